@@ -1,0 +1,117 @@
+//! Everything that a node can want. Wishes: safe to repeat, safe to lose. None says how.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::Leadership;
+use crate::observe::Heartbeat;
+use crate::reason::{Reason, Transition};
+use crate::records::{Key, Record};
+use crate::routes::Status;
+use crate::units::{Address, JobId, LeaseId, MemberName, Millis, Revision, Timeline, TxnId};
+
+/// A wish.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Something of the store.
+    Store(StoreWish),
+    /// Long work for the one job slot; the last one has ended, or never began.
+    Job(JobId, Job),
+    /// Close writes now: whatever is in the slot is given up, Postgres is stopped at once, and a look follows.
+    Close(Reason),
+    /// Look at Postgres now.
+    Look,
+    /// These members' replication slots are to exist on our primary, and no others that haa made.
+    Slots(BTreeSet<MemberName>),
+    /// Say this to every peer.
+    Beat(Heartbeat),
+    /// What the API answers from now on.
+    Publish(Box<Status>),
+    /// A transition, to be logged once.
+    Announce(Transition),
+    /// The agent is to end.
+    Exit(Exit),
+}
+
+/// Something of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreWish {
+    /// A lease with this time to live. Answered by `Input::Lease`.
+    GrantLease {
+        /// How long it lasts without renewal.
+        ttl: Millis,
+    },
+    /// Renew it once. Answered by `Input::Lease`.
+    KeepAlive(LeaseId),
+    /// Let go of it and of every key on it. Not answered.
+    RevokeLease(LeaseId),
+    /// A linearizable read of everything. Answered by `Input::Store`.
+    Read,
+    /// A transaction. Answered once, by `Input::Store` with `Via::Txn`, when the store can be reached again.
+    Txn(Txn),
+}
+
+/// If every key is still at its revision: write and delete, all at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Txn {
+    /// Comes back with the answer.
+    pub id: TxnId,
+    /// `mod_revision` of each key; `Revision::ABSENT` for one that must not be there.
+    pub compare: Vec<(Key, Revision)>,
+    /// What to write, and on which lease.
+    pub put: Vec<(Record, Option<LeaseId>)>,
+    /// What to delete.
+    pub delete: Vec<Key>,
+}
+
+/// Where a standby streams from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// Whom.
+    pub member: MemberName,
+    /// Where its Postgres listens.
+    pub address: Address,
+}
+
+/// Long work. Answered by `Input::Job`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Make a new database system in an empty data directory.
+    InitDb,
+    /// Copy the source's data; what is there is moved aside first. A new incarnation.
+    Clone(Source),
+    /// Take back what the source does not have; what is overwritten is kept aside. A new incarnation.
+    /// Postgres is stopped.
+    Rewind(Source),
+    /// Start Postgres, always as a standby; without a source it receives from nobody.
+    Start(Option<Source>),
+    /// Stop Postgres in order: `fast`, then `immediate` after this long.
+    Stop(Millis),
+    /// Let a standby stream from this source from now on.
+    Follow(Source),
+    /// Let a standby receive from nobody, and wait until it has replayed all that it has.
+    Detach,
+    /// Open writes: leave recovery onto exactly this timeline.
+    Promote {
+        /// The proof; past its `until` the work is refused.
+        proof: Leadership,
+        /// The reserved number.
+        timeline: Timeline,
+        /// Whose slots are to be there before.
+        slots: BTreeSet<MemberName>,
+    },
+}
+
+/// Why the agent ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// As asked.
+    Stopped,
+    /// It cannot be part of this cluster: what is wrong and what to do.
+    Refused(String),
+}

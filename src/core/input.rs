@@ -1,0 +1,117 @@
+//! Everything that can happen to a node. Each input updates what we believe; none is a command to act.
+
+use serde::{Deserialize, Serialize};
+
+use crate::observe::{Heartbeat, PostgresFacts};
+use crate::records::StoreView;
+use crate::units::{JobId, LeaseId, Millis, TxnId};
+
+/// Something happened, or was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Time passed: `Node::deadline` was reached.
+    Tick,
+    /// The store, as one revision showed it.
+    Store(Box<Seen>),
+    /// News of our lease.
+    Lease(LeaseNews),
+    /// What Postgres is, as of `facts.began_at`.
+    Postgres(PostgresFacts),
+    /// The work in the job slot has ended.
+    Job(JobId, JobResult),
+    /// A peer spoke.
+    Peer(Heartbeat),
+    /// The operator stops this agent.
+    Stop(Leave),
+}
+
+/// A view of the store and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seen {
+    /// What it shows.
+    pub view: StoreView,
+    /// How it came.
+    pub via: Via,
+}
+
+/// How a view of the store came about. Only a read and a transaction are linearizable; each was true at some
+/// instant after its `asked_at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// The watch: the store was like this once, perhaps a while ago.
+    Watch,
+    /// A linearizable read.
+    Read {
+        /// Our clock when it was sent.
+        asked_at: Millis,
+    },
+    /// The answer to a transaction of ours, with a view taken in the same transaction - or, when the outcome
+    /// is unknown, by a linearizable read after it.
+    Txn {
+        /// Which.
+        id: TxnId,
+        /// Our clock when it was sent.
+        asked_at: Millis,
+        /// What came of it.
+        outcome: Outcome,
+    },
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every comparison held and everything was written.
+    Committed,
+    /// A comparison failed; nothing was written.
+    Refused,
+    /// No answer. It may have been applied, and may yet be.
+    Unknown,
+}
+
+/// News of our lease. Not knowing is not losing: `Silent` lets the countdown go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseNews {
+    /// A new lease, or a renewal that etcd confirmed.
+    Alive {
+        /// Which.
+        id: LeaseId,
+        /// Our clock when we asked: from here the lease lasts its full ttl.
+        asked_at: Millis,
+    },
+    /// etcd does not know it any more.
+    Gone {
+        /// Which.
+        id: LeaseId,
+    },
+    /// No answer to a grant or a renewal.
+    Silent {
+        /// Our clock when we asked.
+        asked_at: Millis,
+    },
+}
+
+/// How a piece of work ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobResult {
+    /// As wished.
+    Done,
+    /// Not done: what was wrong and where, in a sentence.
+    Failed(String),
+    /// Given up because `Effect::Close` came in between.
+    Aborted,
+}
+
+/// What becomes of Postgres when the agent stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leave {
+    /// Hand over, stop Postgres, let go of the lease.
+    StopPostgres,
+    /// Leave Postgres running: another agent takes over within the lease.
+    LeavePostgres,
+}

@@ -1,0 +1,30 @@
+//! haa-core decides who may write. It has no clock, no network and no log, and it cannot fail.
+//!
+//! ```text
+//!   now, Input  --->  node::Node  --->  Vec<Effect>
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`units`] | times, positions, names, numbers |
+//! | [`settings`] | cluster-wide settings and timings |
+//! | [`records`] | what is kept in etcd |
+//! | [`observe`] | what is seen of Postgres and heard from peers |
+//! | [`input`], [`effect`] | all that can happen, all that can be wished |
+//! | [`lease`] | the proof that we may accept writes |
+//! | [`voters`] | voters and grants |
+//! | [`reason`] | why |
+//! | [`routes`] | where to write and where to read |
+//! | [`node`] | the decision |
+
+pub mod effect;
+pub mod input;
+pub mod lease;
+pub mod node;
+pub mod observe;
+pub mod reason;
+pub mod records;
+pub mod routes;
+pub mod settings;
+pub mod units;
+pub mod voters;

@@ -1,0 +1,177 @@
+//! What is seen of Postgres and heard from peers. Facts have an age; none is trusted beyond it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::records::{Fork, Tags};
+use crate::units::{
+    Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
+    Timeline,
+};
+
+/// One look at our own Postgres.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PostgresFacts {
+    /// Our clock when the look began: everything here is at least this young.
+    pub began_at: Millis,
+    /// The data directory.
+    pub data: DataDir,
+    /// The server.
+    pub server: Server,
+    /// The work that was in the job slot when the look began.
+    pub job: Option<JobId>,
+    /// `server_version_num`, from the binaries; 0 while unknown.
+    pub server_version: u32,
+}
+
+/// What is in the data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataDir {
+    /// Nothing, or not there.
+    Empty,
+    /// Something that is not ours to touch, in a sentence: not Postgres, another major version, unreadable.
+    Foreign(String),
+    /// A Postgres.
+    Present {
+        /// Its database system.
+        system_id: SystemId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// It was cloned or rewound and cannot start without a source to stream from (`backup_label` is there).
+        needs_source: bool,
+    },
+}
+
+/// The server process and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Server {
+    /// No process of this Postgres is left, backends included.
+    Stopped(Shutdown),
+    /// A postmaster lives and does not accept connections yet.
+    Starting,
+    /// A postmaster lives, accepted connections before, and does not answer.
+    Silent,
+    /// It answers and is in recovery.
+    Standby(Standby),
+    /// It answers and is out of recovery.
+    Primary(Primary),
+}
+
+/// How a stopped Postgres ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shutdown {
+    /// In order, as a primary: the position at which its shutdown checkpoint begins.
+    Primary(Position),
+    /// In order, as a standby.
+    Standby,
+    /// Not in order.
+    Crashed,
+    /// There is no data.
+    NoData,
+}
+
+/// What a standby says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Standby {
+    /// End of its WAL on disk. Exact when `detached`; before that a lower bound from the replayed and the flushed LSN.
+    pub position: Position,
+    /// Replayed up to here.
+    pub replayed: Lsn,
+    /// Milliseconds since the last replayed commit on the primary's clock; `None` if nothing was replayed.
+    pub replay_age_ms: Option<u64>,
+    /// Where `primary_conninfo` points, as a new session sees it.
+    pub source: Option<Address>,
+    /// It receives from nobody, cannot begin to, and has replayed all that it has: `position` is exact.
+    pub detached: bool,
+    /// A WAL receiver streams.
+    pub streaming: bool,
+    /// Replay is paused.
+    pub paused: bool,
+    /// Unix milliseconds of the postmaster's start.
+    pub started_unix_ms: u64,
+}
+
+/// What a primary says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Primary {
+    /// Timeline, and the flushed LSN.
+    pub position: Position,
+    /// The ancestry of its timeline, oldest first.
+    pub lineage: Vec<Fork>,
+    /// Who streams from it, by member name; others are not listed.
+    pub replicas: BTreeMap<MemberName, Walsender>,
+    /// Unix milliseconds of the postmaster's start.
+    pub started_unix_ms: u64,
+}
+
+/// One replica, as its primary sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Walsender {
+    /// From its `application_name`.
+    pub incarnation: Incarnation,
+    /// State `streaming`; else it is catching up, or starting.
+    pub streaming: bool,
+    /// Flushed up to here.
+    pub flushed: Lsn,
+    /// Replayed up to here.
+    pub replayed: Lsn,
+}
+
+/// What an agent says to the others, every 100 ms and on change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Who.
+    pub from: MemberName,
+    /// Of this agent; numbers below begin anew with another.
+    pub instance: Instance,
+    /// Counts up: an older one that comes late is dropped.
+    pub number: u64,
+    /// The highest term that it has seen in the store.
+    pub term: Term,
+    /// What its Postgres is.
+    pub state: PeerState,
+    /// End of its WAL (flushed, on a primary); `None` while unknown.
+    pub position: Option<Position>,
+    /// Replayed up to here.
+    pub replayed: Option<Lsn>,
+    /// It may lead as far as it knows itself: fit, allowed, on the list.
+    pub fit: bool,
+    /// The operator's tags.
+    pub tags: Tags,
+    /// Whom it has heard within `suspect_after`.
+    pub hears: Vec<MemberName>,
+}
+
+/// What a peer's Postgres is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// No server.
+    Stopped,
+    /// Not answering yet, or not any more.
+    NotReady,
+    /// A standby that may still receive.
+    Standby,
+    /// A standby that streams.
+    Streaming,
+    /// A standby that receives from nobody; its position is exact.
+    Detached,
+    /// Out of recovery.
+    Primary,
+}
+
+impl Server {
+    /// The timeline that it is on, as far as it says.
+    #[must_use]
+    pub const fn timeline(&self) -> Option<Timeline> {
+        match self {
+            Self::Standby(standby) => Some(standby.position.timeline),
+            Self::Primary(primary) => Some(primary.position.timeline),
+            Self::Stopped(_) | Self::Starting | Self::Silent => None,
+        }
+    }
+}

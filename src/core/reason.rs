@@ -1,0 +1,125 @@
+//! Why a node changed: one enum for the log, the API and `haactl`. Each says a sentence.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Term;
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The agent starts.
+    Started,
+    /// The first leadership of a new cluster.
+    Bootstrap,
+    /// The `leader` key is gone: its lease ran out.
+    LeaderLost,
+    /// The last leader let go because its Postgres died.
+    PostgresDied,
+    /// The last leader let go on an operator's wish.
+    Switchover,
+    /// An operator named the new leader.
+    Failover,
+    /// The last leader's agent was stopped in order.
+    AgentStopped,
+    /// The best candidate's attempt came to nothing.
+    AttemptStale,
+    /// The transaction that makes a leader was accepted.
+    Elected,
+    /// Another candidate or leader was faster.
+    OutRun,
+    /// Another member has more WAL.
+    HandedOver,
+    /// Postgres came out of recovery on the reserved timeline.
+    Promoted,
+    /// The lease was not renewed in time.
+    LeaseRanOut,
+    /// The store names another leader.
+    Deposed,
+    /// Postgres is out of recovery and we do not lead.
+    OpenWithoutLeadership,
+    /// Postgres did not leave recovery in time, or on another timeline than the reserved one.
+    CannotPromote,
+    /// Postgres answers no query.
+    PostgresSilent,
+    /// Writes were seen closed.
+    Closed,
+    /// An agent that restarted found its own leadership alive.
+    Resumed,
+    /// A leader is there and our WAL is part of its history.
+    Following,
+    /// Our WAL is not part of the leader's history.
+    Diverged,
+    /// Rewind was not possible.
+    RewindFailed,
+    /// There is no data here yet.
+    NoData,
+    /// The data belongs to another database system.
+    ForeignSystem,
+    /// The data directory holds something that is not ours.
+    ForeignData,
+    /// Another agent uses our name.
+    NameInUse,
+}
+
+impl Reason {
+    /// The sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Started => "the agent started",
+            Self::Bootstrap => "the cluster is new",
+            Self::LeaderLost => "the leader's lease ran out",
+            Self::PostgresDied => "the leader's Postgres died and its agent let go",
+            Self::Switchover => "an operator asked for a switchover",
+            Self::Failover => "an operator asked for a failover",
+            Self::AgentStopped => "the leader's agent was stopped in order",
+            Self::AttemptStale => "an earlier candidate came to nothing",
+            Self::Elected => "this member was elected",
+            Self::OutRun => "another member was faster",
+            Self::HandedOver => "another member has more WAL",
+            Self::Promoted => "Postgres left recovery on the reserved timeline",
+            Self::LeaseRanOut => "the lease was not renewed in time",
+            Self::Deposed => "the store names another leader",
+            Self::OpenWithoutLeadership => "Postgres is out of recovery without a leadership",
+            Self::CannotPromote => "Postgres could not be promoted",
+            Self::PostgresSilent => "Postgres answers no query",
+            Self::Closed => "writes were seen closed",
+            Self::Resumed => "the agent found its own leadership alive",
+            Self::Following => "the leader's history contains all of this member's WAL",
+            Self::Diverged => "this member's WAL is not part of the leader's history",
+            Self::RewindFailed => "pg_rewind was not possible",
+            Self::NoData => "there is no data here yet",
+            Self::ForeignSystem => "the data belongs to another database system",
+            Self::ForeignData => "the data directory holds something else",
+            Self::NameInUse => "another agent uses this name",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
+
+/// A change of role, as it is logged and told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Transition {
+    /// The role that was left, such as `replica`.
+    pub from: String,
+    /// The role that was taken.
+    pub to: String,
+    /// Why.
+    pub reason: Reason,
+    /// The term in question.
+    pub term: Term,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {} in term {}: {}", self.from, self.to, self.term, self.reason)
+    }
+}

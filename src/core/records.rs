@@ -1,0 +1,359 @@
+//! What is kept in etcd, one type a key. Never how it gets there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::reason::Reason;
+use crate::settings::{Durability, Settings};
+use crate::units::{
+    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Position, Revision, SystemId, Term,
+    Timeline, Token,
+};
+
+/// `cluster`: which database system this cluster is. Written once, by compare-and-swap (I7).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// Who initialises it, or did.
+    pub creator: MemberName,
+    /// `None` while initdb runs; the key then hangs on the creator's lease.
+    pub system_id: Option<SystemId>,
+}
+
+/// `term`: the newest leadership or attempt. Its revision is the fencing token of an election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TermRecord {
+    /// The number.
+    pub term: Term,
+    /// The highest timeline number that any leadership ever reserved (I14).
+    pub reserved: Timeline,
+    /// Who stands, leads, or has let go.
+    pub holder: Holder,
+    /// Why this record was written.
+    pub reason: Reason,
+}
+
+/// Who a term belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Holder {
+    /// An attempt. It may still end in nothing.
+    Candidate {
+        /// Who stands.
+        member: MemberName,
+        /// Drawn for this attempt alone.
+        token: Token,
+    },
+    /// A leadership.
+    Leader {
+        /// Who leads.
+        member: MemberName,
+        /// Of the attempt that made it.
+        token: Token,
+        /// The timeline that this leadership creates, or continues after a renewal.
+        timeline: Timeline,
+        /// Where the leader's WAL ended when it was elected: at or before it, a member follows at once.
+        position: Position,
+    },
+    /// A leadership that ended by its own will, its Postgres seen stopped.
+    Released {
+        /// Who led.
+        member: MemberName,
+        /// Start of the shutdown checkpoint if Postgres was stopped in order: who has a later position has everything.
+        checkpoint: Option<Position>,
+        /// Who is to stand, on a switchover.
+        successor: Option<MemberName>,
+    },
+}
+
+impl Holder {
+    /// The member in question.
+    #[must_use]
+    pub const fn member(&self) -> &MemberName {
+        match self {
+            Self::Candidate { member, .. }
+            | Self::Leader { member, .. }
+            | Self::Released { member, .. } => member,
+        }
+    }
+}
+
+/// `leader`, on the leader's lease: who may accept writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// Who leads.
+    pub member: MemberName,
+    /// Its leadership.
+    pub term: Term,
+}
+
+/// `sync`: who holds what was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SyncRecord {
+    /// Counts the writes of this record; each member remembers the highest that it saw.
+    pub version: u64,
+    /// The leadership that wrote it.
+    pub term: Term,
+    /// The leader that wrote it; it holds every acknowledged commit.
+    pub primary: MemberName,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// The voters, the primary among them (`quorum`; empty in `async`).
+    pub voters: BTreeMap<MemberName, Incarnation>,
+    /// How many voters beside the primary have flushed an acknowledged commit.
+    pub k: u32,
+    /// The members that may stand in `async`, and are asked in a store outage: those that have streamed.
+    pub members: BTreeMap<MemberName, Incarnation>,
+}
+
+/// One step of a timeline's ancestry, as in Postgres' history files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fork {
+    /// The timeline that was left.
+    pub timeline: Timeline,
+    /// Where it was left.
+    pub lsn: Lsn,
+}
+
+/// `members/<name>`, on the member's lease: written on change only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// Tells a restart from a namesake.
+    pub instance: Instance,
+    /// Where its Postgres listens.
+    pub postgres: Address,
+    /// Where its API and its peers' service listen.
+    pub api: Address,
+    /// haad's version.
+    pub version: String,
+    /// Postgres' version, as `server_version_num`; 0 while unknown.
+    pub server_version: u32,
+    /// The operator's tags.
+    pub tags: Tags,
+    /// What it does.
+    pub role: MemberRole,
+    /// Its database system, once it has data.
+    pub system_id: Option<SystemId>,
+    /// Its data's incarnation, once it has data.
+    pub incarnation: Option<Incarnation>,
+    /// Timeline of its Postgres; `None` while unknown.
+    pub timeline: Option<Timeline>,
+    /// Of a primary only: the ancestry of its timeline, oldest first, the newest 64 steps.
+    pub lineage: Vec<Fork>,
+}
+
+/// What a member says that it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum MemberRole {
+    /// It leads this term, its Postgres is out of recovery and accepts connections.
+    Primary {
+        /// Its leadership.
+        term: Term,
+    },
+    /// It leads this term and is being opened.
+    Promoting {
+        /// Its leadership.
+        term: Term,
+    },
+    /// A standby that follows the leader and streams from it.
+    Streaming,
+    /// A standby that does not stream at the moment.
+    Replica,
+    /// Its Postgres is being started.
+    Starting,
+    /// initdb runs, or the first start.
+    Initialising,
+    /// It is being copied from another member.
+    Cloning,
+    /// Its divergent WAL is being taken back.
+    Rewinding,
+    /// Writes are being closed.
+    Closing,
+    /// No Postgres runs.
+    Stopped,
+    /// It will not run; its log and `GET /patroni` say why.
+    Refused,
+}
+
+/// What the operator says about a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tags {
+    /// Never leads.
+    pub nofailover: bool,
+    /// Breaks ties between candidates with the same position; the larger wins.
+    pub failover_priority: i32,
+    /// Not offered to readers.
+    pub noloadbalance: bool,
+    /// Any other tags, shown and usable as `?tag_KEY=VALUE`.
+    #[serde(flatten)]
+    pub free: BTreeMap<String, String>,
+}
+
+/// The name of a request: random, drawn by the agent that took it.
+pub type RequestId = String;
+
+/// `requests/<id>`: what an operator asked for, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// What.
+    pub ask: Ask,
+    /// Who asked, and from where.
+    pub by: String,
+    /// Wall clock of the agent that took it, milliseconds since 1970.
+    pub asked_unix_ms: u64,
+    /// How it stands.
+    pub state: RequestState,
+}
+
+/// What can be asked of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Ask {
+    /// Hand the leadership over in order; refused if the target is not fit.
+    Switchover {
+        /// To whom; the best replica if not said.
+        to: Option<MemberName>,
+    },
+    /// Make a member lead though no leader is there, however far it is behind.
+    Failover {
+        /// Whom; the best replica if not said.
+        to: Option<MemberName>,
+    },
+}
+
+/// How a request stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum RequestState {
+    /// Nobody has acted on it yet.
+    Pending,
+    /// The leader of this term is handing over.
+    Accepted {
+        /// Whose leadership ends by it.
+        term: Term,
+    },
+    /// Done: this member accepts writes.
+    Done {
+        /// The new leader.
+        leader: MemberName,
+        /// Its leadership.
+        term: Term,
+    },
+    /// Not done, and why, in a sentence.
+    Refused {
+        /// The sentence.
+        why: String,
+    },
+}
+
+/// `history/<term>`: a leadership that came to accept writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// Who.
+    pub leader: MemberName,
+    /// The timeline that it created.
+    pub timeline: Timeline,
+    /// What it forked from.
+    pub fork: Option<Fork>,
+    /// Why there was an election.
+    pub reason: Reason,
+    /// Wall clock when it began to accept writes, milliseconds since 1970; stamped by the store.
+    pub at_unix_ms: u64,
+    /// From this member's standing to its accepting writes, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A value with what etcd says about its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Kept<T> {
+    /// The value.
+    pub value: T,
+    /// `mod_revision`.
+    pub revision: Revision,
+    /// The lease that the key hangs on.
+    pub lease: Option<LeaseId>,
+}
+
+/// Everything under the cluster's prefix (but for `history`) as it stood at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoreView {
+    /// The store's revision that this shows.
+    pub revision: Revision,
+    /// `cluster`
+    pub cluster: Option<Kept<ClusterRecord>>,
+    /// `settings`
+    pub settings: Option<Kept<Settings>>,
+    /// `term`
+    pub term: Option<Kept<TermRecord>>,
+    /// `leader`
+    pub leader: Option<Kept<LeaderRecord>>,
+    /// `sync`
+    pub sync: Option<Kept<SyncRecord>>,
+    /// `members/`
+    pub members: BTreeMap<MemberName, Kept<MemberRecord>>,
+    /// `requests/`
+    pub requests: BTreeMap<RequestId, Kept<RequestRecord>>,
+}
+
+/// A key under the cluster's prefix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// `cluster`
+    Cluster,
+    /// `settings`
+    Settings,
+    /// `term`
+    Term,
+    /// `leader`
+    Leader,
+    /// `sync`
+    Sync,
+    /// `members/<name>`
+    Member(MemberName),
+    /// `requests/<id>`
+    Request(RequestId),
+    /// `history/<term>`
+    History(Term),
+}
+
+/// A value to be written under the key of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// Under `cluster`.
+    Cluster(ClusterRecord),
+    /// Under `settings`.
+    Settings(Settings),
+    /// Under `term`.
+    Term(TermRecord),
+    /// Under `leader`.
+    Leader(LeaderRecord),
+    /// Under `sync`.
+    Sync(SyncRecord),
+    /// Under `members/<name>`.
+    Member(MemberName, MemberRecord),
+    /// Under `requests/<id>`.
+    Request(RequestId, RequestRecord),
+    /// Under `history/<term>`.
+    History(Term, HistoryRecord),
+}
+
+impl Record {
+    /// The key that it is written under.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Cluster(_) => Key::Cluster,
+            Self::Settings(_) => Key::Settings,
+            Self::Term(_) => Key::Term,
+            Self::Leader(_) => Key::Leader,
+            Self::Sync(_) => Key::Sync,
+            Self::Member(name, _) => Key::Member(name.clone()),
+            Self::Request(id, _) => Key::Request(id.clone()),
+            Self::History(term, _) => Key::History(*term),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Where to write and where to read: a safety decision, therefore here. Answers from memory, never from Postgres.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::Leadership;
+use crate::observe::{Heartbeat, PeerState, PostgresFacts, Server};
+use crate::records::{
+    ClusterRecord, MemberRecord, MemberRole, RequestId, RequestRecord, SyncRecord,
+};
+use crate::settings::Settings;
+use crate::units::{Address, Lsn, MemberName, Millis, Position, Term};
+
+/// What the API answers from; published by the node whenever it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Status {
+    /// This member.
+    pub me: MemberName,
+    /// Its own record, as it would stand in the store.
+    pub record: MemberRecord,
+    /// The role that the node is in, such as `replica` or `candidate`.
+    pub role: String,
+    /// Why it is in it.
+    pub reason: String,
+    /// The highest term seen.
+    pub term: Term,
+    /// The proof that it may accept writes; look at `until` before you use it.
+    pub leadership: Option<Leadership>,
+    /// The last look at Postgres.
+    pub postgres: Option<PostgresFacts>,
+    /// The `leader` key.
+    pub leader: Option<(MemberName, Term)>,
+    /// Every member that the store knows, this one included.
+    pub members: BTreeMap<MemberName, MemberStatus>,
+    /// Where the primary's WAL ended when it was last heard.
+    pub primary_position: Option<Position>,
+    /// The cluster.
+    pub cluster: Option<ClusterRecord>,
+    /// `sync`
+    pub sync: Option<SyncRecord>,
+    /// What operators asked for.
+    pub requests: BTreeMap<RequestId, RequestRecord>,
+    /// The settings in force.
+    pub settings: Settings,
+    /// When the store last answered us (lease or read), on our clock.
+    pub store_heard_at: Option<Millis>,
+}
+
+/// A member, as the store and its heartbeats show it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// From the store.
+    pub record: MemberRecord,
+    /// What it said last, and when we heard it on our clock; `None` for ourselves and for the silent.
+    pub heard: Option<(Millis, Heartbeat)>,
+}
+
+/// Whether a check passes; if not, why.
+pub type Answer = Result<(), &'static str>;
+
+/// What `/replica` was asked to demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaDemand {
+    /// At most this many bytes of WAL not replayed.
+    pub max_lag: Option<u64>,
+    /// It must stream.
+    pub streaming: bool,
+    /// Tags that must match.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where to write and where to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Routes {
+    /// The newest term known here.
+    pub term: Term,
+    /// Milliseconds since the store last confirmed what this answer rests on.
+    pub age_ms: u64,
+    /// Where to write; `None` while nobody accepts writes.
+    pub primary: Option<Route>,
+    /// Where to read.
+    pub replicas: Vec<Route>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// Whose.
+    pub member: MemberName,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Bytes of WAL that it has not replayed, for a replica whose lag is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
+}
+
+impl Route {
+    fn to(member: &MemberName, address: &Address, lag_bytes: Option<u64>) -> Self {
+        Self { member: member.clone(), host: address.host.clone(), port: address.port, lag_bytes }
+    }
+}
+
+impl Status {
+    /// `/primary` (I9): an unexpired leadership, and a Postgres that is out of recovery and answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn primary(&self, now: Millis) -> Answer {
+        self.leads(now)?;
+        match (&self.record.role, self.postgres.as_ref().map(|facts| &facts.server)) {
+            (MemberRole::Primary { .. }, Some(Server::Primary(_))) => Ok(()),
+            _ => Err("this member leads, but its Postgres does not accept writes yet"),
+        }
+    }
+
+    /// `/leader`: an unexpired leadership.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn leads(&self, now: Millis) -> Answer {
+        match self.leadership {
+            Some(proof) if now < proof.until() => Ok(()),
+            Some(_) => Err("this member's leadership has run out"),
+            None => Err("this member does not lead"),
+        }
+    }
+
+    /// `/health`: Postgres answers, in any role.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn healthy(&self) -> Answer {
+        match self.postgres.as_ref().map(|facts| &facts.server) {
+            Some(Server::Primary(_) | Server::Standby(_)) => Ok(()),
+            Some(Server::Starting) => Err("Postgres is starting"),
+            Some(Server::Silent) => Err("Postgres does not answer"),
+            Some(Server::Stopped(_)) => Err("Postgres is not running"),
+            None => Err("Postgres was not looked at yet"),
+        }
+    }
+
+    /// `/replica`: a standby that answers, may be read from, and meets the demand.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn replica(&self, demand: &ReplicaDemand) -> Answer {
+        self.healthy()?;
+        let Some(Server::Standby(standby)) = self.postgres.as_ref().map(|facts| &facts.server)
+        else {
+            return Err("this member is not a replica");
+        };
+        if self.record.tags.noloadbalance {
+            return Err("this replica is tagged noloadbalance");
+        }
+        if demand.streaming && !standby.streaming {
+            return Err("this replica does not stream");
+        }
+        if let Some(max) = demand.max_lag {
+            match self.lag(standby.replayed) {
+                None => return Err("this replica's lag is not known"),
+                Some(lag) if lag > max => return Err("this replica lags more than asked"),
+                Some(_) => {}
+            }
+        }
+        if demand.tags.iter().any(|(key, value)| self.tag(key).as_ref() != Some(value)) {
+            return Err("this replica does not bear the tag");
+        }
+        Ok(())
+    }
+
+    /// Where to write and to read, from any member.
+    ///
+    /// # Errors
+    /// The age in milliseconds of what we know, when it is too old to be told (`None`: nothing is known).
+    pub fn routes(&self, now: Millis) -> Result<Routes, Option<u64>> {
+        let heard = self.store_heard_at.ok_or(None)?;
+        let age = now.since(heard);
+        if age >= self.settings.timing.ttl {
+            return Err(Some(age.0));
+        }
+        Ok(Routes {
+            term: self.term,
+            age_ms: age.0,
+            primary: self.primary_route(now),
+            replicas: self.replica_routes(now),
+        })
+    }
+
+    fn primary_route(&self, now: Millis) -> Option<Route> {
+        let (leader, term) = self.leader.as_ref()?;
+        if *leader == self.me {
+            return self
+                .primary(now)
+                .ok()
+                .map(|()| Route::to(&self.me, &self.record.postgres, None));
+        }
+        let record = &self.members.get(leader)?.record;
+        let open = record.role == MemberRole::Primary { term: *term };
+        open.then(|| Route::to(leader, &record.postgres, None))
+    }
+
+    fn replica_routes(&self, now: Millis) -> Vec<Route> {
+        let others = self.members.iter().filter(|(name, _)| **name != self.me).filter_map(
+            |(name, member)| {
+                let (at, beat) = member.heard.as_ref()?;
+                let fresh = now.since(*at) < self.settings.timing.suspect_after;
+                let lag = beat.replayed.and_then(|replayed| self.lag(replayed));
+                (fresh && beat.state == PeerState::Streaming && !beat.tags.noloadbalance)
+                    .then(|| Route::to(name, &member.record.postgres, lag))
+            },
+        );
+        let demand = ReplicaDemand { streaming: true, ..ReplicaDemand::default() };
+        let own = self.replica(&demand).is_ok().then(|| {
+            let replayed = match self.postgres.as_ref().map(|facts| &facts.server) {
+                Some(Server::Standby(standby)) => self.lag(standby.replayed),
+                _ => None,
+            };
+            Route::to(&self.me, &self.record.postgres, replayed)
+        });
+        let mut all: Vec<Route> = others.chain(own).collect();
+        all.sort_by(|a, b| a.member.cmp(&b.member));
+        all
+    }
+
+    /// Bytes that the primary had written, when last heard, and a replica at `replayed` has not replayed.
+    #[must_use]
+    pub fn lag(&self, replayed: Lsn) -> Option<u64> {
+        self.primary_position.map(|primary| primary.lsn.bytes_since(replayed))
+    }
+
+    fn tag(&self, key: &str) -> Option<String> {
+        let tags = &self.record.tags;
+        match key {
+            "nofailover" => Some(tags.nofailover.to_string()),
+            "noloadbalance" => Some(tags.noloadbalance.to_string()),
+            "failover_priority" => Some(tags.failover_priority.to_string()),
+            _ => tags.free.get(key).cloned(),
+        }
+    }
+}

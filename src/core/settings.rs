@@ -1,0 +1,118 @@
+//! Cluster-wide settings and the timings that follow from them. Checked when parsed, never again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Millis;
+
+/// What an acknowledged commit means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Flushed by the primary alone; a failover may lose the last ones.
+    #[default]
+    Async,
+    /// Flushed by the primary and `k` other voters; a failover loses none.
+    Quorum,
+}
+
+/// `settings`: kept in etcd, the same for every member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// What an acknowledged commit means.
+    pub durability: Durability,
+    /// In `async`: a replica further behind the last position heard of the primary than this many bytes does not stand.
+    pub maximum_lag_on_failover: u64,
+    /// The timings.
+    pub timing: Timing,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Async,
+            maximum_lag_on_failover: 1 << 20,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// Spans of the protocol, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timing {
+    /// How long etcd keeps a lease that is not renewed. etcd counts whole seconds.
+    pub ttl: Millis,
+    /// Between two renewals.
+    pub round: Millis,
+    /// Pays for clock rates and for closing writes: leadership ends this long before the lease can.
+    pub margin: Millis,
+    /// Between two heartbeats to a peer.
+    pub heartbeat: Millis,
+    /// A peer that was not heard for this long is not counted on.
+    pub suspect_after: Millis,
+    /// The second-best candidate waits this long for the best, the third twice.
+    pub stagger: Millis,
+    /// A candidate waits at most this long for the others' positions.
+    pub report_timeout: Millis,
+    /// Nobody stands while another's attempt is younger.
+    pub attempt_timeout: Millis,
+    /// A leader that has not come out of recovery by then gives way.
+    pub promote_timeout: Millis,
+    /// A primary that answers no query for this long counts as dead.
+    pub stall_timeout: Millis,
+    /// An orderly stop that takes longer becomes an immediate one.
+    pub stop_timeout: Millis,
+    /// The named successor of a switchover has this long to stand before anyone may.
+    pub successor_timeout: Millis,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ttl: Millis(10_000),
+            round: Millis(3_000),
+            margin: Millis(2_000),
+            heartbeat: Millis(100),
+            suspect_after: Millis(1_000),
+            stagger: Millis(150),
+            report_timeout: Millis(500),
+            attempt_timeout: Millis(1_000),
+            promote_timeout: Millis(5_000),
+            stall_timeout: Millis(5_000),
+            stop_timeout: Millis(10_000),
+            successor_timeout: Millis(3_000),
+        }
+    }
+}
+
+impl Timing {
+    /// Whether the spans leave room for two missed renewals; else a sentence with both numbers.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let need = self.round.times(2).after(self.margin);
+        if self.ttl <= need {
+            return Err(format!(
+                "ttl is {} but two rounds of {} and a margin of {} need more than {need}: raise ttl or lower round",
+                self.ttl, self.round, self.margin
+            ));
+        }
+        if self.ttl < Millis(2_000) || !self.ttl.0.is_multiple_of(1_000) {
+            return Err(format!(
+                "ttl is {} but etcd counts leases in whole seconds, 2s at the least",
+                self.ttl
+            ));
+        }
+        if self.suspect_after < self.heartbeat.times(2) {
+            return Err(format!(
+                "suspect_after is {} but heartbeats come every {}: one late heartbeat would be a loss; use at least {}",
+                self.suspect_after,
+                self.heartbeat,
+                self.heartbeat.times(2)
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! haa keeps one writable PostgreSQL in a replicated cluster, at all times, whatever breaks.
+//! This crate does what `haa_core` decides.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`] | `haad.toml` |
+//! | [`agent`] | the loop: input in, effects out |
+//! | [`store`] | etcd |
+//! | [`postgres`] | the server, its tools and its files |
+//! | [`peers`] | agent to agent |
+//! | [`api`] | HTTP |
+//! | [`ctl`] | haactl, one file a verb |
+//! | [`playground`] | a throw-away local cluster |
+
+pub mod agent;
+pub mod api;
+pub mod config;
+pub mod ctl;
+pub mod peers;
+pub mod playground;
+pub mod postgres;
+pub mod store;
