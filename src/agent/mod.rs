@@ -1,1 +1,3 @@
-//! To be written.
+//! The agent: input in, effects out. Never decides about the cluster.
+
+pub mod clock;
