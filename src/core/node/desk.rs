@@ -51,6 +51,7 @@ pub(super) struct Desk {
     /// Looks at Postgres that began before this tell nothing about the work that ended here.
     settled_at: Millis,
     close_next: Millis,
+    look_next: Millis,
 }
 
 impl Desk {
@@ -67,6 +68,7 @@ impl Desk {
             slot: None,
             settled_at: Millis(0),
             close_next: Millis(0),
+            look_next: Millis(0),
         }
     }
 
@@ -204,6 +206,15 @@ impl Desk {
         let id = JobId(self.drawn);
         self.slot = Some(Slot { id, job: job.clone() });
         self.wish(Effect::Job(id, job));
+    }
+
+    /// A fresh look at Postgres, because a decision waits for one; repeated until it is made.
+    pub(super) fn look(&mut self, now: Millis) {
+        if now >= self.look_next {
+            self.look_next = now.after(Millis(20));
+            self.wish(Effect::Look);
+        }
+        self.wake_at(self.look_next);
     }
 
     /// Close writes at once; repeated until it is seen.

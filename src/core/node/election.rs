@@ -56,7 +56,8 @@ impl Node {
                     self.desk.wake_at(at);
                 }
             }
-            Turn::Ours(_) | Turn::Named { covered: false } | Turn::Best { .. } => {}
+            Turn::Named { covered: false } => self.desk.look(now),
+            Turn::Ours(_) | Turn::Best { .. } => {}
         }
         None
     }
