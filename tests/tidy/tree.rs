@@ -5,33 +5,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One text file.
-pub struct Text {
+pub(crate) struct Text {
     /// Relative to the root, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// As it is.
-    pub whole: String,
+    pub(crate) whole: String,
 }
 
 impl Text {
     /// Its lines with their numbers, from 1.
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.whole.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// The same lines, with every comment and every text literal blanked.
-    pub fn code(&self) -> Vec<(usize, String)> {
+    pub(crate) fn code(&self) -> Vec<(usize, String)> {
         let bare = blank(&self.whole);
         bare.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect()
     }
 }
 
 /// The root of the repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every text file whose name ends so, in order of path. What git never keeps is left out.
-pub fn files(ending: &str) -> Vec<Text> {
+pub(crate) fn files(ending: &str) -> Vec<Text> {
     let mut paths = Vec::new();
     walk(root(), &mut paths);
     paths.sort();
@@ -40,7 +40,7 @@ pub fn files(ending: &str) -> Vec<Text> {
 }
 
 /// The Rust files under one of these directories.
-pub fn rust_under(directories: &[&str]) -> Vec<Text> {
+pub(crate) fn rust_under(directories: &[&str]) -> Vec<Text> {
     let under = |text: &Text| directories.iter().any(|d| text.path.starts_with(d));
     files(".rs").into_iter().filter(under).collect()
 }
@@ -69,7 +69,7 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Rust with comments and texts turned into blanks; line breaks stay where they are.
-pub fn blank(source: &str) -> String {
+pub(crate) fn blank(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
