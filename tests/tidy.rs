@@ -57,11 +57,17 @@ fn files_are_short() {
     none(&findings, "Split by what changes together: one role, one verb, one tool a file.");
 }
 
+/// Counted is what decides: no blank lines, no comments, no tests.
 #[test]
 fn the_core_stays_small() {
-    let core = rust_under(&["src/core/"]);
-    let lines: usize = core.iter().map(|text| text.lines().count()).sum();
+    let deciding = |text: &Text| {
+        let code = tree::blank(&text.whole);
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        code.lines().filter(|line| !line.trim().is_empty()).count()
+    };
+    let lines: usize = rust_under(&["src/core/"]).iter().map(deciding).sum();
     println!("note: the core has {lines} lines of 4000");
+    assert!(lines > 500, "only {lines} lines were counted: the look itself is wrong");
     assert!(
         lines <= 4000,
         "src/core has {lines} lines, 4000 at most: what does not decide moves out"
@@ -139,7 +145,13 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 0] = [];
+const SLEEPS_WITH_REASON: [(&str, &str); 5] = [
+    ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
+    ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),
+    ("src/store/clients.rs", "a growing pause between attempts at an etcd that does not answer"),
+    ("src/store/txn.rs", "the same between reads, and after an unknown outcome"),
+    ("src/store/watch.rs", "a watch that ends as soon as it is open must not become a storm"),
+];
 
 #[test]
 fn nothing_sleeps_where_an_event_can_be_awaited() {
@@ -155,8 +167,10 @@ fn nothing_sleeps_where_an_event_can_be_awaited() {
         }
     }
     for (path, _) in SLEEPS_WITH_REASON {
-        if !rust_under(&[path]).iter().any(|text| names(&tree::blank(&text.whole), "sleep(")) {
-            findings.push(format!("{path} is in SLEEPS_WITH_REASON and does not sleep"));
+        for text in rust_under(&[path]) {
+            if !names(&tree::blank(&text.whole), "sleep(") {
+                findings.push(format!("{path} is in SLEEPS_WITH_REASON and does not sleep"));
+            }
         }
     }
     none(&findings, "Await the event; or add the file to SLEEPS_WITH_REASON with the reason.");
