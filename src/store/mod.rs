@@ -7,6 +7,7 @@
 //! | `view` | a view out of keys and values |
 //! | `txn` | transactions and linearizable reads |
 //! | `lease` | leases |
+//! | `version` | which releases of etcd there are |
 //! | `watch` | changes, as they happen |
 
 mod clients;
@@ -14,6 +15,7 @@ mod error;
 mod keys;
 mod lease;
 mod txn;
+mod version;
 mod view;
 mod watch;
 

@@ -42,6 +42,7 @@ pub(super) async fn run(shared: &Shared) {
     loop {
         let Read { tree, view, asked_at } = read(shared).await;
         shared.deliver(seen(view, Via::Read { asked_at })).await;
+        super::version::tell(shared).await;
         let opened = Instant::now();
         match follow(shared, tree).await {
             Ended::Lost(endpoint, error) => {

@@ -16,6 +16,8 @@ mod requests;
 mod role;
 mod waking;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, StoreWish};
@@ -80,6 +82,8 @@ pub struct Node {
     /// After a failed promotion: not before this instant, and how long the next wait will be.
     unfit: (Millis, Millis),
     told: Told,
+    /// Listed members that the store does not show, and since when.
+    away_since: BTreeMap<MemberName, Millis>,
 }
 
 impl Node {
@@ -98,6 +102,7 @@ impl Node {
             exited: false,
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
+            away_since: BTreeMap::new(),
             config,
         }
     }

@@ -4,7 +4,7 @@ use crate::effect::Effect;
 use crate::observe::{Primary, Server};
 use crate::reason::Reason;
 use crate::records::{HistoryRecord, Key, Record, SyncRecord};
-use crate::units::{Millis, Revision, Term};
+use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -39,7 +39,7 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
         self.keep_slots(now);
-        self.keep_list(primary);
+        self.keep_list(now, primary);
         if to_tell.is_some() {
             self.inherited_requests(term);
             self.tell_history(term, to_tell, primary);
@@ -70,14 +70,29 @@ impl Node {
         }
     }
 
+    /// Listed members that are gone for good: the store has not shown them for `forget_after`.
+    fn gone_for_good(&mut self, now: Millis) -> Vec<MemberName> {
+        let Some(view) = self.belief.view.as_ref() else { return Vec::new() };
+        let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
+        let away: Vec<MemberName> =
+            listed.filter(|name| !view.members.contains_key(*name)).cloned().collect();
+        self.away_since.retain(|name, _| away.contains(name));
+        let patience = self.belief.settings().timing.forget_after;
+        let mut gone = |name: &MemberName| {
+            now.since(*self.away_since.entry(name.clone()).or_insert(now)) >= patience
+        };
+        away.into_iter().filter(|name| gone(name)).collect()
+    }
+
     /// Members that stream and are close join the list; those whose data are not what the list says leave it.
-    fn keep_list(&mut self, primary: &Primary) {
+    fn keep_list(&mut self, now: Millis, primary: &Primary) {
+        let gone = self.gone_for_good(now);
         let Some(view) = self.belief.view.as_ref() else { return };
         let Some(sync) = view.sync.as_ref() else { return };
         let mut members = sync.value.members.clone();
         members.retain(|name, incarnation| {
-            let now = self.belief.member(name).and_then(|record| record.incarnation);
-            now.is_none_or(|now| now == *incarnation)
+            let current = self.belief.member(name).and_then(|record| record.incarnation);
+            !gone.contains(name) && current.is_none_or(|current| current == *incarnation)
         });
         let limit = self.belief.settings().maximum_lag_on_failover;
         for (name, sender) in &primary.replicas {
