@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
 use crate::lease::{Leadership, Lease};
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
@@ -14,7 +16,7 @@ use crate::units::{
 use super::Config;
 
 /// What the node believes about the world outside its own wishes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Belief {
     pub(super) me: MemberName,
     /// What the settings are until the store shows some.

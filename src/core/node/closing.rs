@@ -1,5 +1,7 @@
 //! Closing: writes are being closed. Only a Postgres seen stopped ends it; what we hold in the store is let go after.
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::Job;
 use crate::observe::{Server, Shutdown};
 use crate::reason::Reason;
@@ -11,7 +13,7 @@ use super::desk::{Change, Purpose, seen};
 use super::role::{Closing, How, Role};
 
 /// What is written when the leadership is let go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LetGo {
     reason: Reason,
     checkpoint: Option<Position>,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::{Effect, Job, StoreWish, Txn};
 use crate::input::{Input, JobResult, Via};
 use crate::observe::PostgresFacts;
@@ -9,7 +11,7 @@ use crate::records::{Key, Record, RequestId};
 use crate::units::{JobId, LeaseId, Millis, Revision, Token, TxnId};
 
 /// What a transaction is for; one of each may be on its way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Purpose {
     /// Claiming or completing the `cluster` key.
     Cluster,
@@ -30,19 +32,20 @@ pub(super) enum Purpose {
 const PATIENCE: Millis = Millis(5_000);
 
 /// Work in the one slot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Slot {
     pub(super) id: JobId,
     pub(super) job: Job,
 }
 
 /// The wishes of this round, and those on their way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Desk {
     effects: Vec<Effect>,
     wake: Millis,
     drawn: u64,
     seed: u64,
+    #[serde(with = "pairs")]
     txns: BTreeMap<Purpose, TxnId>,
     lease_asked: Option<Millis>,
     lease_next: Millis,
@@ -259,4 +262,22 @@ impl Change {
 /// The `mod_revision` to compare a key with: that of what was seen, or "absent".
 pub(super) fn seen<T>(kept: Option<&crate::records::Kept<T>>) -> Revision {
     kept.map_or(Revision::ABSENT, |kept| kept.revision)
+}
+
+/// A map whose keys are no texts, as a list of pairs.
+mod pairs {
+    use super::{BTreeMap, Deserialize, Purpose, Serialize, TxnId};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        map: &BTreeMap<Purpose, TxnId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Purpose, TxnId>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
 }

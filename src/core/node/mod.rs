@@ -66,8 +66,8 @@ pub struct Remembered {
     pub until: Millis,
 }
 
-/// One member's decisions.
-#[derive(Clone, Debug)]
+/// One member's decisions. It can be written down and read again as it is, for the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     config: Config,
     belief: Belief,

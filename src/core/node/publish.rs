@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::{Effect, Job};
 use crate::observe::{Heartbeat, PeerState, Server};
 use crate::records::{Key, MemberRecord, MemberRole, Record};
@@ -21,7 +23,7 @@ const LINEAGE_TOLD: usize = 64;
 type Urgent = (Term, PeerState, bool, Option<Position>);
 
 /// What was told last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
     beats: u64,
     beat_at: Option<Millis>,

@@ -1,7 +1,8 @@
 //! The replica: getting a standby up, and letting it follow the right leader. Compares before it connects (I10).
 
-use crate::effect::Effect;
-use crate::effect::{Exit, Job, Source, StoreWish};
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Effect, Exit, Job, Source, StoreWish};
 use crate::observe::{DataDir, PostgresFacts, Server, Standby};
 use crate::reason::Reason;
 use crate::units::{Millis, Term};
@@ -18,7 +19,7 @@ const LAST_WAIT: Millis = Millis(60_000);
 const STARTS_BEFORE_CLONE: u32 = 3;
 
 /// What is to be done with our data before it can follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Plan {
     /// Nothing.
     #[default]
@@ -30,7 +31,7 @@ enum Plan {
 }
 
 /// How far we are in becoming a follower.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rejoining {
     plan: Plan,
     /// The term whose leader our WAL was compared with, and found to be part of its history.
