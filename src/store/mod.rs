@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub use error::{AttemptError, Sent, StoreError};
+pub use error::{AttemptError, Complaint, Sent, StoreError};
 
 use crate::config;
 use clients::{Answer, Clients};

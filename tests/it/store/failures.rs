@@ -143,4 +143,10 @@ async fn a_wrong_configuration_is_refused_at_start() {
     }
     let secret = start(&["https://10.0.0.1:2379"]);
     assert!(matches!(secret, Some(StoreError::NoAuthority { .. })), "{secret:?}");
+    let rubbish = config::Etcd {
+        ca: Some(b"no certificate".to_vec()),
+        ..at(vec!["https://10.0.0.1:2379".to_owned()])
+    };
+    let rubbish = Store::start(&rubbish, "shop", mpsc::channel(1).0).err();
+    assert!(matches!(rubbish, Some(StoreError::NoPem { .. })), "{rubbish:?}");
 }

@@ -133,3 +133,24 @@ async fn the_watch_outlives_a_restart_of_etcd() {
     other.txn(vec![], vec![(leader("n2", 2), None)], vec![]).await;
     bench.until_view(|view, via| via == Via::Watch && leader_of(view) == Some("n2")).await;
 }
+
+/// A node that does not listen for a while holds up its watch, until etcd no longer has what it missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compacted_away_is_read_again() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    bench.until_read().await;
+    let mut client = plain(&etcd).await;
+    let padding = "x".repeat(4_000);
+    let mut last = 0;
+    for term in 1..2_000 {
+        let json = format!(r#"{{"member":"n1","term":{term},"padding":"{padding}"}}"#);
+        let put = client.put("/haa/shop/leader", json, None).await.expect("a put");
+        last = put.header().expect("a header").revision();
+    }
+    client.compact(last, None).await.expect("a compaction");
+    let (view, _) = bench.until_view(|_, via| matches!(via, Via::Read { .. })).await;
+    assert_eq!(view.revision, Revision(last));
+    client.delete("/haa/shop/leader", None).await.expect("a delete");
+    bench.until_view(|view, via| via == Via::Watch && leader_of(view).is_none()).await;
+}
