@@ -87,10 +87,10 @@ impl Playground {
     /// # Errors
     /// When there is no such member, or we may not.
     pub fn kill_host(&self, name: &MemberName) -> Result<(), PlaygroundError> {
-        let agent = self.state.member(name)?.process;
+        let member = self.state.member(name)?;
         // The agent first, or it would start Postgres anew; twice, for what was being started meanwhile.
         for _ in 0..2 {
-            end(agent.map(Process::session).unwrap_or_default())?;
+            end(member.sessions().collect())?;
             end(self.postmaster(name)?.into_iter().collect())?;
             end(postgres_of(&self.data(name)))?;
         }

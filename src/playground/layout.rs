@@ -43,7 +43,15 @@ pub(super) struct Store {
 pub(super) struct Member {
     pub(super) postgres_port: u16,
     pub(super) api_port: u16,
-    pub(super) process: Option<Process>,
+    /// Its agents, the newest last; of an earlier one, what it started can still be there.
+    pub(super) agents: Vec<Process>,
+}
+
+impl Member {
+    /// Everything of its agents, but for sessions of their own.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = Process> {
+        self.agents.iter().flat_map(|agent| agent.session())
+    }
 }
 
 impl State {
@@ -63,7 +71,7 @@ impl State {
         let mut members = BTreeMap::new();
         for name in &options.members {
             let (postgres_port, api_port) = (ports.free()?, ports.free()?);
-            members.insert(name.clone(), Member { postgres_port, api_port, process: None });
+            members.insert(name.clone(), Member { postgres_port, api_port, agents: Vec::new() });
         }
         let mut state = Self {
             cluster: options.cluster.clone(),

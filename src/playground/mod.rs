@@ -130,7 +130,8 @@ impl Playground {
         };
         let process = launch.spawn()?;
         if let Some(member) = self.state.members.get_mut(name) {
-            member.process = Some(process);
+            member.agents.retain(|agent| !agent.session().is_empty());
+            member.agents.push(process);
         }
         self.state.save()
     }
@@ -200,7 +201,8 @@ impl Playground {
     /// # Errors
     /// When there is no such member.
     pub fn agent(&self, name: &MemberName) -> Result<Option<Process>, PlaygroundError> {
-        Ok(self.state.member(name)?.process.filter(|process| process.alive()))
+        let agents = &self.state.member(name)?.agents;
+        Ok(agents.last().copied().filter(|agent| agent.alive()))
     }
 
     /// The postmaster's process while it lives.

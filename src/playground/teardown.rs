@@ -12,8 +12,9 @@ use haa_core::units::MemberName;
 use super::Playground;
 use super::accident::end;
 use super::error::PlaygroundError;
+use super::layout::Member;
 use super::options::OnDrop;
-use super::process::{Process, postmaster_of};
+use super::process::{Process, postgres_of, postmaster_of};
 
 /// What a postmaster gets to end its children and to free its shared memory.
 const POSTMASTER: Duration = Duration::from_secs(5);
@@ -35,10 +36,11 @@ impl Playground {
     /// # Errors
     /// When a process cannot be ended.
     pub fn end_processes(&self) -> Result<(), PlaygroundError> {
-        let agents = self.state.members.values().filter_map(|member| member.process);
-        // All agents first, or one would promote its Postgres while the others end.
-        end(agents.flat_map(Process::session).collect())?;
         let names = self.names();
+        let servers: Vec<_> = names.iter().flat_map(|name| postgres_of(&self.data(name))).collect();
+        let agents = self.state.members.values().flat_map(Member::sessions);
+        // All agents first, or one would promote its Postgres while the others end.
+        end(agents.filter(|process| !servers.contains(process)).collect())?;
         for postmaster in names.iter().filter_map(|name| postmaster_of(&self.data(name))) {
             postmaster.signal(Signal::CONT)?;
             postmaster.signal(Signal::QUIT)?;
@@ -56,7 +58,7 @@ impl Playground {
     /// Whether anything of it runs.
     #[must_use]
     pub fn runs(&self) -> bool {
-        let agents = self.state.members.values().filter_map(|member| member.process);
+        let agents = self.state.members.values().flat_map(Member::sessions);
         agents.chain(self.state.etcd.process).any(Process::alive)
             || self.names().iter().any(|name| postmaster_of(&self.data(name)).is_some())
     }

@@ -1,4 +1,6 @@
 //! Integration tests: real etcd, real Postgres, one binary. Owns the list of areas, never a test.
 
+mod ctl;
+mod playground;
 mod store;
 mod support;
