@@ -168,8 +168,15 @@ async fn start(args: &PlaygroundArgs, directory: PathBuf, stay: bool) -> Result<
 }
 
 async fn come_up(playground: &mut Playground) -> Result<(), CtlError> {
-    let patience = Duration::from_secs(60);
     playground.start_all().await?;
+    tokio::select! {
+        outcome = form(playground) => outcome,
+        ended = playground.an_agent_ends() => Err(ended.into()),
+    }
+}
+
+async fn form(playground: &Playground) -> Result<(), CtlError> {
+    let patience = Duration::from_secs(60);
     let first = playground.wait_for_primary(patience).await?;
     say(format_args!("{first} is primary; the others are being cloned from it"))?;
     let others = playground.names().len() - 1;

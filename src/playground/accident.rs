@@ -88,11 +88,11 @@ impl Playground {
     /// When there is no such member, or we may not.
     pub fn kill_host(&self, name: &MemberName) -> Result<(), PlaygroundError> {
         let member = self.state.member(name)?;
-        // The agent first, or it would start Postgres anew; twice, for what was being started meanwhile.
+        // Twice, for what was being started meanwhile; the agent first, or it would start Postgres anew.
         for _ in 0..2 {
+            let servers = postgres_of(&self.data(name));
             end(member.sessions().collect())?;
-            end(self.postmaster(name)?.into_iter().collect())?;
-            end(postgres_of(&self.data(name)))?;
+            end(servers)?;
         }
         Ok(())
     }

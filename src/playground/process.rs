@@ -49,6 +49,7 @@ pub(super) struct Launch {
 /// The part of `/proc/PID/stat` that we need.
 struct Stat {
     dead: bool,
+    parent: i32,
     session: i32,
     started: u64,
 }
@@ -141,20 +142,23 @@ impl Process {
             // Somebody else bears the number now; so the session had ended before.
             return Vec::new();
         }
-        let ours = |pid: &i32| stat(*pid).is_some_and(|s| !s.dead && s.session == self.pid);
+        // A process that was started this instant has not left our session yet.
+        let ours =
+            |pid: &i32| *pid == self.pid || stat(*pid).is_some_and(|stat| stat.session == self.pid);
         all().filter(ours).filter_map(Self::find).collect()
     }
 }
 
-/// Every process of the Postgres whose data directory this is: each of them has it as its working directory.
+/// Every process of the Postgres whose data directory this is: each has it as its working directory. Where we may
+/// not look at that (root in a container), the postmaster and its children, as long as it lives.
 #[must_use]
 pub(super) fn postgres_of(data: &Path) -> Vec<Process> {
     let Ok(data) = data.canonicalize() else { return Vec::new() };
+    let postmaster = postmaster_in(&data);
     let ours = |pid: &i32| {
-        let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok();
-        let program = link("exe").and_then(|exe| exe.file_name().map(|name| name.to_owned()));
-        link("cwd").as_deref() == Some(&data)
-            && program.is_some_and(|name| name.to_string_lossy().starts_with("postgres"))
+        let inside = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
+        let child = || postmaster.is_some() && stat(*pid).map(|stat| stat.parent) == postmaster;
+        (inside && is_postgres(*pid)) || Some(*pid) == postmaster || child()
     };
     all().filter(ours).filter_map(Process::find).collect()
 }
@@ -162,9 +166,24 @@ pub(super) fn postgres_of(data: &Path) -> Vec<Process> {
 /// The postmaster, as its own file names it; only if that is a Postgres of this data directory.
 #[must_use]
 pub(super) fn postmaster_of(data: &Path) -> Option<Process> {
+    postmaster_in(&data.canonicalize().ok()?).and_then(Process::find)
+}
+
+/// The file can be old and its number somebody else's by now: a postmaster was started with this directory.
+fn postmaster_in(data: &Path) -> Option<i32> {
     let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let pid: i32 = file.lines().next()?.trim().parse().ok()?;
-    postgres_of(data).into_iter().find(|process| process.pid == pid)
+    let inside = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
+    let named = || {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let data = data.as_os_str().as_encoded_bytes();
+        command.windows(data.len()).any(|part| part == data)
+    };
+    (is_postgres(pid) && (inside || named())).then_some(pid)
+}
+
+fn is_postgres(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgres")
 }
 
 fn all() -> impl Iterator<Item = i32> {
@@ -178,6 +197,7 @@ fn stat(pid: i32) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     Some(Stat {
         dead: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })

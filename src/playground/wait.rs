@@ -115,6 +115,19 @@ impl Playground {
         .await
     }
 
+    /// Waits until an agent that was started has ended: while a cluster comes up, none should.
+    pub async fn an_agent_ends(&self) -> PlaygroundError {
+        loop {
+            for name in self.names() {
+                if self.agent(&name).is_ok_and(|agent| agent.is_none()) {
+                    let what = format!("haad of {name}");
+                    return PlaygroundError::Ended { what, tail: self.tail(&name) };
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// What the first agent that answers says of the cluster.
     pub async fn cluster(&self) -> Option<ClusterView> {
         self.document("/cluster").await

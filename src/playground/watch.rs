@@ -25,6 +25,9 @@ pub async fn watch(
     let names = playground.names();
     let target = Target::of(names.iter().map(|name| playground.api(name)).collect(), None);
     let mut view = View::new();
+    if io::stdout().is_terminal() {
+        write!(io::stdout(), "\x1b[2J").map_err(PlaygroundError::Write)?;
+    }
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut end = std::pin::pin!(end);

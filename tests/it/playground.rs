@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use haa::playground::{OnDrop, Options, Part, Playground, PlaygroundError};
+use haa::playground::{OnDrop, Options, Part, Playground, PlaygroundError, Process};
+use haa_core::units::MemberName;
 
 use crate::support::become_postgres;
 
@@ -16,6 +17,64 @@ fn sleeper(folder: &Path) -> PathBuf {
     fs::write(&program, "#!/bin/sh\nsleep 600 &\nexec sleep 600\n").expect("written");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
     program
+}
+
+/// An agent that makes a Postgres and leaves it running beside itself.
+fn runs_postgres(folder: &Path) -> PathBuf {
+    let program = folder.join("runs_postgres");
+    let script = r#"#!/bin/sh
+set -e
+home=$(dirname "$3")
+bin=$(sed -n 's/^bin_directory = "\(.*\)"/\1/p' "$3")
+port=$(sed -n 's/^listen = "127.0.0.1:\(.*\)"/\1/p' "$3" | tail -1)
+[ -d "$home/data" ] || "$bin/initdb" -D "$home/data" --no-sync --auth=trust >/dev/null
+rm -f "$home/data/postmaster.pid"
+"$bin/postgres" -D "$home/data" -p "$port" -k "$home" &
+exec sleep 600
+"#;
+    fs::write(&program, script).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    program
+}
+
+async fn connected(playground: &Playground, name: &MemberName) -> tokio_postgres::Client {
+    let config = playground.superuser(&playground.postgres(name)).expect("a password");
+    loop {
+        match config.connect(tokio_postgres::NoTls).await {
+            Ok((client, connection)) => {
+                tokio::spawn(connection);
+                return client;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_found_by_its_directory_and_killed_with_its_children() {
+    let folder = short_folder();
+    let options = Options::new(folder.path().join("p"), runs_postgres(folder.path())).members(2);
+    let mut playground = Playground::create(options).expect("created");
+    playground.start_all().await.expect("started");
+    let [first, second] = playground.names().try_into().expect("two");
+    let one = connected(&playground, &first).await;
+    let two = connected(&playground, &second).await;
+    let backend = |row: tokio_postgres::Row| row.get::<_, i32>(0);
+    let ask = "SELECT pg_backend_pid()";
+    let backends =
+        [&one, &two].map(|client| async { backend(client.query_one(ask, &[]).await.expect("up")) });
+    let [one_backend, two_backend] = backends;
+    let (one_backend, two_backend) = (one_backend.await, two_backend.await);
+
+    playground.kill_postgres(&first).expect("killed");
+    assert!(playground.postmaster(&first).expect("known").is_none());
+    assert!(playground.agent(&first).expect("known").is_some(), "the agent was killed, too");
+    playground.kill_host(&first).expect("killed");
+    assert!(Process::find(one_backend).is_none(), "a backend outlived its host");
+    assert!(Process::find(two_backend).is_some(), "the other member was hit");
+
+    playground.stop().expect("stopped");
+    assert!(Process::find(two_backend).is_none(), "a backend outlived its playground");
 }
 
 fn short_folder() -> tempfile::TempDir {
