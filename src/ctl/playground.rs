@@ -105,8 +105,14 @@ pub(super) async fn run(args: &PlaygroundArgs) -> Result<(), CtlError> {
         PlaygroundVerb::Start { watch } => start(args, directory, *watch).await,
         PlaygroundVerb::Status => status(&open()?).await,
         PlaygroundVerb::Kill(kill) => {
-            open()?.kill(&kill.member, kill.part.part())?;
-            say(format_args!("killed; see what becomes of it: haactl playground watch"))
+            let (playground, member) = (open()?, &kill.member);
+            let part = kill.part.part();
+            let ran = playground.runs_of(member, part)?;
+            playground.kill(member, part)?;
+            match ran {
+                0 => say(format_args!("nothing of {member} ran that could be killed")),
+                _ => say("killed; see what becomes of it: haactl playground watch"),
+            }
         }
         PlaygroundVerb::Revive { member } => {
             open()?.revive(member)?;

@@ -58,6 +58,20 @@ impl Playground {
         }
     }
 
+    /// How many processes of this part run: the agent and the postmaster are counted.
+    ///
+    /// # Errors
+    /// When there is no such member.
+    pub fn runs_of(&self, name: &MemberName, part: Part) -> Result<usize, PlaygroundError> {
+        let agent = usize::from(self.agent(name)?.is_some());
+        let postmaster = usize::from(self.postmaster(name)?.is_some());
+        Ok(match part {
+            Part::Postgres => postmaster,
+            Part::Agent => agent,
+            Part::Host => agent + postmaster,
+        })
+    }
+
     /// Kills the postmaster with SIGKILL and waits until it is gone. Its children may live a moment longer.
     ///
     /// # Errors

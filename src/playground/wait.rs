@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::select_ok;
 use tokio::time::sleep;
 
 use haa_core::units::MemberName;
@@ -15,6 +16,8 @@ use super::process::Process;
 use super::teardown::tail;
 use super::{Playground, loopback};
 
+/// An agent answers from memory; one that takes longer is frozen or dead.
+const ANSWER: Duration = Duration::from_millis(500);
 /// Between two questions.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -55,14 +58,9 @@ impl Playground {
     /// When none does within the time.
     pub async fn wait_for_primary(&self, at_most: Duration) -> Result<MemberName, PlaygroundError> {
         self.wait("a primary", at_most, async |seen| {
-            for name in self.names() {
-                match self.http_get(&name, "/primary").await {
-                    Ok((200, _)) => return Some(name),
-                    Ok((status, _)) => *seen = format!("{name}: status {status}"),
-                    Err(error) => *seen = format!("{name}: {error}"),
-                }
-            }
-            None
+            let names = self.names();
+            let asked = names.iter().map(|name| Box::pin(self.says_primary(name)));
+            select_ok(asked).await.map_err(|why| *seen = why).ok().map(|(name, _)| name)
         })
         .await
     }
@@ -138,18 +136,29 @@ impl Playground {
         self.document("/routes").await
     }
 
-    async fn document<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
-        for name in self.names() {
-            if !self.agent(&name).is_ok_and(|agent| agent.is_some()) {
-                continue;
-            }
-            if let Ok((200, text)) = self.http_get(&name, path).await
-                && let Ok(document) = serde_json::from_str(&text)
-            {
-                return Some(document);
-            }
+    async fn says_primary(&self, name: &MemberName) -> Result<MemberName, String> {
+        match Ask::get("/primary").within(ANSWER).send(&self.api(name)).await {
+            Ok(answer) if answer.status == 200 => Ok(name.clone()),
+            Ok(answer) => Err(format!("{name}: status {}", answer.status)),
+            Err(error) => Err(format!("{name}: {error}")),
         }
-        None
+    }
+
+    /// Asks all at once and takes the first that can tell: a frozen agent costs nothing.
+    async fn document<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let lives = |name: &MemberName| self.agent(name).is_ok_and(|agent| agent.is_some());
+        let living: Vec<MemberName> = self.names().into_iter().filter(lives).collect();
+        if living.is_empty() {
+            return None;
+        }
+        let asked = living.iter().map(|name| {
+            let (ask, address) = (Ask::get(path).within(ANSWER), self.api(name));
+            Box::pin(async move {
+                let answer = ask.send(&address).await.ok().filter(|answer| answer.status == 200);
+                answer.and_then(|answer| serde_json::from_slice(&answer.body).ok()).ok_or(())
+            })
+        });
+        select_ok(asked).await.ok().map(|(document, _)| document)
     }
 
     /// Waits until etcd says that it is healthy.

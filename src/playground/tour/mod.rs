@@ -83,7 +83,10 @@ impl Tour {
     async fn start(&mut self) -> Held {
         self.begin("Start one etcd, three Postgres and three haad")?;
         self.playground.start_all().await.map_err(text)?;
-        let first = self.playground.wait_for_primary(PATIENCE).await.map_err(text)?;
+        let first = tokio::select! {
+            first = self.playground.wait_for_primary(PATIENCE) => first.map_err(text)?,
+            ended = self.playground.an_agent_ends() => return Err(text(ended)),
+        };
         self.say(&format!("{first} initialised the cluster and is its primary"))?;
         let view = self.playground.wait_streaming(2, PATIENCE).await.map_err(text)?;
         self.say(&summary(&view))
