@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::select_ok;
+use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use haa_core::units::MemberName;
@@ -128,12 +129,17 @@ impl Playground {
 
     /// What the first agent that answers says of the cluster.
     pub async fn cluster(&self) -> Option<ClusterView> {
-        self.document("/cluster").await
+        self.first("/cluster", |_| true).await
     }
 
     /// What the first agent that can tell says of the routes.
     pub async fn routes(&self) -> Option<RoutesView> {
-        self.document("/routes").await
+        self.first("/routes", |_| true).await
+    }
+
+    /// What the first agent that names a primary says of the routes.
+    pub async fn routes_to_primary(&self) -> Option<RoutesView> {
+        self.first("/routes", |routes: &RoutesView| routes.primary.is_some()).await
     }
 
     async fn says_primary(&self, name: &MemberName) -> Result<MemberName, String> {
@@ -145,7 +151,12 @@ impl Playground {
     }
 
     /// Asks all at once and takes the first that can tell: a frozen agent costs nothing.
-    async fn document<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
+    async fn first<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let wanted = &wanted;
         let lives = |name: &MemberName| self.agent(name).is_ok_and(|agent| agent.is_some());
         let living: Vec<MemberName> = self.names().into_iter().filter(lives).collect();
         if living.is_empty() {
@@ -155,7 +166,8 @@ impl Playground {
             let (ask, address) = (Ask::get(path).within(ANSWER), self.api(name));
             Box::pin(async move {
                 let answer = ask.send(&address).await.ok().filter(|answer| answer.status == 200);
-                answer.and_then(|answer| serde_json::from_slice(&answer.body).ok()).ok_or(())
+                let document = answer.and_then(|answer| serde_json::from_slice(&answer.body).ok());
+                document.filter(|document| wanted(document)).ok_or(())
             })
         });
         select_ok(asked).await.ok().map(|(document, _)| document)

@@ -58,7 +58,7 @@ impl Session {
 
 /// Where to write now, by the routes of any member that lives.
 pub(super) async fn primary(playground: &Playground) -> Option<(MemberName, Address)> {
-    let route = playground.routes().await?.primary?;
+    let route = playground.routes_to_primary().await?.primary?;
     Some((route.member.parse().ok()?, address(&route)))
 }
 
