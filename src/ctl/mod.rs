@@ -1,1 +1,69 @@
-//! To be written.
+//! haactl, one file a verb: asks agents over HTTP and prints. Never decides, and never talks to etcd or Postgres.
+
+pub mod documents;
+pub mod error;
+mod history;
+pub mod http;
+pub mod list;
+mod playground;
+mod print;
+mod routes;
+mod switchover;
+pub mod target;
+mod version;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CtlError;
+
+use target::TargetArgs;
+
+/// Looks at and commands a haa cluster.
+#[derive(Parser, Debug)]
+#[command(
+    name = "haactl",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  haactl --api 10.0.0.1:8008,10.0.0.2:8008 list
+  haactl switchover --to n2
+  haactl playground start
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no agent could be reached,
+4 token missing or refused"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    List(list::ListArgs),
+    Switchover(switchover::SwitchoverArgs),
+    Failover(switchover::FailoverArgs),
+    Routes(routes::RoutesArgs),
+    History(history::HistoryArgs),
+    Version(version::VersionArgs),
+    Playground(playground::PlaygroundArgs),
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// When it was not done; [`CtlError::exit_code`] says how.
+pub async fn run(cli: &Cli) -> Result<(), CtlError> {
+    let target = || cli.target.resolve();
+    match &cli.verb {
+        Verb::List(args) => list::run(args, &target()?).await,
+        Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
+        Verb::Failover(args) => switchover::failover(args, &target()?).await,
+        Verb::Routes(args) => routes::run(args, &target()?).await,
+        Verb::History(args) => history::run(args, &target()?).await,
+        Verb::Version(args) => version::run(args, &cli.target).await,
+        Verb::Playground(args) => playground::run(args).await,
+    }
+}

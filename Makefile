@@ -1,0 +1,54 @@
+# haa: what is done often. `make help` says what there is; only `fix`, `scenarios-accept` and `clean` change files.
+
+# A fresh toolchain is not yet on the search path of every shell.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+SEEDS ?= 0..1000
+HAACTL := target/release/haactl
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install-deps build demo tour test verify check runner fix scenarios-accept clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+install-deps:  ## PostgreSQL, etcd and protoc where they are missing (Debian; sudo unless root)
+	@deploy/install-deps.sh
+
+build: install-deps  ## haad and haactl, for use: target/release
+	cargo build --release --bins
+
+demo: build  ## a throw-away cluster on this machine, shown live; Ctrl-C stops and removes it
+	@$(HAACTL) playground start --watch
+
+tour: build  ## the main job, unattended and told step by step, in a throw-away cluster
+	@$(HAACTL) playground tour
+
+test: install-deps verify  ## install what is missing, then everything that CI runs
+
+# The runner comes last: its summary is the last that is printed.
+verify: check runner  ## the gate: every warning is an error; changes no file
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
+	else echo "cargo-deny is not here: the supply chain was not checked"; fi
+	cargo run --package haa-sim --release --quiet -- --seeds $(SEEDS)
+
+runner: check
+	cargo test --workspace --doc --quiet
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace --no-fail-fast; \
+	else cargo test --workspace --no-fail-fast --all-targets; fi
+
+fix:  ## format, and apply what clippy can
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+scenarios-accept:  ## rewrite the golden stories with what happens now; review them as a diff
+	HAA_ACCEPT=1 cargo test --package haa-sim --test scenarios
+
+clean:  ## what was built
+	cargo clean

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc (Debian, Ubuntu).
+# Leaves no server running and no cluster made, and touches nothing when nothing is missing.
+set -eu
+
+missing=
+need() { missing="$missing $1"; }
+
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgresql
+command -v etcd >/dev/null || need etcd-server
+command -v etcdctl >/dev/null || need etcd-client
+command -v protoc >/dev/null || need protobuf-compiler
+[ -e /usr/include/google/protobuf/descriptor.proto ] || need libprotobuf-dev
+command -v cc >/dev/null || need "gcc libc6-dev"
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "missing:$missing, and there is no apt-get here: install them by the means of this system" >&2
+    exit 1
+fi
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "missing:$missing, and neither root nor sudo is here: as root, run apt-get install$missing" >&2
+        exit 1
+    fi
+    as_root=sudo
+fi
+
+# While we install, no service starts and Debian's scripts make no cluster; afterwards all is as it was.
+policy=/usr/sbin/policy-rc.d
+no_cluster=/etc/postgresql-common/createcluster.d/haa-install.conf
+made_policy=
+restore() {
+    [ -z "$made_policy" ] || $as_root rm -f "$policy"
+    $as_root rm -f "$no_cluster"
+}
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+if [ ! -e "$policy" ]; then
+    made_policy=yes
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
+$as_root mkdir -p "$(dirname "$no_cluster")"
+echo 'create_main_cluster = false' | $as_root tee "$no_cluster" >/dev/null
+
+echo "installing$missing"
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of names
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+
+# Nor shall they start with the machine: haa and its tests start their own.
+if [ -d /run/systemd/system ]; then
+    case "$missing" in *etcd-server*) $as_root systemctl disable -q etcd 2>/dev/null || true ;; esac
+fi

@@ -1,0 +1,165 @@
+//! The agents' documents as haactl reads them. Tolerant: a field that an agent does not send is unknown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /cluster`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's name.
+    #[serde(default)]
+    pub scope: String,
+    /// Its members.
+    #[serde(default)]
+    pub members: Vec<MemberView>,
+}
+
+/// One member of `GET /cluster`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its name.
+    pub name: String,
+    /// `leader` or `replica`.
+    #[serde(default)]
+    pub role: String,
+    /// `running`, `streaming`, ...
+    #[serde(default)]
+    pub state: String,
+    /// Its Postgres' host.
+    #[serde(default)]
+    pub host: String,
+    /// Its Postgres' port.
+    #[serde(default)]
+    pub port: u16,
+    /// Its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+    /// The timeline of its Postgres.
+    #[serde(default)]
+    pub timeline: Option<u64>,
+    /// Bytes that it has not replayed.
+    #[serde(default)]
+    pub lag: Option<Lag>,
+    /// The operator's tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, serde_json::Value>,
+}
+
+/// A lag, or the word `unknown`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Lag {
+    /// Bytes.
+    Bytes(u64),
+    /// Not known.
+    Word(String),
+}
+
+impl ClusterView {
+    /// The leader, if there is one.
+    #[must_use]
+    pub fn leader(&self) -> Option<&MemberView> {
+        self.members.iter().find(|member| member.leads())
+    }
+
+    /// How many replicas stream.
+    #[must_use]
+    pub fn streaming(&self) -> usize {
+        self.members.iter().filter(|member| member.streams()).count()
+    }
+}
+
+impl MemberView {
+    /// It leads, in any kind of cluster.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        matches!(self.role.as_str(), "leader" | "standby_leader")
+    }
+
+    /// It is a replica that streams.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        !self.leads() && self.state == "streaming"
+    }
+
+    /// The role as haa calls it.
+    #[must_use]
+    pub fn role_word(&self) -> &str {
+        if self.role == "leader" { "primary" } else { &self.role }
+    }
+}
+
+/// `GET /routes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutesView {
+    /// The newest term that the agent knows.
+    #[serde(default)]
+    pub term: Option<u64>,
+    /// How old the answer is, in milliseconds.
+    #[serde(default)]
+    pub age_ms: u64,
+    /// Where to write.
+    pub primary: Option<RouteView>,
+    /// Where to read.
+    #[serde(default)]
+    pub replicas: Vec<RouteView>,
+}
+
+/// One server of `GET /routes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Whose.
+    pub member: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Bytes that it has not replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
+}
+
+/// A row of `GET /history`: timeline, LSN at which it ended, reason, time, new leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow(
+    /// The timeline that was left.
+    pub u64,
+    /// Where it was left.
+    pub serde_json::Value,
+    /// Why.
+    #[serde(default)]
+    pub Option<String>,
+    /// When.
+    #[serde(default)]
+    pub Option<String>,
+    /// Who led from then on.
+    #[serde(default)]
+    pub Option<String>,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_with_an_unknown_lag_is_read() {
+        let text = r#"{"scope":"shop","pause":false,"members":[
+            {"name":"n1","role":"leader","state":"running","host":"a","port":5432,"timeline":3},
+            {"name":"n2","role":"replica","state":"streaming","host":"b","port":5432,"lag":0},
+            {"name":"n3","role":"replica","state":"stopped","host":"c","port":1,"lag":"unknown"}]}"#;
+        let view: ClusterView = serde_json::from_str(text).expect("a cluster document");
+        assert_eq!(view.leader().map(|leader| leader.name.as_str()), Some("n1"));
+        assert_eq!(view.streaming(), 1);
+        assert_eq!(view.members[2].lag, Some(Lag::Word("unknown".to_owned())));
+    }
+
+    #[test]
+    fn a_history_row_of_either_length_is_read() {
+        let rows: Vec<HistoryRow> = serde_json::from_str(
+            r#"[[1,25165984,"no recovery target specified"],[2,"0/5000060","r","t","n2"]]"#,
+        )
+        .expect("a history document");
+        assert_eq!(rows[1].4.as_deref(), Some("n2"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong for an operator, each with what to do and with an exit code. Never printed twice.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use haa_core::units::Address;
+
+use crate::playground::PlaygroundError;
+
+/// A verb that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// Nothing says where the cluster is.
+    #[error(
+        "no agent's address is known: give --api HOST:PORT[,HOST:PORT], set HAACTL_API, or write \
+         api = [\"HOST:PORT\"] into ./haactl.toml or ~/.config/haactl.toml"
+    )]
+    NoAddress,
+    /// A file that was named cannot be read.
+    #[error("cannot read {path}: check that it is there and that you may read it")]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The client file is not what it should be.
+    #[error("{path} is not a client file with api = [\"HOST:PORT\"] and token_file = \"PATH\"")]
+    ClientFile {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// The answer was no.
+    #[error("{what} was refused by {by}: {why}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// The agent that answered.
+        by: Address,
+        /// Its sentence.
+        why: String,
+    },
+    /// There is no such server at the moment.
+    #[error("{0}")]
+    NoRoute(&'static str),
+    /// An agent answered something that is not of the contract.
+    #[error("{by} answered {path} with something that this haactl cannot read: is it a haad?")]
+    OddAnswer {
+        /// The agent that answered.
+        by: Address,
+        /// What was asked.
+        path: String,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The order was sent, and then nothing was heard.
+    #[error(
+        "{what} was sent to {by}, but its answer did not come ({why}): it may still be under way; \
+         look with `haactl list` before you ask again"
+    )]
+    Unanswered {
+        /// What was asked.
+        what: &'static str,
+        /// The agent that took it.
+        by: Address,
+        /// What was seen instead of an answer.
+        why: String,
+    },
+    /// The operator said no.
+    #[error("nothing was done: {0}")]
+    NotConfirmed(&'static str),
+    /// Nobody answered.
+    #[error("no agent could be reached; tried {0}: check the addresses and that haad runs there")]
+    Unreachable(Tried),
+    /// A command needs a token.
+    #[error(
+        "{0} needs a token: give --token-file FILE, set HAACTL_TOKEN_FILE, or write \
+         token_file = \"PATH\" into the client file; the agents' own is [api] token_file of haad.toml"
+    )]
+    TokenMissing(&'static str),
+    /// The token is not the right one.
+    #[error("{by} refused the token: compare its file with [api] token_file of that agent ({why})")]
+    TokenRefused {
+        /// The agent that answered.
+        by: Address,
+        /// Its sentence.
+        why: String,
+    },
+    /// The playground.
+    #[error(transparent)]
+    Playground(#[from] PlaygroundError),
+    /// The terminal or its pipe.
+    #[error("cannot write the answer out")]
+    Write(#[source] std::io::Error),
+}
+
+impl CtlError {
+    /// The exit code: 1 refused or failed, 2 usage, 3 no agent reached, 4 token missing or refused.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused { .. }
+            | Self::NoRoute(_)
+            | Self::OddAnswer { .. }
+            | Self::Unanswered { .. }
+            | Self::NotConfirmed(_)
+            | Self::Playground(_)
+            | Self::Write(_) => 1,
+            Self::NoAddress | Self::ReadFile { .. } | Self::ClientFile { .. } => 2,
+            Self::Unreachable(_) => 3,
+            Self::TokenMissing(_) | Self::TokenRefused { .. } => 4,
+        }
+    }
+}
+
+/// Which agents were asked and what each said.
+#[derive(Debug)]
+pub struct Tried(pub Vec<(Address, String)>);
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (address, said)) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{address} ({said})")?;
+        }
+        Ok(())
+    }
+}

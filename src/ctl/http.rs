@@ -1,0 +1,178 @@
+//! One HTTP request to one agent, with a deadline. Never retries and never chooses an agent.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use haa_core::units::Address;
+
+/// How long a connection may take: beyond it, an agent counts as not there.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    method: Method,
+    path: String,
+    token: Option<String>,
+    body: Option<String>,
+    deadline: Duration,
+}
+
+impl Ask {
+    /// A question; answered from memory, therefore within two seconds.
+    #[must_use]
+    pub fn get(path: &str) -> Self {
+        let path = path.to_owned();
+        let deadline = Duration::from_secs(2);
+        Self { method: Method::GET, path, token: None, body: None, deadline }
+    }
+
+    /// A command, with the token that it needs and a JSON document.
+    #[must_use]
+    pub fn post(path: &str, token: String, body: &serde_json::Value) -> Self {
+        Self {
+            method: Method::POST,
+            path: path.to_owned(),
+            token: Some(token),
+            body: Some(body.to_string()),
+            deadline: Duration::from_secs(90),
+        }
+    }
+
+    /// Wait this long for the answer.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Sends it and waits for the whole answer.
+    ///
+    /// # Errors
+    /// [`HttpError`], which says whether the agent can have taken it.
+    pub async fn send(&self, to: &Address) -> Result<Answer, HttpError> {
+        let stream = match timeout(CONNECT, TcpStream::connect((to.host.as_str(), to.port))).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(refusal)) => return Err(HttpError::NotConnected(brief(&refusal))),
+            Err(_) => return Err(HttpError::NotConnected("no connection within 2s".to_owned())),
+        };
+        match timeout(self.deadline, self.exchange(stream, to)).await {
+            Ok(answer) => answer.map_err(|error| HttpError::NoAnswer(error.to_string())),
+            Err(_) => Err(HttpError::NoAnswer(format!("no answer within {:?}", self.deadline))),
+        }
+    }
+
+    async fn exchange(&self, stream: TcpStream, to: &Address) -> Result<Answer, ExchangeError> {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let turning = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .header(header::HOST, to.to_string())
+            .header(header::USER_AGENT, concat!("haactl/", env!("CARGO_PKG_VERSION")));
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if self.body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = self.body.clone().unwrap_or_default();
+        let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes().to_vec();
+        drop(sender);
+        turning.abort();
+        Ok(Answer { status, body })
+    }
+}
+
+/// What an agent answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The document.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The document as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim().to_owned()
+    }
+
+    /// The sentence in it: `error`, `message` or `reason` of a JSON document, else the text itself.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let document: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let named = |key: &str| document.as_ref()?.get(key)?.as_str().map(str::to_owned);
+        let said = ["error", "message", "reason"].into_iter().find_map(named);
+        match said.unwrap_or_else(|| self.text()) {
+            said if said.is_empty() => format!("status {}", self.status),
+            said => said,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Nothing was sent.
+    #[error("{0}")]
+    NotConnected(String),
+    /// It was sent, perhaps in part; whether it was taken is not known.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("{}", deepest(.0))]
+    Hyper(#[from] hyper::Error),
+    #[error("{0}")]
+    Request(#[from] hyper::http::Error),
+}
+
+/// The innermost cause: "connection reset by peer" says more than "error sending request".
+fn deepest(error: &hyper::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn brief(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_found_in_any_shape() {
+        let of = |body: &str| Answer { status: 412, body: body.into() }.sentence();
+        assert_eq!(of(r#"{"error":"n2 lags"}"#), "n2 lags");
+        assert_eq!(of(r#"{"message":"no"}"#), "no");
+        assert_eq!(of("plain\n"), "plain");
+        assert_eq!(of(""), "status 412");
+    }
+}

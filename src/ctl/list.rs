@@ -1,0 +1,189 @@
+//! `haactl list`: the members, their roles and how far they are. Asks one agent; changes nothing.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::documents::{ClusterView, Lag, MemberView, RoutesView};
+use super::error::CtlError;
+use super::print::{Output, document, say, table};
+use super::target::Target;
+
+/// Show the members of the cluster
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl --api 10.0.0.1:8008 list
+  haactl list --output json | jq -r '.members[] | select(.role==\"leader\").name'
+  haactl list --watch 2
+
+Exit codes: 0 shown, 2 wrong usage, 3 no agent could be reached")]
+pub struct ListArgs {
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    /// Show it again every SECONDS until interrupted; when piped, on change only
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
+}
+
+/// What is known of a cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Overview {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The newest term, where an agent says it.
+    pub term: Option<u64>,
+    /// Who leads.
+    pub leader: Option<String>,
+    /// Where writes go now; a leader that is still being opened has no route.
+    pub writable: Option<String>,
+    /// The members.
+    pub members: Vec<MemberView>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When no agent answers.
+pub async fn run(args: &ListArgs, target: &Target) -> Result<(), CtlError> {
+    let Some(seconds) = args.watch else {
+        return say(render(args.output, &Overview::fetch(target).await?)?);
+    };
+    let mut last = String::new();
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    loop {
+        ticks.tick().await;
+        let text = match Overview::fetch(target).await {
+            Ok(overview) => render(args.output, &overview)?,
+            Err(error @ (CtlError::Unreachable(_) | CtlError::Refused { .. })) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        if std::io::stdout().is_terminal() {
+            say(format_args!("\x1b[2J\x1b[H{text}"))?;
+        } else if text != last {
+            say(&text)?;
+        }
+        last = text;
+    }
+}
+
+impl Overview {
+    /// Asks for all of it.
+    ///
+    /// # Errors
+    /// When no agent answers.
+    pub async fn fetch(target: &Target) -> Result<Self, CtlError> {
+        let cluster: ClusterView = target.document("/cluster").await?;
+        // While the store is out of reach, no agent may say where to write; the members are shown all the same.
+        let routes: Option<RoutesView> = target.document("/routes").await.ok();
+        Ok(Self {
+            leader: cluster.leader().map(|leader| leader.name.clone()),
+            term: routes.as_ref().and_then(|routes| routes.term),
+            writable: routes.and_then(|routes| routes.primary).map(|primary| primary.member),
+            cluster: cluster.scope,
+            members: cluster.members,
+        })
+    }
+
+    /// One line above the table.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let term = self.term.map_or("unknown".to_owned(), |term| term.to_string());
+        let leader = self.leader.as_deref().unwrap_or("none");
+        let open = if self.writable.is_some() { "" } else { "  (nobody accepts writes)" };
+        format!("cluster {}  term {term}  leader {leader}{open}", self.cluster)
+    }
+
+    /// The table, for people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut rows = table(&["member", "role", "state", "timeline", "lag", "address", "tags"]);
+        for member in &self.members {
+            rows.add_row([
+                member.name.clone(),
+                member.role_word().to_owned(),
+                member.state.clone(),
+                member.timeline.map_or("-".to_owned(), |timeline| timeline.to_string()),
+                lag(member),
+                format!("{}:{}", member.host, member.port),
+                tags(member),
+            ]);
+        }
+        rows.trim_fmt()
+    }
+}
+
+fn render(output: Output, overview: &Overview) -> Result<String, CtlError> {
+    let people = || format!("{}\n{}", overview.headline(), overview.table());
+    Ok(document(output, overview)?.unwrap_or_else(people))
+}
+
+fn lag(member: &MemberView) -> String {
+    match &member.lag {
+        _ if member.leads() => "-".to_owned(),
+        None => "-".to_owned(),
+        Some(Lag::Word(word)) => word.clone(),
+        Some(Lag::Bytes(bytes)) => readable(*bytes),
+    }
+}
+
+/// Bytes as people read them: `0 B`, `640 kB`, `1.5 MB`.
+fn readable(bytes: u64) -> String {
+    let units = [(1_u64 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
+    match units.into_iter().find(|(size, _)| bytes >= *size) {
+        None => format!("{bytes} B"),
+        Some((size, unit)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(size);
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+/// Tags at their usual value say nothing and are left out.
+fn tags(member: &MemberView) -> String {
+    let unusual = |value: &serde_json::Value| {
+        !matches!(value, serde_json::Value::Bool(false) | serde_json::Value::Null) && *value != 0
+    };
+    let shown =
+        member.tags.iter().filter(|(_, value)| unusual(value)).map(|(key, value)| match value {
+            serde_json::Value::Bool(_) => key.clone(),
+            serde_json::Value::String(text) => format!("{key}={text}"),
+            other => format!("{key}={other}"),
+        });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_read_well() {
+        assert_eq!(readable(0), "0 B");
+        assert_eq!(readable(1_536), "1.5 kB");
+        assert_eq!(readable(16 << 20), "16.0 MB");
+        assert_eq!(readable(u64::MAX), "17179869183.9 GB");
+    }
+
+    #[test]
+    fn only_unusual_tags_are_shown() {
+        let member: MemberView = serde_json::from_str(
+            r#"{"name":"n1","tags":{"nofailover":true,"noloadbalance":false,"site":"b","x":0}}"#,
+        )
+        .expect("a member");
+        assert_eq!(tags(&member), "nofailover site=b");
+    }
+
+    #[test]
+    fn the_headline_says_when_nobody_accepts_writes() {
+        let overview = Overview { cluster: "shop".to_owned(), ..Overview::default() };
+        assert_eq!(
+            overview.headline(),
+            "cluster shop  term unknown  leader none  (nobody accepts writes)"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! `haactl switchover` and `haactl failover`: another member shall lead. Asks; the agents decide.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use clap::Args;
+use serde_json::json;
+
+use haa_core::units::MemberName;
+
+use super::error::CtlError;
+use super::list::Overview;
+use super::print::say;
+use super::target::Target;
+
+/// Hand the leadership over in order: the primary is stopped first, so that nothing is lost
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl switchover                # to the best replica
+  haactl switchover --to n2 --yes
+
+Exit codes: 0 the new primary accepts writes, 1 refused or failed, 2 wrong usage,
+3 no agent could be reached, 4 token missing or refused")]
+pub(super) struct SwitchoverArgs {
+    /// To which member [default: the best replica]
+    #[arg(long, value_name = "MEMBER")]
+    to: Option<MemberName>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Make a member lead although no leader is there, however far it is behind: what it lacks is lost
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haactl failover --to n2
+
+A cluster that lost its primary chooses a new one by itself; this is for when it cannot, because
+all that is left is too far behind. Look at the lag first: haactl list
+
+Exit codes: 0 the new primary accepts writes, 1 refused or failed, 2 wrong usage,
+3 no agent could be reached, 4 token missing or refused")]
+pub(super) struct FailoverArgs {
+    /// To which member [default: the best replica]
+    #[arg(long, value_name = "MEMBER")]
+    to: Option<MemberName>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs `switchover`.
+///
+/// # Errors
+/// When it is refused, fails, or nobody takes it.
+pub(super) async fn switchover(args: &SwitchoverArgs, target: &Target) -> Result<(), CtlError> {
+    let now = Overview::fetch(target).await?;
+    let from = now.leader.as_deref();
+    if !args.yes {
+        let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
+        let from = from.unwrap_or("nobody");
+        confirm(&format!("{}\nHand the leadership over from {from} to {to}?", now.table()))?;
+    }
+    let body = json!({ "leader": from, "candidate": args.to });
+    order("switchover", "/switchover", &body, target).await
+}
+
+/// Runs `failover`.
+///
+/// # Errors
+/// When it is refused, fails, or nobody takes it.
+pub(super) async fn failover(args: &FailoverArgs, target: &Target) -> Result<(), CtlError> {
+    if !args.yes {
+        let now = Overview::fetch(target).await?;
+        let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
+        confirm(&format!("{}\nMake {to} lead, and lose what it does not have?", now.table()))?;
+    }
+    order("failover", "/failover", &json!({ "candidate": args.to }), target).await
+}
+
+async fn order(
+    what: &'static str,
+    path: &str,
+    body: &serde_json::Value,
+    target: &Target,
+) -> Result<(), CtlError> {
+    let (_, answer) = target.command(what, path, body).await?;
+    say(answer.sentence())
+}
+
+fn confirm(question: &str) -> Result<(), CtlError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(CtlError::NotConfirmed("nobody is there to be asked; say --yes"));
+    }
+    let mut out = std::io::stdout().lock();
+    write!(out, "{question} [y/N] ").and_then(|()| out.flush()).map_err(CtlError::Write)?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(CtlError::Write)?;
+    match line.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(CtlError::NotConfirmed("you did not say yes")),
+    }
+}

@@ -1,0 +1,176 @@
+//! Which cluster is meant: its agents' addresses and the token. Tries the agents in turn; never guesses one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use haa_core::units::Address;
+
+use super::error::{CtlError, Tried};
+use super::http::{Answer, Ask, HttpError};
+
+/// Where the cluster is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TargetArgs {
+    /// Agents to ask, in this order; any member knows the whole cluster
+    #[arg(
+        long,
+        env = "HAACTL_API",
+        value_delimiter = ',',
+        value_name = "HOST:PORT",
+        global = true
+    )]
+    pub api: Vec<Address>,
+    /// A file that holds the token; commands need it, questions do not
+    #[arg(long, env = "HAACTL_TOKEN_FILE", value_name = "FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// A file with `api = ["HOST:PORT"]` and `token_file = "PATH"`
+    /// [default: ./haactl.toml, then ~/.config/haactl.toml]
+    #[arg(long, env = "HAACTL_CLIENT_FILE", value_name = "FILE", global = true)]
+    pub client_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientFile {
+    #[serde(default)]
+    api: Vec<Address>,
+    token_file: Option<PathBuf>,
+}
+
+/// The agents of one cluster.
+#[derive(Clone, Debug)]
+pub struct Target {
+    addresses: Vec<Address>,
+    token_file: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    /// Finds the cluster: options and environment first, then the client file.
+    ///
+    /// # Errors
+    /// When no address is known, or the client file cannot be read.
+    pub fn resolve(&self) -> Result<Target, CtlError> {
+        let file = match self.client_file.clone().or_else(usual_client_file) {
+            Some(path) if self.api.is_empty() || self.token_file.is_none() => read_client(&path)?,
+            Some(_) | None => ClientFile::default(),
+        };
+        let addresses = if self.api.is_empty() { file.api } else { self.api.clone() };
+        if addresses.is_empty() {
+            return Err(CtlError::NoAddress);
+        }
+        Ok(Target { addresses, token_file: self.token_file.clone().or(file.token_file) })
+    }
+}
+
+fn usual_client_file() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".config/haactl.toml"));
+    [Some(PathBuf::from("haactl.toml")), home].into_iter().flatten().find(|path| path.exists())
+}
+
+fn read_client(path: &Path) -> Result<ClientFile, CtlError> {
+    let text = read(path)?;
+    let mut file: ClientFile = toml::from_str(&text)
+        .map_err(|source| CtlError::ClientFile { path: path.to_owned(), source })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    file.token_file = file.token_file.map(|token| folder.join(token));
+    Ok(file)
+}
+
+fn read(path: &Path) -> Result<String, CtlError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| CtlError::ReadFile { path: path.to_owned(), source })
+}
+
+impl Target {
+    /// A cluster whose agents are known.
+    #[must_use]
+    pub fn of(addresses: Vec<Address>, token_file: Option<PathBuf>) -> Self {
+        Self { addresses, token_file }
+    }
+
+    /// Asks the agents in turn until one answers; whatever it answers counts.
+    ///
+    /// # Errors
+    /// When none answers.
+    pub async fn ask(&self, path: &str) -> Result<(Address, Answer), CtlError> {
+        let ask = Ask::get(path);
+        let mut tried = Vec::new();
+        for address in &self.addresses {
+            match ask.send(address).await {
+                Ok(answer) => return Ok((address.clone(), answer)),
+                Err(error) => tried.push((address.clone(), error.to_string())),
+            }
+        }
+        Err(CtlError::Unreachable(Tried(tried)))
+    }
+
+    /// Asks the agents in turn for a document; one that cannot tell is passed over.
+    ///
+    /// # Errors
+    /// When none answers, none can tell, or one answers something odd.
+    pub async fn document<T: DeserializeOwned>(&self, path: &str) -> Result<T, CtlError> {
+        let ask = Ask::get(path);
+        let mut tried = Vec::new();
+        let mut refusal = None;
+        for address in &self.addresses {
+            match ask.send(address).await {
+                Ok(answer) if answer.status == 200 => {
+                    return serde_json::from_slice(&answer.body).map_err(|source| {
+                        CtlError::OddAnswer { by: address.clone(), path: path.to_owned(), source }
+                    });
+                }
+                Ok(answer) => refusal = Some((address.clone(), answer.sentence())),
+                Err(error) => tried.push((address.clone(), error.to_string())),
+            }
+        }
+        match refusal {
+            Some((by, why)) => Err(CtlError::Refused { what: "the question", by, why }),
+            None => Err(CtlError::Unreachable(Tried(tried))),
+        }
+    }
+
+    /// Sends a command to the first agent that takes a connection. Once it may have been taken, it is not
+    /// sent to another: an operator decides that.
+    ///
+    /// # Errors
+    /// When no agent takes it, the token is missing or wrong, or the answer is no.
+    pub async fn command(
+        &self,
+        what: &'static str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<(Address, Answer), CtlError> {
+        let ask = Ask::post(path, self.token(what)?, body);
+        let mut tried = Vec::new();
+        for address in &self.addresses {
+            match ask.send(address).await {
+                Ok(answer) => return judge(what, address, answer),
+                Err(HttpError::NotConnected(why)) => tried.push((address.clone(), why)),
+                Err(HttpError::NoAnswer(why)) => {
+                    return Err(CtlError::Unanswered { what, by: address.clone(), why });
+                }
+            }
+        }
+        Err(CtlError::Unreachable(Tried(tried)))
+    }
+
+    fn token(&self, what: &'static str) -> Result<String, CtlError> {
+        let path = self.token_file.as_deref().ok_or(CtlError::TokenMissing(what))?;
+        let text = read(path)?;
+        let usable = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        let first = text.lines().map(str::trim).find(usable);
+        first.map(str::to_owned).ok_or(CtlError::TokenMissing(what))
+    }
+}
+
+fn judge(what: &'static str, by: &Address, answer: Answer) -> Result<(Address, Answer), CtlError> {
+    let (by, why) = (by.clone(), answer.sentence());
+    match answer.status {
+        200..=299 => Ok((by, answer)),
+        401 | 403 => Err(CtlError::TokenRefused { by, why }),
+        _ => Err(CtlError::Refused { what, by, why }),
+    }
+}
