@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | `haad.toml` |
+//! | [`logging`] | where log lines go |
 //! | [`agent`] | the loop: input in, effects out |
 //! | [`store`] | etcd |
 //! | [`postgres`] | the server, its tools and its files |
@@ -16,6 +17,7 @@ pub mod agent;
 pub mod api;
 pub mod config;
 pub mod ctl;
+pub mod logging;
 pub mod peers;
 pub mod playground;
 pub mod postgres;

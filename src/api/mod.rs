@@ -1,1 +1,3 @@
-//! To be written.
+//! HTTP: health checks, documents, routes and commands on one port. Never decides, never asks Postgres.
+
+pub mod tokens;

@@ -1,0 +1,1 @@
+//! Bad files and what is said about them, word by word.
