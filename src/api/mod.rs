@@ -1,3 +1,3 @@
-//! HTTP: health checks, documents, routes and commands on one port. Never decides, never asks Postgres.
+//! HTTP on one port: health checks, documents, routes, commands. Never decides, never asks Postgres.
 
 pub mod tokens;

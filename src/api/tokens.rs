@@ -73,7 +73,8 @@ pub enum TokensError {
 pub enum Denied {
     /// No token was sent.
     #[error(
-        "this needs a token: send the header 'Authorization: Bearer TOKEN' with one of the API's token file"
+        "this needs a token: send the header 'Authorization: Bearer TOKEN' with one of the API's \
+             token file"
     )]
     Missing,
     /// It is none of ours.
@@ -81,7 +82,8 @@ pub enum Denied {
     Unknown,
     /// It was one of ours.
     #[error(
-        "the token of {name} expired at {at}: send one that has not, or add one to the API's token file"
+        "the token of {name} expired at {at}: send one that has not, or add one to the API's \
+             token file"
     )]
     Expired {
         /// Whose.
@@ -151,7 +153,8 @@ impl Tokens {
             match read(&self.0.path) {
                 Ok(tokens) => kept.tokens = tokens,
                 Err(error) => {
-                    tracing::warn!(%error, "the token file is not used; the tokens read before stay");
+                    tracing::warn!(%error, "the token file is not used; the tokens read before \
+                         stay");
                 }
             }
             kept.stamp = seen;
@@ -189,7 +192,8 @@ fn token(line: &str, number: usize) -> Result<Token, String> {
     let text = words.next().unwrap_or("").to_owned();
     if text.len() < SHORTEST {
         return Err(format!(
-            "the token has {} characters: {SHORTEST} at the least; `openssl rand -hex 24` makes one",
+            "the token has {} characters: {SHORTEST} at the least; `openssl rand -hex 24` makes \
+                 one",
             text.len()
         ));
     }
@@ -295,7 +299,8 @@ mod tests {
         };
         assert_eq!(
             said("# x\n\nshort\n", 0o600),
-            "tokens:3: the token has 5 characters: 16 at the least; `openssl rand -hex 24` makes one"
+            "tokens:3: the token has 5 characters: 16 at the least; `openssl rand -hex 24` makes \
+                 one"
         );
         assert_eq!(
             said("aaaaaaaaaaaaaaaaaaaa expires=tomorrow\n", 0o600),

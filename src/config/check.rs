@@ -112,8 +112,13 @@ impl Checker<'_> {
         if is_wildcard(&listen.host) {
             return self.refuse(
                 at,
-                format!("{section}.address is missing: {section}.listen is {listen}, which nobody can connect to; \
-                     add where the others reach this member, such as address = \"10.0.0.1:{}\"", listen.port),
+                format!(
+                    "{section}.address is missing: {section}.listen is {listen}, which \
+                     nobody can connect to; \
+                     add where the others reach this member, such as address = \
+                          \"10.0.0.1:{}\"",
+                    listen.port
+                ),
             );
         }
         Some(listen.clone())
@@ -143,7 +148,8 @@ impl Checker<'_> {
         {
             let port = api.listen.port;
             let says = format!(
-                "api.listen: port {port} is Postgres' own (postgres.listen): give one of them another, such as 8008"
+                "api.listen: port {port} is Postgres' own (postgres.listen): give one of them \
+                     another, such as 8008"
             );
             return self.refuse_said(said, says);
         }
@@ -247,7 +253,8 @@ impl Checker<'_> {
                 Ok(_) => Some(said.value().clone()),
                 Err(error) => {
                     let says = format!(
-                        "log.level: '{}' is no filter ({error}): write error, warn, info, debug or trace, \
+                        "log.level: '{}' is no filter ({error}): write error, warn, info, debug \
+                             or trace, \
                          or a filter such as info,haa::store=debug",
                         said.value()
                     );
@@ -276,7 +283,8 @@ fn remedy(key: &str) -> &'static str {
             "give the cluster a name, the same in each member's file, such as cluster = \"main\""
         }
         "etcd.endpoints" => {
-            "under [etcd] write endpoints = [\"http://10.0.0.1:2379\"], one URL for each etcd member"
+            "under [etcd] write endpoints = [\"http://10.0.0.1:2379\"], one URL for each etcd \
+                 member"
         }
         "postgres" => "add a section [postgres]; `haad config example` shows one",
         "postgres.data_directory" => {

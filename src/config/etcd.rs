@@ -18,7 +18,9 @@ impl Checker<'_> {
         if let Some(said) = file.ca_file.as_ref().or(file.cert_file.as_ref())
             && endpoints.iter().any(|url| url.starts_with("http://"))
         {
-            let says = "etcd: certificates are given, but the endpoints begin with http://: write https:// there".to_owned();
+            let says = "etcd: certificates are given, but the endpoints begin with http://: \
+                 write https:// there"
+                .to_owned();
             return self.refuse_said(said, says);
         }
         Some(Etcd {
@@ -31,7 +33,9 @@ impl Checker<'_> {
 
     fn endpoints(&mut self, said: &Said<Vec<Text>>) -> Option<Vec<String>> {
         if said.value().is_empty() {
-            let says = "etcd.endpoints is empty: write one URL for each etcd member, such as http://10.0.0.1:2379".to_owned();
+            let says = "etcd.endpoints is empty: write one URL for each etcd member, such as \
+                 http://10.0.0.1:2379"
+                .to_owned();
             return self.refuse_said(said, says);
         }
         let before = self.problems.len();
@@ -40,7 +44,8 @@ impl Checker<'_> {
             let url = text.value().trim_end_matches('/').to_owned();
             if !is_endpoint(&url) {
                 let says = format!(
-                    "etcd.endpoints: '{}' is no endpoint: write it as http://10.0.0.1:2379 or https://etcd-1:2379",
+                    "etcd.endpoints: '{}' is no endpoint: write it as http://10.0.0.1:2379 or \
+                         https://etcd-1:2379",
                     text.value()
                 );
                 self.refuse_said::<(), _>(text, says);

@@ -65,7 +65,7 @@ impl Scalar {
 
 /// haad's configuration: what one member is told.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 #[schemars(title = "haad.toml")]
 pub(super) struct File {
     /// This member's name: 1 to 48 of `a-z 0-9 - _`, beginning with a letter; unique in the cluster.
@@ -86,16 +86,19 @@ pub(super) struct File {
     #[schemars(required)]
     pub(super) api: Option<Said<ApiFile>>,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
+    #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,
     /// How to log.
+    #[serde(default)]
     pub(super) log: LogFile,
     /// What a new cluster begins with; an existing one keeps its own.
+    #[serde(default)]
     pub(super) settings: SettingsFile,
 }
 
 /// `[etcd]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EtcdFile {
     /// One URL for each etcd member, such as `http://10.0.0.1:2379`.
     #[schemars(required)]
@@ -114,7 +117,7 @@ pub(super) struct EtcdFile {
 
 /// `[postgres]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PostgresFile {
     /// PGDATA.
     #[schemars(required)]
@@ -131,8 +134,10 @@ pub(super) struct PostgresFile {
     /// Your own postgresql.conf, included before haad's settings and never edited.
     pub(super) include: Option<Text>,
     /// Your lines of pg_hba.conf, in order; haad's own come first.
+    #[serde(default)]
     pub(super) hba: Vec<Text>,
     /// Your parameters; those that haad itself must set are refused.
+    #[serde(default)]
     pub(super) parameters: BTreeMap<String, Said<Scalar>>,
     /// The role for everything that the agent does in its own server. Default user: `postgres`.
     #[schemars(required)]
@@ -147,7 +152,7 @@ pub(super) struct PostgresFile {
 
 /// A role and the file with its password.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LoginFile {
     /// Its name.
     pub(super) user: Option<Text>,
@@ -158,7 +163,7 @@ pub(super) struct LoginFile {
 
 /// `[api]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ApiFile {
     /// Where to listen, such as `0.0.0.0:8008`.
     #[schemars(required)]
@@ -172,7 +177,7 @@ pub(super) struct ApiFile {
 
 /// `[log]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LogFile {
     /// `text` (default) or `json`.
     pub(super) format: Option<Text>,
@@ -182,19 +187,20 @@ pub(super) struct LogFile {
 
 /// `[settings]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SettingsFile {
     /// `async`: a commit is flushed by the primary alone. The only one in this version.
     pub(super) durability: Option<Text>,
     /// How far behind the primary a replica may be and still stand, such as `1MB` (default), or a number of bytes.
     pub(super) maximum_lag_on_failover: Option<Said<Scalar>>,
     /// The spans of the protocol, such as `ttl = "10s"`.
+    #[serde(default)]
     pub(super) timing: TimingFile,
 }
 
 /// `[settings.timing]`: spans such as `10s` or `500ms`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TimingFile {
     /// How long etcd keeps a lease that is not renewed; whole seconds. Default: 10s.
     pub(super) ttl: Option<Text>,

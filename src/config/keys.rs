@@ -89,17 +89,18 @@ pub(super) static KEYS: &[Key] = &[
 
 /// The keys and sections directly in `section` (empty: the top of the file).
 pub(super) fn words_in(section: &str) -> Vec<&'static str> {
-    let mut words: Vec<&'static str> = KEYS
-        .iter()
-        .filter_map(|key| {
-            let rest = match section {
-                "" => key.path,
-                _ => key.path.strip_prefix(section)?.strip_prefix('.')?,
-            };
-            rest.split('.').next()
-        })
-        .collect();
-    words.dedup();
+    let mut words: Vec<&'static str> = Vec::new();
+    for key in KEYS {
+        let rest = match section {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        if let Some(word) = rest.and_then(|rest| rest.split('.').next())
+            && !words.contains(&word)
+        {
+            words.push(word);
+        }
+    }
     words
 }
 

@@ -33,7 +33,8 @@ impl Checker<'_> {
         let state = self.path("state_directory", said)?;
         if data.is_some_and(|data| is_within(&state, &data)) {
             let says = format!(
-                "state_directory: {} is inside the data directory, which a clone replaces: put it beside it",
+                "state_directory: {} is inside the data directory, which a clone replaces: put \
+                     it beside it",
                 state.display()
             );
             return self.refuse_said(said, says);
@@ -112,8 +113,13 @@ impl Checker<'_> {
         }
         self.refuse(
             at,
-            format!("postgres.bin_directory: {} has no {}: install PostgreSQL's server and client programs, \
-                 or write where they are", directory.display(), missing.join(", no ")),
+            format!(
+                "postgres.bin_directory: {} has no {}: install PostgreSQL's server and \
+                 client programs, \
+                 or write where they are",
+                directory.display(),
+                missing.join(", no ")
+            ),
         )
     }
 
@@ -129,7 +135,8 @@ impl Checker<'_> {
         };
         if directory.as_os_str().as_encoded_bytes().contains(&b',') {
             let says = format!(
-                "postgres.socket_directory: {} has a comma in it, which Postgres takes as a separator",
+                "postgres.socket_directory: {} has a comma in it, which Postgres takes as a \
+                     separator",
                 directory.display()
             );
             return self.refuse(said.map_or(at, |said| self.source.of(said)), says);
@@ -143,7 +150,8 @@ impl Checker<'_> {
         if length > SOCKET_PATH_MAX {
             let at = said.map_or(at, |said| self.source.of(said));
             let says = format!(
-                "postgres.socket_directory: {} is {length} bytes long, a Unix socket's path may have \
+                "postgres.socket_directory: {} is {length} bytes long, a Unix socket's path may \
+                     have \
                  {SOCKET_PATH_MAX}: write a shorter one, such as /run/haa",
                 socket.display()
             );
@@ -161,7 +169,8 @@ impl Checker<'_> {
                 self.refuse_said::<(), _>(said, says);
             } else if !first.starts_with('#') && !HBA_WORDS.contains(&first) {
                 let says = format!(
-                    "postgres.hba: '{line}' begins with none of {}: write a line as in pg_hba.conf, \
+                    "postgres.hba: '{line}' begins with none of {}: write a line as in \
+                         pg_hba.conf, \
                      such as host all all 10.0.0.0/8 scram-sha-256",
                     HBA_WORDS.join(", ")
                 );
@@ -182,7 +191,10 @@ impl Checker<'_> {
         let Some(said) = said else {
             return self.refuse(
                 at,
-                format!("[{section}] is missing: add it, with password_file = \"/etc/haa/...\", a file that only haad's user may read"),
+                format!(
+                    "[{section}] is missing: add it, with password_file = \"/etc/haa/...\", \
+                     a file that only haad's user may read"
+                ),
             );
         };
         let at = self.source.of(said);
@@ -198,7 +210,8 @@ impl Checker<'_> {
                     || name.contains(odd)
                 {
                     let says = format!(
-                        "{section}.user: '{name}' is no role's name: use 1 to 63 letters, not beginning with pg_"
+                        "{section}.user: '{name}' is no role's name: use 1 to 63 letters, not \
+                             beginning with pg_"
                     );
                     self.refuse_said(said, says)
                 } else {
@@ -239,8 +252,11 @@ impl Checker<'_> {
         }
         self.refuse(
             at,
-            format!("[postgres] superuser, replication and rewind are {superuser}, {replication} and {rewind}: \
-                 use three roles, so that each can do only its own work"),
+            format!(
+                "[postgres] superuser, replication and rewind are {superuser}, {replication} \
+                 and {rewind}: \
+                 use three roles, so that each can do only its own work"
+            ),
         )
     }
 }

@@ -19,7 +19,8 @@ impl Checker<'_> {
         match file.durability.as_ref().map(|said| (said, said.value().as_str())) {
             None | Some((_, "async")) => settings.durability = Durability::Async,
             Some((said, "quorum")) => {
-                let says = "settings.durability: this version of haad does not offer quorum: write async, \
+                let says = "settings.durability: this version of haad does not offer quorum: \
+                     write async, \
                      and know that a failover may lose the last commits";
                 self.refuse_said::<(), _>(said, says.to_owned());
             }
@@ -33,7 +34,8 @@ impl Checker<'_> {
                 Some(bytes) => settings.maximum_lag_on_failover = bytes,
                 None => {
                     let says = format!(
-                        "settings.maximum_lag_on_failover: '{}' is no size: write it as 1MB, 16kB, or in bytes",
+                        "settings.maximum_lag_on_failover: '{}' is no size: write it as 1MB, \
+                             16kB, or in bytes",
                         said.value().text()
                     );
                     self.refuse_said::<(), _>(said, says);
@@ -54,7 +56,8 @@ impl Checker<'_> {
                 }
                 Ok(_) => {
                     let says = format!(
-                        "settings.timing.{key}: '{}' is not a whole number of milliseconds above zero",
+                        "settings.timing.{key}: '{}' is not a whole number of milliseconds above \
+                             zero",
                         said.value()
                     );
                     self.refuse_said::<(), _>(said, says);

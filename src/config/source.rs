@@ -13,6 +13,9 @@ use super::file::{File, Said};
 use super::keys::{CONFIG_VARIABLE, KEYS, Key, Kind, Place, place, words_in};
 use super::near::nearest;
 
+/// What `toml` puts into a path for each value that knows its place.
+const SPANNED: &str = ".$__serde_spanned_private_value";
+
 /// Where values come from: tells a place in it from a byte offset. Offsets beyond the text are variables.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
@@ -66,7 +69,8 @@ impl<'a> Source<'a> {
         let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
         File::deserialize(tracked).map_err(|error: toml::de::Error| {
             let at = error.span().map_or(At::File, |span| self.at(span.start));
-            let says = format!("{}: {}", track.path(), error.message().replace('\n', "; "));
+            let path = track.path().to_string().replace(SPANNED, "");
+            let says = format!("{path}: {}", error.message().replace('\n', "; "));
             problems.push(Problem { at, says });
             ConfigError::new(file, std::mem::take(problems))
         })
