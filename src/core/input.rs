@@ -16,6 +16,9 @@ pub enum Input {
     Store(Box<Seen>),
     /// News of our lease.
     Lease(LeaseNews),
+    /// Whether any etcd member is of a release that may revoke a live lease early (before 3.5.13). Until this
+    /// is heard, it is taken to be so.
+    StoreRevokesEarly(bool),
     /// What Postgres is, as of `facts.began_at`.
     Postgres(PostgresFacts),
     /// The work in the job slot has ended.

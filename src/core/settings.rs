@@ -63,6 +63,8 @@ pub struct Timing {
     pub stall_timeout: Millis,
     /// An orderly stop that takes longer becomes an immediate one.
     pub stop_timeout: Millis,
+    /// A member that has not been seen for this long is gone for good: it leaves the list, and its slot goes.
+    pub forget_after: Millis,
     /// The named successor of a switchover has this long to stand before anyone may.
     pub successor_timeout: Millis,
 }
@@ -81,6 +83,7 @@ impl Default for Timing {
             promote_timeout: Millis(5_000),
             stall_timeout: Millis(5_000),
             stop_timeout: Millis(10_000),
+            forget_after: Millis(24 * 3_600_000),
             successor_timeout: Millis(3_000),
         }
     }

@@ -53,7 +53,8 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize,
+            Deserialize,
         )]
         #[serde(transparent)]
         pub struct $name(pub $inner);
@@ -202,8 +203,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// A member's name: 1 to 48 of `a-z 0-9 - _`, beginning with a letter. It becomes part of slot names
-/// and of `application_name`, which is why it is that narrow.
+/// A member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter. It becomes part of slot names (where `-`
+/// is written `_`, so that no two names share a slot) and of `application_name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct MemberName(String);
@@ -220,13 +221,13 @@ impl FromStr for MemberName {
     type Err = Unreadable;
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let fits = text.len() <= 48 && text.starts_with(|c: char| c.is_ascii_lowercase());
         if fits && text.chars().all(legal) {
             Ok(Self(text.to_owned()))
         } else {
             Err(Unreadable(format!(
-                "'{text}' is not a member name: use 1 to 48 of a-z 0-9 - _ beginning with a letter"
+                "'{text}' is not a member name: use 1 to 48 of a-z 0-9 - beginning with a letter"
             )))
         }
     }

@@ -1,1 +1,219 @@
-//! To be written.
+//! etcd: leases, transactions, the watch. The only place that knows etcd; it never decides about the cluster.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `clients` | one client per endpoint, tried in turn with a deadline each |
+//! | `keys` | paths and JSON |
+//! | `view` | a view out of keys and values |
+//! | `txn` | transactions and linearizable reads |
+//! | `lease` | leases |
+//! | `version` | which releases of etcd there are |
+//! | `watch` | changes, as they happen |
+
+mod clients;
+mod error;
+mod keys;
+mod lease;
+mod txn;
+mod version;
+mod view;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::GetOptions;
+use haa_core::effect::StoreWish;
+use haa_core::input::Input;
+use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord};
+use haa_core::units::Term;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::{AttemptError, Sent, StoreError};
+
+use crate::config;
+use clients::{Answer, Clients};
+use keys::Keys;
+use view::Reader;
+
+/// How long an operator's question may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long wishes that are under way may take once we shut down: a lease that is let go saves the others time.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The connection to etcd, with the tasks that serve it.
+pub struct Store {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    /// Ends the watch.
+    quiet: CancellationToken,
+    /// Ends everything.
+    stop: CancellationToken,
+}
+
+/// What the tasks share.
+struct Shared {
+    clients: Clients,
+    keys: Keys,
+    reader: Reader,
+    inputs: mpsc::Sender<Input>,
+}
+
+/// What one endpoint said to `haad check`.
+#[derive(Debug)]
+pub struct Reach {
+    /// As configured.
+    pub endpoint: String,
+    /// etcd's version, or what is wrong.
+    pub version: Result<String, AttemptError>,
+}
+
+impl Shared {
+    /// Tells the node. When nobody listens any more, there is nobody to tell.
+    async fn deliver(&self, input: Input) {
+        let _ = self.inputs.send(input).await;
+    }
+}
+
+impl Store {
+    /// Begins to watch, on the current tokio runtime; everything it learns goes to `inputs`. Connects when needed:
+    /// an etcd that is down is no error.
+    ///
+    /// # Errors
+    /// When the configuration names no endpoint or a wrong one.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(
+        etcd: &config::Etcd,
+        cluster: &str,
+        inputs: mpsc::Sender<Input>,
+    ) -> Result<Self, StoreError> {
+        let keys = Keys::new(cluster);
+        let reader = Reader::new(keys.clone());
+        let shared = Arc::new(Shared { clients: Clients::new(etcd)?, keys, reader, inputs });
+        let stop = CancellationToken::new();
+        let store = Self { shared, tasks: TaskTracker::new(), quiet: stop.child_token(), stop };
+        let (shared, quiet) = (Arc::clone(&store.shared), store.quiet.clone());
+        store.tasks.spawn(async move { quiet.run_until_cancelled(watch::run(&shared)).await });
+        Ok(store)
+    }
+
+    /// Performs a wish in a task of its own; never blocks. What comes of it is an `Input`.
+    pub fn wish(&self, wish: StoreWish) {
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(perform(&shared, wish)).await });
+    }
+
+    /// All leaderships that are on record, oldest first. A record that cannot be read is skipped.
+    ///
+    /// # Errors
+    /// When no endpoint answers.
+    pub async fn history(&self) -> Result<Vec<(Term, HistoryRecord)>, StoreError> {
+        let (first, end) = self.shared.keys.history();
+        let answer = self
+            .shared
+            .clients
+            .any(PATIENCE, |client| {
+                let (first, range) = (first.clone(), GetOptions::new().with_range(end.clone()));
+                async move { client.kv_client().get(first, Some(range)).await }
+            })
+            .await
+            .map_err(|miss| silent("for the history", miss.error))?;
+        let reader = &self.shared.reader;
+        let read = |kv| match reader.key(kv)? {
+            Key::History(term) => Some((term, reader.value(&Key::History(term), kv)?)),
+            Key::Cluster
+            | Key::Settings
+            | Key::Term
+            | Key::Leader
+            | Key::Sync
+            | Key::Member(_)
+            | Key::Request(_) => None,
+        };
+        let mut history: Vec<(Term, HistoryRecord)> =
+            answer.value.kvs().iter().filter_map(read).collect();
+        history.sort_by_key(|(term, _)| *term);
+        Ok(history)
+    }
+
+    /// Writes down what an operator asks for, unless a request of this name is there.
+    ///
+    /// # Errors
+    /// When it is there already, when no endpoint answers, or when nobody can say whether it was written.
+    pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
+        let key = Key::Request(id.clone());
+        let json = keys::encode(&Record::Request(id, record));
+        match txn::create(&self.shared, &key, json.clone()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::AlreadyThere { key }),
+            Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
+            Err(error) => self.look_back(key, &json, error).await,
+        }
+    }
+
+    /// Asks every endpoint, each within the deadline of one attempt.
+    pub async fn reach(&self) -> Vec<Reach> {
+        let mut reached = Vec::new();
+        for (at, endpoint) in self.shared.clients.urls().enumerate() {
+            let status = self
+                .shared
+                .clients
+                .once(at, |client| async move { client.maintenance_client().status().await })
+                .await;
+            let version = status
+                .map(|answer: Answer<_>| answer.value.version().to_owned())
+                .map_err(|miss| miss.error);
+            reached.push(Reach { endpoint: endpoint.to_owned(), version });
+        }
+        reached
+    }
+
+    /// Ends the watch, gives wishes that are under way 2 s, and ends the rest.
+    pub async fn shutdown(self) {
+        self.quiet.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            self.stop.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Nobody else draws the same name: if the same value is there, it is ours.
+    async fn look_back(
+        &self,
+        key: Key,
+        json: &[u8],
+        source: AttemptError,
+    ) -> Result<(), StoreError> {
+        let path = self.shared.keys.path(&key);
+        let answer = self
+            .shared
+            .clients
+            .any(PATIENCE, |client| {
+                let path = path.clone();
+                async move { client.kv_client().get(path, None).await }
+            })
+            .await;
+        match answer {
+            Ok(answer) if answer.value.kvs().iter().any(|kv| kv.value() == json) => Ok(()),
+            Ok(_) | Err(_) => Err(StoreError::Unknown { key, source }),
+        }
+    }
+}
+
+async fn perform(shared: &Shared, wish: StoreWish) {
+    match wish {
+        StoreWish::GrantLease { ttl } => lease::grant(shared, ttl).await,
+        StoreWish::KeepAlive(id) => lease::keep_alive(shared, id).await,
+        StoreWish::RevokeLease(id) => lease::revoke(shared, id).await,
+        StoreWish::Read => txn::tell_read(shared).await,
+        StoreWish::Txn(txn) => txn::tell(shared, txn).await,
+    }
+}
+
+const fn silent(what: &'static str, source: AttemptError) -> StoreError {
+    StoreError::Silent { what, patience: PATIENCE, source }
+}

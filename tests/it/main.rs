@@ -1,1 +1,4 @@
-fn main() {}
+//! Integration tests: real etcd, real Postgres, one binary. Owns the list of areas, never a test.
+
+mod store;
+mod support;

@@ -1,12 +1,38 @@
 //! The node: beliefs, a role, and the one function that turns an input into wishes. Never acts.
 
+mod belief;
+mod bootstrap;
+mod candidate;
+mod closing;
+mod desk;
+mod election;
+mod primary;
+mod promoting;
+mod publish;
+mod rank;
+mod rejoin;
+mod replica;
+mod requests;
+mod role;
+mod waking;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::effect::Effect;
-use crate::input::Input;
+use crate::effect::{Effect, Exit, Job, StoreWish};
+use crate::input::{Input, JobResult, LeaseNews, Leave};
+use crate::reason::{Reason, Transition};
 use crate::records::Tags;
 use crate::settings::Settings;
 use crate::units::{Address, Instance, MemberName, Millis, Term};
+
+use belief::Belief;
+use closing::LetGo;
+use desk::Desk;
+use publish::Told;
+use replica::Rejoining;
+pub use role::{Closing, How, Role};
 
 /// What a node is told at birth.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,24 +70,174 @@ pub struct Remembered {
 #[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
+    belief: Belief,
+    desk: Desk,
+    role: Role,
+    reason: Reason,
+    born_at: Option<Millis>,
+    rejoining: Rejoining,
+    let_go: Option<LetGo>,
+    leaving: Option<Leave>,
+    exited: bool,
+    /// After a failed promotion: not before this instant, and how long the next wait will be.
+    unfit: (Millis, Millis),
+    told: Told,
+    /// Listed members that the store does not show, and since when.
+    away_since: BTreeMap<MemberName, Millis>,
 }
 
 impl Node {
     /// A node that believes nothing yet.
     #[must_use]
-    pub const fn new(config: Config) -> Self {
-        Self { config }
+    pub fn new(config: Config) -> Self {
+        Self {
+            belief: Belief::new(&config),
+            desk: Desk::new(config.seed),
+            role: Role::Waking,
+            reason: Reason::Started,
+            born_at: None,
+            rejoining: Rejoining::default(),
+            let_go: None,
+            leaving: None,
+            exited: false,
+            unfit: (Millis(0), Millis(1_000)),
+            told: Told::default(),
+            away_since: BTreeMap::new(),
+            config,
+        }
     }
 
     /// Learn of `input`, decide, wish.
-    pub fn handle(&mut self, _now: Millis, _input: Input) -> Vec<Effect> {
-        let _ = &self.config;
-        Vec::new()
+    pub fn handle(&mut self, now: Millis, input: &Input) -> Vec<Effect> {
+        self.born_at.get_or_insert(now);
+        self.belief.learn(now, input);
+        if let Some((job, result)) = self.desk.learn(now, input) {
+            self.job_ended(now, &job, &result);
+        }
+        match input {
+            Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
+            Input::Stop(leave) => self.leaving = Some(*leave),
+            Input::Tick
+            | Input::Store(_)
+            | Input::Lease(_)
+            | Input::StoreRevokesEarly(_)
+            | Input::Postgres(_)
+            | Input::Job(..)
+            | Input::Peer(_) => {}
+        }
+        self.desk.begin(now.after(self.belief.settings().timing.heartbeat));
+        if !self.exited {
+            self.decide(now);
+        }
+        self.desk.take()
     }
 
     /// When `Input::Tick` is due next, if nothing else happens before.
     #[must_use]
     pub const fn deadline(&self) -> Millis {
-        Millis(0)
+        self.desk.wake()
+    }
+
+    /// What it is doing about the leadership.
+    #[must_use]
+    pub const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    fn decide(&mut self, now: Millis) {
+        if self.leaving == Some(Leave::LeavePostgres) {
+            return self.exit(Exit::Stopped);
+        }
+        // Each step takes at most one transition; no legal chain of them is longer than this.
+        for _ in 0..8 {
+            let Some((role, reason)) = self.step(now) else { break };
+            self.enter(role, reason);
+        }
+        if self.exited {
+            return;
+        }
+        self.keep_lease(now);
+        self.publish(now);
+    }
+
+    fn step(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        match self.role.clone() {
+            Role::Waking => self.waking(now),
+            Role::Replica => self.replica(now),
+            Role::Candidate { token, since } => self.candidate(now, token, since),
+            Role::Promoting { term, timeline, since, stood_at } => {
+                self.promoting(now, (term, timeline), (since, stood_at))
+            }
+            Role::Primary { term, to_tell, silent_since } => {
+                self.primary(now, term, to_tell, silent_since)
+            }
+            Role::Closing(closing) => self.closing(now, &closing),
+            Role::Refused(why) => {
+                self.exit(Exit::Refused(why));
+                None
+            }
+        }
+    }
+
+    fn enter(&mut self, role: Role, reason: Reason) {
+        let quiet = self.role.name() == role.name();
+        let transition = Transition {
+            from: self.role.name().to_owned(),
+            to: role.name().to_owned(),
+            reason,
+            term: self.belief.term,
+        };
+        match &role {
+            Role::Promoting { .. } => self.rejoining.promote_failed = false,
+            Role::Closing(_) => self.desk.may_close_anew(),
+            Role::Waking
+            | Role::Replica
+            | Role::Candidate { .. }
+            | Role::Primary { .. }
+            | Role::Refused(_) => {}
+        }
+        self.role = role;
+        if !quiet {
+            self.reason = reason;
+            self.desk.wish(Effect::Announce(transition));
+        }
+    }
+
+    fn exit(&mut self, exit: Exit) {
+        self.exited = true;
+        self.desk.wish(Effect::Exit(exit));
+    }
+
+    /// Every member holds a lease; a leader also confirms, after each renewal, that it still leads.
+    fn keep_lease(&mut self, now: Millis) {
+        let timing = self.belief.settings().timing;
+        match (self.belief.lease, self.belief.lease_to_adopt()) {
+            (Some(lease), _) => {
+                let due = lease.asked_at.after(timing.round);
+                self.desk.lease(now, due, StoreWish::KeepAlive(lease.id));
+            }
+            (None, Some(id)) if self.role == Role::Waking => {
+                self.desk.lease(now, now, StoreWish::KeepAlive(id));
+            }
+            // Before the first view we cannot know whether there is a lease of ours to adopt.
+            (None, _) if self.belief.view.is_none() => {}
+            (None, _) => {
+                self.desk.lease(now, now, StoreWish::GrantLease { ttl: timing.ttl });
+            }
+        }
+        if self.belief.unconfirmed() {
+            self.desk.read(now);
+        }
+    }
+
+    fn job_ended(&mut self, now: Millis, job: &Job, result: &JobResult) {
+        match result {
+            JobResult::Done => self.rejoining.done(job),
+            JobResult::Failed(_) => self.rejoining.failed(now, job),
+            JobResult::Aborted => {}
+        }
+        if let (Job::Promote { .. }, JobResult::Failed(_)) = (job, result) {
+            self.rejoining.promote_failed = true;
+        }
     }
 }

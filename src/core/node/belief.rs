@@ -1,0 +1,265 @@
+//! What the node believes, and how an input changes it. Never decides.
+
+use std::collections::BTreeMap;
+
+use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
+use crate::lease::{Leadership, Lease};
+use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
+use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
+use crate::settings::Settings;
+use crate::units::{
+    Address, Incarnation, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term, Timeline,
+};
+
+use super::Config;
+
+/// What the node believes about the world outside its own wishes.
+#[derive(Clone, Debug)]
+pub(super) struct Belief {
+    pub(super) me: MemberName,
+    /// What the settings are until the store shows some.
+    first_settings: Settings,
+    /// The newest view of the store; `None` until the first linearizable one.
+    pub(super) view: Option<StoreView>,
+    /// The highest term seen in any view.
+    pub(super) term: Term,
+    /// Our lease, as last confirmed.
+    pub(super) lease: Option<Lease>,
+    /// The lease at the time of the last linearizable view that showed `leader` as ours on it.
+    confirmed: Option<(Term, Lease)>,
+    /// The last look at Postgres.
+    pub(super) facts: Option<PostgresFacts>,
+    /// The last heartbeat of each peer, and when it came.
+    pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
+    /// Where the WAL of the newest primary ended when it was last heard.
+    pub(super) primary_position: Option<Position>,
+    /// When the store last answered us: the instant we asked.
+    pub(super) store_heard_at: Option<Millis>,
+    /// A leader whose key vanished may not know it yet.
+    pub(super) store_revokes_early: bool,
+    /// Since when no view shows a leader.
+    pub(super) leaderless_since: Option<Millis>,
+    /// The revision of `term` that is in force, and when we first saw it.
+    pub(super) term_seen: (Revision, Millis),
+}
+
+/// The leader, as `leader` and `term` agree on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) member: MemberName,
+    pub(super) term: Term,
+    /// The timeline of its leadership.
+    pub(super) timeline: Timeline,
+    /// Where its WAL ended at its election.
+    pub(super) position: Position,
+}
+
+impl Belief {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            me: config.name.clone(),
+            first_settings: config.settings.clone(),
+            view: None,
+            term: Term(0),
+            lease: None,
+            confirmed: None,
+            facts: None,
+            peers: BTreeMap::new(),
+            primary_position: None,
+            store_heard_at: None,
+            store_revokes_early: true,
+            leaderless_since: None,
+            term_seen: (Revision::ABSENT, Millis(0)),
+        }
+    }
+
+    /// Learn what `input` tells about the world.
+    pub(super) fn learn(&mut self, now: Millis, input: &Input) {
+        match input {
+            Input::Tick | Input::Job(..) | Input::Stop(_) => {}
+            Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
+            Input::Store(seen) => self.learn_store(now, seen),
+            Input::Lease(news) => self.learn_lease(*news),
+            Input::Postgres(facts) => self.learn_postgres(facts),
+            Input::Peer(beat) => self.learn_peer(now, beat),
+        }
+    }
+
+    fn learn_store(&mut self, now: Millis, seen: &Seen) {
+        if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
+            self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+        }
+        let first = self.view.is_none();
+        let newer = self.view.as_ref().is_none_or(|old| seen.view.revision >= old.revision);
+        if !newer || (first && seen.via == Via::Watch) {
+            return;
+        }
+        let term = seen.view.term.as_ref();
+        let revision = term.map_or(Revision::ABSENT, |kept| kept.revision);
+        if first || revision != self.term_seen.0 {
+            self.term_seen = (revision, now);
+        }
+        self.term = self.term.max(term.map_or(Term(0), |kept| kept.value.term));
+        self.leaderless_since = match seen.view.leader {
+            Some(_) => None,
+            None => self.leaderless_since.or(Some(now)),
+        };
+        self.view = Some(seen.view.clone());
+        self.confirm(seen.via);
+    }
+
+    /// Only a linearizable view asked for after the lease was renewed confirms the leadership of that renewal.
+    fn confirm(&mut self, via: Via) {
+        let asked_at = match via {
+            Via::Watch => return,
+            Via::Txn { outcome: Outcome::Unknown, .. } => return,
+            Via::Read { asked_at } | Via::Txn { asked_at, .. } => asked_at,
+        };
+        let (Some(lease), Some(leader)) = (self.lease, self.own_leader_key()) else { return };
+        if leader.lease == Some(lease.id) && asked_at >= lease.asked_at {
+            self.confirmed = Some((leader.value.term, lease));
+        }
+    }
+
+    fn learn_lease(&mut self, news: LeaseNews) {
+        match news {
+            LeaseNews::Alive { id, asked_at } => {
+                self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+                let newer = self.lease.is_none_or(|old| old.id != id || asked_at > old.asked_at);
+                if newer {
+                    self.lease = Some(Lease { id, asked_at });
+                }
+            }
+            LeaseNews::Gone { id } => {
+                if self.lease.is_some_and(|lease| lease.id == id) {
+                    self.lease = None;
+                    self.confirmed = None;
+                }
+            }
+            LeaseNews::Silent { .. } => {}
+        }
+    }
+
+    fn learn_postgres(&mut self, facts: &PostgresFacts) {
+        if self.facts.as_ref().is_none_or(|old| facts.began_at >= old.began_at) {
+            if let Server::Primary(primary) = &facts.server {
+                self.primary_position = Some(primary.position);
+            }
+            self.facts = Some(facts.clone());
+        }
+    }
+
+    fn learn_peer(&mut self, now: Millis, beat: &Heartbeat) {
+        if beat.from == self.me {
+            return;
+        }
+        let late = self
+            .peers
+            .get(&beat.from)
+            .is_some_and(|(_, old)| old.instance == beat.instance && old.number >= beat.number);
+        if late {
+            return;
+        }
+        let leads = self.leader().is_some_and(|leader| leader.member == beat.from);
+        if leads && beat.state == PeerState::Primary && beat.position.is_some() {
+            self.primary_position = beat.position;
+        }
+        self.peers.insert(beat.from.clone(), (now, beat.clone()));
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        let kept = self.view.as_ref().and_then(|view| view.settings.as_ref());
+        kept.map_or(&self.first_settings, |kept| &kept.value)
+    }
+
+    /// The `leader` key, if it names us.
+    pub(super) fn own_leader_key(&self) -> Option<&Kept<LeaderRecord>> {
+        let leader = self.view.as_ref()?.leader.as_ref()?;
+        (leader.value.member == self.me).then_some(leader)
+    }
+
+    /// The `term` record.
+    pub(super) fn term_key(&self) -> Option<&Kept<TermRecord>> {
+        self.view.as_ref()?.term.as_ref()
+    }
+
+    /// The leader, where `leader` and `term` agree; in between two keys' changes there is none.
+    pub(super) fn leader(&self) -> Option<Leader> {
+        let view = self.view.as_ref()?;
+        let (key, record) = (&view.leader.as_ref()?.value, &view.term.as_ref()?.value);
+        match &record.holder {
+            Holder::Leader { member, timeline, position, .. }
+                if *member == key.member && record.term == key.term =>
+            {
+                Some(Leader {
+                    member: member.clone(),
+                    term: key.term,
+                    timeline: *timeline,
+                    position: *position,
+                })
+            }
+            Holder::Leader { .. } | Holder::Candidate { .. } | Holder::Released { .. } => None,
+        }
+    }
+
+    /// The proof that we lead, if there is one at this instant.
+    pub(super) fn leadership(&self, now: Millis) -> Option<Leadership> {
+        let (term, lease) = self.confirmed?;
+        let leader = self.own_leader_key()?;
+        let same = leader.value.term == term && leader.lease == Some(lease.id);
+        if same { lease.leadership(term, now, self.settings().timing) } else { None }
+    }
+
+    /// A renewal that no linearizable view has confirmed yet.
+    pub(super) fn unconfirmed(&self) -> bool {
+        let (Some(lease), Some(leader)) = (self.lease, self.own_leader_key()) else { return false };
+        leader.lease == Some(lease.id) && self.confirmed != Some((leader.value.term, lease))
+    }
+
+    /// A lease that our `leader` key hangs on and that this run of the agent does not hold yet.
+    pub(super) fn lease_to_adopt(&self) -> Option<LeaseId> {
+        if self.lease.is_some() { None } else { self.own_leader_key()?.lease }
+    }
+
+    pub(super) fn server(&self) -> Option<&Server> {
+        self.facts.as_ref().map(|facts| &facts.server)
+    }
+
+    pub(super) fn standby(&self) -> Option<&Standby> {
+        match self.server()? {
+            Server::Standby(standby) => Some(standby),
+            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Primary(_) => None,
+        }
+    }
+
+    pub(super) fn primary(&self) -> Option<&Primary> {
+        match self.server()? {
+            Server::Primary(primary) => Some(primary),
+            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Standby(_) => None,
+        }
+    }
+
+    /// The data's system identifier and incarnation, if there are data.
+    pub(super) fn data(&self) -> Option<(SystemId, Incarnation)> {
+        match self.facts.as_ref()?.data {
+            DataDir::Present { system_id, incarnation, .. } => Some((system_id, incarnation)),
+            DataDir::Empty | DataDir::Foreign(_) => None,
+        }
+    }
+
+    /// A member's record in the store: it is there while its lease lives.
+    pub(super) fn member(&self, name: &MemberName) -> Option<&MemberRecord> {
+        Some(&self.view.as_ref()?.members.get(name)?.value)
+    }
+
+    /// Where a member's Postgres listens.
+    pub(super) fn address(&self, name: &MemberName) -> Option<Address> {
+        self.member(name).map(|record| record.postgres.clone())
+    }
+
+    /// A peer's last heartbeat, if it is young enough to count on.
+    pub(super) fn heard(&self, now: Millis, name: &MemberName) -> Option<&Heartbeat> {
+        let (at, beat) = self.peers.get(name)?;
+        (now.since(*at) < self.settings().timing.suspect_after).then_some(beat)
+    }
+}

@@ -1,0 +1,136 @@
+//! The candidate: detached, it hears where the others' WAL ends, then asks for the leadership in one transaction.
+
+use std::collections::BTreeMap;
+
+use crate::effect::Job;
+use crate::observe::Standby;
+use crate::reason::Reason;
+use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
+use crate::units::{MemberName, Millis, Revision, Term, Token};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+use super::role::Role;
+
+impl Node {
+    pub(super) fn candidate(
+        &mut self,
+        now: Millis,
+        token: Token,
+        since: Millis,
+    ) -> Option<(Role, Reason)> {
+        if let Some(role) = self.elected(now, token, since) {
+            return Some(role);
+        }
+        let attempt = self.belief.term_key().filter(|kept| kept.value.is_candidacy(token)).cloned();
+        let leader = self.belief.view.as_ref().and_then(|view| view.leader.as_ref()).is_some();
+        let (Some(attempt), false, true) = (attempt, leader, self.may_lead(now)) else {
+            return Some((Role::Replica, Reason::OutRun));
+        };
+        let Some(standby) = self.belief.standby().cloned() else {
+            return Some((Role::Replica, Reason::PostgresDied));
+        };
+        let settled = self.belief.facts.as_ref().is_some_and(|facts| self.desk.settled(facts));
+        if !settled || self.desk.waits_for(&Purpose::Term) {
+            return None;
+        }
+        if !standby.detached {
+            self.desk.job(Job::Detach);
+            return None;
+        }
+        let patience = since.after(self.belief.settings().timing.report_timeout);
+        if now < patience && self.belief.reports_missing(now) {
+            self.desk.wake_at(patience);
+            return None;
+        }
+        match self.belief.further_ahead(now, standby.position) {
+            Some(better) => {
+                self.pass_on(&attempt, better);
+                Some((Role::Replica, Reason::HandedOver))
+            }
+            None => {
+                self.ask_for_leadership(&attempt, token, &standby);
+                None
+            }
+        }
+    }
+
+    /// The leader transaction was accepted: `leader` names us in the term of our attempt.
+    fn elected(&self, now: Millis, token: Token, since: Millis) -> Option<(Role, Reason)> {
+        let key = self.belief.own_leader_key()?;
+        let record = &self.belief.term_key()?.value;
+        let Holder::Leader { token: of, timeline, .. } = &record.holder else { return None };
+        let ours = *of == token && record.term == key.value.term;
+        let role =
+            Role::Promoting { term: record.term, timeline: *timeline, since: now, stood_at: since };
+        ours.then_some((role, Reason::Elected))
+    }
+
+    /// Move the attempt, in a new term, to a member that has more WAL.
+    fn pass_on(&mut self, attempt: &Kept<TermRecord>, better: MemberName) {
+        let record = TermRecord {
+            term: attempt.value.term.next(),
+            holder: Holder::Candidate { member: better, token: self.desk.token() },
+            ..attempt.value.clone()
+        };
+        self.propose(Some(attempt), record);
+    }
+
+    /// One transaction makes a leader: conditioned on our own attempt, on `sync` as we read it, and on nobody leading.
+    fn ask_for_leadership(&mut self, attempt: &Kept<TermRecord>, token: Token, standby: &Standby) {
+        let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
+            return;
+        };
+        let member = self.config.name.clone();
+        let term = attempt.value.term;
+        let timeline = self.belief.highest_timeline().next();
+        let record = TermRecord {
+            term,
+            reserved: timeline,
+            holder: Holder::Leader {
+                member: member.clone(),
+                token,
+                timeline,
+                position: standby.position,
+            },
+            reason: attempt.value.reason,
+        };
+        let compare = vec![
+            (Key::Term, attempt.revision),
+            (Key::Sync, seen(view.sync.as_ref())),
+            (Key::Leader, Revision::ABSENT),
+        ];
+        let sync = self.sync_under(term, view.sync.as_ref().map(|kept| &kept.value));
+        let change = Change::default()
+            .put(Record::Term(record))
+            .put_on(lease.id, Record::Leader(LeaderRecord { member, term }))
+            .put(Record::Sync(sync));
+        self.desk.txn(Purpose::Term, compare, change);
+    }
+
+    /// `sync` as it was, with ourselves as the primary.
+    fn sync_under(&self, term: Term, last: Option<&SyncRecord>) -> SyncRecord {
+        let own = self.belief.data().map(|(_, incarnation)| incarnation);
+        let mut members = last.map_or_else(BTreeMap::new, |sync| sync.members.clone());
+        members.extend(own.map(|incarnation| (self.config.name.clone(), incarnation)));
+        SyncRecord {
+            version: last.map_or(0, |sync| sync.version) + 1,
+            term,
+            primary: self.config.name.clone(),
+            durability: self.belief.settings().durability,
+            voters: last.map_or_else(BTreeMap::new, |sync| sync.voters.clone()),
+            k: last.map_or(0, |sync| sync.k),
+            members,
+        }
+    }
+}
+
+impl TermRecord {
+    /// Whether it is the attempt with this token.
+    fn is_candidacy(&self, token: Token) -> bool {
+        match &self.holder {
+            Holder::Candidate { token: of, .. } => *of == token,
+            Holder::Leader { .. } | Holder::Released { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Wishes on their way: what was asked and not answered yet, so that nothing is asked twice. Never decides.
+
+use std::collections::BTreeMap;
+
+use crate::effect::{Effect, Job, StoreWish, Txn};
+use crate::input::{Input, JobResult, Via};
+use crate::observe::PostgresFacts;
+use crate::records::{Key, Record, RequestId};
+use crate::units::{JobId, LeaseId, Millis, Revision, Token, TxnId};
+
+/// What a transaction is for; one of each may be on its way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    /// Claiming or completing the `cluster` key.
+    Cluster,
+    /// Standing, leading, handing over, letting go.
+    Term,
+    /// Our own member record.
+    Member,
+    /// The list in `sync`.
+    Sync,
+    /// An operator's request.
+    Request(RequestId),
+    /// The history of our leadership.
+    History,
+}
+
+/// Answers that do not come are given up after this long. The adapters answer everything; this is for the day
+/// on which one does not.
+const PATIENCE: Millis = Millis(5_000);
+
+/// Work in the one slot.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) id: JobId,
+    pub(super) job: Job,
+}
+
+/// The wishes of this round, and those on their way.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    effects: Vec<Effect>,
+    wake: Millis,
+    drawn: u64,
+    seed: u64,
+    txns: BTreeMap<Purpose, TxnId>,
+    lease_asked: Option<Millis>,
+    lease_next: Millis,
+    read_asked: Option<Millis>,
+    slot: Option<Slot>,
+    /// Looks at Postgres that began before this tell nothing about the work that ended here.
+    settled_at: Millis,
+    close_next: Millis,
+    look_next: Millis,
+}
+
+impl Desk {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self {
+            effects: Vec::new(),
+            wake: Millis(0),
+            drawn: 0,
+            seed,
+            txns: BTreeMap::new(),
+            lease_asked: None,
+            lease_next: Millis(0),
+            read_asked: None,
+            slot: None,
+            settled_at: Millis(0),
+            close_next: Millis(0),
+            look_next: Millis(0),
+        }
+    }
+
+    /// Learn of an answer. Returns how the work in the slot ended, if it did.
+    pub(super) fn learn(&mut self, now: Millis, input: &Input) -> Option<(Job, JobResult)> {
+        match input {
+            Input::Store(seen) => {
+                match seen.via {
+                    Via::Watch => {}
+                    Via::Read { .. } => self.read_asked = None,
+                    Via::Txn { id, .. } => self.txns.retain(|_, waiting| *waiting != id),
+                }
+                None
+            }
+            Input::Lease(_) => {
+                self.lease_asked = None;
+                None
+            }
+            Input::Job(id, result) => {
+                let slot = self.slot.take_if(|slot| slot.id == *id)?;
+                self.settled_at = now;
+                Some((slot.job, result.clone()))
+            }
+            Input::Tick
+            | Input::StoreRevokesEarly(_)
+            | Input::Postgres(_)
+            | Input::Peer(_)
+            | Input::Stop(_) => None,
+        }
+    }
+
+    /// Begin a round of decisions.
+    pub(super) fn begin(&mut self, wake: Millis) {
+        self.wake = wake;
+    }
+
+    /// The wishes of this round.
+    pub(super) fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(super) const fn wake(&self) -> Millis {
+        self.wake
+    }
+
+    /// Decide again at this instant, whatever happens before.
+    pub(super) fn wake_at(&mut self, at: Millis) {
+        self.wake = self.wake.min(at);
+    }
+
+    pub(super) fn wish(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        // splitmix64: every number drawn from one seed is different.
+        let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A token for one attempt.
+    pub(super) fn token(&mut self) -> Token {
+        Token(self.draw())
+    }
+
+    // --- transactions
+
+    pub(super) fn waits_for(&self, purpose: &Purpose) -> bool {
+        self.txns.contains_key(purpose)
+    }
+
+    /// Ask for a transaction, unless one for the same purpose is on its way.
+    pub(super) fn txn(&mut self, purpose: Purpose, compare: Vec<(Key, Revision)>, change: Change) {
+        if self.waits_for(&purpose) {
+            return;
+        }
+        self.drawn += 1;
+        let id = TxnId(self.drawn);
+        self.txns.insert(purpose, id);
+        let Change { put, delete } = change;
+        self.wish(Effect::Store(StoreWish::Txn(Txn { id, compare, put, delete })));
+    }
+
+    // --- lease and confirmation
+
+    /// Ask for a lease or its renewal when that is due and none is on its way.
+    pub(super) fn lease(&mut self, now: Millis, due: Millis, wish: StoreWish) {
+        let due = due.max(self.lease_next);
+        let waiting = self.lease_asked.is_some_and(|asked| now.since(asked) < PATIENCE);
+        if waiting {
+            return;
+        }
+        if now < due {
+            self.wake_at(due);
+            return;
+        }
+        self.lease_asked = Some(now);
+        // Unanswered, it is asked again soon; a confirmed renewal pushes `due` further than this.
+        self.lease_next = now.after(Millis(500));
+        self.wish(Effect::Store(wish));
+    }
+
+    /// A new lease is wanted at once.
+    pub(super) fn lease_is_gone(&mut self) {
+        self.lease_next = Millis(0);
+    }
+
+    pub(super) fn read(&mut self, now: Millis) {
+        if self.read_asked.is_none_or(|asked| now.since(asked) >= PATIENCE) {
+            self.read_asked = Some(now);
+            self.wish(Effect::Store(StoreWish::Read));
+        }
+    }
+
+    // --- Postgres
+
+    pub(super) const fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
+    }
+
+    /// Whether these facts were seen after the last work ended, with none begun since.
+    pub(super) fn settled(&self, facts: &PostgresFacts) -> bool {
+        self.slot.is_none() && facts.began_at >= self.settled_at
+    }
+
+    /// Ask for long work. The slot must be free: whoever asks has looked at settled facts.
+    pub(super) fn job(&mut self, job: Job) {
+        if self.slot.is_some() {
+            return;
+        }
+        self.drawn += 1;
+        let id = JobId(self.drawn);
+        self.slot = Some(Slot { id, job: job.clone() });
+        self.wish(Effect::Job(id, job));
+    }
+
+    /// A fresh look at Postgres, because a decision waits for one; repeated until it is made.
+    pub(super) fn look(&mut self, now: Millis) {
+        if now >= self.look_next {
+            self.look_next = now.after(Millis(20));
+            self.wish(Effect::Look);
+        }
+        self.wake_at(self.look_next);
+    }
+
+    /// Close writes at once; repeated until it is seen.
+    pub(super) fn close(&mut self, now: Millis, reason: crate::reason::Reason) {
+        if now >= self.close_next {
+            self.close_next = now.after(Millis(500));
+            self.wish(Effect::Close(reason));
+        }
+        self.wake_at(self.close_next);
+    }
+
+    /// The next wish to close is not a repetition.
+    pub(super) fn may_close_anew(&mut self) {
+        self.close_next = Millis(0);
+    }
+}
+
+/// What a transaction writes and deletes.
+#[derive(Default)]
+pub(super) struct Change {
+    put: Vec<(Record, Option<LeaseId>)>,
+    delete: Vec<Key>,
+}
+
+impl Change {
+    pub(super) fn put(mut self, record: Record) -> Self {
+        self.put.push((record, None));
+        self
+    }
+
+    pub(super) fn put_on(mut self, lease: LeaseId, record: Record) -> Self {
+        self.put.push((record, Some(lease)));
+        self
+    }
+
+    pub(super) fn delete(mut self, key: Key) -> Self {
+        self.delete.push(key);
+        self
+    }
+}
+
+/// The `mod_revision` to compare a key with: that of what was seen, or "absent".
+pub(super) fn seen<T>(kept: Option<&crate::records::Kept<T>>) -> Revision {
+    kept.map_or(Revision::ABSENT, |kept| kept.revision)
+}

@@ -1,0 +1,172 @@
+//! Nobody leads: who stands, and when. The best at once, the others a stagger later each.
+
+use crate::effect::Job;
+use crate::observe::{PeerState, PostgresFacts, Standby};
+use crate::reason::Reason;
+use crate::records::{Ask, Holder, Kept, Key, Record, RequestState, TermRecord};
+use crate::units::{MemberName, Millis, Timeline};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+use super::role::Role;
+
+/// What the last term says about when to stand.
+enum Turn {
+    /// We are the candidate already.
+    Ours(crate::units::Token),
+    /// Another attempt is young: help it.
+    Help { until: Millis },
+    /// Somebody was named, and we are it, from this instant on.
+    Named { covered: bool },
+    /// Wait until then.
+    Wait { until: Millis },
+    /// Whoever is best, counting from then.
+    Best { from: Millis },
+}
+
+impl Node {
+    pub(super) fn election(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        standby: &Standby,
+    ) -> Option<(Role, Reason)> {
+        if self.belief.view.as_ref()?.leader.is_some() || !self.desk.settled(facts) {
+            return None;
+        }
+        match self.turn(now, standby) {
+            Turn::Ours(token) if self.may_lead(now) => {
+                return Some((Role::Candidate { token, since: now }, self.why()));
+            }
+            Turn::Help { until } => {
+                self.desk.wake_at(until);
+                if !standby.detached && self.may_try(now) {
+                    self.desk.job(Job::Detach);
+                }
+            }
+            Turn::Wait { until } => self.desk.wake_at(until),
+            Turn::Named { covered: true } => self.stand(now, standby),
+            Turn::Best { from } if self.may_lead(now) && self.within_reach(standby) => {
+                let priority = self.config.tags.failover_priority;
+                let before = self.belief.better_candidates(now, standby.position, priority);
+                let at = from.after(self.belief.settings().timing.stagger.times(before));
+                if now >= at {
+                    self.stand(now, standby);
+                } else {
+                    self.desk.wake_at(at);
+                }
+            }
+            Turn::Named { covered: false } => self.desk.look(now),
+            Turn::Ours(_) | Turn::Best { .. } => {}
+        }
+        None
+    }
+
+    /// Whether we may lead at all: listed, allowed, fit, with a lease to lead on.
+    pub(super) fn may_lead(&self, now: Millis) -> bool {
+        let allowed = !self.config.tags.nofailover && self.leaving.is_none();
+        allowed
+            && now >= self.unfit.0
+            && self.belief.listed(&self.config.name)
+            && self.belief.lease.is_some()
+    }
+
+    /// An operator's failover goes over `maximum_lag_on_failover`.
+    fn within_reach(&self, standby: &Standby) -> bool {
+        self.belief.close_enough(standby.position) || self.failover_wish().is_some()
+    }
+
+    fn turn(&self, now: Millis, standby: &Standby) -> Turn {
+        let timing = self.belief.settings().timing;
+        let from = self.belief.leaderless_since.unwrap_or(now);
+        let Some(kept) = self.belief.term_key() else { return Turn::Best { from } };
+        let (_, seen_at) = self.belief.term_seen;
+        match &kept.value.holder {
+            Holder::Candidate { member, token } if *member == self.config.name => {
+                Turn::Ours(*token)
+            }
+            Holder::Candidate { .. } => {
+                let stale = seen_at.after(timing.attempt_timeout);
+                if now < stale { Turn::Help { until: stale } } else { Turn::Best { from: stale } }
+            }
+            Holder::Released { checkpoint, successor, .. } => {
+                let until = seen_at.after(timing.successor_timeout);
+                match successor.as_ref().or(self.failover_wish()) {
+                    Some(name) if *name == self.config.name => {
+                        let covered = checkpoint.is_none_or(|at| standby.position > at);
+                        Turn::Named { covered: covered || now >= until }
+                    }
+                    Some(name) if now < until && self.belief.member(name).is_some() => {
+                        Turn::Wait { until }
+                    }
+                    Some(_) | None => Turn::Best { from },
+                }
+            }
+            Holder::Leader { member, .. } => self.after_a_loss(now, from, &member.clone()),
+        }
+    }
+
+    /// A leader's key vanished without a release. Where etcd may have revoked its lease early, it may not know
+    /// and write on for one ttl - unless it says itself that its Postgres is closed.
+    fn after_a_loss(&self, now: Millis, from: Millis, lost: &MemberName) -> Turn {
+        let closed = *lost == self.config.name
+            || self.belief.heard(now, lost).is_some_and(|beat| match beat.state {
+                PeerState::Stopped
+                | PeerState::Standby
+                | PeerState::Streaming
+                | PeerState::Detached => true,
+                PeerState::NotReady | PeerState::Primary => false,
+            });
+        let until = from.after(self.belief.settings().timing.ttl);
+        if self.belief.store_revokes_early && !closed && now < until {
+            return Turn::Wait { until };
+        }
+        Turn::Best { from }
+    }
+
+    /// Whom an operator named in a failover that is not done yet.
+    fn failover_wish(&self) -> Option<&MemberName> {
+        let requests = &self.belief.view.as_ref()?.requests;
+        requests.values().find_map(|kept| match (&kept.value.ask, &kept.value.state) {
+            (Ask::Failover { to }, RequestState::Pending) => to.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Why there is an election, for the record.
+    fn why(&self) -> Reason {
+        if self.failover_wish().is_some() {
+            return Reason::Failover;
+        }
+        match self.belief.term_key().map(|kept| &kept.value) {
+            None => Reason::Bootstrap,
+            Some(TermRecord { holder: Holder::Candidate { .. }, reason, .. }) => *reason,
+            Some(TermRecord { holder: Holder::Leader { .. }, .. }) => Reason::LeaderLost,
+            Some(TermRecord { holder: Holder::Released { .. }, reason, .. }) => *reason,
+        }
+    }
+
+    /// Move `term` to ourselves. Its new revision is the fencing token of this attempt.
+    fn stand(&mut self, now: Millis, standby: &Standby) {
+        if !self.may_lead(now) || self.desk.waits_for(&Purpose::Term) {
+            return;
+        }
+        let last = self.belief.term_key().cloned();
+        let token = self.desk.token();
+        let record = TermRecord {
+            term: last.as_ref().map_or(self.belief.term, |kept| kept.value.term).next(),
+            reserved: last.as_ref().map_or(Timeline(0), |kept| kept.value.reserved),
+            holder: Holder::Candidate { member: self.config.name.clone(), token },
+            reason: self.why(),
+        };
+        self.propose(last.as_ref(), record);
+        if !standby.detached {
+            self.desk.job(Job::Detach);
+        }
+    }
+
+    pub(super) fn propose(&mut self, last: Option<&Kept<TermRecord>>, record: TermRecord) {
+        let compare = vec![(Key::Term, seen(last)), (Key::Leader, crate::units::Revision::ABSENT)];
+        self.desk.txn(Purpose::Term, compare, Change::default().put(Record::Term(record)));
+    }
+}

@@ -1,0 +1,139 @@
+//! The primary: open for as long as it can prove that it may be. Keeps the list in `sync`, the slots and the history.
+
+use crate::effect::Effect;
+use crate::observe::{Primary, Server};
+use crate::reason::Reason;
+use crate::records::{HistoryRecord, Key, Record, SyncRecord};
+use crate::units::{MemberName, Millis, Revision, Term};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+use super::role::Role;
+
+impl Node {
+    pub(super) fn primary(
+        &mut self,
+        now: Millis,
+        term: Term,
+        to_tell: Option<Millis>,
+        silent_since: Option<Millis>,
+    ) -> Option<(Role, Reason)> {
+        let Some(proof) = self.belief.leadership(now).filter(|proof| proof.term() == term) else {
+            return Some(self.without_proof());
+        };
+        self.desk.wake_at(proof.until());
+        if self.leaving.is_some() {
+            return Some(Role::hand_over(Reason::AgentStopped, self.best_replica()));
+        }
+        let facts = self.belief.facts.clone()?;
+        let primary = match &facts.server {
+            Server::Primary(primary) => primary,
+            Server::Stopped(_) | Server::Standby(_) => {
+                return Some(Role::close(Reason::PostgresDied));
+            }
+            Server::Starting | Server::Silent => {
+                return self.silent(now, term, (to_tell, silent_since));
+            }
+        };
+        if silent_since.is_some() {
+            return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
+        }
+        self.keep_slots(now);
+        self.keep_list(now, primary);
+        if to_tell.is_some() {
+            self.inherited_requests(term);
+            self.tell_history(term, to_tell, primary);
+        }
+        self.requests(term, primary)
+    }
+
+    /// A Postgres that answers nothing is borne for `stall_timeout`, then counts as dead.
+    fn silent(
+        &mut self,
+        now: Millis,
+        term: Term,
+        (to_tell, silent_since): (Option<Millis>, Option<Millis>),
+    ) -> Option<(Role, Reason)> {
+        let Some(since) = silent_since else {
+            let role = Role::Primary { term, to_tell, silent_since: Some(now) };
+            return Some((role, Reason::PostgresSilent));
+        };
+        let until = since.after(self.belief.settings().timing.stall_timeout);
+        self.desk.wake_at(until);
+        (now >= until).then(|| Role::close(Reason::PostgresSilent))
+    }
+
+    fn keep_slots(&mut self, now: Millis) {
+        let slots = self.slots();
+        if self.told.slots_due(now, &slots) {
+            self.desk.wish(Effect::Slots(slots));
+        }
+    }
+
+    /// Listed members that are gone for good: the store has not shown them for `forget_after`.
+    fn gone_for_good(&mut self, now: Millis) -> Vec<MemberName> {
+        let Some(view) = self.belief.view.as_ref() else { return Vec::new() };
+        let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
+        let away: Vec<MemberName> =
+            listed.filter(|name| !view.members.contains_key(*name)).cloned().collect();
+        self.away_since.retain(|name, _| away.contains(name));
+        let patience = self.belief.settings().timing.forget_after;
+        let mut gone = |name: &MemberName| {
+            now.since(*self.away_since.entry(name.clone()).or_insert(now)) >= patience
+        };
+        away.into_iter().filter(|name| gone(name)).collect()
+    }
+
+    /// Members that stream and are close join the list; those whose data are not what the list says leave it.
+    fn keep_list(&mut self, now: Millis, primary: &Primary) {
+        let gone = self.gone_for_good(now);
+        let Some(view) = self.belief.view.as_ref() else { return };
+        let Some(sync) = view.sync.as_ref() else { return };
+        let mut members = sync.value.members.clone();
+        members.retain(|name, incarnation| {
+            let current = self.belief.member(name).and_then(|record| record.incarnation);
+            !gone.contains(name) && current.is_none_or(|current| current == *incarnation)
+        });
+        let limit = self.belief.settings().maximum_lag_on_failover;
+        for (name, sender) in &primary.replicas {
+            let record = self.belief.member(name).and_then(|record| record.incarnation);
+            let close = primary.position.lsn.bytes_since(sender.flushed) <= limit;
+            if sender.streaming && close && record == Some(sender.incarnation) {
+                members.insert(name.clone(), sender.incarnation);
+            }
+        }
+        if members == sync.value.members {
+            return;
+        }
+        let compare = vec![
+            (Key::Sync, sync.revision),
+            (Key::Leader, seen(view.leader.as_ref())),
+            (Key::Term, seen(view.term.as_ref())),
+        ];
+        let version = sync.value.version + 1;
+        let record = SyncRecord { version, members, ..sync.value.clone() };
+        self.desk.txn(Purpose::Sync, compare, Change::default().put(Record::Sync(record)));
+    }
+
+    fn tell_history(&mut self, term: Term, to_tell: Option<Millis>, primary: &Primary) {
+        let (Some(took), Some(kept)) = (to_tell, self.belief.term_key()) else { return };
+        let record = HistoryRecord {
+            leader: self.config.name.clone(),
+            timeline: primary.position.timeline,
+            fork: primary.lineage.last().copied(),
+            reason: kept.value.reason,
+            at_unix_ms: 0,
+            took_ms: took.0,
+        };
+        let compare = vec![
+            (Key::History(term), Revision::ABSENT),
+            (Key::Leader, seen(self.belief.own_leader_key())),
+        ];
+        let change = Change::default().put(Record::History(term, record));
+        self.desk.txn(Purpose::History, compare, change);
+        // The history is for people: one try, whatever comes of it.
+        if let Role::Primary { to_tell, .. } = &mut self.role {
+            *to_tell = None;
+        }
+    }
+}

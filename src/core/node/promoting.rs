@@ -1,0 +1,75 @@
+//! Promoting: from the election to a Postgres that accepts writes on the reserved timeline, or giving way.
+
+use std::collections::BTreeSet;
+
+use crate::effect::Job;
+use crate::observe::Server;
+use crate::reason::Reason;
+use crate::units::{MemberName, Millis, Term, Timeline};
+
+use super::Node;
+use super::role::Role;
+
+/// The longest time that a member which could not promote stays out of elections.
+const LAST_UNFIT: Millis = Millis(300_000);
+
+impl Node {
+    pub(super) fn promoting(
+        &mut self,
+        now: Millis,
+        (term, timeline): (Term, Timeline),
+        (since, stood_at): (Millis, Millis),
+    ) -> Option<(Role, Reason)> {
+        let Some(proof) = self.belief.leadership(now).filter(|proof| proof.term() == term) else {
+            return Some(self.without_proof());
+        };
+        if self.leaving.is_some() {
+            return Some(Role::close(Reason::AgentStopped));
+        }
+        let timeout = since.after(self.belief.settings().timing.promote_timeout);
+        if now >= timeout || std::mem::take(&mut self.rejoining.promote_failed) {
+            return Some(self.give_way(now));
+        }
+        self.desk.wake_at(timeout.min(proof.until()));
+        let facts = self.belief.facts.clone()?;
+        match &facts.server {
+            Server::Primary(primary) if primary.position.timeline == timeline => {
+                self.unfit.1 = Millis(1_000);
+                let to_tell = Some(now.since(stood_at));
+                Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Promoted))
+            }
+            Server::Primary(_) => Some(self.give_way(now)),
+            Server::Stopped(_) => Some(Role::close(Reason::PostgresDied)),
+            Server::Standby(_) => {
+                if self.desk.settled(&facts) {
+                    let slots = self.slots();
+                    self.desk.job(Job::Promote { proof, timeline, slots });
+                }
+                None
+            }
+            Server::Starting | Server::Silent => None,
+        }
+    }
+
+    /// Another leader, or only a lease that ran out?
+    pub(super) fn without_proof(&self) -> (Role, Reason) {
+        match self.belief.own_leader_key() {
+            Some(_) => Role::close(Reason::LeaseRanOut),
+            None => Role::close(Reason::Deposed),
+        }
+    }
+
+    fn give_way(&mut self, now: Millis) -> (Role, Reason) {
+        let wait = self.unfit.1;
+        self.unfit = (now.after(wait), wait.times(2).min(LAST_UNFIT));
+        Role::close(Reason::CannotPromote)
+    }
+
+    /// Whose replication slots are to be on our primary: everybody that is or was here.
+    pub(super) fn slots(&self) -> BTreeSet<MemberName> {
+        let Some(view) = self.belief.view.as_ref() else { return BTreeSet::new() };
+        let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
+        let others = view.members.keys().chain(listed);
+        others.filter(|name| **name != self.config.name).cloned().collect()
+    }
+}

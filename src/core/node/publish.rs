@@ -1,0 +1,235 @@
+//! What the node tells: its member record, its heartbeats, and the status that the API answers from. On change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::effect::{Effect, Job};
+use crate::observe::{Heartbeat, PeerState, Server};
+use crate::records::{Key, MemberRecord, MemberRole, Record};
+use crate::routes::{MemberStatus, Status};
+use crate::units::{Lsn, MemberName, Millis, Position, Term};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+use super::role::Role;
+
+/// Slots are asked for again after this long, in case somebody dropped one.
+const SLOTS_AGAIN: Millis = Millis(10_000);
+/// So many steps of a timeline's ancestry are told.
+const LINEAGE_TOLD: usize = 64;
+
+/// What in a heartbeat must be told at once when it changes.
+type Urgent = (Term, PeerState, bool, Option<Position>);
+
+/// What was told last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    beats: u64,
+    beat_at: Option<Millis>,
+    urgent: Option<Urgent>,
+    record: Option<MemberRecord>,
+    leadership: Option<crate::lease::Leadership>,
+    leader: Option<(MemberName, Term)>,
+    slots: Option<(Millis, BTreeSet<MemberName>)>,
+}
+
+impl Told {
+    /// Whether the slots are to be asked for (again); takes it that they are.
+    pub(super) fn slots_due(&mut self, now: Millis, slots: &BTreeSet<MemberName>) -> bool {
+        let due = self
+            .slots
+            .as_ref()
+            .is_none_or(|(at, told)| told != slots || now.since(*at) >= SLOTS_AGAIN);
+        if due {
+            self.slots = Some((now, slots.clone()));
+        }
+        due
+    }
+}
+
+impl Node {
+    /// Tell what has changed.
+    pub(super) fn publish(&mut self, now: Millis) {
+        let record = self.member_record();
+        self.keep_record(now, &record);
+        let beat_due = self.beat(now);
+        let leadership = self.belief.leadership(now);
+        let leader = self.leader_key();
+        let changed = self.told.record.as_ref() != Some(&record)
+            || self.told.leadership != leadership
+            || self.told.leader != leader;
+        if changed || beat_due {
+            self.told.record = Some(record.clone());
+            self.told.leadership = leadership;
+            self.told.leader = leader;
+            let status = self.status(now, record);
+            self.desk.wish(Effect::Publish(Box::new(status)));
+        }
+    }
+
+    fn leader_key(&self) -> Option<(MemberName, Term)> {
+        let leader = self.belief.view.as_ref()?.leader.as_ref()?;
+        Some((leader.value.member.clone(), leader.value.term))
+    }
+
+    /// Our record in the store is as it should be, and on the lease that we hold.
+    fn keep_record(&mut self, now: Millis, record: &MemberRecord) {
+        let name = &self.config.name;
+        let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
+            return;
+        };
+        let alive = now < lease.asked_at.after(self.belief.settings().timing.ttl);
+        let kept = view.members.get(name);
+        let theirs = kept.is_some_and(|kept| kept.value.instance != self.config.instance);
+        let right = kept.is_some_and(|kept| kept.value == *record && kept.lease == Some(lease.id));
+        if right || theirs || !alive || self.leaving_for_good() || self.role == Role::Waking {
+            return;
+        }
+        let compare = vec![(Key::Member(name.clone()), seen(kept))];
+        let change =
+            Change::default().put_on(lease.id, Record::Member(name.clone(), record.clone()));
+        self.desk.txn(Purpose::Member, compare, change);
+    }
+
+    const fn leaving_for_good(&self) -> bool {
+        self.exited || matches!(self.role, Role::Refused(_))
+    }
+
+    fn member_record(&self) -> MemberRecord {
+        let data = self.belief.data();
+        let role = self.member_role();
+        let lineage = match (self.belief.primary(), role) {
+            (Some(primary), MemberRole::Primary { .. }) => {
+                let skip = primary.lineage.len().saturating_sub(LINEAGE_TOLD);
+                primary.lineage.get(skip..).unwrap_or_default().to_vec()
+            }
+            _ => Vec::new(),
+        };
+        MemberRecord {
+            instance: self.config.instance,
+            postgres: self.config.postgres.clone(),
+            api: self.config.api.clone(),
+            version: self.config.version.clone(),
+            server_version: self.belief.facts.as_ref().map_or(0, |facts| facts.server_version),
+            tags: self.config.tags.clone(),
+            role,
+            system_id: data.map(|(system_id, _)| system_id),
+            incarnation: data.map(|(_, incarnation)| incarnation),
+            timeline: self.belief.server().and_then(Server::timeline),
+            lineage,
+        }
+    }
+
+    fn member_role(&self) -> MemberRole {
+        match &self.role {
+            Role::Primary { term, .. } => MemberRole::Primary { term: *term },
+            Role::Promoting { term, .. } => MemberRole::Promoting { term: *term },
+            Role::Closing(_) => MemberRole::Closing,
+            Role::Refused(_) => MemberRole::Refused,
+            Role::Waking | Role::Replica | Role::Candidate { .. } => self.standby_role(),
+        }
+    }
+
+    fn standby_role(&self) -> MemberRole {
+        match self.desk.slot().map(|slot| &slot.job) {
+            Some(Job::InitDb) => return MemberRole::Initialising,
+            Some(Job::Clone(_)) => return MemberRole::Cloning,
+            Some(Job::Rewind(_)) => return MemberRole::Rewinding,
+            Some(Job::Start(_)) => return MemberRole::Starting,
+            Some(Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. }) | None => {}
+        }
+        match self.belief.server() {
+            Some(Server::Standby(standby)) if standby.streaming => MemberRole::Streaming,
+            Some(Server::Standby(_) | Server::Silent | Server::Primary(_)) => MemberRole::Replica,
+            Some(Server::Starting) => MemberRole::Starting,
+            Some(Server::Stopped(_)) | None => MemberRole::Stopped,
+        }
+    }
+
+    /// Say it every heartbeat, and at once when something changed that an election rests on.
+    fn beat(&mut self, now: Millis) -> bool {
+        let interval = self.belief.settings().timing.heartbeat;
+        let due = self.told.beat_at.is_none_or(|at| now.since(at) >= interval);
+        let (state, position, replayed) = self.peer_state();
+        let fit = self.may_lead(now);
+        let exact = if state == PeerState::Detached { position } else { None };
+        let urgent: Urgent = (self.belief.term, state, fit, exact);
+        if !due && self.told.urgent == Some(urgent) {
+            self.desk.wake_at(self.told.beat_at.unwrap_or(now).after(interval));
+            return false;
+        }
+        self.told.beats += 1;
+        self.told.beat_at = Some(now);
+        self.told.urgent = Some(urgent);
+        let hears = self.belief.peers.keys();
+        let hears = hears.filter(|name| self.belief.heard(now, name).is_some()).cloned();
+        let beat = Heartbeat {
+            from: self.config.name.clone(),
+            instance: self.config.instance,
+            number: self.told.beats,
+            term: self.belief.term,
+            state,
+            position,
+            replayed,
+            fit,
+            tags: self.config.tags.clone(),
+            hears: hears.collect(),
+        };
+        self.desk.wish(Effect::Beat(beat));
+        true
+    }
+
+    fn peer_state(&self) -> (PeerState, Option<Position>, Option<Lsn>) {
+        match self.belief.server() {
+            Some(Server::Stopped(_)) => (PeerState::Stopped, None, None),
+            Some(Server::Starting | Server::Silent) | None => (PeerState::NotReady, None, None),
+            Some(Server::Primary(primary)) => {
+                let end = primary.position;
+                (PeerState::Primary, Some(end), Some(end.lsn))
+            }
+            Some(Server::Standby(standby)) => {
+                let state = match (standby.detached, standby.streaming) {
+                    (true, _) => PeerState::Detached,
+                    (false, true) => PeerState::Streaming,
+                    (false, false) => PeerState::Standby,
+                };
+                (state, Some(standby.position), Some(standby.replayed))
+            }
+        }
+    }
+
+    fn status(&self, now: Millis, record: MemberRecord) -> Status {
+        let view = self.belief.view.as_ref();
+        let mut members: BTreeMap<MemberName, MemberStatus> = BTreeMap::new();
+        for (name, kept) in view.into_iter().flat_map(|view| &view.members) {
+            let heard = self.belief.peers.get(name).cloned();
+            members.insert(name.clone(), MemberStatus { record: kept.value.clone(), heard });
+        }
+        let reason = match &self.role {
+            Role::Refused(why) => why.clone(),
+            Role::Waking
+            | Role::Replica
+            | Role::Candidate { .. }
+            | Role::Promoting { .. }
+            | Role::Primary { .. }
+            | Role::Closing(_) => self.reason.sentence().to_owned(),
+        };
+        let requests = view.into_iter().flat_map(|view| &view.requests);
+        Status {
+            me: self.config.name.clone(),
+            record,
+            role: self.role.name().to_owned(),
+            reason,
+            term: self.belief.term,
+            leadership: self.belief.leadership(now),
+            postgres: self.belief.facts.clone(),
+            leader: self.leader_key(),
+            members,
+            primary_position: self.belief.primary_position,
+            cluster: view.and_then(|view| view.cluster.as_ref()).map(|kept| kept.value.clone()),
+            sync: view.and_then(|view| view.sync.as_ref()).map(|kept| kept.value.clone()),
+            requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
+            settings: self.belief.settings().clone(),
+            store_heard_at: self.belief.store_heard_at,
+        }
+    }
+}

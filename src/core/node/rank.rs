@@ -1,0 +1,90 @@
+//! Who may stand, and who first. Reads beliefs; never acts.
+
+use std::cmp::Reverse;
+
+use crate::observe::PeerState;
+use crate::units::{MemberName, Millis, Position, Timeline};
+
+use super::belief::Belief;
+
+/// What candidates are compared by; the greatest stands first.
+type Rank = (Position, i32, Reverse<MemberName>);
+
+impl Belief {
+    /// Whether this member's data may lead: it is on the list in `sync` with this incarnation; before there is
+    /// a list, only the creator's.
+    pub(super) fn listed(&self, name: &MemberName) -> bool {
+        let Some(view) = self.view.as_ref() else { return false };
+        match &view.sync {
+            Some(sync) => {
+                let incarnation = if *name == self.me {
+                    self.data().map(|(_, incarnation)| incarnation)
+                } else {
+                    self.member(name).and_then(|record| record.incarnation)
+                };
+                incarnation.is_some() && sync.value.members.get(name).copied() == incarnation
+            }
+            None => view.cluster.as_ref().is_some_and(|cluster| cluster.value.creator == *name),
+        }
+    }
+
+    /// Whether a position is within `maximum_lag_on_failover` of the last that was heard of the primary.
+    pub(super) fn close_enough(&self, position: Position) -> bool {
+        let Some(primary) = self.primary_position else { return true };
+        primary.lsn.bytes_since(position.lsn) <= self.settings().maximum_lag_on_failover
+    }
+
+    /// How many candidates come before us: the best has none. Peers that are silent do not count.
+    pub(super) fn better_candidates(&self, now: Millis, own: Position, priority: i32) -> u64 {
+        let mine: Rank = (own, priority, Reverse(self.me.clone()));
+        let better = self
+            .peers
+            .keys()
+            .filter(|name| self.candidate_rank(now, name).is_some_and(|rank| rank > mine));
+        u64::try_from(better.count()).unwrap_or(u64::MAX)
+    }
+
+    fn candidate_rank(&self, now: Millis, name: &MemberName) -> Option<Rank> {
+        let beat = self.heard(now, name)?;
+        let standby = match beat.state {
+            PeerState::Standby | PeerState::Streaming | PeerState::Detached => true,
+            PeerState::Stopped | PeerState::NotReady | PeerState::Primary => false,
+        };
+        let eligible = standby && beat.fit && self.listed(name) && self.member(name).is_some();
+        let position = beat.position.filter(|position| eligible && self.close_enough(*position))?;
+        Some((position, beat.tags.failover_priority, Reverse(name.clone())))
+    }
+
+    /// Listed peers that we hear, whose Postgres runs, and who have not yet said where their WAL ends in this
+    /// attempt.
+    pub(super) fn reports_missing(&self, now: Millis) -> bool {
+        self.peers.keys().any(|name| {
+            self.listed(name)
+                && self.heard(now, name).is_some_and(|beat| match beat.state {
+                    PeerState::Standby | PeerState::Streaming => true,
+                    PeerState::Detached => beat.term < self.term,
+                    PeerState::Stopped | PeerState::NotReady | PeerState::Primary => false,
+                })
+        })
+    }
+
+    /// A fit peer that has said in this attempt that it has more WAL than we.
+    pub(super) fn further_ahead(&self, now: Millis, own: Position) -> Option<MemberName> {
+        let ahead = self.peers.keys().filter_map(|name| {
+            let beat = self.heard(now, name)?;
+            let exact = beat.state == PeerState::Detached && beat.term >= self.term;
+            let rank = self.candidate_rank(now, name).filter(|rank| exact && rank.0 > own)?;
+            Some((rank, name))
+        });
+        ahead.max().map(|(_, name)| name.clone())
+    }
+
+    /// The highest timeline number that anybody is known to have.
+    pub(super) fn highest_timeline(&self) -> Timeline {
+        let own = self.server().and_then(crate::observe::Server::timeline);
+        let peers = self.peers.values().filter_map(|(_, beat)| beat.position);
+        let reserved = self.term_key().map(|kept| kept.value.reserved);
+        let all = peers.map(|position| position.timeline).chain(own).chain(reserved);
+        all.max().unwrap_or(Timeline(0))
+    }
+}

@@ -1,0 +1,241 @@
+//! The replica: getting a standby up, and letting it follow the right leader. Compares before it connects (I10).
+
+use crate::effect::Effect;
+use crate::effect::{Exit, Job, Source, StoreWish};
+use crate::observe::{DataDir, PostgresFacts, Server, Standby};
+use crate::reason::Reason;
+use crate::units::{Millis, Term};
+
+use super::Node;
+use super::belief::Leader;
+use super::rejoin::Compared;
+use super::role::Role;
+
+/// The first wait after failed work, doubled up to the last.
+const FIRST_WAIT: Millis = Millis(1_000);
+const LAST_WAIT: Millis = Millis(60_000);
+/// A cloned or rewound Postgres that does not start this often is cloned again.
+const STARTS_BEFORE_CLONE: u32 = 3;
+
+/// What is to be done with our data before it can follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Plan {
+    /// Nothing.
+    #[default]
+    Settle,
+    /// Take back what the leader of this term does not have.
+    Rewind(Term),
+    /// Copy the leader of this term.
+    Clone(Term),
+}
+
+/// How far we are in becoming a follower.
+#[derive(Clone, Debug)]
+pub(super) struct Rejoining {
+    plan: Plan,
+    /// The term whose leader our WAL was compared with, and found to be part of its history.
+    compared: Option<Term>,
+    retry_at: Millis,
+    wait: Millis,
+    failed_starts: u32,
+    /// The last promotion was not done.
+    pub(super) promote_failed: bool,
+}
+
+impl Default for Rejoining {
+    fn default() -> Self {
+        Self {
+            plan: Plan::Settle,
+            compared: None,
+            retry_at: Millis(0),
+            wait: FIRST_WAIT,
+            failed_starts: 0,
+            promote_failed: false,
+        }
+    }
+}
+
+impl Rejoining {
+    pub(super) fn done(&mut self, job: &Job) {
+        self.wait = FIRST_WAIT;
+        match job {
+            Job::Clone(_) | Job::Rewind(_) | Job::InitDb => self.plan = Plan::Settle,
+            Job::Start(_) => self.failed_starts = 0,
+            Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {}
+        }
+    }
+
+    pub(super) fn failed(&mut self, now: Millis, job: &Job) {
+        self.retry_at = now.after(self.wait);
+        self.wait = self.wait.times(2).min(LAST_WAIT);
+        match job {
+            Job::Rewind(_) => {
+                if let Plan::Rewind(term) = self.plan {
+                    self.plan = Plan::Clone(term);
+                    self.retry_at = now;
+                }
+            }
+            Job::Start(_) => self.failed_starts += 1,
+            Job::InitDb
+            | Job::Clone(_)
+            | Job::Stop(_)
+            | Job::Follow(_)
+            | Job::Detach
+            | Job::Promote { .. } => {}
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn replica(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        if self.belief.primary().is_some() {
+            return Some(Role::close(Reason::OpenWithoutLeadership));
+        }
+        if let Some(refusal) = self.check_data() {
+            return Some(refusal);
+        }
+        self.release();
+        if self.leaving.is_some() {
+            self.leave();
+            return None;
+        }
+        if !self.initialised(now) {
+            return None;
+        }
+        let facts = self.belief.facts.clone()?;
+        let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
+        match (&facts.server, leader) {
+            (Server::Stopped(_), leader) => {
+                self.bring_up(now, &facts, leader.as_ref());
+                None
+            }
+            (Server::Standby(standby), Some(leader)) => {
+                self.follow(now, &facts, (standby, &leader));
+                None
+            }
+            (Server::Standby(standby), None) => self.election(now, &facts, standby),
+            (Server::Starting | Server::Silent | Server::Primary(_), _) => None,
+        }
+    }
+
+    /// Whether failed work may be tried again; if not, we wake when it may.
+    pub(super) fn may_try(&mut self, now: Millis) -> bool {
+        if now < self.rejoining.retry_at {
+            self.desk.wake_at(self.rejoining.retry_at);
+        }
+        now >= self.rejoining.retry_at
+    }
+
+    fn source(&self, leader: &Leader) -> Option<Source> {
+        let address = self.belief.address(&leader.member)?;
+        Some(Source { member: leader.member.clone(), address })
+    }
+
+    /// From a stopped Postgres to a standby that runs.
+    fn bring_up(&mut self, now: Millis, facts: &PostgresFacts, leader: Option<&Leader>) {
+        if !self.desk.settled(facts) || !self.may_try(now) {
+            return;
+        }
+        let open = leader.filter(|leader| self.belief.is_open(leader));
+        let source = open.and_then(|leader| self.source(leader));
+        let needs_source = match facts.data {
+            DataDir::Foreign(_) => return,
+            DataDir::Empty => {
+                if let Some(source) = source {
+                    self.desk.job(Job::Clone(source));
+                }
+                return;
+            }
+            DataDir::Present { needs_source, .. } => needs_source,
+        };
+        self.plan_again(leader, needs_source);
+        let job = match (self.rejoining.plan, source) {
+            (Plan::Settle, _) if !needs_source => Some(Job::Start(None)),
+            (Plan::Settle, Some(source)) => {
+                self.rejoining.compared = open.map(|leader| leader.term);
+                Some(Job::Start(Some(source)))
+            }
+            (Plan::Rewind(_), Some(source)) => Some(Job::Rewind(source)),
+            (Plan::Clone(_), Some(source)) => Some(Job::Clone(source)),
+            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
+        };
+        if let Some(job) = job {
+            self.desk.job(job);
+        }
+    }
+
+    /// A plan is made for one leader; with another, or none, we start and compare anew. What was cloned or
+    /// rewound and does not start is cloned.
+    fn plan_again(&mut self, leader: Option<&Leader>, needs_source: bool) {
+        let term = leader.map(|leader| leader.term);
+        match self.rejoining.plan {
+            Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
+                self.rejoining.plan = Plan::Settle;
+            }
+            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) => {}
+        }
+        let hopeless = needs_source && self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
+        if let (true, Some(term)) = (hopeless, term) {
+            self.rejoining.plan = Plan::Clone(term);
+            self.rejoining.failed_starts = 0;
+        }
+    }
+
+    /// From a standby that runs to one that streams from the leader.
+    fn follow(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        (standby, leader): (&Standby, &Leader),
+    ) {
+        let Some(source) = self.source(leader) else { return };
+        let attached = standby.source.as_ref() == Some(&source.address);
+        let on_its_timeline = standby.position.timeline == leader.timeline;
+        if attached && standby.streaming && on_its_timeline {
+            self.rejoining.compared = Some(leader.term);
+        }
+        let compared = self.rejoining.compared == Some(leader.term);
+        if (compared && attached) || !self.desk.settled(facts) || !self.may_try(now) {
+            return;
+        }
+        if compared {
+            return self.desk.job(Job::Follow(source));
+        }
+        if !standby.detached {
+            return self.desk.job(Job::Detach);
+        }
+        match self.belief.compare(standby.position, leader) {
+            Compared::Part => {
+                self.rejoining.compared = Some(leader.term);
+                self.desk.job(Job::Follow(source));
+            }
+            Compared::NotYet => {}
+            Compared::Beyond => {
+                self.rejoining.plan = Plan::Rewind(leader.term);
+                self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+            }
+        }
+    }
+
+    /// The agent is to end: Postgres is stopped, then the lease let go.
+    fn leave(&mut self) {
+        let Some(facts) = self.belief.facts.clone() else { return };
+        if !self.desk.settled(&facts) {
+            return;
+        }
+        match facts.server {
+            Server::Stopped(_) => {
+                if self.belief.own_leader_key().is_some() && self.belief.lease.is_some() {
+                    return;
+                }
+                if let Some(lease) = self.belief.lease {
+                    self.desk.wish(Effect::Store(StoreWish::RevokeLease(lease.id)));
+                }
+                self.exit(Exit::Stopped);
+            }
+            Server::Starting | Server::Silent | Server::Standby(_) | Server::Primary(_) => {
+                self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+            }
+        }
+    }
+}

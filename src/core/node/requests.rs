@@ -1,0 +1,147 @@
+//! What operators ask of the leader: checked before anything is stopped, and answered in the record of the request.
+
+use crate::observe::Primary;
+use crate::reason::Reason;
+use crate::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
+use crate::units::{MemberName, Term};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+use super::role::Role;
+
+/// So many finished requests are kept for people to read.
+const KEPT: usize = 20;
+
+impl Node {
+    /// Requests found at the opening of a leadership were made to a leader that is no more.
+    pub(super) fn inherited_requests(&mut self, term: Term) {
+        let me = self.config.name.clone();
+        for (id, request) in self.open_requests() {
+            let done = RequestState::Done { leader: me.clone(), term };
+            let state = match (&request.ask, &request.state) {
+                (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
+                    why: format!("the leader was lost before it could act; {me} leads now"),
+                },
+                (Ask::Switchover { to } | Ask::Failover { to }, _) => match to {
+                    Some(to) if *to != me => RequestState::Refused {
+                        why: format!("{to} did not take over in time; {me} leads now"),
+                    },
+                    Some(_) | None => done,
+                },
+            };
+            self.answer(&id, &request, state);
+        }
+    }
+
+    /// Act on what was asked of this leadership.
+    pub(super) fn requests(&mut self, term: Term, primary: &Primary) -> Option<(Role, Reason)> {
+        for (id, request) in self.open_requests() {
+            let (to, reason) = match &request.ask {
+                Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
+                Ask::Failover { to } => (to.as_ref(), Reason::Failover),
+            };
+            match (&request.state, self.target(to, primary)) {
+                (RequestState::Accepted { term: of }, _) if *of < term => {
+                    let leader = self.config.name.clone();
+                    self.answer(&id, &request, RequestState::Done { leader, term });
+                }
+                (_, Err(why)) => self.answer(&id, &request, RequestState::Refused { why }),
+                (RequestState::Accepted { .. }, Ok(target)) => {
+                    return Some(Role::hand_over(reason, Some(target)));
+                }
+                (_, Ok(_)) => self.answer(&id, &request, RequestState::Accepted { term }),
+            }
+        }
+        self.forget_requests();
+        None
+    }
+
+    fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {
+        let requests = self.belief.view.iter().flat_map(|view| &view.requests);
+        requests
+            .filter(|(_, kept)| kept.value.is_open())
+            .map(|(id, kept)| (id.clone(), kept.value.clone()))
+            .collect()
+    }
+
+    fn answer(&mut self, id: &RequestId, request: &RequestRecord, state: RequestState) {
+        let Some(view) = self.belief.view.as_ref() else { return };
+        let compare = vec![
+            (Key::Request(id.clone()), seen(view.requests.get(id))),
+            (Key::Leader, seen(view.leader.as_ref())),
+        ];
+        let record = RequestRecord { state, ..request.clone() };
+        let change = Change::default().put(Record::Request(id.clone(), record));
+        self.desk.txn(Purpose::Request(id.clone()), compare, change);
+    }
+
+    fn forget_requests(&mut self) {
+        let Some(view) = self.belief.view.as_ref() else { return };
+        let ended = view.requests.iter().filter(|(_, kept)| !kept.value.is_open());
+        let mut ended: Vec<_> =
+            ended.map(|(id, kept)| (kept.value.asked_unix_ms, id.clone())).collect();
+        if ended.len() <= KEPT {
+            return;
+        }
+        ended.sort();
+        let (_, id) = ended.swap_remove(0);
+        let compare = vec![(Key::Request(id.clone()), seen(view.requests.get(&id)))];
+        let change = Change::default().delete(Key::Request(id.clone()));
+        self.desk.txn(Purpose::Request(id), compare, change);
+    }
+
+    /// To whom the leadership can go; else why it cannot, in a sentence.
+    fn target(&self, to: Option<&MemberName>, primary: &Primary) -> Result<MemberName, String> {
+        let Some(name) = to else {
+            return self.best_replica().ok_or_else(|| {
+                "no replica is fit to take over: see haactl list for members that stream".to_owned()
+            });
+        };
+        if *name == self.config.name {
+            return Err(format!("{name} is the leader already"));
+        }
+        let Some(record) = self.belief.member(name) else {
+            let known = self.belief.view.iter().flat_map(|view| view.members.keys());
+            let known: Vec<&str> = known.map(MemberName::as_str).collect();
+            return Err(format!("no member {name} is alive; alive are {}", known.join(", ")));
+        };
+        if record.tags.nofailover {
+            return Err(format!("{name} is tagged nofailover"));
+        }
+        let Some(sender) = primary.replicas.get(name).filter(|sender| sender.streaming) else {
+            return Err(format!("{name} does not stream from the primary"));
+        };
+        let lag = primary.position.lsn.bytes_since(sender.flushed);
+        let limit = self.belief.settings().maximum_lag_on_failover;
+        if lag > limit {
+            return Err(format!("{name} is {lag} bytes behind; at most {limit} are allowed"));
+        }
+        if !self.belief.listed(name) {
+            return Err(format!(
+                "{name} has just joined and may not lead yet; try again in a second"
+            ));
+        }
+        Ok(name.clone())
+    }
+
+    /// The replica that has most, among those that could take over.
+    pub(super) fn best_replica(&self) -> Option<MemberName> {
+        let primary = self.belief.primary()?;
+        let fit =
+            primary.replicas.iter().filter(|(name, _)| self.target(Some(*name), primary).is_ok());
+        let ranked = fit.map(|(name, sender)| {
+            let tags = self.belief.member(name).map(|record| record.tags.failover_priority);
+            ((sender.flushed, tags, std::cmp::Reverse(name)), name)
+        });
+        ranked.max().map(|(_, name)| name.clone())
+    }
+}
+
+impl RequestRecord {
+    const fn is_open(&self) -> bool {
+        match self.state {
+            RequestState::Pending | RequestState::Accepted { .. } => true,
+            RequestState::Done { .. } | RequestState::Refused { .. } => false,
+        }
+    }
+}

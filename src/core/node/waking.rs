@@ -1,0 +1,94 @@
+//! Waking: from knowing nothing to the first role. A restarted agent finds its own leadership here. Never starts Postgres.
+
+use crate::observe::Server;
+use crate::reason::Reason;
+use crate::records::Holder;
+use crate::units::Millis;
+
+use super::Node;
+use super::role::Role;
+
+impl Node {
+    pub(super) fn waking(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        let facts = self.belief.facts.clone()?;
+        let open = self.belief.primary().is_some();
+        if open && now >= self.may_stay_open_until() {
+            return Some(Role::close(Reason::OpenWithoutLeadership));
+        }
+        if open {
+            self.desk.wake_at(self.may_stay_open_until());
+        }
+        if self.name_is_in_use() {
+            return self.wait_for_name(now);
+        }
+        self.belief.view.as_ref()?;
+        if self.belief.own_leader_key().is_none() {
+            return Some(if open {
+                Role::close(Reason::OpenWithoutLeadership)
+            } else {
+                (Role::Replica, Reason::Started)
+            });
+        }
+        if !open || !self.open_as_elected() {
+            // A promotion may still be under way: only a stopped Postgres ends that leadership.
+            return self.own_without_primary(now, &facts.server);
+        }
+        let proof = self.belief.leadership(now)?;
+        let term = proof.term();
+        Some((Role::Primary { term, to_tell: None, silent_since: None }, Reason::Resumed))
+    }
+
+    /// An earlier run proved a leadership until then. Without one, nothing speaks for an open Postgres.
+    fn may_stay_open_until(&self) -> Millis {
+        self.config.remembered.map_or(Millis(0), |remembered| remembered.until)
+    }
+
+    /// Postgres is on the very timeline that our leadership reserved.
+    fn open_as_elected(&self) -> bool {
+        let timeline = self.belief.primary().map(|primary| primary.position.timeline);
+        let record = self.belief.term_key().map(|kept| &kept.value.holder);
+        match record {
+            Some(Holder::Leader { timeline: reserved, .. }) => Some(*reserved) == timeline,
+            Some(Holder::Candidate { .. } | Holder::Released { .. }) | None => false,
+        }
+    }
+
+    /// The store names us, and our Postgres is not what it should be. One that starts may turn out to be anything.
+    fn own_without_primary(&mut self, now: Millis, server: &Server) -> Option<(Role, Reason)> {
+        let patience = self.belief.settings().timing.stall_timeout;
+        let until = self.born_at.unwrap_or(now).after(patience);
+        match server {
+            Server::Stopped(_) | Server::Standby(_) | Server::Primary(_) => {
+                Some(Role::close(Reason::PostgresDied))
+            }
+            Server::Starting => None,
+            Server::Silent if now >= until => Some(Role::close(Reason::PostgresSilent)),
+            Server::Silent => {
+                self.desk.wake_at(until);
+                None
+            }
+        }
+    }
+
+    fn name_is_in_use(&self) -> bool {
+        self.belief
+            .member(&self.config.name)
+            .is_some_and(|record| record.instance != self.config.instance)
+    }
+
+    /// The record of an agent that is no more goes with its lease; one that stays is a namesake's.
+    fn wait_for_name(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        let patience = self.belief.settings().timing.ttl.times(2);
+        let until = self.born_at.unwrap_or(now).after(patience);
+        if now < until {
+            self.desk.wake_at(until);
+            return None;
+        }
+        let name = &self.config.name;
+        let other = self.belief.member(name).map(|record| record.api.to_string())?;
+        let why = format!(
+            "another agent at {other} uses the name {name} in this cluster: give this member a name of its own in haad.toml, or stop the other agent"
+        );
+        Some((Role::Refused(why), Reason::NameInUse))
+    }
+}

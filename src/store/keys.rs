@@ -1,0 +1,158 @@
+//! Paths under `/haa/<cluster>/` and the JSON below them. Never talks to etcd.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use haa_core::records::{HistoryRecord, Key, Record};
+use haa_core::units::{Term, Unreadable};
+
+/// The paths of one cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(cluster: &str) -> Self {
+        Self { prefix: format!("/haa/{cluster}/") }
+    }
+
+    /// Where a key is kept.
+    pub(super) fn path(&self, key: &Key) -> String {
+        let prefix = &self.prefix;
+        match key {
+            Key::Cluster => format!("{prefix}cluster"),
+            Key::Settings => format!("{prefix}settings"),
+            Key::Term => format!("{prefix}term"),
+            Key::Leader => format!("{prefix}leader"),
+            Key::Sync => format!("{prefix}sync"),
+            Key::Member(name) => format!("{prefix}members/{name}"),
+            Key::Request(id) => format!("{prefix}requests/{id}"),
+            Key::History(term) => format!("{prefix}history/{term}"),
+        }
+    }
+
+    /// Which key a path is; a sentence if it is none of ours.
+    pub(super) fn key(&self, path: &[u8]) -> Result<Key, Unreadable> {
+        let wrong = || Unreadable(format!("'{}' is no key of haa", String::from_utf8_lossy(path)));
+        let path = std::str::from_utf8(path).map_err(|_| wrong())?;
+        let path = path.strip_prefix(&self.prefix).ok_or_else(wrong)?;
+        match (path, path.split_once('/')) {
+            ("cluster", None) => Ok(Key::Cluster),
+            ("settings", None) => Ok(Key::Settings),
+            ("term", None) => Ok(Key::Term),
+            ("leader", None) => Ok(Key::Leader),
+            ("sync", None) => Ok(Key::Sync),
+            (_, Some(("members", name))) => Ok(Key::Member(name.parse()?)),
+            (_, Some(("requests", id))) => Ok(Key::Request(id.to_owned())),
+            (_, Some(("history", term))) => {
+                term.parse().map(|term| Key::History(Term(term))).map_err(|_| wrong())
+            }
+            (_, None | Some(_)) => Err(wrong()),
+        }
+    }
+
+    /// All of the cluster, history included: the first path and the first beyond.
+    pub(super) fn all(&self) -> (String, String) {
+        (self.prefix.clone(), beyond(&self.prefix))
+    }
+
+    /// History alone.
+    pub(super) fn history(&self) -> (String, String) {
+        let history = format!("{}history/", self.prefix);
+        let end = beyond(&history);
+        (history, end)
+    }
+
+    /// All but history, which only grows and which no decision needs.
+    pub(super) fn without_history(&self) -> [(String, String); 2] {
+        let (first, last) = self.all();
+        let (history, after) = self.history();
+        [(first, history), (after, last)]
+    }
+}
+
+/// The first path that does not begin with `prefix`, which ends in a slash: `0` comes next in ASCII.
+fn beyond(prefix: &str) -> String {
+    let stem = prefix.strip_suffix('/').unwrap_or(prefix);
+    format!("{stem}0")
+}
+
+/// The JSON of a record. History is stamped with the wall clock unless it bears a time already.
+pub(super) fn encode(record: &Record) -> Vec<u8> {
+    let text = match record {
+        Record::Cluster(value) => serde_json::to_vec(value),
+        Record::Settings(value) => serde_json::to_vec(value),
+        Record::Term(value) => serde_json::to_vec(value),
+        Record::Leader(value) => serde_json::to_vec(value),
+        Record::Sync(value) => serde_json::to_vec(value),
+        Record::Member(_, value) => serde_json::to_vec(value),
+        Record::Request(_, value) => serde_json::to_vec(value),
+        Record::History(_, value) => serde_json::to_vec(&stamped(value)),
+    };
+    text.expect("records have string keys and derived serializers, which cannot fail")
+}
+
+fn stamped(record: &HistoryRecord) -> HistoryRecord {
+    let mut record = record.clone();
+    if record.at_unix_ms == 0 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        record.at_unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_comes_back_from_its_path() {
+        let keys = Keys::new("shop");
+        let all = [
+            Key::Cluster,
+            Key::Settings,
+            Key::Term,
+            Key::Leader,
+            Key::Sync,
+            Key::Member("n1".parse().expect("a legal name")),
+            Key::Request("7f".to_owned()),
+            Key::History(Term(12)),
+        ];
+        for key in all {
+            assert_eq!(keys.key(keys.path(&key).as_bytes()), Ok(key));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_key() {
+        let keys = Keys::new("shop");
+        for path in [
+            "/haa/shop2/term",
+            "/haa/shop/terms",
+            "/haa/shop/term/x",
+            "/haa/shop/members/N1",
+            "/haa/shop/history/x",
+            "/haa/shop/",
+        ] {
+            assert!(keys.key(path.as_bytes()).is_err(), "{path}");
+        }
+        assert!(keys.key(b"/haa/shop/members/\xff").is_err());
+    }
+
+    #[test]
+    fn the_ranges_hold_every_key_but_history() {
+        let keys = Keys::new("shop");
+        let inside = |path: &str, (first, end): &(String, String)| {
+            path >= first.as_str() && path < end.as_str()
+        };
+        let ranges = keys.without_history();
+        let kept = |path: &str| ranges.iter().filter(|range| inside(path, range)).count();
+        for path in ["cluster", "leader", "members/n1", "requests/1", "settings", "sync", "term"] {
+            assert_eq!(kept(&format!("/haa/shop/{path}")), 1, "{path}");
+        }
+        assert_eq!(kept("/haa/shop/history/1"), 0);
+        assert!(inside("/haa/shop/history/1", &keys.history()));
+        assert_eq!(kept("/haa/shop-2/term"), 0);
+        assert!(!inside("/haa/shop-2/term", &keys.all()));
+    }
+}

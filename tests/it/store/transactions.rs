@@ -1,0 +1,106 @@
+//! Transactions, requests and history: what is written, refused, shown.
+
+use std::time::Instant;
+
+use haa::store::StoreError;
+use haa_core::input::Outcome;
+use haa_core::reason::Reason;
+use haa_core::records::{Ask, HistoryRecord, Key, Record, RequestRecord, RequestState};
+use haa_core::units::{Revision, Term, Timeline};
+
+use super::{Bench, at, etcd, leader, leader_of, plain};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_answered_with_what_it_left() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    let absent = vec![(Key::Leader, Revision::ABSENT)];
+
+    let (outcome, view) = bench.txn(absent.clone(), vec![(leader("n1", 1), None)], vec![]).await;
+    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(leader_of(&view), Some("n1"));
+    let kept = view.leader.expect("the leader");
+    assert_eq!((kept.revision, kept.lease), (view.revision, None));
+
+    let (outcome, view) = bench.txn(absent, vec![(leader("n2", 2), None)], vec![]).await;
+    assert_eq!(outcome, Outcome::Refused);
+    assert_eq!(leader_of(&view), Some("n1"), "a refusal shows why");
+
+    let exact = vec![(Key::Leader, kept.revision), (Key::Term, Revision::ABSENT)];
+    let (outcome, view) = bench.txn(exact.clone(), vec![(leader("n2", 2), None)], vec![]).await;
+    assert_eq!((outcome, leader_of(&view)), (Outcome::Committed, Some("n2")));
+    let (outcome, _) = bench.txn(exact, vec![], vec![Key::Leader]).await;
+    assert_eq!(outcome, Outcome::Refused, "the revision has moved");
+
+    let current = vec![(Key::Leader, view.leader.expect("the leader").revision)];
+    let (outcome, view) = bench.txn(current, vec![], vec![Key::Leader]).await;
+    assert_eq!((outcome, leader_of(&view)), (Outcome::Committed, None));
+    bench.store.shutdown().await;
+}
+
+fn history(term: u64, at_unix_ms: u64) -> Record {
+    let record = HistoryRecord {
+        leader: "n1".parse().expect("a legal name"),
+        timeline: Timeline(1),
+        fork: None,
+        reason: Reason::Bootstrap,
+        at_unix_ms,
+        took_ms: 5,
+    };
+    Record::History(Term(term), record)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_stamped_sorted_and_apart() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    let before = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let records = vec![(history(10, 0), None), (history(9, 77), None)];
+    let (outcome, view) = bench.txn(vec![], records, vec![]).await;
+    assert_eq!(outcome, Outcome::Committed);
+    assert!(view.requests.is_empty() && view.members.is_empty());
+    plain(&etcd).await.put("/haa/shop/history/8", "no JSON", None).await.expect("a put");
+
+    let all = bench.store.history().await.expect("the history");
+    let terms: Vec<Term> = all.iter().map(|(term, _)| *term).collect();
+    assert_eq!(terms, [Term(9), Term(10)], "by number, without what cannot be read");
+    assert_eq!(all[0].1.at_unix_ms, 77, "a time that is there is kept");
+    assert!(u128::from(all[1].1.at_unix_ms) >= before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_taken_once() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    let record = RequestRecord {
+        ask: Ask::Switchover { to: None },
+        by: "test".to_owned(),
+        asked_unix_ms: 1,
+        state: RequestState::Pending,
+    };
+    bench.store.ask("7f".to_owned(), record.clone()).await.expect("it is taken");
+    let (view, _) = bench.until_view(|view, _| !view.requests.is_empty()).await;
+    assert_eq!(view.requests["7f"].value, record);
+    let again = bench.store.ask("7f".to_owned(), record).await;
+    assert!(matches!(again, Err(StoreError::AlreadyThere { .. })), "{again:?}");
+}
+
+/// Says how long it took; asserts nothing about it.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "the measurement is what this test is for")]
+async fn two_hundred_transactions_are_measured() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    let mut took = Vec::new();
+    let mut revision = Revision::ABSENT;
+    for term in 0..200 {
+        let began = Instant::now();
+        let compare = vec![(Key::Leader, revision)];
+        let (outcome, view) = bench.txn(compare, vec![(leader("n1", term), None)], vec![]).await;
+        took.push(began.elapsed());
+        assert_eq!(outcome, Outcome::Committed);
+        revision = view.leader.expect("the leader").revision;
+    }
+    took.sort();
+    println!("200 transactions: p50 {:?} p99 {:?} max {:?}", took[100], took[198], took[199]);
+}

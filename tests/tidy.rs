@@ -1,0 +1,280 @@
+//! The rules of the house that a lint cannot check; each failure says where and what to do.
+//! Never reads anything but the repository.
+
+#[path = "tidy/prose.rs"]
+mod prose;
+#[path = "tidy/tree.rs"]
+mod tree;
+
+use std::fmt::Write as _;
+
+use tree::{Text, files, rust_under};
+
+const OURS: [&str; 3] = ["src/", "tests/", "jepsen/"];
+
+/// Fails with every finding, one a line, and the sentence that says what to do.
+fn none(findings: &[String], what_to_do: &str) {
+    let mut message = String::new();
+    for finding in findings {
+        let _ = write!(message, "\n  {finding}");
+    }
+    assert!(findings.is_empty(), "{message}\n{what_to_do}");
+}
+
+fn ours() -> Vec<Text> {
+    let all = rust_under(&OURS);
+    assert!(all.len() > 20, "the walk found only {} Rust files: it looks wrong", all.len());
+    all
+}
+
+/// `word(` or `word` standing alone: not the tail of a longer name.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    let findings: Vec<String> = ours()
+        .iter()
+        .filter(|text| !text.whole.starts_with("//! "))
+        .map(|text| format!("{}:1 does not begin with `//! `", text.path))
+        .collect();
+    none(&findings, "Begin the file with one sentence: what it owns, and what it never does.");
+}
+
+#[test]
+fn files_are_short() {
+    let mut findings = Vec::new();
+    for text in ours() {
+        let lines = text.lines().count();
+        if lines > 500 {
+            findings.push(format!("{}: {lines} lines, 500 at most", text.path));
+        } else if lines > 300 {
+            println!("note: {}: {lines} lines, 300 is the aim", text.path);
+        }
+    }
+    none(&findings, "Split by what changes together: one role, one verb, one tool a file.");
+}
+
+/// Counted is what decides: no blank lines, no comments, no tests.
+#[test]
+fn the_core_stays_small() {
+    let deciding = |text: &Text| {
+        let code = tree::blank(&text.whole);
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        code.lines().filter(|line| !line.trim().is_empty()).count()
+    };
+    let lines: usize = rust_under(&["src/core/"]).iter().map(deciding).sum();
+    println!("note: the core has {lines} lines of 4000");
+    assert!(lines > 500, "only {lines} lines were counted: the look itself is wrong");
+    assert!(
+        lines <= 4000,
+        "src/core has {lines} lines, 4000 at most: what does not decide moves out"
+    );
+}
+
+/// rustfmt keeps code within 100 but touches neither comments nor texts: those may have 120.
+#[test]
+fn lines_are_not_wide() {
+    let mut findings = Vec::new();
+    for text in ours() {
+        for ((number, line), (_, code)) in text.lines().zip(text.code()) {
+            let width = line.chars().count();
+            let limit = if code.trim_end() == line.trim_end() { 100 } else { 120 };
+            if width > limit {
+                findings.push(format!("{}:{number} is {width} wide, {limit} at most", text.path));
+            }
+        }
+    }
+    none(&findings, "Break the line; a long text goes on after a backslash.");
+}
+
+/// Words that say nothing about what a thing is.
+const EMPTY_WORDS: [&str; 9] =
+    ["Manager", "Handler", "Helper", "Util", "Utils", "Service", "Context", "Info", "Data"];
+
+/// Names that bear such a word for a reason.
+const NAMES_WITH_REASON: [(&str, &str); 1] =
+    [("DataDir", "Postgres' own word for what PGDATA points to")];
+
+#[test]
+fn type_names_say_something() {
+    let mut findings = Vec::new();
+    for text in ours() {
+        for (number, line) in text.code() {
+            let Some(name) = declared_type(&line) else { continue };
+            let excused = NAMES_WITH_REASON.iter().any(|(known, _)| *known == name);
+            let word = EMPTY_WORDS.into_iter().find(|word| bears(&name, word));
+            if let (Some(word), false) = (word, excused) {
+                findings.push(format!("{}:{number} names a type {name} ({word})", text.path));
+            }
+        }
+    }
+    none(&findings, "Name it after what it is or does; or add it to NAMES_WITH_REASON.");
+}
+
+/// As its first word or its last: `DataDir` and `UserData` bear `Data`, `Database` does not.
+fn bears(name: &str, word: &str) -> bool {
+    let first = name.strip_prefix(word).is_some_and(|rest| rest.starts_with(char::is_uppercase));
+    first || name.ends_with(word)
+}
+
+fn declared_type(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    words.find(|word| matches!(*word, "struct" | "enum" | "trait" | "type"))?;
+    let name: String =
+        words.next()?.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    name.starts_with(|c: char| c.is_uppercase()).then_some(name)
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let marks =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
+    let mut findings = Vec::new();
+    for text in ours() {
+        for ((number, line), (_, code)) in text.lines().zip(text.code()) {
+            let mark = marks.iter().find(|mark| line.contains(**mark));
+            if let Some(mark) = mark.copied().or(names(&code, "todo!(").then_some("todo!")) {
+                findings.push(format!("{}:{number} says {mark}", text.path));
+            }
+        }
+    }
+    none(&findings, "Do it, or write an issue and delete the mark.");
+}
+
+/// Where the product waits for time itself, and why no event would do.
+const SLEEPS_WITH_REASON: [(&str, &str); 5] = [
+    ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
+    ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),
+    ("src/store/clients.rs", "a growing pause between attempts at an etcd that does not answer"),
+    ("src/store/txn.rs", "the same between reads, and after an unknown outcome"),
+    ("src/store/watch.rs", "a watch that ends as soon as it is open must not become a storm"),
+];
+
+#[test]
+fn nothing_sleeps_where_an_event_can_be_awaited() {
+    let mut findings = Vec::new();
+    for text in rust_under(&["src/"]) {
+        if SLEEPS_WITH_REASON.iter().any(|(path, _)| *path == text.path) {
+            continue;
+        }
+        for (number, line) in text.code() {
+            if names(&line, "sleep(") {
+                findings.push(format!("{}:{number} {}", text.path, line.trim()));
+            }
+        }
+    }
+    for (path, _) in SLEEPS_WITH_REASON {
+        for text in rust_under(&[path]) {
+            if !names(&tree::blank(&text.whole), "sleep(") {
+                findings.push(format!("{path} is in SLEEPS_WITH_REASON and does not sleep"));
+            }
+        }
+    }
+    none(&findings, "Await the event; or add the file to SLEEPS_WITH_REASON with the reason.");
+}
+
+#[test]
+fn the_core_has_no_world() {
+    let banned = [
+        "std::time",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::thread",
+        "std::process",
+        "std::io",
+        "std::sync",
+        "tokio",
+        "tracing",
+        "rand::",
+        "HashMap",
+        "HashSet",
+        "println!",
+        "eprintln!",
+        "include_str!",
+        "async fn",
+    ];
+    let mut findings = Vec::new();
+    for text in rust_under(&["src/core/"]) {
+        for (number, line) in text.code() {
+            if let Some(word) = banned.iter().find(|word| names(&line, word)) {
+                findings.push(format!("{}:{number} mentions {word}", text.path));
+            }
+        }
+    }
+    none(&findings, "Time, randomness and news come in as values; wishes go out as effects.");
+}
+
+/// A note, not a rule: a `_` on an enum of another crate is fine.
+#[test]
+fn catch_all_arms_are_told() {
+    let arm = |line: &str| line.trim_start().starts_with("_ =>") || line.contains("| _ =>");
+    for text in rust_under(&["src/"]) {
+        for (number, line) in text.code().iter().filter(|(_, line)| arm(line)) {
+            println!("note: {}:{number} {}", text.path, line.trim());
+        }
+    }
+    assert!(arm("    _ => x,") && !arm("Some(_) => x,"), "the look itself is wrong");
+}
+
+/// Reasons that no story can show yet, and why.
+const REASONS_WITHOUT_STORY: [(&str, &str); 0] = [];
+
+#[test]
+fn every_reason_has_a_story() {
+    let stories: String = files(".txt")
+        .into_iter()
+        .filter(|text| text.path.starts_with("tests/scenarios/"))
+        .map(|text| text.whole)
+        .collect();
+    if stories.is_empty() {
+        println!("note: tests/scenarios has no story yet");
+        return;
+    }
+    let told = |reason: &str| {
+        stories.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == reason)
+    };
+    let excused = |reason: &str| REASONS_WITHOUT_STORY.iter().any(|(known, _)| *known == reason);
+    let mut findings: Vec<String> = Vec::new();
+    for reason in reasons() {
+        match (told(&reason), excused(&reason)) {
+            (false, false) => findings.push(format!("{reason} appears in no story")),
+            (true, true) => findings.push(format!("{reason} has a story: delete its exception")),
+            (true, false) | (false, true) => {}
+        }
+    }
+    none(&findings, "Write tests/scenarios/<story>.txt that shows it; or list it with its why.");
+}
+
+/// The variants of `Reason`, as they are written outside.
+fn reasons() -> Vec<String> {
+    let core = rust_under(&["src/core/reason.rs"]);
+    let code = tree::blank(&core.first().expect("src/core/reason.rs is there").whole);
+    let body = code.split_once("pub enum Reason {").expect("it has the enum").1;
+    let body = body.split_once('}').expect("the enum ends").0;
+    let all: Vec<String> =
+        body.split(',').map(str::trim).filter(|name| !name.is_empty()).map(snake).collect();
+    assert!(all.len() > 10, "found only {all:?}: the look at the enum is wrong");
+    all
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+#[test]
+fn comments_and_texts_are_told_from_code() {
+    let source = "a /* b /* c */ d */ e \"f \\\" // g\" 'h' '\\'' r#\"i\"j\"# 'k: l // m\nn";
+    let words: Vec<String> = tree::blank(source).split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, ["a", "e", "'k:", "l", "n"]);
+}
