@@ -68,7 +68,7 @@ impl Scalar {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "haad.toml")]
 pub(super) struct File {
-    /// This member's name: 1 to 48 of `a-z 0-9 - _`, beginning with a letter; unique in the cluster.
+    /// This member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter; unique in the cluster.
     #[schemars(required)]
     pub(super) name: Option<Text>,
     /// The cluster's name: 1 to 48 of `a-z 0-9 - _`; the same for all its members.
@@ -224,6 +224,8 @@ pub(super) struct TimingFile {
     pub(super) stall_timeout: Option<Text>,
     /// An orderly stop that takes longer becomes an immediate one. Default: 10s.
     pub(super) stop_timeout: Option<Text>,
+    /// A member not seen for this long is gone for good; its slot goes. Default: 24h.
+    pub(super) forget_after: Option<Text>,
     /// The named successor of a switchover has this long to stand. Default: 3s.
     pub(super) successor_timeout: Option<Text>,
 }
