@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`config`] | `haad.toml` |
 //! | [`logging`] | where log lines go |
+//! | [`preflight`] | would this member start? |
+//! | [`preflight`] | would this member start? |
 //! | [`agent`] | the loop: input in, effects out |
 //! | [`store`] | etcd |
 //! | [`postgres`] | the server, its tools and its files |
@@ -21,4 +23,5 @@ pub mod logging;
 pub mod peers;
 pub mod playground;
 pub mod postgres;
+pub mod preflight;
 pub mod store;

@@ -22,3 +22,16 @@ pub enum End {
 pub async fn run(_config: Config, _leave: Leave) -> anyhow::Result<End> {
     anyhow::bail!("the agent's loop is not built into this haad")
 }
+
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
