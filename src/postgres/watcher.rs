@@ -150,7 +150,9 @@ impl Watcher {
     async fn question(&self) -> Result<Server, LookError> {
         let writes = self.site.source_writes();
         let known = self.session.borrow().clone();
-        let session = match known.filter(|s| !s.is_closed() && s.opened_at == writes) {
+        // While a new source is not settled, no session proves anything: any will do.
+        let good = |s: &Arc<Session>| !s.is_closed() && (s.opened_at == writes || writes % 2 == 1);
+        let session = match known.filter(good) {
             Some(session) => session,
             None => {
                 let session = Arc::new(Session::open(&self.site).await?);
