@@ -1,6 +1,7 @@
 //! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
 
 mod member;
+mod refusals;
 
 use std::time::Instant;
 
