@@ -173,8 +173,11 @@ pub(super) fn write_source(
     let mut text = format!("{HEAD}primary_conninfo = {}\n", setting(&conninfo));
     if source.is_none() {
         text.push_str("max_standby_streaming_delay = 0\nmax_standby_archive_delay = 0\n");
+        // A reload or a promotion ends this wait at once; each round of it writes a line to the log.
+        text.push_str("wal_retrieve_retry_interval = '5s'\n");
     }
-    write_private(&source_file(site), &text)?;
+    // Not synced: it is written anew at each start, and this is on the way to a failover.
+    write_atomically(&source_file(site), &text)?;
     Ok(conninfo)
 }
 
@@ -211,15 +214,25 @@ fn is_ours(line: &str) -> bool {
 
 /// Replaces a file durably; only this user can read it.
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let new = write_new(path, text)?;
+    File::open(&new)?.sync_all()?;
+    std::fs::rename(&new, path)?;
+    sync_parent(path)
+}
+
+/// Replaces a file: whoever reads it sees the old one or the new one.
+fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::rename(write_new(path, text)?, path)
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<PathBuf> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
     remove_if_there(&new)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    sync_parent(path)
+    Ok(new)
 }
 
 /// Makes a rename last.

@@ -30,12 +30,13 @@ impl ServerLog {
     pub(super) fn why(&self) -> String {
         let text = self.tail().unwrap_or_default();
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let grave = |line: &&str| line.contains("FATAL:") || line.contains("PANIC:");
+        let signs = ["FATAL:", "PANIC:", "could not", "HINT:"];
+        let grave = |line: &&str| signs.iter().any(|sign| line.contains(sign));
         let mut said: Vec<&str> = lines.iter().copied().filter(grave).collect();
         if said.is_empty() {
             said = lines;
         }
-        said.drain(..said.len().saturating_sub(3));
+        said.drain(..said.len().saturating_sub(4));
         format!("{} (more in {})", said.join(" | "), self.path.display())
     }
 

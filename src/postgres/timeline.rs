@@ -1,8 +1,7 @@
 //! Timelines as `pg_wal` shows them: history files, stubs that reserve numbers, whose segment holds a position.
 //! Never touches a file that Postgres wrote.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use haa_core::records::Fork;
@@ -98,7 +97,6 @@ fn names(pg_wal: &Path) -> io::Result<Vec<String>> {
 /// A stub names no ancestor: then no standby takes it for a timeline that it could go to.
 pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Result<()> {
     let forks = lineage(pg_wal, current)?;
-    let mut wrote = false;
     for number in (2..end.0).map(Timeline) {
         let path = history_path(pg_wal, number);
         if path.exists() {
@@ -110,13 +108,11 @@ pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Resul
             text.push_str(&format!("{}\t{}\tas in a later history\n", fork.timeline, fork.lsn));
         }
         let new = path.with_extension("history.haa");
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        // Not synced: this is on the way to a failover, and a start fills the gaps anew.
+        std::fs::write(&new, &text)?;
         std::fs::rename(&new, &path)?;
-        wrote = true;
     }
-    if wrote { File::open(pg_wal)?.sync_all() } else { Ok(()) }
+    Ok(())
 }
 
 /// The highest timeline with a history file that is no stub; 1 without any.

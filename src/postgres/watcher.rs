@@ -120,7 +120,7 @@ impl Watcher {
     }
 
     /// What a living postmaster says, and whether it has ever let us in.
-    async fn ask(&self, accepted: bool) -> (Server, bool) {
+    async fn ask(&mut self, accepted: bool) -> (Server, bool) {
         let accepted = accepted || says_ready(&self.site);
         if !accepted {
             return (Server::Starting, false);
@@ -132,13 +132,16 @@ impl Watcher {
             answer = self.question().await;
         }
         match answer {
-            Ok(server) => (server, true),
+            Ok(server) => {
+                self.complaint.clear();
+                (server, true)
+            }
             Err(error) => {
                 self.session.send_replace(None);
                 tracing::debug!(error = %sentence(&error), "Postgres gave no answer to a look");
                 match error {
                     LookError::Sql(SqlError::Login { .. }) => {
-                        tracing::error!("{}", sentence(&error));
+                        self.complain(&sentence(&error));
                         (Server::Starting, accepted)
                     }
                     LookError::Sql(_) | LookError::Files(_) => (Server::Silent, accepted),
@@ -150,7 +153,9 @@ impl Watcher {
     async fn question(&self) -> Result<Server, LookError> {
         let writes = self.site.source_writes();
         let known = self.session.borrow().clone();
-        let session = match known.filter(|s| !s.is_closed() && s.opened_at == writes) {
+        // While a new source is not settled, no session proves anything: any will do.
+        let good = |s: &Arc<Session>| !s.is_closed() && (s.opened_at == writes || writes % 2 == 1);
+        let session = match known.filter(good) {
             Some(session) => session,
             None => {
                 let session = Arc::new(Session::open(&self.site).await?);

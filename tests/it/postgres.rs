@@ -1,6 +1,7 @@
 //! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
 
 mod member;
+mod refusals;
 
 use std::time::Instant;
 
@@ -18,7 +19,9 @@ fn root() -> tempfile::TempDir {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
     drop(log.try_init());
-    tempfile::tempdir().expect("a temporary directory")
+    let mut root = tempfile::tempdir().expect("a temporary directory");
+    root.disable_cleanup(std::env::var_os("KEEP").is_some());
+    root
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,4 +143,43 @@ async fn what_diverged_is_rewound() {
     let kept = std::fs::read_dir(&a.state).expect("a directory").flatten();
     let kept = kept.filter(|e| e.file_name().to_string_lossy().starts_with("diverged-"));
     assert_eq!(kept.count(), 1);
+}
+
+fn print_times(what: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let last = times.len() - 1;
+    println!("{what}: p50 {:.1} ms, max {:.1} ms of {}", times[last / 2], times[last], last + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn detaching_and_promoting_again_and_again() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let mut b = Member::new("b", root.path());
+    a.become_primary(2, &[&b]).await;
+    b.done(Job::Clone(a.source())).await;
+    b.done(Job::Start(Some(a.source()))).await;
+    let (mut detach, mut promote, mut follow) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..10 {
+        b.standby(|standby| standby.streaming).await;
+        let at = Instant::now();
+        b.done(Job::Detach).await;
+        detach.push(at.elapsed().as_secs_f64() * 1e3);
+        let there = a.primary(|_| true).await.position.timeline;
+        // Every other round skips two numbers.
+        let next = there.0 + 1 + 2 * (round % 2);
+        a.done(Job::Stop(Millis(5000))).await;
+        a.done(Job::Start(None)).await;
+        a.standby(|standby| standby.detached).await;
+        let at = Instant::now();
+        assert_eq!(a.promote(next, &[&b]).await, JobResult::Done);
+        promote.push(at.elapsed().as_secs_f64() * 1e3);
+        let at = Instant::now();
+        b.done(Job::Follow(a.source())).await;
+        b.standby(|standby| standby.streaming && standby.position.timeline == Timeline(next)).await;
+        follow.push(at.elapsed().as_secs_f64() * 1e3);
+    }
+    print_times("detach", detach);
+    print_times("promote", promote);
+    print_times("follow until streaming on the new timeline is seen", follow);
 }

@@ -93,10 +93,22 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
     let child = command.spawn().map_err(|source| JobError::Spawn { program, source })?;
     // What a new session shows is from now on what was written.
     site.source_settled();
-    match Process::hold(child.id(), site.data()).map_err(JobError::Signal)? {
+    match hold(child.id(), site)? {
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),
     }
+}
+
+/// For an instant after `exec`, the kernel lets nobody look at a process. Nothing may come in between
+/// until it can be seen, or closing would miss it: this does not await.
+fn hold(pid: u32, site: &Site) -> Result<Option<Process>, JobError> {
+    for _ in 0..100 {
+        if let Some(process) = Process::hold(pid, site.data()).map_err(JobError::Signal)? {
+            return Ok(Some(process));
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(None)
 }
 
 async fn wait_until_accepting(site: &Site) -> Result<(), JobError> {
