@@ -158,7 +158,7 @@ fn a_command_takes_its_token_from_a_file() {
         ("/switchover", 200, done),
     ]);
     let folder = tempfile::tempdir().expect("a directory");
-    std::fs::write(folder.path().join("token"), "# ours\nsecret\n").expect("written");
+    std::fs::write(folder.path().join("token"), "# ours\nsecret name=alice\n").expect("written");
     let client = folder.path().join("haactl.toml");
     let text = format!("api = [\"{}\"]\ntoken_file = \"token\"\n", stub.address);
     std::fs::write(&client, text).expect("written");
