@@ -1,3 +1,22 @@
 //! The agent: input in, effects out. Never decides about the cluster.
 
 pub mod clock;
+pub mod journal;
+mod memory;
+mod run;
+
+pub use memory::{Memory, MemoryError};
+pub use run::{End, run};
+
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

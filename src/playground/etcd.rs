@@ -18,6 +18,9 @@ const STOP: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// Somebody else may take a free port before etcd does; then others are tried.
 const PORT_ATTEMPTS: u32 = 5;
+/// Where we look for free ports; Linux gives out 32768 and up by itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORT_TRIES: u32 = 100;
 
 /// A throw-away etcd could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -337,11 +340,22 @@ fn try_group(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
     Ok(members)
 }
 
-/// Two ports that were free a moment ago.
+/// Two ports that were free a moment ago; below those that the kernel gives to anybody, so that an etcd that is
+/// stopped for a while finds its own again.
 fn free_ports() -> io::Result<[u16; 2]> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let first = free_port()?;
+    let second = free_port()?;
     Ok([first.local_addr()?.port(), second.local_addr()?.port()])
+}
+
+fn free_port() -> io::Result<TcpListener> {
+    let mut tries = 1;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))) {
+            Err(_) if tries < PORT_TRIES => tries += 1,
+            ended => return ended,
+        }
+    }
 }
 
 fn port_taken(error: &EtcdError) -> bool {

@@ -158,9 +158,9 @@ impl Clients {
     }
 
     /// This endpoint answered with an error, or the way to it broke.
-    pub(super) fn failed(&self, at: usize, source: etcd_client::Error) -> AttemptError {
-        let sent = sent(&source);
-        AttemptError::Failed { endpoint: self.endpoints[at].url.clone(), sent, source }
+    pub(super) fn failed(&self, at: usize, error: etcd_client::Error) -> AttemptError {
+        let (endpoint, sent) = (self.endpoints[at].url.clone(), sent(&error));
+        AttemptError::Failed { endpoint, sent, source: error.into() }
     }
 }
 
@@ -180,11 +180,7 @@ impl Endpoint {
         match (parsed.scheme_str(), parsed.host(), &etcd.ca) {
             (Some("http"), Some(_), _) => {}
             (Some("https"), Some(_), Some(ca)) => {
-                let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(ca));
-                if let Some((certificate, key)) = &etcd.identity {
-                    tls = tls.identity(Identity::from_pem(certificate, key));
-                }
-                options = options.with_tls(tls);
+                options = options.with_tls(tls(ca, etcd.identity.as_ref())?);
             }
             (Some("https"), Some(_), None) => {
                 return Err(StoreError::NoAuthority { endpoint: url.to_owned() });
@@ -204,14 +200,15 @@ impl Endpoint {
         let endpoint = || self.url.clone();
         let late = |sent| AttemptError::Late { endpoint: endpoint(), deadline: ATTEMPT, sent };
         let connected = timeout_at(end, self.client()).await;
-        let client = connected.map_err(|_| late(Sent::No))?.map_err(|source| {
-            AttemptError::Failed { endpoint: endpoint(), sent: Sent::No, source }
-        })?;
+        let failed = |sent, error: etcd_client::Error| AttemptError::Failed {
+            endpoint: endpoint(),
+            sent,
+            source: error.into(),
+        };
+        let client =
+            connected.map_err(|_| late(Sent::No))?.map_err(|error| failed(Sent::No, error))?;
         let answered = timeout_at(end, call(client)).await.map_err(|_| late(Sent::Perhaps))?;
-        answered.map_err(|source| {
-            let sent = sent(&source);
-            AttemptError::Failed { endpoint: endpoint(), sent, source }
-        })
+        answered.map_err(|error| failed(sent(&error), error))
     }
 
     /// The client; made, and logged in, if there is none. Two that are made at once do no harm.
@@ -241,4 +238,18 @@ impl Endpoint {
             tracing::warn!(error = chain(error), "an etcd endpoint failed; the next one is asked");
         }
     }
+}
+
+/// tonic takes any bytes for certificates and then trusts nobody, therefore they are looked at here.
+fn tls(ca: &[u8], identity: Option<&(Vec<u8>, Vec<u8>)>) -> Result<TlsOptions, StoreError> {
+    let need = |setting, what, pem: &[u8], mark: &str| {
+        let found = String::from_utf8_lossy(pem).contains(mark);
+        if found { Ok(()) } else { Err(StoreError::NoPem { setting, what }) }
+    };
+    need("etcd.ca_file", "certificate", ca, "-----BEGIN CERTIFICATE-----")?;
+    let options = TlsOptions::new().ca_certificate(Certificate::from_pem(ca));
+    let Some((certificate, key)) = identity else { return Ok(options) };
+    need("etcd.cert_file", "certificate", certificate, "-----BEGIN CERTIFICATE-----")?;
+    need("etcd.key_file", "private key", key, "PRIVATE KEY-----")?;
+    Ok(options.identity(Identity::from_pem(certificate, key)))
 }

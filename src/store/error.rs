@@ -20,11 +20,19 @@ pub enum StoreError {
     },
     /// TLS without anything to trust.
     #[error(
-        "etcd endpoint '{endpoint}' uses TLS but no certificate authority is configured: set etcd.ca"
+        "etcd endpoint '{endpoint}' uses TLS but no certificate authority is configured: set etcd.ca_file"
     )]
     NoAuthority {
         /// As configured.
         endpoint: String,
+    },
+    /// A file that is none of what TLS needs.
+    #[error("{setting} holds no PEM {what}: give it a file that has '-----BEGIN' lines")]
+    NoPem {
+        /// Which setting.
+        setting: &'static str,
+        /// What belongs there.
+        what: &'static str,
     },
     /// Nobody answered in time.
     #[error(
@@ -72,7 +80,7 @@ pub enum AttemptError {
         sent: Sent,
     },
     /// An error instead of an answer.
-    #[error("{endpoint} did not perform it")]
+    #[error("{endpoint} failed")]
     Failed {
         /// Whom we asked.
         endpoint: String,
@@ -80,8 +88,35 @@ pub enum AttemptError {
         sent: Sent,
         /// What it, or the way to it, said.
         #[source]
-        source: etcd_client::Error,
+        source: Complaint,
     },
+}
+
+/// What etcd, or the way to it, said: the sentence without the layers that it came through.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Complaint {
+    sentence: String,
+    lease_unknown: bool,
+}
+
+impl From<etcd_client::Error> for Complaint {
+    fn from(error: etcd_client::Error) -> Self {
+        Self { sentence: sentence(&error), lease_unknown: lease_unknown(&error) }
+    }
+}
+
+fn sentence(error: &etcd_client::Error) -> String {
+    let etcd_client::Error::GRpcStatus(status) = error else { return error.to_string() };
+    let mut root: &dyn std::error::Error = status;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    let (said, cause) = (status.message(), root.to_string());
+    if root.is::<tonic::Status>() || said.contains(&cause) {
+        return said.to_owned();
+    }
+    format!("{said}: {cause}")
 }
 
 /// Whether a request can have reached etcd.
@@ -104,9 +139,9 @@ impl AttemptError {
 
     /// Whether etcd refused the request because it names a lease that etcd does not know: nothing was written.
     #[must_use]
-    pub fn lease_unknown(&self) -> bool {
+    pub const fn lease_unknown(&self) -> bool {
         match self {
-            Self::Failed { source, .. } => lease_unknown(source),
+            Self::Failed { source, .. } => source.lease_unknown,
             Self::Late { .. } => false,
         }
     }

@@ -28,14 +28,15 @@ use haa_core::input::Input;
 use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord};
 use haa_core::units::Term;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub use error::{AttemptError, Sent, StoreError};
+pub use error::{AttemptError, Complaint, Sent, StoreError};
 
 use crate::config;
 use clients::{Answer, Clients};
 use keys::Keys;
+use txn::Queue;
 use view::Reader;
 
 /// How long an operator's question may take.
@@ -51,6 +52,8 @@ pub struct Store {
     quiet: CancellationToken,
     /// Ends everything.
     stop: CancellationToken,
+    /// A store that is dropped leaves no task behind.
+    _end: DropGuard,
 }
 
 /// What the tasks share.
@@ -59,6 +62,7 @@ struct Shared {
     keys: Keys,
     reader: Reader,
     inputs: mpsc::Sender<Input>,
+    reads: Queue,
 }
 
 /// What one endpoint said to `haad check`.
@@ -93,9 +97,16 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let keys = Keys::new(cluster);
         let reader = Reader::new(keys.clone());
-        let shared = Arc::new(Shared { clients: Clients::new(etcd)?, keys, reader, inputs });
+        let shared = Arc::new(Shared {
+            clients: Clients::new(etcd)?,
+            keys,
+            reader,
+            inputs,
+            reads: Queue::default(),
+        });
         let stop = CancellationToken::new();
-        let store = Self { shared, tasks: TaskTracker::new(), quiet: stop.child_token(), stop };
+        let (quiet, end) = (stop.child_token(), stop.clone().drop_guard());
+        let store = Self { shared, tasks: TaskTracker::new(), quiet, stop, _end: end };
         let (shared, quiet) = (Arc::clone(&store.shared), store.quiet.clone());
         store.tasks.spawn(async move { quiet.run_until_cancelled(watch::run(&shared)).await });
         Ok(store)

@@ -1,9 +1,10 @@
 //! Transactions and linearizable reads. A transaction is sent once; when its outcome is unknown, the store is
 //! read back. Never repeats a write.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, GetOptions, GetResponse, PutOptions, Txn, TxnOp};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use etcd_client::{TxnOpResponse, TxnResponse};
 use haa_core::effect;
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
@@ -53,8 +54,20 @@ pub(super) async fn read(shared: &Shared) -> Read {
     }
 }
 
-/// Reads and tells.
+/// Wishes to read: one is performed, at most one waits. In a long outage they would pile up.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waits: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Reads and tells, unless a read that has not begun yet will tell just as well.
 pub(super) async fn tell_read(shared: &Shared) {
+    if shared.reads.waits.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let _turn = shared.reads.turn.lock().await;
+    shared.reads.waits.store(false, Ordering::SeqCst);
     let Read { view, asked_at, .. } = read(shared).await;
     shared.deliver(seen(view, Via::Read { asked_at })).await;
 }
@@ -154,18 +167,10 @@ impl Shared {
         let mut tree = Tree::at(revision);
         for part in response.op_responses() {
             if let TxnOpResponse::Get(range) = part {
-                self.plant(&mut tree, &range);
+                range.kvs().iter().for_each(|kv| self.reader.put(&mut tree, kv));
             }
         }
         tree
-    }
-
-    fn plant(&self, tree: &mut Tree, range: &GetResponse) {
-        for kv in range.kvs() {
-            if let Some(key) = self.reader.key(kv) {
-                tree.put(key, kv);
-            }
-        }
     }
 }
 

@@ -42,17 +42,6 @@ impl Tree {
     pub(super) fn advance(&mut self, revision: i64) {
         self.at = self.at.max(revision);
     }
-
-    /// The key has this value now.
-    pub(super) fn put(&mut self, key: Key, kv: &KeyValue) {
-        let json = kv.value().to_vec();
-        self.kept.insert(key, Raw { json, revision: kv.mod_revision(), lease: kv.lease() });
-    }
-
-    /// The key is gone.
-    pub(super) fn delete(&mut self, key: &Key) {
-        self.kept.remove(key);
-    }
 }
 
 /// Reads trees, and complains about each wrong value once.
@@ -69,6 +58,21 @@ pub(super) struct NoView;
 impl Reader {
     pub(super) const fn new(keys: Keys) -> Self {
         Self { keys, told: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Takes a key and its value into the tree; with a warning, and not, if the key is none of ours.
+    pub(super) fn put(&self, tree: &mut Tree, kv: &KeyValue) {
+        if let Some(key) = self.key(kv) {
+            let json = kv.value().to_vec();
+            tree.kept.insert(key, Raw { json, revision: kv.mod_revision(), lease: kv.lease() });
+        }
+    }
+
+    /// Takes a key out of the tree.
+    pub(super) fn delete(&self, tree: &mut Tree, kv: &KeyValue) {
+        if let Ok(key) = self.keys.key(kv.key()) {
+            tree.kept.remove(&key);
+        }
     }
 
     /// Which key this is; `None`, with a warning, if it is none of ours.

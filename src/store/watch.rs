@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use etcd_client::{Client, EventType, WatchOptions, WatchResponse, WatchStream};
 use haa_core::input::Via;
-use haa_core::records::Key;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -117,14 +116,17 @@ impl Watch<'_> {
     /// Takes in the events of one response. The header's revision is not used: it can be ahead of events that
     /// are still under way.
     async fn learn(&mut self, response: &WatchResponse) {
+        let (history, after) = self.shared.keys.history();
         let mut changed = false;
         for event in response.events() {
             let Some(kv) = event.kv() else { continue };
             self.tree.advance(kv.mod_revision());
-            match (self.shared.reader.key(kv), event.event_type()) {
-                (None | Some(Key::History(_)), _) => continue,
-                (Some(key), EventType::Put) => self.tree.put(key, kv),
-                (Some(key), EventType::Delete) => self.tree.delete(&key),
+            if (history.as_bytes()..after.as_bytes()).contains(&kv.key()) {
+                continue;
+            }
+            match event.event_type() {
+                EventType::Put => self.shared.reader.put(&mut self.tree, kv),
+                EventType::Delete => self.shared.reader.delete(&mut self.tree, kv),
             }
             changed = true;
         }

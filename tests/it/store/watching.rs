@@ -56,6 +56,27 @@ async fn an_idle_store_asks_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_do_not_pile_up() {
+    let (mut etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    bench.until_read().await;
+    etcd.stop().expect("it stops");
+    for _ in 0..100 {
+        bench.store.wish(StoreWish::Read);
+    }
+    etcd.restart().expect("it starts again");
+    // The watch reads once, the wishes at least once; what else was wished ends before the shutdown does.
+    bench.until_read().await;
+    bench.until_read().await;
+    bench.store.shutdown().await;
+    let mut more = 0;
+    while let Some(input) = bench.inputs.recv().await {
+        more += u32::from(matches!(input, Input::Store(_)));
+    }
+    assert!(more < 10, "of 100 wishes {more} were still performed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_cannot_be_read_is_skipped() {
     let (etcd, _directory) = etcd();
     let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
@@ -103,14 +124,33 @@ async fn while_the_leader_key_cannot_be_read_nothing_is_told() {
 async fn the_watch_outlives_a_restart_of_etcd() {
     let (mut etcd, _directory) = etcd();
     let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    bench.until_read().await;
     bench.txn(vec![], vec![(leader("n1", 1), None)], vec![]).await;
-    bench.until_view(|view, via| via == Via::Watch && leader_of(view) == Some("n1")).await;
     etcd.restart().expect("it starts again");
     let view = bench.until_read().await;
     assert_eq!(leader_of(&view), Some("n1"));
-    let client = plain(&etcd).await;
     let mut other = Bench::new(&at(vec![etcd.endpoint()]));
     other.txn(vec![], vec![(leader("n2", 2), None)], vec![]).await;
-    drop(client);
     bench.until_view(|view, via| via == Via::Watch && leader_of(view) == Some("n2")).await;
+}
+
+/// A node that does not listen for a while holds up its watch, until etcd no longer has what it missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compacted_away_is_read_again() {
+    let (etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    bench.until_read().await;
+    let mut client = plain(&etcd).await;
+    let padding = "x".repeat(4_000);
+    let mut last = 0;
+    for term in 1..2_000 {
+        let json = format!(r#"{{"member":"n1","term":{term},"padding":"{padding}"}}"#);
+        let put = client.put("/haa/shop/leader", json, None).await.expect("a put");
+        last = put.header().expect("a header").revision();
+    }
+    client.compact(last, None).await.expect("a compaction");
+    let (view, _) = bench.until_view(|_, via| matches!(via, Via::Read { .. })).await;
+    assert_eq!(view.revision, Revision(last));
+    client.delete("/haa/shop/leader", None).await.expect("a delete");
+    bench.until_view(|view, via| via == Via::Watch && leader_of(view).is_none()).await;
 }

@@ -1,20 +1,43 @@
 //! What every area needs before it starts anything. Never a cluster of its own.
 
-use std::sync::Once;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Postgres refuses to run as root: as root, turns this whole process into user `postgres`, once.
 /// Every test calls it first, so that temporary directories belong to one user throughout.
 pub(crate) fn become_postgres() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    programs();
+}
+
+/// haad and haactl where user `postgres` can run them.
+pub(crate) fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<(PathBuf, Option<tempfile::TempDir>)> = OnceLock::new();
+    let (path, _) = PROGRAMS.get_or_init(|| {
+        let haad = Path::new(env!("CARGO_BIN_EXE_haad"));
+        let built = haad.parent().expect("a program lies in a directory").to_owned();
         if !nix::unistd::geteuid().is_root() {
-            return;
+            return (built, None);
         }
+        let copies = copy_programs(&built);
         let user = nix::unistd::User::from_name("postgres")
             .expect("the user database can be read")
             .expect("user postgres exists: install the Debian package postgresql");
+        nix::unistd::chown(copies.path(), Some(user.uid), Some(user.gid)).expect("root may chown");
         nix::unistd::setgroups(&[user.gid]).expect("root may set its groups");
         nix::unistd::setresgid(user.gid, user.gid, user.gid).expect("root may set its group");
         nix::unistd::setresuid(user.uid, user.uid, user.uid).expect("root may set its user");
+        (copies.path().to_owned(), Some(copies))
     });
+    path
+}
+
+fn copy_programs(built: &Path) -> tempfile::TempDir {
+    let copies = tempfile::Builder::new()
+        .prefix("haa-it-programs-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
+    for name in ["haad", "haactl"] {
+        std::fs::copy(built.join(name), copies.path().join(name)).expect("programs can be copied");
+    }
+    copies
 }

@@ -1,0 +1,270 @@
+//! The loop: one input, one decision, its wishes handed to those who own the thing. Waits for nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use haa_core::effect::{Effect, Exit};
+use haa_core::input::{Input, JobResult, Leave};
+use haa_core::lease::Leadership;
+use haa_core::node::{Config as NodeConfig, Node};
+use haa_core::routes::Status;
+use haa_core::units::Millis;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{Journal, Step, is_told};
+use super::memory::Memory;
+use super::{chain, clock};
+use crate::api::tokens::Tokens;
+use crate::api::{self, Call};
+use crate::config::Config;
+use crate::peers::{self, Peers};
+use crate::postgres::Postgres;
+use crate::store::Store;
+
+/// So many inputs may wait; who has more to say waits until the loop has caught up.
+const INPUTS: usize = 1024;
+/// After a signal to stop, the agent ends at the latest after this long, whatever the store says.
+const STOP_PATIENCE: Duration = Duration::from_secs(45);
+
+/// How the agent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As asked.
+    Stopped,
+    /// It cannot be part of this cluster: what is wrong and what to do.
+    Refused(String),
+}
+
+struct Agent {
+    node: Node,
+    memory: Memory,
+    journal: Option<Journal>,
+    store: Arc<Store>,
+    postgres: Postgres,
+    peers: Peers,
+    status: watch::Sender<Option<Arc<Status>>>,
+    alive_at: watch::Sender<Millis>,
+    remembered: Option<Leadership>,
+    end: Option<End>,
+}
+
+/// Run until a signal, or until the core says that this member cannot be part of the cluster.
+///
+/// # Errors
+/// What kept it from starting, with its cause.
+pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
+    let memory = Memory::open(&config.state_directory)?;
+    let tokens = Tokens::load(&config.api.token_file)?;
+    let listen = config.api.listen.to_string();
+    let listener = TcpListener::bind(&listen).await.with_context(|| {
+        format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
+    })?;
+    let (inputs, received) = mpsc::channel(INPUTS);
+    let postgres = Postgres::start(
+        config.postgres.clone(),
+        config.name.clone(),
+        config.state_directory.clone(),
+        inputs.clone(),
+    )?;
+    let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
+    let (status, published) = watch::channel(None);
+    let (alive_at, alive) = watch::channel(clock::now());
+    let (calls, called) = mpsc::channel(64);
+    let shutdown = CancellationToken::new();
+    let api = api::Api {
+        status: published,
+        calls,
+        tokens: tokens.clone(),
+        cluster: config.cluster.clone(),
+        alive_at: alive,
+    };
+    let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
+    let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
+    tokio::spawn(answer_calls(called, Arc::clone(&store)));
+    tokio::spawn(pass_signals(inputs, leave));
+    let node = Node::new(node_config(&config, &memory));
+    tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
+    let journal = begin_journal(&config.state_directory, &node);
+    let agent = Agent {
+        node,
+        memory,
+        journal,
+        store,
+        postgres,
+        peers: Peers::new(&config.cluster, tokens),
+        status,
+        alive_at,
+        remembered: None,
+        end: None,
+    };
+    let end = agent.run(received).await;
+    shutdown.cancel();
+    let drained = tokio::time::timeout(Duration::from_secs(2), serving).await;
+    if drained.is_err() {
+        tracing::debug!("some API connections were cut");
+    }
+    Ok(end)
+}
+
+fn begin_journal(directory: &std::path::Path, node: &Node) -> Option<Journal> {
+    Journal::begin(directory, node)
+        .inspect_err(|error| tracing::warn!(error = %chain(error), "there will be no journal"))
+        .ok()
+}
+
+fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
+    NodeConfig {
+        name: config.name.clone(),
+        instance: memory.instance(),
+        postgres: config.postgres.address.clone(),
+        api: config.api.address.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        tags: config.tags.clone(),
+        settings: config.settings.clone(),
+        seed: rand::random(),
+        remembered: memory.leadership(),
+    }
+}
+
+impl Agent {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> End {
+        let mut input = Input::Tick;
+        loop {
+            let now = clock::now();
+            log_input(&input);
+            let effects = self.node.handle(now, &input);
+            self.alive_at.send_replace(now);
+            self.record(now, input, &effects);
+            for effect in effects {
+                self.perform(effect);
+            }
+            if let Some(end) = self.end.take() {
+                self.finish().await;
+                return end;
+            }
+            let wait = Duration::from_millis(self.node.deadline().since(clock::now()).0);
+            input = match tokio::time::timeout(wait, inputs.recv()).await {
+                Ok(Some(input)) => input,
+                Ok(None) | Err(_) => Input::Tick,
+            };
+        }
+    }
+
+    /// A journal that cannot be written is given up: the database comes first.
+    fn record(&mut self, now: Millis, input: Input, effects: &[Effect]) {
+        let Some(journal) = self.journal.as_mut() else { return };
+        let effects = effects.iter().filter(|effect| is_told(effect)).cloned().collect();
+        if let Err(error) = journal.record(Step { now, input, effects }, &self.node) {
+            tracing::warn!(error = %chain(&error), "the journal ends here");
+            self.journal = None;
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Store(wish) => self.store.wish(wish),
+            Effect::Job(id, job) => {
+                tracing::info!(?job, "work begins");
+                self.postgres.job(id, job);
+            }
+            Effect::Close(reason) => {
+                tracing::warn!(%reason, "closing writes at once");
+                self.postgres.close();
+            }
+            Effect::Look => self.postgres.look(),
+            Effect::Slots(slots) => self.postgres.slots(slots),
+            Effect::Beat(beat) => self.peers.beat(beat),
+            Effect::Publish(status) => self.publish(*status),
+            Effect::Announce(transition) => tracing::info!(
+                from = transition.from,
+                to = transition.to,
+                term = transition.term.0,
+                reason = %transition.reason,
+                "changed role"
+            ),
+            Effect::Exit(Exit::Stopped) => self.end = Some(End::Stopped),
+            Effect::Exit(Exit::Refused(why)) => self.end = Some(End::Refused(why)),
+        }
+    }
+
+    fn publish(&mut self, status: Status) {
+        self.peers.know(&status);
+        if status.leadership != self.remembered {
+            self.remembered = status.leadership;
+            if let Err(error) = self.memory.remember(status.leadership) {
+                tracing::warn!(error = %chain(&error), "a restart of this agent will stop Postgres");
+            }
+        }
+        self.status.send_replace(Some(Arc::new(status)));
+    }
+
+    /// Let wishes that are on their way (a lease let go) reach the store.
+    async fn finish(self) {
+        self.postgres.leave().await;
+        match Arc::try_unwrap(self.store) {
+            Ok(store) => store.shutdown().await,
+            Err(shared) => drop(shared),
+        }
+    }
+}
+
+fn log_input(input: &Input) {
+    match input {
+        Input::Job(_, JobResult::Failed(why)) => tracing::warn!(%why, "work failed"),
+        Input::Job(_, result) => tracing::info!(?result, "work ended"),
+        Input::Stop(leave) => tracing::info!(?leave, "asked to stop"),
+        Input::Tick
+        | Input::Store(_)
+        | Input::Lease(_)
+        | Input::StoreRevokesEarly(_)
+        | Input::Postgres(_)
+        | Input::Peer(_) => {}
+    }
+}
+
+/// SIGTERM and SIGINT stop the agent in order; if that takes too long, it ends all the same.
+async fn pass_signals(inputs: mpsc::Sender<Input>, leave: Leave) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals: only SIGKILL will end this agent");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let asked = inputs.send(Input::Stop(leave)).await;
+    let second = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if asked.is_ok() && tokio::time::timeout(STOP_PATIENCE, second).await.is_err() {
+        tracing::error!("did not end in {STOP_PATIENCE:?}: leaving; the lease runs out by itself");
+        std::process::exit(1);
+    }
+}
+
+async fn answer_calls(mut called: mpsc::Receiver<Call>, store: Arc<Store>) {
+    while let Some(call) = called.recv().await {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            match call {
+                Call::Ask { id, record, reply } => {
+                    let asked = store.ask(id, record).await.map_err(|error| chain(&error));
+                    drop(reply.send(asked));
+                }
+                Call::History { reply } => {
+                    let history = store.history().await.map_err(|error| chain(&error));
+                    drop(reply.send(history));
+                }
+            }
+        });
+    }
+}

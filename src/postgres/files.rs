@@ -1,0 +1,242 @@
+//! The files that haad writes for Postgres: configuration, source, access, passwords, signals.
+//! Never edits the operator's files, but takes our parameters out of postgresql.auto.conf, keeping a copy.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use haa_core::effect::Source;
+use haa_core::units::Incarnation;
+
+use super::conninfo;
+use super::process::remove_if_there;
+use super::site::Site;
+use super::slot;
+
+const HEAD: &str = "# Written by haad at every start of Postgres: what you change here is lost.\n";
+
+/// Fewer than this of senders and slots do not carry a cluster.
+const CARRIERS: u32 = 10;
+
+/// Parameters that only haad sets. `ALTER SYSTEM` could set them behind its back.
+const OURS: [&str; 32] = [
+    "archive_cleanup_command",
+    "cluster_name",
+    "config_file",
+    "data_directory",
+    "external_pid_file",
+    "hba_file",
+    "hot_standby",
+    "ident_file",
+    "listen_addresses",
+    "max_replication_slots",
+    "max_wal_senders",
+    "port",
+    "primary_conninfo",
+    "primary_slot_name",
+    "promote_trigger_file",
+    "recovery_end_command",
+    "recovery_min_apply_delay",
+    "recovery_target",
+    "recovery_target_action",
+    "recovery_target_inclusive",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_timeline",
+    "recovery_target_xid",
+    "restart_after_crash",
+    "restore_command",
+    "synchronous_standby_names",
+    "unix_socket_directories",
+    "wal_level",
+    "wal_log_hints",
+    "wal_retrieve_retry_interval",
+];
+
+/// Everything that a start needs, but for the source and the signal files.
+pub(super) fn write_configuration(site: &Site, max_wal_senders: u32) -> io::Result<()> {
+    write_private(&site.state("pgpass"), &pgpass(site))?;
+    write_private(&site.state("pg_hba.conf"), &hba(site))?;
+    write_private(&config_file(site), &configuration(site, max_wal_senders))
+}
+
+pub(super) fn config_file(site: &Site) -> PathBuf {
+    site.state("postgresql.conf")
+}
+
+fn source_file(site: &Site) -> PathBuf {
+    site.state("source.conf")
+}
+
+/// Passwords of the roles that Postgres and its tools log in with.
+pub(super) fn write_passwords(site: &Site) -> io::Result<()> {
+    write_private(&site.state("pgpass"), &pgpass(site))
+}
+
+fn pgpass(site: &Site) -> String {
+    let escape = |text: &str| text.replace('\\', r"\\").replace(':', r"\:");
+    let logins = [&site.config.replication, &site.config.rewind];
+    logins
+        .map(|login| format!("*:*:*:{}:{}\n", escape(&login.user), escape(&login.password)))
+        .concat()
+}
+
+fn hba(site: &Site) -> String {
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let superuser = quote(&site.config.superuser.user);
+    let replication = quote(&site.config.replication.user);
+    let rewind = quote(&site.config.rewind.user);
+    let mut text = HEAD.to_owned();
+    let _ = writeln!(text, "local all {superuser} scram-sha-256");
+    let _ = writeln!(text, "host replication {replication} all scram-sha-256");
+    let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
+    if site.config.hba.is_empty() {
+        text.push_str("local all all scram-sha-256\nhost all all all scram-sha-256\n");
+    }
+    for line in &site.config.hba {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+fn configuration(site: &Site, max_wal_senders: u32) -> String {
+    let config = &site.config;
+    let mut text = HEAD.to_owned();
+    let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
+    let _ = writeln!(text, "wal_keep_size = '256MB'\nwal_receiver_timeout = '10s'");
+    let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
+    let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
+    let _ = writeln!(text, "\n# From haad.toml.");
+    let asked = |name: &str| config.parameters.get(name).map(String::as_str);
+    for (name, value) in &config.parameters {
+        if OURS.binary_search(&name.as_str()).is_err() {
+            let _ = writeln!(text, "{name} = {}", setting(value));
+        }
+    }
+    let carriers = |name| asked(name).and_then(|n| n.parse().ok()).unwrap_or(0).max(CARRIERS);
+    let wal_level = if asked("wal_level") == Some("logical") { "logical" } else { "replica" };
+    let _ = writeln!(text, "\n# haad's own; the last word.");
+    let mut own = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name} = {}", setting(value));
+    };
+    own("data_directory", &site.data().to_string_lossy());
+    own("hba_file", &site.state("pg_hba.conf").to_string_lossy());
+    own("external_pid_file", "");
+    own("listen_addresses", &config.listen.host);
+    own("port", &config.listen.port.to_string());
+    own("unix_socket_directories", &config.socket_directory.to_string_lossy());
+    own("cluster_name", site.me.as_str());
+    own("wal_level", wal_level);
+    own("hot_standby", "on");
+    own("wal_log_hints", "on");
+    own("max_wal_senders", &carriers("max_wal_senders").max(max_wal_senders).to_string());
+    own("max_replication_slots", &carriers("max_replication_slots").to_string());
+    own("wal_retrieve_retry_interval", "100ms");
+    own("restart_after_crash", "off");
+    own("synchronous_standby_names", "");
+    own("primary_slot_name", &slot::name(&site.me));
+    own("restore_command", "");
+    own("archive_cleanup_command", "");
+    own("recovery_end_command", "");
+    own("recovery_min_apply_delay", "0");
+    for target in ["", "_lsn", "_name", "_time", "_xid"] {
+        own(&format!("recovery_target{target}"), "");
+    }
+    own("recovery_target_timeline", "latest");
+    if site.major() < 16 {
+        own("promote_trigger_file", "");
+    }
+    let _ = writeln!(text, "include = {}", setting(&source_file(site).to_string_lossy()));
+    text
+}
+
+fn setting(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', "''").replace('\n', " "))
+}
+
+/// Where to stream from. Without a source, replay does not wait for queries either: whoever detaches
+/// wants to have replayed everything.
+pub(super) fn write_source(
+    site: &Site,
+    source: Option<&Source>,
+    incarnation: Incarnation,
+) -> io::Result<String> {
+    let conninfo = source.map_or_else(String::new, |source| {
+        let name = conninfo::application_name(&site.me, incarnation);
+        let user = &site.config.replication.user;
+        let more = [("application_name", name.as_str())];
+        conninfo::to(&source.address, user, &site.state("pgpass"), &more)
+    });
+    let mut text = format!("{HEAD}primary_conninfo = {}\n", setting(&conninfo));
+    if source.is_none() {
+        text.push_str("max_standby_streaming_delay = 0\nmax_standby_archive_delay = 0\n");
+    }
+    write_private(&source_file(site), &text)?;
+    Ok(conninfo)
+}
+
+/// What lets Postgres start as a standby and as nothing else.
+pub(super) fn write_signals(data: &Path) -> io::Result<()> {
+    for stale in ["recovery.signal", "promote"] {
+        remove_if_there(&data.join(stale))?;
+    }
+    File::create(data.join("standby.signal"))?.sync_all()?;
+    File::open(data)?.sync_all()
+}
+
+/// Takes the parameters that are ours out of postgresql.auto.conf, which would override every other
+/// file. Returns the lines; a copy of the file is kept in the state directory.
+pub(super) fn clean_auto_conf(site: &Site) -> io::Result<Vec<String>> {
+    let path = site.data().join("postgresql.auto.conf");
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let (taken, left): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| is_ours(line));
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    write_private(&site.state("postgresql.auto.conf.taken"), &text)?;
+    write_private(&path, &(left.join("\n") + "\n"))?;
+    Ok(taken.into_iter().map(str::to_owned).collect())
+}
+
+fn is_ours(line: &str) -> bool {
+    let name = line.trim().split(|c: char| c == '=' || c.is_whitespace()).next();
+    name.is_some_and(|name| OURS.binary_search(&name.to_ascii_lowercase().as_str()).is_ok())
+}
+
+/// Replaces a file durably; only this user can read it.
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    remove_if_there(&new)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    sync_parent(path)
+}
+
+/// Makes a rename last.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_parameters_are_found_in_any_spelling() {
+        assert!(OURS.is_sorted());
+        assert!(is_ours(" Primary_ConnInfo='x'"));
+        assert!(is_ours("port = 1"));
+        assert!(!is_ours("# port = 1"));
+        assert!(!is_ours("work_mem = '4MB'"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Job: copy another member's data. What was here is moved aside, and only once the copy is complete.
+
+use std::time::{Duration, Instant};
+
+use haa_core::effect::Source;
+use haa_core::observe::DataDir;
+
+use super::keep::{Scaffold, remove_older};
+use super::rewind;
+use crate::postgres::error::JobError;
+use crate::postgres::site::Site;
+use crate::postgres::tool::Tool;
+use crate::postgres::{conninfo, files, incarnation, look, process};
+
+const REPORT: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
+    if let DataDir::Foreign(why) = look::data(site)
+        && !site.data().join("PG_VERSION").exists()
+    {
+        return Err(JobError::Refused(why));
+    }
+    refuse_if_running(site)?;
+    files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
+    remove_older(site).await;
+    let new = Scaffold::new(site, ".clone").await?;
+    let user = &site.config.replication.user;
+    let name = format!("haa clone of {}", site.me);
+    let more = [("application_name", name.as_str())];
+    let from = conninfo::to(&source.address, user, &site.state("pgpass"), &more);
+    let mut told = Instant::now();
+    Tool::new(site, "pg_basebackup")
+        .path("--pgdata=", new.path())
+        .arg(format!("--dbname={from}"))
+        .arg("--wal-method=stream")
+        .arg("--checkpoint=fast")
+        .arg("--no-password")
+        .arg("--progress")
+        .run(|line| {
+            if told.elapsed() >= REPORT {
+                told = Instant::now();
+                tracing::info!(from = %source.member, "cloning: {}", line.trim());
+            }
+        })
+        .await?;
+    incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
+    refuse_if_running(site)?;
+    if let Some(aside) = new.place(site)? {
+        tracing::info!("the data from before the clone is in {}", aside.display());
+    }
+    rewind::forget(site).map_err(JobError::file("remove the mark of a rewind in", site.data()))?;
+    remove_older(site).await;
+    Ok(())
+}
+
+/// Data is not replaced under a living server.
+pub(super) fn refuse_if_running(site: &Site) -> Result<(), JobError> {
+    match process::scan(site.data()).map_err(JobError::Signal)?.first() {
+        None => Ok(()),
+        Some(pid) => Err(JobError::Refused(format!(
+            "Postgres still runs, as process {pid}; its data was not touched"
+        ))),
+    }
+}

@@ -1,0 +1,129 @@
+//! Jobs: stream from a source, and receive from nobody. Done only when a session opened after the reload
+//! shows it; whether the follower has diverged was decided before.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use haa_core::effect::Source;
+use rustix::process::Signal;
+
+use crate::postgres::error::{JobError, sentence};
+use crate::postgres::look::RETRY;
+use crate::postgres::process::{self, Process};
+use crate::postgres::site::Site;
+use crate::postgres::sql::Session;
+use crate::postgres::worker::Bench;
+use crate::postgres::{files, incarnation, slot};
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A standby that has not replayed what it has by then will take long; its Postgres can be stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const RECEIVER: &str =
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' LIMIT 1";
+
+pub(super) async fn follow(bench: &Bench, source: &Source) -> Result<(), JobError> {
+    let site = &*bench.site;
+    let postmaster = running(site)?;
+    let earlier = bench.session().await?;
+    let before = earlier.value(SHOWN).await?;
+    let receiver = earlier.value(RECEIVER).await?;
+    let change = change(site, &postmaster, Some(source)).await?;
+    if let Some(pid) = receiver
+        && before.as_deref() != Some(change.written.as_str())
+    {
+        // While replay waits for a query, Postgres would keep the receiver on the old source.
+        end_receiver(site, &postmaster, &pid)?;
+    }
+    // What an earlier leadership left would keep WAL for ever.
+    if let Err(error) = slot::drop_others(&change.session, &BTreeSet::new()).await {
+        tracing::warn!("replication slots of an earlier leadership stay: {}", sentence(&error));
+    }
+    Ok(())
+}
+
+pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
+    let site = &*bench.site;
+    let postmaster = running(site)?;
+    let session = change(site, &postmaster, None).await?.session;
+    let replayed = async {
+        loop {
+            if let Some(pid) = session.value(RECEIVER).await? {
+                end_receiver(site, &postmaster, &pid)?;
+            } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
+                // From this wait it cannot start a receiver before it has taken the empty source.
+                return Ok::<(), JobError>(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, replayed).await {
+        Ok(result) => result,
+        Err(_) => {
+            let waits = session.value(STARTUP).await?.unwrap_or_else(|| "no process".to_owned());
+            Err(JobError::Refused(format!(
+                "the standby has not replayed all that it has within {} s; replay waits for: {waits}",
+                PATIENCE.as_secs()
+            )))
+        }
+    }
+}
+
+const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') FROM pg_stat_activity \
+     WHERE backend_type = 'startup' LIMIT 1";
+
+/// The postmaster, which must be there.
+pub(super) fn running(site: &Site) -> Result<Process, JobError> {
+    let missing = || JobError::Refused("Postgres does not run".to_owned());
+    process::postmaster(site.data()).map_err(JobError::Signal)?.ok_or_else(missing)
+}
+
+struct Change {
+    /// Opened after the reload.
+    session: Session,
+    /// The `primary_conninfo` that it shows.
+    written: String,
+}
+
+const SHOWN: &str = "SELECT current_setting('primary_conninfo')";
+
+async fn change(
+    site: &Site,
+    postmaster: &Process,
+    source: Option<&Source>,
+) -> Result<Change, JobError> {
+    let data = site.data();
+    let own = incarnation::read_or_make(data).map_err(JobError::file("write into", data))?;
+    site.source_unsettled();
+    let written =
+        files::write_source(site, source, own).map_err(JobError::file("write into", data))?;
+    postmaster.signal(Signal::HUP).map_err(JobError::Signal)?;
+    let seen = async {
+        loop {
+            let session = Session::open(site).await?;
+            if session.value(SHOWN).await?.as_deref() == Some(written.as_str()) {
+                return Ok::<Session, JobError>(session);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let session = tokio::time::timeout(PATIENCE, seen).await.map_err(|_| {
+        JobError::Refused(format!(
+            "Postgres does not take our primary_conninfo from {}; what overrides it? \
+             (SELECT sourcefile FROM pg_settings WHERE name = 'primary_conninfo')",
+            files::config_file(site).display()
+        ))
+    })??;
+    site.source_settled();
+    Ok(Change { session, written })
+}
+
+/// SIGTERM to a WAL receiver, which is a child of this postmaster or left alone.
+fn end_receiver(site: &Site, postmaster: &Process, pid: &str) -> Result<(), JobError> {
+    let Ok(pid) = pid.parse() else { return Ok(()) };
+    match process::child(postmaster, pid, site.data()).map_err(JobError::Signal)? {
+        Some(receiver) => receiver.signal(Signal::TERM).map_err(JobError::Signal),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Job: make a new database system, with the roles that haad logs in with. Never over existing data.
+
+use haa_core::observe::DataDir;
+
+use super::keep::Scaffold;
+use crate::config::Login;
+use crate::postgres::error::JobError;
+use crate::postgres::files::write_private;
+use crate::postgres::process::remove_if_there;
+use crate::postgres::site::Site;
+use crate::postgres::sql::quoted;
+use crate::postgres::tool::Tool;
+use crate::postgres::{incarnation, look};
+
+pub(super) async fn run(site: &Site) -> Result<(), JobError> {
+    let shown = site.data().display();
+    match look::data(site) {
+        DataDir::Empty => {}
+        DataDir::Foreign(why) => return Err(JobError::Refused(why)),
+        DataDir::Present { .. } => {
+            let why = format!("{shown} holds a database system already; it was left as it is");
+            return Err(JobError::Refused(why));
+        }
+    }
+    let new = Scaffold::new(site, ".new").await?;
+    let password = site.state("initdb.password");
+    let login = &site.config.superuser;
+    write_private(&password, &format!("{}\n", login.password))
+        .map_err(JobError::file("write", &password))?;
+    let made = Tool::new(site, "initdb")
+        .path("--pgdata=", new.path())
+        .path("--pwfile=", &password)
+        .arg(format!("--username={}", login.user))
+        .arg("--auth-local=scram-sha-256")
+        .arg("--auth-host=scram-sha-256")
+        .arg("--data-checksums")
+        .arg("--encoding=UTF8")
+        .arg("--locale=C.UTF-8")
+        .run(|line| tracing::debug!(line, "initdb"))
+        .await;
+    remove_if_there(&password).map_err(JobError::file("remove", &password))?;
+    made?;
+    make_roles(site, &new).await?;
+    incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
+    new.place(site)?;
+    Ok(())
+}
+
+/// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords.
+async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
+    let said = Tool::new(site, "postgres")
+        .arg("--single")
+        .path("-D", new.path())
+        .arg("-clog_min_error_statement=panic")
+        .arg("-clog_statement=none")
+        .arg("-cpassword_encryption=scram-sha-256")
+        .arg("-cexit_on_error=on")
+        .arg("postgres")
+        .stdin(roles(&site.config.replication, &site.config.rewind))
+        .run(|line| tracing::trace!(line, "postgres --single"))
+        .await?;
+    match said.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:")) {
+        None => Ok(()),
+        Some(line) => Err(JobError::Tool { tool: "postgres --single", said: line.to_owned() }),
+    }
+}
+
+/// The statements that make the roles for streaming and for `pg_rewind`.
+fn roles(replication: &Login, rewind: &Login) -> String {
+    let role = |login: &Login, more: &str| {
+        let name = identifier(&login.user);
+        let password = quoted(&login.password);
+        let user = quoted(&login.user);
+        // Repeatable: there may be one role for both.
+        format!(
+            "DO $haa$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {user}) THEN \
+             CREATE ROLE {name}; END IF; END $haa$;\n\
+             ALTER ROLE {name} LOGIN {more} PASSWORD {password};\n"
+        )
+    };
+    let mut text = role(replication, "REPLICATION");
+    text.push_str(&role(rewind, ""));
+    let name = identifier(&rewind.user);
+    for function in [
+        "pg_ls_dir(text, boolean, boolean)",
+        "pg_stat_file(text, boolean)",
+        "pg_read_binary_file(text)",
+        "pg_read_binary_file(text, bigint, bigint, boolean)",
+    ] {
+        text.push_str(&format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {name};\n"));
+    }
+    text
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,93 @@
+//! Job: leave recovery onto exactly the reserved timeline, within the proof. Never past it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use haa_core::lease::Leadership;
+use haa_core::units::{MemberName, Timeline};
+
+use super::follow::running;
+use crate::agent::clock;
+use crate::postgres::error::{JobError, sentence};
+use crate::postgres::site::Site;
+use crate::postgres::sql::Session;
+use crate::postgres::worker::Bench;
+use crate::postgres::{files, incarnation, slot, timeline};
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// On a large server an immediate checkpoint takes a while.
+const CHECKPOINT: Duration = Duration::from_secs(600);
+
+pub(super) async fn run(
+    bench: &Bench,
+    proof: Leadership,
+    reserved: Timeline,
+    slots: &BTreeSet<MemberName>,
+) -> Result<(), JobError> {
+    let site = &*bench.site;
+    in_time(proof)?;
+    drop(running(site)?);
+    let session = bench.session().await?;
+    if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
+        return check(&session, reserved).await;
+    }
+    slot::create(&session, slots).await?;
+    reserve(site, reserved)?;
+    in_time(proof)?;
+    session.rows("SELECT pg_promote(false)").await?;
+    while session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {
+        in_time(proof)?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    check(&session, reserved).await?;
+    // Until a checkpoint, the control file names the old timeline, and pg_rewind of a former primary
+    // would find nothing to do.
+    tokio::spawn(async move {
+        if let Err(error) = session.rows_within("CHECKPOINT", CHECKPOINT).await {
+            tracing::warn!("no checkpoint after the promotion: {}", sentence(&error));
+        }
+    });
+    Ok(())
+}
+
+fn in_time(proof: Leadership) -> Result<(), JobError> {
+    let now = clock::now();
+    if now < proof.until() {
+        return Ok(());
+    }
+    Err(JobError::Refused(format!(
+        "the leadership of term {} ended {} ago; Postgres was not to be promoted past it",
+        proof.term(),
+        now.since(proof.until())
+    )))
+}
+
+/// Postgres takes the first number without a history file, and connects to nobody any more.
+fn reserve(site: &Site, reserved: Timeline) -> Result<(), JobError> {
+    let data = site.data();
+    let pg_wal = site.pg_wal();
+    let write = || JobError::file("write into", data);
+    let newest = timeline::newest_real(&pg_wal).map_err(write())?;
+    if newest >= reserved {
+        return Err(JobError::Refused(format!(
+            "timeline {reserved} was reserved, but timeline {newest} exists already"
+        )));
+    }
+    timeline::fill(&pg_wal, newest, reserved).map_err(write())?;
+    let own = incarnation::read_or_make(data).map_err(write())?;
+    files::write_source(site, None, own).map_err(write())?;
+    Ok(())
+}
+
+async fn check(session: &Session, reserved: Timeline) -> Result<(), JobError> {
+    let file = session.value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").await?;
+    let taken = file.as_deref().and_then(|name| u32::from_str_radix(name.get(..8)?, 16).ok());
+    match taken.map(Timeline) {
+        Some(taken) if taken == reserved => Ok(()),
+        taken => Err(JobError::Refused(format!(
+            "Postgres left recovery on timeline {}, but {reserved} was reserved for this leadership",
+            taken.map_or_else(|| "unknown".to_owned(), |taken| taken.to_string())
+        ))),
+    }
+}

@@ -1,0 +1,138 @@
+//! Job: take back the WAL that the source does not have. The divergent WAL is kept aside first; a rewind
+//! that was broken off is remembered, so that nothing starts on half of it.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use haa_core::effect::Source;
+use haa_core::units::{Lsn, Timeline};
+
+use super::clone::refuse_if_running;
+use super::keep::unix_time;
+use crate::postgres::control::{Control, State};
+use crate::postgres::error::JobError;
+use crate::postgres::process::remove_if_there;
+use crate::postgres::site::Site;
+use crate::postgres::sql::Session;
+use crate::postgres::tool::{Said, Tool};
+use crate::postgres::{conninfo, files, incarnation, timeline};
+
+/// The mark is outside of the data, for pg_rewind removes what the source does not have. It holds the
+/// number of the directory's inode: data that came in its place is not meant.
+const MARK: &str = "rewinding";
+
+/// How long the source's checkpoint after its promotion is waited for.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
+    let data = site.data();
+    refuse_if_running(site)?;
+    if is_half_done(site).map_err(JobError::file("read", data))? {
+        let why = "an earlier rewind of this data was broken off; clone it anew";
+        return Err(JobError::Refused(why.to_owned()));
+    }
+    let control = Control::read(data).map_err(JobError::file("read", data))?;
+    if control.state == State::Other {
+        return Err(JobError::Refused(
+            "Postgres was not stopped in order, pg_rewind needs that; start it as a standby and stop \
+             it, or clone it anew"
+                .to_owned(),
+        ));
+    }
+    remove_if_there(&data.join("postmaster.pid")).map_err(JobError::file("write into", data))?;
+    files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
+    wait_for_checkpoint(site, source).await?;
+    // Nothing is touched before it is known to be possible, and what for.
+    let plan = pg_rewind(site, source).arg("--dry-run").run(|_| ()).await?;
+    let Some((fork_timeline, fork)) = divergence(&plan) else {
+        tracing::info!(source = %source.member, "pg_rewind finds nothing to take back");
+        return Ok(());
+    };
+    tracing::info!(%fork, timeline = %fork_timeline, "this member's WAL diverged; taking it back");
+    keep_wal(site, &control, (fork_timeline, fork))?;
+    mark(site).map_err(JobError::file("mark the rewind in", &site.state(MARK)))?;
+    pg_rewind(site, source)
+        .arg("--progress")
+        .run(|line| tracing::debug!(line, "pg_rewind"))
+        .await?;
+    incarnation::make(data).map_err(JobError::file("write into", data))?;
+    forget(site).map_err(JobError::file("remove", &site.state(MARK)))
+}
+
+fn pg_rewind(site: &Site, source: &Source) -> Tool {
+    let more = [("dbname", "postgres"), ("application_name", "haa rewind")];
+    let user = &site.config.rewind.user;
+    let from = conninfo::to(&source.address, user, &site.state("pgpass"), &more);
+    Tool::new(site, "pg_rewind")
+        .path("--target-pgdata=", site.data())
+        .arg(format!("--source-server={from}"))
+        .arg("--no-ensure-shutdown")
+}
+
+/// pg_rewind goes by the source's control file, which names the new timeline only after a checkpoint.
+async fn wait_for_checkpoint(site: &Site, source: &Source) -> Result<(), JobError> {
+    const QUESTION: &str = "SELECT pg_is_in_recovery() OR (pg_control_checkpoint()).timeline_id = \
+         ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint";
+    let session = Session::open_at(&source.address, &site.config.rewind).await?;
+    let done = async {
+        while session.value(QUESTION).await?.as_deref() != Some("t") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok::<(), JobError>(())
+    };
+    tokio::time::timeout(CHECKPOINT, done).await.map_err(|_| {
+        JobError::Refused(format!(
+            "{} made no checkpoint on its new timeline within {} s; pg_rewind needs it",
+            source.member,
+            CHECKPOINT.as_secs()
+        ))
+    })?
+}
+
+/// From `servers diverged at WAL location 0/3000148 on timeline 1`; `None` when no rewind is required.
+fn divergence(plan: &Said) -> Option<(Timeline, Lsn)> {
+    if plan.lines().any(|line| line.contains("no rewind required")) {
+        return None;
+    }
+    plan.lines().find_map(|line| {
+        let rest = line.split_once("diverged at WAL location ")?.1;
+        let (lsn, timeline) = rest.split_once(" on timeline ")?;
+        Some((Timeline(timeline.trim().parse().ok()?), lsn.parse().ok()?))
+    })
+}
+
+/// Copies our WAL from the fork on, for whoever wants to look for what was lost.
+fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(), JobError> {
+    let aside = site.state(&format!("diverged-{}", unix_time()));
+    let write = || JobError::file("keep the divergent WAL in", &aside);
+    std::fs::create_dir_all(&aside).map_err(write())?;
+    let pg_wal = site.pg_wal();
+    for timeline in [fork.0, control.checkpoint.timeline] {
+        let segments = timeline::segments_from(&pg_wal, control.segment_size, (timeline, fork.1));
+        for name in segments.map_err(write())? {
+            std::fs::copy(pg_wal.join(&name), aside.join(&name)).map_err(write())?;
+        }
+    }
+    tracing::info!("the WAL that is taken back is kept in {}", aside.display());
+    Ok(())
+}
+
+fn mark(site: &Site) -> io::Result<()> {
+    let inode = std::fs::metadata(site.data())?.ino();
+    files::write_private(&site.state(MARK), &format!("{inode}\n"))
+}
+
+/// A rewind of this very directory was begun and not completed.
+pub(super) fn is_half_done(site: &Site) -> io::Result<bool> {
+    match std::fs::read_to_string(site.state(MARK)) {
+        Ok(inode) => Ok(inode.trim() == std::fs::metadata(site.data())?.ino().to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rewind is complete, or other data has come.
+pub(super) fn forget(site: &Site) -> io::Result<()> {
+    remove_if_there(&site.state(MARK))
+}

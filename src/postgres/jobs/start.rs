@@ -1,0 +1,113 @@
+//! Job: start Postgres, always as a standby. Done when it accepts connections; recovery may take as long
+//! as it takes.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use haa_core::effect::Source;
+
+use super::rewind;
+use crate::postgres::control::Control;
+use crate::postgres::error::JobError;
+use crate::postgres::log::ServerLog;
+use crate::postgres::process::{self, Process};
+use crate::postgres::site::Site;
+use crate::postgres::sql::{Session, SqlError};
+use crate::postgres::watcher::says_ready;
+use crate::postgres::worker::Bench;
+use crate::postgres::{files, incarnation, timeline};
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) async fn run(bench: &Bench, source: Option<&Source>) -> Result<(), JobError> {
+    let site = &*bench.site;
+    let found = process::scan(site.data()).map_err(JobError::Signal)?;
+    if let Some(pid) = found.first() {
+        let why = format!("Postgres runs already, as process {pid}; it was left as it is");
+        return Err(JobError::Refused(why));
+    }
+    if rewind::is_half_done(site).map_err(JobError::file("read", site.data()))? {
+        let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
+        return Err(JobError::Refused(why.to_owned()));
+    }
+    prepare(site, source)?;
+    let (log, postmaster) = spawn(site)?;
+    let wait = wait_until_accepting(site);
+    tokio::select! {
+        ended = ended(&postmaster) => {
+            ended?;
+            // The first start of a moved socket directory and the like are found in the log.
+            Err(JobError::Refused(format!("Postgres did not start: {}", log.why())))
+        }
+        accepting = wait => accepting,
+    }
+}
+
+async fn ended(postmaster: &Process) -> Result<(), JobError> {
+    postmaster.ended().await.map_err(JobError::Signal)
+}
+
+/// Everything on disk is as the start wants it.
+fn prepare(site: &Site, source: Option<&Source>) -> Result<(), JobError> {
+    let data = site.data();
+    let read = || JobError::file("read", data);
+    let write = || JobError::file("write into", data);
+    let control = Control::read(data).map_err(read())?;
+    let own = incarnation::read_or_make(data).map_err(write())?;
+    process::remove_if_there(&data.join("postmaster.pid")).map_err(write())?;
+    for line in files::clean_auto_conf(site).map_err(write())? {
+        tracing::warn!(line, "took a parameter that haad sets out of postgresql.auto.conf");
+    }
+    for stub in timeline::remove_stubs(&site.pg_wal()).map_err(write())? {
+        tracing::info!(%stub, "removed a timeline number that no promotion took");
+    }
+    let newest = timeline::newest_real(&site.pg_wal()).map_err(read())?;
+    timeline::fill(&site.pg_wal(), newest, newest).map_err(write())?;
+    let config_file = files::config_file(site);
+    let ours = || JobError::file("write", &config_file);
+    let sockets = &site.config.socket_directory;
+    std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
+    files::write_configuration(site, control.max_wal_senders).map_err(ours())?;
+    files::write_source(site, source, own).map_err(ours())?;
+    files::write_signals(data).map_err(write())
+}
+
+/// The new postmaster has its own process group, so that it outlives us; its working directory is the
+/// data directory from the first instant, so that it can be found.
+fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
+    let program = site.program("postgres");
+    let (log, output) =
+        ServerLog::open(site).map_err(JobError::file("open", &site.state("postgres.log")))?;
+    let more = output.try_clone().map_err(JobError::file("open", &site.state("postgres.log")))?;
+    let mut command = Command::new(&program);
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("PG") {
+            command.env_remove(key);
+        }
+    }
+    let mut config = std::ffi::OsString::from("config_file=");
+    config.push(files::config_file(site));
+    command.arg("-D").arg(site.data()).arg("-c").arg(config).current_dir(site.data());
+    command.stdin(Stdio::null()).stdout(output).stderr(more).process_group(0);
+    let child = command.spawn().map_err(|source| JobError::Spawn { program, source })?;
+    // What a new session shows is from now on what was written.
+    site.source_settled();
+    match Process::hold(child.id(), site.data()).map_err(JobError::Signal)? {
+        Some(process) => Ok((log, process)),
+        None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),
+    }
+}
+
+async fn wait_until_accepting(site: &Site) -> Result<(), JobError> {
+    loop {
+        if says_ready(site) {
+            match Session::open(site).await {
+                Ok(_) => return Ok(()),
+                Err(error @ SqlError::Login { .. }) => return Err(error.into()),
+                Err(error) => tracing::debug!(%error, "Postgres is up and does not let us in yet"),
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,198 @@
+//! One look: from the data directory and the server to `PostgresFacts`. Never changes anything but a missing
+//! incarnation, and never concludes.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use haa_core::observe::{DataDir, Primary, Server, Shutdown, Standby, Walsender};
+use haa_core::records::Fork;
+use haa_core::units::{Lsn, Position, Timeline};
+
+use super::control::{Control, State};
+use super::error::sentence;
+use super::site::Site;
+use super::sql::{Row, Session, SqlError};
+use super::{conninfo, incarnation, timeline};
+
+/// What is in the data directory.
+pub(super) fn data(site: &Site) -> DataDir {
+    let path = site.data();
+    let shown = path.display();
+    match occupied(site) {
+        Ok(Occupied::No) => DataDir::Empty,
+        Ok(Occupied::Otherwise) => DataDir::Foreign(format!(
+            "the data directory {shown} is not empty and has no PG_VERSION; move away what is there, \
+             or set postgres.data_directory in haad.toml"
+        )),
+        Ok(Occupied::Version(major)) if major == site.major().to_string() => match present(site) {
+            Ok(present) => present,
+            Err(error) => DataDir::Foreign(format!("cannot read {shown}: {error}")),
+        },
+        Ok(Occupied::Version(major)) => DataDir::Foreign(format!(
+            "the data directory {shown} is of PostgreSQL {major}, the binaries are of {}; set \
+             postgres.bin_directory in haad.toml",
+            site.major()
+        )),
+        Err(error) => DataDir::Foreign(format!("cannot read the data directory {shown}: {error}")),
+    }
+}
+
+enum Occupied {
+    No,
+    Version(String),
+    Otherwise,
+}
+
+fn occupied(site: &Site) -> io::Result<Occupied> {
+    match std::fs::read_to_string(site.data().join("PG_VERSION")) {
+        Ok(version) => return Ok(Occupied::Version(version.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    match std::fs::read_dir(site.data()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Occupied::No),
+        Err(error) => Err(error),
+        Ok(entries) => {
+            for entry in entries {
+                if entry?.file_name() != "lost+found" {
+                    return Ok(Occupied::Otherwise);
+                }
+            }
+            Ok(Occupied::No)
+        }
+    }
+}
+
+fn present(site: &Site) -> io::Result<DataDir> {
+    let control = Control::read(site.data())?;
+    Ok(DataDir::Present {
+        system_id: control.system_id,
+        incarnation: incarnation::read_or_make(site.data())?,
+        needs_source: control.in_backup || site.data().join("backup_label").exists(),
+    })
+}
+
+/// How a Postgres without processes ended.
+pub(super) fn shutdown(site: &Site) -> Shutdown {
+    match Control::read(site.data()) {
+        Ok(Control { state: State::ShutDown, checkpoint, .. }) => Shutdown::Primary(checkpoint),
+        Ok(Control { state: State::ShutDownInRecovery, .. }) => Shutdown::Standby,
+        Ok(Control { state: State::Other, .. }) => Shutdown::Crashed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Shutdown::NoData,
+        Err(error) => {
+            tracing::warn!(error = %sentence(&error), "how Postgres ended cannot be read");
+            Shutdown::Crashed
+        }
+    }
+}
+
+/// One round trip. Columns are read by number in `standby` and `primary`.
+const QUESTION: &str = "\
+WITH r AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby)
+SELECT r.standby,
+  (extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint,
+  CASE WHEN NOT r.standby THEN pg_current_wal_flush_lsn() END,
+  CASE WHEN NOT r.standby THEN pg_walfile_name(pg_current_wal_flush_lsn()) END,
+  pg_last_wal_replay_lsn(),
+  (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint,
+  CASE WHEN r.standby THEN pg_is_wal_replay_paused() END,
+  current_setting('primary_conninfo'),
+  w.pid, w.status, w.flushed_lsn, w.received_tli,
+  (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1)
+FROM r LEFT JOIN pg_stat_wal_receiver w ON true
+UNION ALL
+SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, state,
+  NULL, NULL, NULL, NULL, NULL
+FROM pg_stat_replication";
+
+/// The wait from which the startup process cannot begin to receive before it has taken new settings.
+pub(super) const RETRY: &str = "RecoveryRetrieveRetryInterval";
+
+/// What a server says that answers.
+pub(super) async fn server(site: &Site, session: &Session) -> Result<Server, LookError> {
+    let rows = session.rows(QUESTION).await?;
+    let (replicas, own): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.text(0).is_none());
+    let own = *own.first().ok_or(SqlError::Odd { column: 0 })?;
+    if own.is_true(0) {
+        Ok(Server::Standby(standby(site, session, own)?))
+    } else {
+        Ok(Server::Primary(primary(site, own, &replicas)?))
+    }
+}
+
+/// Why a look at a living server found nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookError {
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    #[error("cannot read pg_wal")]
+    Files(#[from] io::Error),
+}
+
+fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookError> {
+    // NULL before the first record was replayed: then the WAL ends where replay begins.
+    let replayed = row.parse(4).unwrap_or_default();
+    let source = row.text(7).unwrap_or_default();
+    let receiver = row.text(8).is_some();
+    let streaming = row.text(9) == Some("streaming");
+    let received = row.parse::<Lsn>(10).filter(|flushed| streaming && *flushed >= replayed);
+    let pg_wal = site.pg_wal();
+    let newest = match (received, row.parse(11).map(Timeline)) {
+        (Some(_), Some(timeline)) => Some(timeline),
+        _ => timeline::newest_with(&pg_wal, segment_size(site)?, replayed)?,
+    };
+    let newest = newest.map_or_else(|| last_known(site), Ok)?;
+    let lsn = received.unwrap_or(replayed);
+    let opened_at = session.opened_at;
+    let proven = opened_at.is_multiple_of(2) && opened_at == site.source_writes();
+    Ok(Standby {
+        position: Position { timeline: timeline::owner(&pg_wal, newest, lsn)?, lsn },
+        replayed,
+        replay_age_ms: row.parse::<i64>(5).map(|age| age.max(0).unsigned_abs()),
+        source: conninfo::address(source),
+        detached: proven && source.is_empty() && !receiver && row.text(12) == Some(RETRY),
+        streaming,
+        paused: row.is_true(6),
+        started_unix_ms: row.need(1)?,
+    })
+}
+
+fn segment_size(site: &Site) -> io::Result<u64> {
+    Ok(Control::read(site.data())?.segment_size)
+}
+
+fn last_known(site: &Site) -> io::Result<Timeline> {
+    Ok(Control::read(site.data())?.checkpoint.timeline)
+}
+
+fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookError> {
+    let file = row.text(3).unwrap_or_default();
+    let timeline = file.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(Timeline);
+    let timeline = timeline.ok_or(SqlError::Odd { column: 3 })?;
+    let lineage: Vec<Fork> = timeline::lineage(&site.pg_wal(), timeline)?;
+    let mut by_name = BTreeMap::new();
+    for row in replicas {
+        let Some((member, incarnation)) = row.text(3).and_then(conninfo::parse_application_name)
+        else {
+            continue;
+        };
+        let walsender = Walsender {
+            incarnation,
+            streaming: row.text(7) == Some("streaming"),
+            flushed: row.parse(2).unwrap_or_default(),
+            replayed: row.parse(4).unwrap_or_default(),
+        };
+        // A dead connection may linger beside the new one; the one that streams counts.
+        let better = |old: &Walsender| !old.streaming || walsender.streaming;
+        if by_name.get(&member).is_none_or(better) {
+            by_name.insert(member, walsender);
+        }
+    }
+    Ok(Primary {
+        position: Position { timeline, lsn: row.need(2)? },
+        lineage,
+        replicas: by_name,
+        started_unix_ms: row.need(1)?,
+    })
+}

@@ -1,0 +1,207 @@
+//! Processes of this Postgres: found by their working directory, held and signalled by pidfd.
+//! Never signals a pid that was not verified.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
+
+/// A process that was seen to be of this Postgres when its pidfd was already open.
+pub(super) struct Process {
+    pub(super) pid: u32,
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    /// `None` when there is no such process, or it is not of the Postgres in `data`.
+    pub(super) fn hold(pid: u32, data: &Path) -> io::Result<Option<Self>> {
+        let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let fd = match pidfd_open(known, PidfdFlags::NONBLOCK) {
+            Ok(fd) => fd,
+            // Gone; or a thread's number, which is no process.
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !is_postgres_in(pid, data) {
+            return Ok(None);
+        }
+        #[expect(deprecated, reason = "the successor is unsafe; an OwnedFd keeps what it asks for")]
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
+        Ok(Some(Self { pid, fd }))
+    }
+
+    /// Sends a signal; to a process that has just ended that is no error.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(self.fd.get_ref(), signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns when the process has ended, and reaps it if it was our child.
+    pub(super) async fn ended(&self) -> io::Result<()> {
+        self.fd.readable().await?.retain_ready();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        // Somebody else's child is reaped by its own parent.
+        let _ = waitid(WaitId::PidFd(self.fd.get_ref().as_fd()), options);
+        Ok(())
+    }
+
+    /// As [`Process::ended`], but waits no longer than `patience`. Says whether it has ended.
+    pub(super) async fn ended_within(&self, patience: Duration) -> io::Result<Ended> {
+        match timeout(patience, self.ended()).await {
+            Ok(ended) => ended.map(|()| Ended::Yes),
+            Err(_) => Ok(Ended::NotYet),
+        }
+    }
+}
+
+/// Whether a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Yes,
+    NotYet,
+}
+
+/// Its working directory is `data` (also after a rename, a bind mount, or `rm`), it runs a program
+/// called `postgres`.
+fn is_postgres_in(pid: u32, data: &Path) -> bool {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let Ok(program) = fs::read_link(process.join("exe")) else { return false };
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    if name.trim_end_matches(" (deleted)") != "postgres" {
+        return false;
+    }
+    let cwd = process.join("cwd");
+    let same = match (fs::metadata(&cwd), fs::metadata(data)) {
+        (Ok(cwd), Ok(data)) => cwd.dev() == data.dev() && cwd.ino() == data.ino(),
+        _ => false,
+    };
+    let named = |data: &Path| {
+        fs::read_link(&cwd).is_ok_and(|path| {
+            path.to_string_lossy().strip_suffix(" (deleted)").is_some_and(|p| Path::new(p) == data)
+        })
+    };
+    same || named(data)
+}
+
+/// The pids of every process of the Postgres in `data`.
+pub(super) fn scan(data: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if is_postgres_in(pid, data) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// The postmaster: who `postmaster.pid` names, if it is one; else a process that is nobody's backend.
+pub(super) fn postmaster(data: &Path) -> io::Result<Option<Process>> {
+    let named = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    if let Some(pid) = named.lines().next().and_then(|line| line.trim().parse().ok())
+        && leads(pid)
+        && let Some(process) = Process::hold(pid, data)?
+    {
+        return Ok(Some(process));
+    }
+    let found = scan(data)?;
+    for &pid in &found {
+        if leads(pid) && parent(pid).is_some_and(|parent| !found.contains(&parent)) {
+            return Process::hold(pid, data);
+        }
+    }
+    Ok(None)
+}
+
+/// A backend calls itself `postgres: ...`; a postmaster keeps its command line.
+fn leads(pid: u32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    !line.is_empty() && !line.starts_with(b"postgres: ")
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The process `pid`, if it is a child of `postmaster` in the Postgres in `data`.
+pub(super) fn child(postmaster: &Process, pid: u32, data: &Path) -> io::Result<Option<Process>> {
+    let process = Process::hold(pid, data)?;
+    Ok(process.filter(|process| parent(process.pid) == Some(postmaster.pid)))
+}
+
+/// SIGKILL to every process of the Postgres in `data`, until none is left or `patience` ran out.
+pub(super) async fn kill_all(data: &Path, patience: Duration) -> io::Result<Ended> {
+    kill_each(data, patience, |_| true).await
+}
+
+/// As [`kill_all`], for backends that have outlived their postmaster: they may still commit. A postmaster
+/// and its children are left alone.
+pub(super) async fn kill_orphans(data: &Path, patience: Duration) -> io::Result<Ended> {
+    kill_each(data, patience, |found| {
+        !leads(found.pid) && parent(found.pid).is_none_or(|parent| !found.all.contains(&parent))
+    })
+    .await
+}
+
+/// One process among those of its Postgres.
+struct Found<'a> {
+    pid: u32,
+    all: &'a [u32],
+}
+
+async fn kill_each(
+    data: &Path,
+    patience: Duration,
+    condemned: impl Fn(&Found<'_>) -> bool,
+) -> io::Result<Ended> {
+    let rounds = async {
+        loop {
+            let all = scan(data)?;
+            let mut held = Vec::new();
+            for &pid in all.iter().filter(|&&pid| condemned(&Found { pid, all: &all })) {
+                held.extend(Process::hold(pid, data)?);
+            }
+            if held.is_empty() {
+                return Ok(());
+            }
+            for process in &held {
+                process.signal(Signal::KILL)?;
+            }
+            for process in &held {
+                process.ended().await?;
+            }
+        }
+    };
+    timeout(patience, rounds).await.map_or(Ok(Ended::NotYet), |ended| ended.map(|()| Ended::Yes))
+}
+
+/// Ends this Postgres as fast as it can be: SIGQUIT, which lets it tell its clients, then SIGKILL to all.
+pub(super) async fn close(data: &Path) -> io::Result<Ended> {
+    if let Some(postmaster) = postmaster(data)? {
+        postmaster.signal(Signal::QUIT)?;
+        postmaster.ended_within(Duration::from_millis(150)).await?;
+    }
+    kill_all(data, Duration::from_secs(5)).await
+}
+
+/// Removes a file; that it is not there is no error.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Where everything of this member's Postgres is. Never touches any of it, but for making the state directory.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use haa_core::units::MemberName;
+
+use super::binaries::server_version;
+use super::error::PostgresError;
+use crate::config;
+
+/// The configuration with the paths that follow from it.
+pub(super) struct Site {
+    pub(super) config: config::Postgres,
+    pub(super) me: MemberName,
+    /// Of the binaries, as `server_version_num`.
+    pub(super) version: u32,
+    state: PathBuf,
+    /// Even: `primary_conninfo` in our file is what a new session was seen to have. Odd: it was written
+    /// and not seen yet. Counts up.
+    source_writes: AtomicU64,
+}
+
+impl Site {
+    pub(super) fn open(
+        config: config::Postgres,
+        me: MemberName,
+        state: PathBuf,
+    ) -> Result<Self, PostgresError> {
+        if rustix::process::geteuid().is_root() {
+            return Err(PostgresError::Root);
+        }
+        let version = server_version(&config.bin_directory)?;
+        make_private(&state)
+            .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
+        let state = state
+            .canonicalize()
+            .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
+        Ok(Self { config, me, version, state, source_writes: AtomicU64::new(0) })
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.config.data_directory
+    }
+
+    pub(super) fn pg_wal(&self) -> PathBuf {
+        self.data().join("pg_wal")
+    }
+
+    /// A file of ours in the state directory.
+    pub(super) fn state(&self, name: &str) -> PathBuf {
+        self.state.join(name)
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.config.bin_directory.join(name)
+    }
+
+    /// Beside the data directory, on the same file system, so that it can take its place by a rename.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.data().file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        self.data().with_file_name(name)
+    }
+
+    pub(super) fn major(&self) -> u32 {
+        self.version / 10_000
+    }
+
+    pub(super) fn source_writes(&self) -> u64 {
+        self.source_writes.load(Ordering::SeqCst)
+    }
+
+    /// `primary_conninfo` is about to be written: until it was seen, no session proves anything.
+    pub(super) fn source_unsettled(&self) {
+        self.source_writes.fetch_or(1, Ordering::SeqCst);
+    }
+
+    /// A session that was opened after the reload has shown what was written.
+    pub(super) fn source_settled(&self) {
+        let writes = self.source_writes();
+        self.source_writes.store((writes | 1) + 1, Ordering::SeqCst);
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    let probe = path.join(".writable");
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}

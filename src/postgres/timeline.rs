@@ -1,0 +1,201 @@
+//! Timelines as `pg_wal` shows them: history files, stubs that reserve numbers, whose segment holds a position.
+//! Never touches a file that Postgres wrote.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use haa_core::records::Fork;
+use haa_core::units::{Lsn, Timeline};
+
+/// First line of a stub: the number is skipped, so that the next promotion takes a later one.
+const STUB: &str = "# reserved by haa";
+
+/// How many steps of ancestry are told.
+const STEPS: usize = 64;
+
+fn history_path(pg_wal: &Path, timeline: Timeline) -> PathBuf {
+    pg_wal.join(format!("{:08X}.history", timeline.0))
+}
+
+/// The ancestry of `timeline`, oldest first, the newest 64 steps; empty without a history file.
+pub(super) fn lineage(pg_wal: &Path, timeline: Timeline) -> io::Result<Vec<Fork>> {
+    let text = match std::fs::read_to_string(history_path(pg_wal, timeline)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut forks = parse_history(&text);
+    forks.drain(..forks.len().saturating_sub(STEPS));
+    Ok(forks)
+}
+
+fn parse_history(text: &str) -> Vec<Fork> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let timeline = Timeline(words.next()?.parse().ok()?);
+            Some(Fork { timeline, lsn: words.next()?.parse().ok()? })
+        })
+        .collect()
+}
+
+/// The timeline that the record which ends at `lsn` belongs to, seen from `newest`. A segment of a new
+/// timeline begins with a copy of the old one's bytes, so the file name alone says too much.
+pub(super) fn owner(pg_wal: &Path, newest: Timeline, lsn: Lsn) -> io::Result<Timeline> {
+    let forks = lineage(pg_wal, newest)?;
+    Ok(forks.iter().find(|fork| lsn <= fork.lsn).map_or(newest, |fork| fork.timeline))
+}
+
+/// The highest timeline with a file for the segment in which the record that ends at `lsn` ends.
+pub(super) fn newest_with(
+    pg_wal: &Path,
+    segment_size: u64,
+    lsn: Lsn,
+) -> io::Result<Option<Timeline>> {
+    let segment = lsn.0.saturating_sub(1) / segment_size;
+    let per_id = (1_u64 << 32) / segment_size;
+    let tail = format!("{:08X}{:08X}", segment / per_id, segment % per_id);
+    let timelines = names(pg_wal)?.into_iter().filter_map(|name| {
+        let timeline = name.strip_suffix(&tail)?;
+        let timeline = Timeline(u32::from_str_radix(timeline, 16).ok()?);
+        // A promotion that died early leaves a segment without a history: nobody can recover along it.
+        let real = timeline == Timeline(1) || history_path(pg_wal, timeline).exists();
+        real.then_some(timeline)
+    });
+    Ok(timelines.max())
+}
+
+/// The WAL segments of `timeline` from the one with `lsn` on.
+pub(super) fn segments_from(
+    pg_wal: &Path,
+    segment_size: u64,
+    from: (Timeline, Lsn),
+) -> io::Result<Vec<String>> {
+    let (timeline, lsn) = from;
+    let segment = lsn.0 / segment_size;
+    let per_id = (1_u64 << 32) / segment_size;
+    let first = format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id);
+    let mine = |name: &String| is_segment(name) && name[..8] == first[..8] && *name >= first;
+    Ok(names(pg_wal)?.into_iter().filter(mine).collect())
+}
+
+fn is_segment(name: &str) -> bool {
+    name.len() == 24 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn names(pg_wal: &Path) -> io::Result<Vec<String>> {
+    let entries = std::fs::read_dir(pg_wal)?;
+    entries
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+        .collect()
+}
+
+/// Makes a history file for each number from 2 to below `end` that has none: the true one for an ancestor
+/// of `current`, a stub for any other. A promotion takes the first number without a file; and a follower
+/// fetches the file of every number between its own timeline and ours, which a clone does not have.
+///
+/// A stub names no ancestor: then no standby takes it for a timeline that it could go to.
+pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Result<()> {
+    let forks = lineage(pg_wal, current)?;
+    let mut wrote = false;
+    for number in (2..end.0).map(Timeline) {
+        let path = history_path(pg_wal, number);
+        if path.exists() {
+            continue;
+        }
+        let ancestor = forks.iter().any(|fork| fork.timeline == number);
+        let mut text = if ancestor { String::new() } else { format!("{STUB}\n") };
+        for fork in forks.iter().take_while(|fork| ancestor && fork.timeline < number) {
+            text.push_str(&format!("{}\t{}\tas in a later history\n", fork.timeline, fork.lsn));
+        }
+        let new = path.with_extension("history.haa");
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        wrote = true;
+    }
+    if wrote { File::open(pg_wal)?.sync_all() } else { Ok(()) }
+}
+
+/// The highest timeline with a history file that is no stub; 1 without any.
+pub(super) fn newest_real(pg_wal: &Path) -> io::Result<Timeline> {
+    Ok(histories(pg_wal)?.1)
+}
+
+/// Removes stubs above the newest timeline that is real: their promotion did not happen, and Postgres
+/// would refuse to start with them. Returns what was removed.
+pub(super) fn remove_stubs(pg_wal: &Path) -> io::Result<Vec<Timeline>> {
+    let (mut stubs, newest) = histories(pg_wal)?;
+    stubs.retain(|stub| *stub > newest);
+    for stub in &stubs {
+        std::fs::remove_file(history_path(pg_wal, *stub))?;
+    }
+    Ok(stubs)
+}
+
+/// The stubs, and the newest timeline that is real.
+fn histories(pg_wal: &Path) -> io::Result<(Vec<Timeline>, Timeline)> {
+    let mut stubs = Vec::new();
+    let mut newest = Timeline(1);
+    for name in names(pg_wal)? {
+        let Some(number) = name.strip_suffix(".history") else { continue };
+        let Ok(number) = u32::from_str_radix(number, 16) else { continue };
+        if std::fs::read_to_string(pg_wal.join(&name))?.starts_with(STUB) {
+            stubs.push(Timeline(number));
+        } else {
+            newest = newest.max(Timeline(number));
+        }
+    }
+    Ok((stubs, newest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(directory: &Path, name: &str, text: &str) {
+        std::fs::write(directory.join(name), text).expect("a temporary file");
+    }
+
+    #[test]
+    fn a_position_belongs_to_the_timeline_of_its_record() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "000000010000000000000003", "");
+        touch(pg_wal, "000000050000000000000003", "");
+        touch(pg_wal, "00000005.history", "1\t0/3000100\tno recovery target specified\n");
+        let newest = newest_with(pg_wal, 1 << 24, Lsn(0x300_0100)).expect("readable");
+        assert_eq!(newest, Some(Timeline(5)));
+        let owner = |lsn| owner(pg_wal, Timeline(5), Lsn(lsn)).expect("readable");
+        assert_eq!(owner(0x300_0100), Timeline(1));
+        assert_eq!(owner(0x300_0101), Timeline(5));
+        let none = newest_with(pg_wal, 1 << 24, Lsn(0x400_0001)).expect("readable");
+        assert_eq!(none, None);
+    }
+
+    #[test]
+    fn only_stubs_above_the_newest_real_timeline_go() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        fill(pg_wal, Timeline(1), Timeline(4)).expect("writable");
+        touch(pg_wal, "00000004.history", "1\t0/3000100\tno recovery target specified\n");
+        fill(pg_wal, Timeline(4), Timeline(6)).expect("writable");
+        assert_eq!(remove_stubs(pg_wal).expect("writable"), [Timeline(5)]);
+        assert!(pg_wal.join("00000003.history").exists());
+        assert_eq!(newest_real(pg_wal).expect("readable"), Timeline(4));
+    }
+
+    #[test]
+    fn a_gap_in_the_ancestry_is_filled_with_the_truth() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "00000004.history", "1\t0/3000100\tx\n2\t0/3000200\tx\n");
+        fill(pg_wal, Timeline(4), Timeline(4)).expect("writable");
+        let forks = lineage(pg_wal, Timeline(2)).expect("readable");
+        assert_eq!(forks, [Fork { timeline: Timeline(1), lsn: Lsn(0x300_0100) }]);
+        assert_eq!(remove_stubs(pg_wal).expect("writable"), []);
+        assert!(lineage(pg_wal, Timeline(3)).expect("readable").is_empty());
+    }
+}

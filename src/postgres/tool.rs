@@ -1,0 +1,143 @@
+//! Postgres' tools as child processes, each in a process group that ends with the job. Never a password
+//! in an argument, in the environment or in a log.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::error::JobError;
+use super::site::Site;
+
+const KEPT: usize = 200;
+
+/// A tool and its arguments.
+pub(super) struct Tool {
+    name: &'static str,
+    command: Command,
+    stdin: String,
+}
+
+impl Tool {
+    pub(super) fn new(site: &Site, name: &'static str) -> Self {
+        let mut command = Command::new(site.program(name));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("PG") {
+                command.env_remove(key);
+            }
+        }
+        command.env("LC_ALL", "C").env("PGPASSFILE", site.state("pgpass"));
+        Self { name, command, stdin: String::new() }
+    }
+
+    pub(super) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(super) fn path(mut self, option: &str, path: &Path) -> Self {
+        let mut arg = std::ffi::OsString::from(option);
+        arg.push(path);
+        self.command.arg(arg);
+        self
+    }
+
+    pub(super) fn stdin(mut self, text: String) -> Self {
+        self.stdin = text;
+        self
+    }
+
+    /// Runs it to its end and returns what it said. `on_line` sees each line at once. When the future is
+    /// dropped, the tool and its children are killed.
+    pub(super) async fn run(mut self, mut on_line: impl FnMut(&str)) -> Result<Said, JobError> {
+        self.command
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let program = self.command.as_std().get_program().into();
+        let child = self.command.spawn();
+        let mut group = Group(child.map_err(|source| JobError::Spawn { program, source })?);
+        let stdin = group.0.stdin.take();
+        let stdout = group.0.stdout.take();
+        let stderr = group.0.stderr.take();
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A tool that ends before it has read everything says why by itself.
+                drop(stdin.write_all(self.stdin.as_bytes()).await);
+            }
+        };
+        let (lines, mut said) = tokio::sync::mpsc::channel::<String>(64);
+        let mut kept = Said(VecDeque::new());
+        let listen = async {
+            while let Some(line) = said.recv().await {
+                on_line(&line);
+                kept.push(line);
+            }
+        };
+        let stderr = forward(stderr, lines.clone());
+        let stdout = forward(stdout, lines);
+        let ((), (), (), (), status) = tokio::join!(feed, listen, stdout, stderr, group.0.wait());
+        let status = status
+            .map_err(|source| JobError::Tool { tool: self.name, said: source.to_string() })?;
+        if status.success() {
+            Ok(kept)
+        } else {
+            Err(JobError::Tool { tool: self.name, said: format!("{} ({status})", kept.end()) })
+        }
+    }
+}
+
+async fn forward(from: Option<impl AsyncRead + Unpin>, to: tokio::sync::mpsc::Sender<String>) {
+    let Some(from) = from else { return };
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if to.send(line).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Kills the whole process group when it goes, unless the tool has been waited for.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // An id is there only while the child has not been reaped: the number is still its own.
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id
+            && let Err(error) = kill_process_group(id, Signal::KILL)
+        {
+            tracing::warn!(%error, "could not end a tool of Postgres");
+        }
+    }
+}
+
+/// The last lines that a tool said.
+pub(super) struct Said(VecDeque<String>);
+
+impl Said {
+    fn push(&mut self, line: String) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// The last three lines that are not progress.
+    fn end(&self) -> String {
+        let told = |line: &&str| !line.trim().is_empty() && !line.contains("kB (");
+        let mut lines: Vec<&str> = self.lines().filter(told).collect();
+        let from = lines.len().saturating_sub(3);
+        lines.drain(..from);
+        lines.join(" | ")
+    }
+}

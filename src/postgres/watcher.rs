@@ -1,0 +1,188 @@
+//! When to look, and what a look found: at once when the postmaster ends, a job changes or somebody asks,
+//! else twice a second. Ends backends that outlived their postmaster; changes nothing else.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haa_core::input::Input;
+use haa_core::observe::{PostgresFacts, Server};
+use haa_core::units::JobId;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use super::error::sentence;
+use super::look::{self, LookError};
+use super::process::{self, Ended, Process};
+use super::site::Site;
+use super::sql::{Session, SqlError};
+use crate::agent::clock;
+
+/// Between two looks when nothing happens.
+const STEADY: Duration = Duration::from_millis(500);
+/// Between two looks when something has just happened.
+const LIVELY: Duration = Duration::from_millis(25);
+/// How long that lasts.
+const ALERT: Duration = Duration::from_secs(2);
+
+pub(super) struct Watcher {
+    site: Arc<Site>,
+    inputs: mpsc::Sender<Input>,
+    job: watch::Receiver<Option<JobId>>,
+    /// The session that looks are taken through; jobs may use it.
+    session: watch::Sender<Option<Arc<Session>>>,
+    postmaster: Option<Postmaster>,
+    alert_until: Instant,
+    complaint: String,
+}
+
+struct Postmaster {
+    process: Process,
+    /// It has let us in, or told its lock file that it would.
+    accepted: bool,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        site: Arc<Site>,
+        inputs: mpsc::Sender<Input>,
+        job: watch::Receiver<Option<JobId>>,
+        session: watch::Sender<Option<Arc<Session>>>,
+    ) -> Self {
+        let alert_until = Instant::now() + ALERT;
+        Self { site, inputs, job, session, postmaster: None, alert_until, complaint: String::new() }
+    }
+
+    pub(super) async fn run(mut self, nudge: Arc<Notify>) {
+        loop {
+            let facts = self.look().await;
+            if self.inputs.send(Input::Postgres(facts)).await.is_err() {
+                return;
+            }
+            let pause = if Instant::now() < self.alert_until { LIVELY } else { STEADY };
+            tokio::select! {
+                () = nudge.notified() => self.alert_until = Instant::now() + ALERT,
+                changed = self.job.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.alert_until = Instant::now() + ALERT;
+                }
+                () = ended(self.postmaster.as_ref()) => self.alert_until = Instant::now() + ALERT,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> PostgresFacts {
+        let began_at = clock::now();
+        let job = *self.job.borrow_and_update();
+        let server = match self.server().await {
+            Ok(server) => server,
+            Err(error) => {
+                self.complain(&sentence(&error));
+                Server::Silent
+            }
+        };
+        let data = look::data(&self.site);
+        PostgresFacts { began_at, data, server, job, server_version: self.site.version }
+    }
+
+    async fn server(&mut self) -> io::Result<Server> {
+        let data = self.site.data().to_owned();
+        loop {
+            if self.postmaster.is_none() {
+                self.session.send_replace(None);
+                self.postmaster = process::postmaster(&data)?
+                    .map(|process| Postmaster { process, accepted: says_ready(&self.site) });
+            }
+            let Some(postmaster) = self.postmaster.take() else {
+                let ended = process::kill_orphans(&data, Duration::from_millis(200)).await?;
+                if ended == Ended::NotYet {
+                    return Ok(Server::Silent);
+                }
+                if process::scan(&data)?.is_empty() {
+                    return Ok(Server::Stopped(look::shutdown(&self.site)));
+                }
+                // Somebody has just started it, or is about to end.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            };
+            // Even while a question waits for its answer, the end of the postmaster is seen at once.
+            tokio::select! {
+                ended = postmaster.process.ended() => ended?,
+                (server, accepted) = self.ask(postmaster.accepted) => {
+                    self.postmaster = Some(Postmaster { accepted, ..postmaster });
+                    return Ok(server);
+                }
+            }
+        }
+    }
+
+    /// What a living postmaster says, and whether it has ever let us in.
+    async fn ask(&self, accepted: bool) -> (Server, bool) {
+        let accepted = accepted || says_ready(&self.site);
+        if !accepted {
+            return (Server::Starting, false);
+        }
+        let mut answer = self.question().await;
+        if let Err(LookError::Sql(SqlError::NotAccepting(_) | SqlError::Refused(_))) = answer {
+            // The session was ended, or recovery ended between two functions of the question.
+            self.session.send_replace(None);
+            answer = self.question().await;
+        }
+        match answer {
+            Ok(server) => (server, true),
+            Err(error) => {
+                self.session.send_replace(None);
+                tracing::debug!(error = %sentence(&error), "Postgres gave no answer to a look");
+                match error {
+                    LookError::Sql(SqlError::Login { .. }) => {
+                        tracing::error!("{}", sentence(&error));
+                        (Server::Starting, accepted)
+                    }
+                    LookError::Sql(_) | LookError::Files(_) => (Server::Silent, accepted),
+                }
+            }
+        }
+    }
+
+    async fn question(&self) -> Result<Server, LookError> {
+        let writes = self.site.source_writes();
+        let known = self.session.borrow().clone();
+        let session = match known.filter(|s| !s.is_closed() && s.opened_at == writes) {
+            Some(session) => session,
+            None => {
+                let session = Arc::new(Session::open(&self.site).await?);
+                self.session.send_replace(Some(session.clone()));
+                session
+            }
+        };
+        look::server(&self.site, &session).await
+    }
+
+    fn complain(&mut self, complaint: &str) {
+        if self.complaint != complaint {
+            tracing::error!("cannot look at Postgres: {complaint}");
+            complaint.clone_into(&mut self.complaint);
+        }
+    }
+}
+
+async fn ended(postmaster: Option<&Postmaster>) {
+    match postmaster {
+        Some(postmaster) => {
+            if let Err(error) = postmaster.process.ended().await {
+                tracing::error!(%error, "cannot wait for the end of Postgres");
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The last line of `postmaster.pid`: it would let us in. Asking it costs no line in Postgres' log.
+pub(super) fn says_ready(site: &Site) -> bool {
+    let text = std::fs::read_to_string(site.data().join("postmaster.pid")).unwrap_or_default();
+    text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+}

@@ -1,0 +1,61 @@
+//! The primary is lost: its Postgres, its host, its WAL. Somebody takes over, and it comes back as a replica.
+
+use haa::playground::Part;
+use haa_core::units::MemberName;
+
+use super::fixture::{Cluster, LONG, print_times};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postmaster_is_replaced_and_comes_back_as_a_replica() {
+    let cluster = Cluster::start().await;
+    let mut times = Vec::new();
+    for run in 0..10 {
+        let old = cluster.primary().await;
+        cluster.playground.kill(&old, Part::Postgres).expect("it was running");
+        times.push(cluster.write_until_acknowledged(run).await);
+        let streams = cluster.playground.wait_member_streams(&old, LONG).await;
+        streams.expect("the old primary comes back by itself");
+        cluster.all_stream().await;
+    }
+    print_times("kill -9 of the postmaster to the first acknowledged write", times);
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 10).await;
+    }
+    assert_eq!(cluster.writable().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_host_is_replaced_and_rewound_when_it_had_diverged() {
+    let mut cluster = Cluster::start().await;
+    cluster.write_until_acknowledged(1).await;
+    let old = cluster.primary().await;
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 1).await;
+    }
+    diverge(&cluster, &old).await;
+    cluster.playground.kill(&old, Part::Host).expect("it was running");
+    let took = cluster.write_until_acknowledged(3).await;
+    println!("a whole host killed, to the first acknowledged write: {took:?}");
+    let new = cluster.primary().await;
+    assert_ne!(new, old);
+    cluster.playground.start_member(&old).expect("it can be started");
+    cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
+    let log = cluster.log(&old);
+    assert!(log.contains("Rewind"), "it had diverged, so it was to be rewound:\n{log}");
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 2).await;
+    }
+}
+
+/// Freezes the walsenders, then writes on the primary what nobody else will ever have.
+async fn diverge(cluster: &Cluster, primary: &MemberName) {
+    let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
+    let senders = client.query("SELECT pid FROM pg_stat_replication", &[]).await;
+    let senders = senders.expect("it answers");
+    assert_eq!(senders.len(), 2, "both replicas stream");
+    for row in senders {
+        let pid = nix::unistd::Pid::from_raw(row.get(0));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it runs");
+    }
+    client.execute("INSERT INTO t VALUES (2)", &[]).await.expect("it writes");
+}

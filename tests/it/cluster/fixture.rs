@@ -1,0 +1,198 @@
+//! A cluster of this test, and clients that write to it and count what was acknowledged.
+
+use std::time::{Duration, Instant};
+
+use haa::playground::{Options, Playground};
+use haa_core::units::{Address, MemberName};
+
+use crate::support;
+
+/// Longer than anything here takes on a slow machine; no test waits it out unless something is wrong.
+pub(crate) const LONG: Duration = Duration::from_secs(90);
+
+/// A playground that goes with the test.
+pub(crate) struct Cluster {
+    pub(crate) playground: Playground,
+    // Declared after the playground: its processes end before their directory goes.
+    _directory: tempfile::TempDir,
+}
+
+pub(crate) fn name(text: &str) -> MemberName {
+    text.parse().expect("a legal name")
+}
+
+impl Cluster {
+    /// Files only; nothing runs.
+    pub(crate) fn prepare(adapt: impl FnOnce(Options) -> Options) -> Self {
+        let programs = support::programs();
+        let directory = tempfile::Builder::new().prefix("haa-it-").tempdir_in("/tmp");
+        let directory = directory.expect("a temporary directory");
+        let options = Options::new(directory.path().join("c"), programs.join("haad"));
+        let playground = Playground::create(adapt(options)).expect("a playground");
+        Self { playground, _directory: directory }
+    }
+
+    /// Three members, one primary, two streaming replicas, and a table `t`.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|options| options).await
+    }
+
+    pub(crate) async fn start_with(adapt: impl FnOnce(Options) -> Options) -> Self {
+        let mut cluster = Self::prepare(adapt);
+        let began = Instant::now();
+        cluster.playground.start_all().await.expect("everything starts");
+        cluster.all_stream().await;
+        println!("three members stream after {:?}", began.elapsed());
+        cluster.execute("CREATE TABLE t (id bigint PRIMARY KEY)").await;
+        cluster
+    }
+
+    /// Waits until there is a primary and every other member streams from it.
+    pub(crate) async fn all_stream(&self) {
+        let others = self.playground.names().len() - 1;
+        self.playground.wait_streaming(others, LONG).await.expect("all replicas stream");
+    }
+
+    pub(crate) async fn primary(&self) -> MemberName {
+        self.playground.wait_for_primary(LONG).await.expect("a primary")
+    }
+
+    /// Any member but this one.
+    pub(crate) fn other_than(&self, member: &MemberName) -> MemberName {
+        let mut names = self.playground.names().into_iter();
+        names.find(|name| name != member).expect("there are others")
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        at: &Address,
+    ) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let config = self.playground.superuser(at).expect("the password is there");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// On the primary, once.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let primary = self.primary().await;
+        let client = self.connect(&self.playground.postgres(&primary)).await;
+        client.expect("the primary accepts connections").batch_execute(sql).await.expect("it runs");
+    }
+
+    /// Where any member says that writes go.
+    pub(crate) async fn route(&self) -> Option<Address> {
+        for member in self.playground.names() {
+            let answer = self.playground.http_get(&member, "/routes/primary?format=hostport").await;
+            if let Ok((200, text)) = answer
+                && let Ok(address) = text.trim().parse()
+            {
+                return Some(address);
+            }
+        }
+        None
+    }
+
+    /// Asks for the route and writes `id`, again and again until a write is acknowledged.
+    pub(crate) async fn write_until_acknowledged(&self, id: i64) -> Duration {
+        let began = Instant::now();
+        while began.elapsed() < LONG {
+            if let Some(at) = self.route().await
+                && let Ok(Ok(client)) =
+                    tokio::time::timeout(Duration::from_millis(500), self.connect(&at)).await
+                && client.execute("INSERT INTO t VALUES ($1)", &[&id]).await.is_ok()
+            {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("nobody acknowledged a write in {LONG:?}");
+    }
+
+    /// Rows of `t` on one member.
+    pub(crate) async fn count(&self, member: &MemberName) -> i64 {
+        let client = self.connect(&self.playground.postgres(member)).await.expect("it accepts");
+        client.query_one("SELECT count(*) FROM t", &[]).await.expect("it answers").get(0)
+    }
+
+    /// Waits until a member has exactly so many rows.
+    pub(crate) async fn has_rows(&self, member: &MemberName, rows: i64) {
+        let began = Instant::now();
+        loop {
+            let count = self.count(member).await;
+            if count == rows {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "{member} has {count} rows instead of {rows}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many members are out of recovery at this moment, as they say themselves.
+    pub(crate) async fn writable(&self) -> Vec<MemberName> {
+        let mut writable = Vec::new();
+        for member in self.playground.names() {
+            let Ok(client) = self.connect(&self.playground.postgres(&member)).await else {
+                continue;
+            };
+            let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await;
+            if row.is_ok_and(|row| !row.get::<_, bool>(0)) {
+                writable.push(member);
+            }
+        }
+        writable
+    }
+
+    /// Waits until a member's agent has ended.
+    pub(crate) async fn agent_is_gone(&self, member: &MemberName) {
+        let began = Instant::now();
+        while self.playground.agent(member).expect("a member").is_some() {
+            assert!(began.elapsed() < LONG, "the agent of {member} does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a member's agent says this in its log.
+    pub(crate) async fn says(&self, member: &MemberName, text: &str) {
+        let began = Instant::now();
+        loop {
+            let log = self.log(member);
+            if log.contains(text) {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "{member} never says '{text}':\n{log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A program of the Postgres that the agents use.
+    pub(crate) fn postgres_program(&self, program: &str) -> std::path::PathBuf {
+        haa::postgres::find_binaries().expect("Postgres is installed").join(program)
+    }
+
+    /// The password file that a member's configuration names for a role.
+    pub(crate) fn password_file(&self, member: &MemberName, role: &str) -> std::path::PathBuf {
+        let text = std::fs::read_to_string(self.playground.config(member)).expect("it is there");
+        let table: toml::Table = text.parse().expect("it is TOML");
+        let file = table["postgres"][role]["password_file"].as_str();
+        file.expect("every role has a password file").into()
+    }
+
+    /// What a member's agent has logged.
+    pub(crate) fn log(&self, member: &MemberName) -> String {
+        std::fs::read_to_string(self.playground.log(member)).unwrap_or_default()
+    }
+}
+
+/// Prints the p50, p99 and largest of some times.
+pub(crate) fn print_times(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!(
+        "{what}: p50 {:?} p99 {:?} max {:?} over {} runs",
+        at(50),
+        at(99),
+        times[times.len() - 1],
+        times.len()
+    );
+}

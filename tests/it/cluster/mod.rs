@@ -1,0 +1,7 @@
+//! Whole clusters: real etcd, real Postgres, real agents, broken on purpose. Times are printed, never asserted.
+
+mod bad_input;
+mod failover;
+mod fixture;
+mod operations;
+mod outage;

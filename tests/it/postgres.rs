@@ -1,0 +1,143 @@
+//! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
+
+mod member;
+
+use std::time::Instant;
+
+use haa_core::effect::Job;
+use haa_core::input::JobResult;
+use haa_core::observe::{DataDir, Server, Shutdown};
+use haa_core::units::{Millis, Timeline};
+use member::Member;
+use nix::sys::signal::Signal;
+
+use crate::support::become_postgres;
+
+fn root() -> tempfile::TempDir {
+    become_postgres();
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
+    drop(log.try_init());
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_follows_over_skipped_timeline_numbers() {
+    let root = root();
+    let mut a = Member::new("node-a", root.path());
+    let mut b = Member::new("node-b", root.path());
+    a.facts(|facts| facts.data == DataDir::Empty).await;
+    a.become_primary(2, &[&b]).await;
+    a.sql("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await;
+
+    b.done(Job::Clone(a.source())).await;
+    let cloned = b.facts(|facts| matches!(facts.data, DataDir::Present { .. })).await;
+    assert!(matches!(cloned.data, DataDir::Present { needs_source: true, .. }), "{cloned:?}");
+    b.done(Job::Start(Some(a.source()))).await;
+    let standby = b.standby(|standby| standby.streaming).await;
+    assert_eq!(standby.source, Some(a.config.address.clone()));
+    let seen =
+        a.primary(|primary| primary.replicas.get(&b.name).is_some_and(|w| w.streaming)).await;
+    let facts = b.facts(|_| true).await;
+    let DataDir::Present { incarnation, needs_source, .. } = facts.data else {
+        panic!("{facts:?}")
+    };
+    assert!(!needs_source);
+    assert_eq!(seen.replicas[&b.name].incarnation, incarnation);
+    a.sql("INSERT INTO t VALUES (2)").await;
+    let there = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= there.lsn && standby.position >= there).await;
+    assert_eq!(b.count("t").await, 2);
+
+    // A leaves, in order; B has all of it, and takes a number that is not the next one.
+    a.done(Job::Stop(Millis(5000))).await;
+    let stopped = a.stopped().await;
+    let Server::Stopped(Shutdown::Primary(checkpoint)) = stopped.server else {
+        panic!("{stopped:?}")
+    };
+    b.done(Job::Detach).await;
+    let end = b.standby(|standby| standby.detached).await.position;
+    assert!(end > checkpoint, "{end} holds the checkpoint at {checkpoint}");
+    assert_eq!(b.promote(7, &[&a]).await, JobResult::Done);
+    let primary = b.primary(|_| true).await;
+    assert_eq!(primary.position.timeline, Timeline(7));
+    assert_eq!(primary.lineage.last().map(|fork| fork.timeline), Some(Timeline(2)));
+    b.sql("INSERT INTO t VALUES (3)").await;
+
+    // A follows without a rewind.
+    a.done(Job::Start(None)).await;
+    let detached = a.standby(|standby| standby.detached).await;
+    assert_eq!(detached.position, end);
+    a.done(Job::Follow(b.source())).await;
+    let there = b.primary(|_| true).await.position;
+    let standby = a.standby(|standby| standby.streaming && standby.position >= there).await;
+    assert_eq!(standby.position.timeline, Timeline(7));
+    a.standby(|standby| standby.replayed >= there.lsn).await;
+    assert_eq!(a.count("t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postmaster_is_seen_at_once_and_leaves_nobody() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    a.become_primary(2, &[]).await;
+    let client = a.client().await;
+    client.batch_execute("CREATE TABLE t (n int)").await.expect("a table");
+    let busy = tokio::spawn(async move { client.batch_execute("SELECT pg_sleep(600)").await });
+    a.primary(|_| true).await;
+    let at = Instant::now();
+    member::kill(a.pid(), Signal::SIGKILL).expect("it runs");
+    let facts = a.stopped().await;
+    println!("kill -9 to Stopped: {:.1} ms", at.elapsed().as_secs_f64() * 1e3);
+    assert_eq!(a.processes(), 0);
+    assert_eq!(facts.server, Server::Stopped(Shutdown::Crashed));
+    assert!(busy.await.expect("not cancelled").is_err());
+
+    // The lock file is stale now. It recovers as a standby, and is promoted anew.
+    assert!(a.config.data_directory.join("postmaster.pid").exists());
+    a.done(Job::Start(None)).await;
+    a.standby(|standby| standby.detached).await;
+    assert_eq!(a.promote(3, &[]).await, JobResult::Done);
+    assert_eq!(a.count("t").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_diverged_is_rewound() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let mut b = Member::new("b", root.path());
+    a.become_primary(2, &[&b]).await;
+    a.sql("CREATE TABLE t (n int)").await;
+    b.done(Job::Clone(a.source())).await;
+    b.done(Job::Start(Some(a.source()))).await;
+    let there = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= there.lsn).await;
+    b.done(Job::Detach).await;
+    a.sql("INSERT INTO t SELECT generate_series(1, 1000)").await;
+    member::kill(a.pid(), Signal::SIGKILL).expect("it runs");
+    let before = a.stopped().await;
+    assert_eq!(b.promote(3, &[&a]).await, JobResult::Done);
+    b.sql("INSERT INTO t VALUES (42)").await;
+
+    let why = a.failed(Job::Rewind(b.source())).await;
+    assert!(why.contains("not stopped in order"), "{why}");
+    a.done(Job::Start(None)).await;
+    let diverged = a.standby(|standby| standby.detached).await.position;
+    let fork = b.primary(|_| true).await.lineage.last().copied().expect("a fork");
+    assert!(diverged.lsn > fork.lsn && diverged.timeline == fork.timeline);
+    a.done(Job::Stop(Millis(5000))).await;
+    a.done(Job::Rewind(b.source())).await;
+    let after = a.stopped().await;
+    let incarnation = |data: &DataDir| match data {
+        DataDir::Present { incarnation, .. } => *incarnation,
+        other => panic!("{other:?}"),
+    };
+    assert_ne!(incarnation(&before.data), incarnation(&after.data));
+    a.done(Job::Start(Some(b.source()))).await;
+    let there = b.primary(|_| true).await.position;
+    a.standby(|standby| standby.streaming && standby.replayed >= there.lsn).await;
+    assert_eq!(a.count("t").await, 1);
+    let kept = std::fs::read_dir(&a.state).expect("a directory").flatten();
+    let kept = kept.filter(|e| e.file_name().to_string_lossy().starts_with("diverged-"));
+    assert_eq!(kept.count(), 1);
+}

@@ -1,0 +1,237 @@
+//! One member's Postgres in a temporary directory, driven as the agent drives it. Never an agent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use haa::agent::clock;
+use haa::config::{self, Login};
+use haa::postgres::{Postgres, find_binaries};
+use haa_core::effect::{Job, Source};
+use haa_core::input::{Input, JobResult};
+use haa_core::lease::{Leadership, Lease};
+use haa_core::observe::{PostgresFacts, Primary, Server, Standby};
+use haa_core::settings::Timing;
+use haa_core::units::{Address, JobId, LeaseId, MemberName, Millis, Term, Timeline};
+use tokio::sync::mpsc;
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Member {
+    pub(super) name: MemberName,
+    pub(super) config: config::Postgres,
+    pub(super) state: PathBuf,
+    pub(super) postgres: Option<Postgres>,
+    inputs: mpsc::Receiver<Input>,
+    next: u64,
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+fn login(user: &str, password: &str) -> Login {
+    Login { user: user.to_owned(), password: password.to_owned() }
+}
+
+impl Member {
+    pub(super) fn new(name: &str, root: &Path) -> Self {
+        let address = Address { host: "127.0.0.1".to_owned(), port: free_port() };
+        let home = root.join(name);
+        std::fs::create_dir_all(&home).expect("a temporary directory");
+        let config = config::Postgres {
+            data_directory: home.join("data"),
+            bin_directory: find_binaries().expect("Postgres is installed"),
+            listen: address.clone(),
+            address,
+            socket_directory: home.join("run"),
+            include: None,
+            parameters: BTreeMap::from([("shared_buffers".to_owned(), "8MB".to_owned())]),
+            hba: vec!["host all all 127.0.0.1/32 scram-sha-256".to_owned()],
+            superuser: login("postgres", "super'secret:\\"),
+            replication: login("haa_replication", "repl'icated:\\ x"),
+            rewind: login("haa_rewind", "rewound"),
+        };
+        Self::with(name, config, home.join("state"))
+    }
+
+    pub(super) fn with(name: &str, config: config::Postgres, state: PathBuf) -> Self {
+        let name: MemberName = name.parse().expect("a legal name");
+        let (to, inputs) = mpsc::channel(1024);
+        let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to);
+        let postgres = Some(postgres.expect("Postgres can be looked after"));
+        Self { name, config, state, postgres, inputs, next: 1 }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        Source { member: self.name.clone(), address: self.config.address.clone() }
+    }
+
+    pub(super) fn hands(&self) -> &Postgres {
+        self.postgres.as_ref().expect("not left yet")
+    }
+
+    /// Leaves Postgres alone; a second agent may take it over.
+    pub(super) async fn leave(&mut self) {
+        self.postgres.take().expect("not left yet").leave().await;
+    }
+
+    pub(super) fn begin(&mut self, job: Job) -> JobId {
+        let id = JobId(self.next);
+        self.next += 1;
+        self.hands().job(id, job);
+        id
+    }
+
+    pub(super) async fn end_of(&mut self, id: JobId) -> JobResult {
+        loop {
+            if let Input::Job(ended, result) = self.input().await
+                && ended == id
+            {
+                return result;
+            }
+        }
+    }
+
+    pub(super) async fn job(&mut self, job: Job) -> JobResult {
+        let id = self.begin(job);
+        self.end_of(id).await
+    }
+
+    pub(super) async fn done(&mut self, job: Job) {
+        let shown = format!("{job:?}");
+        assert_eq!(self.job(job).await, JobResult::Done, "{shown}");
+    }
+
+    /// The sentence of a job that fails.
+    pub(super) async fn failed(&mut self, job: Job) -> String {
+        match self.job(job).await {
+            JobResult::Failed(why) => why,
+            other => panic!("expected a failure: {other:?}"),
+        }
+    }
+
+    pub(super) async fn promote(&mut self, timeline: u32, slots: &[&Self]) -> JobResult {
+        let slots: BTreeSet<MemberName> = slots.iter().map(|member| member.name.clone()).collect();
+        let proof = leadership(clock::now());
+        self.job(Job::Promote { proof, timeline: Timeline(timeline), slots }).await
+    }
+
+    pub(super) async fn input(&mut self) -> Input {
+        let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
+        input.expect("something happens in time").expect("the watcher lives")
+    }
+
+    /// The first facts, of a look that begins from now on, that are as wanted.
+    pub(super) async fn facts(
+        &mut self,
+        mut wanted: impl FnMut(&PostgresFacts) -> bool,
+    ) -> PostgresFacts {
+        let now = clock::now();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        self.hands().look();
+        let mut last = None;
+        while tokio::time::Instant::now() < deadline {
+            if let Input::Postgres(facts) = self.input().await {
+                if facts.began_at >= now && wanted(&facts) {
+                    return facts;
+                }
+                last = Some(facts);
+            }
+        }
+        panic!("not seen in time; last: {last:?}");
+    }
+
+    pub(super) async fn standby(&mut self, wanted: impl Fn(&Standby) -> bool) -> Standby {
+        let facts = self
+            .facts(|facts| matches!(&facts.server, Server::Standby(standby) if wanted(standby)))
+            .await;
+        match facts.server {
+            Server::Standby(standby) => standby,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn primary(&mut self, wanted: impl Fn(&Primary) -> bool) -> Primary {
+        let facts = self
+            .facts(|facts| matches!(&facts.server, Server::Primary(primary) if wanted(primary)))
+            .await;
+        match facts.server {
+            Server::Primary(primary) => primary,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn stopped(&mut self) -> PostgresFacts {
+        self.facts(|facts| matches!(facts.server, Server::Stopped(_))).await
+    }
+
+    /// From nothing to a primary on `timeline`.
+    pub(super) async fn become_primary(&mut self, timeline: u32, slots: &[&Self]) {
+        self.done(Job::InitDb).await;
+        self.done(Job::Start(None)).await;
+        self.standby(|standby| standby.detached).await;
+        assert_eq!(self.promote(timeline, slots).await, JobResult::Done);
+    }
+
+    /// As a client would, over TCP.
+    pub(super) async fn client(&self) -> tokio_postgres::Client {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.config.listen.port).dbname("postgres");
+        config.user(&self.config.superuser.user).password(&self.config.superuser.password);
+        let (client, connection) =
+            config.connect(tokio_postgres::NoTls).await.expect("a client is let in");
+        tokio::spawn(connection);
+        client
+    }
+
+    pub(super) async fn sql(&self, text: &str) {
+        self.client().await.batch_execute(text).await.expect("a legal statement");
+    }
+
+    pub(super) async fn count(&self, table: &str) -> i64 {
+        let question = format!("SELECT count(*) FROM {table}");
+        self.client().await.query_one(&question, &[]).await.expect("a table").get(0)
+    }
+
+    /// From `postmaster.pid`.
+    pub(super) fn pid(&self) -> i32 {
+        let text = std::fs::read_to_string(self.config.data_directory.join("postmaster.pid"));
+        text.expect("it runs").lines().next().expect("a line").parse().expect("a pid")
+    }
+
+    /// How many processes have the data directory as their working directory.
+    pub(super) fn processes(&self) -> usize {
+        let entries = std::fs::read_dir("/proc").expect("Linux").flatten();
+        let here = |path: PathBuf| path == self.config.data_directory;
+        entries.filter(|e| std::fs::read_link(e.path().join("cwd")).is_ok_and(here)).count()
+    }
+}
+
+/// Nothing that a test started outlives it, even one that failed.
+impl Drop for Member {
+    fn drop(&mut self) {
+        drop(self.postgres.take());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let cwd = std::fs::read_link(entry.path().join("cwd"));
+            let ours = cwd.is_ok_and(|cwd| cwd.starts_with(&self.config.data_directory));
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let (true, Some(pid)) = (ours, pid) {
+                let _ = kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+pub(super) fn kill(pid: i32, signal: nix::sys::signal::Signal) -> nix::Result<()> {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)
+}
+
+/// A leadership that was confirmed at `asked_at`.
+pub(super) fn leadership(asked_at: Millis) -> Leadership {
+    let lease = Lease { id: LeaseId(1), asked_at };
+    lease.leadership(Term(1), asked_at, Timing::default()).expect("a fresh lease")
+}
