@@ -57,12 +57,11 @@ async fn a_switchover_that_cannot_be_is_refused_and_nothing_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_live_through_a_restart_of_the_agent() {
-    let mut cluster =
-        Cluster::start_with(|mut options| {
-            options.agent_arguments.push("--leave-postgres".to_owned());
-            options
-        })
-        .await;
+    let mut cluster = Cluster::start_with(|mut options| {
+        options.agent_arguments.push("--leave-postgres".to_owned());
+        options
+    })
+    .await;
     let primary = cluster.primary().await;
     let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
     let pid = "SELECT pg_backend_pid()";
