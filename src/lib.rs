@@ -4,6 +4,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | `haad.toml` |
+//! | [`logging`] | where log lines go |
+//! | [`preflight`] | would this member start? |
+//! | [`preflight`] | would this member start? |
 //! | [`agent`] | the loop: input in, effects out |
 //! | [`store`] | etcd |
 //! | [`postgres`] | the server, its tools and its files |
@@ -16,7 +19,9 @@ pub mod agent;
 pub mod api;
 pub mod config;
 pub mod ctl;
+pub mod logging;
 pub mod peers;
 pub mod playground;
 pub mod postgres;
+pub mod preflight;
 pub mod store;

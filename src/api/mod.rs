@@ -1,1 +1,143 @@
-//! To be written.
+//! HTTP on one port: health checks, documents, routes, commands. Never decides, never asks Postgres.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on, post};
+use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
+use haa_core::routes::Status;
+use haa_core::units::{Millis, Term};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+mod checks;
+mod cluster;
+mod commands;
+mod document;
+mod query;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+
+pub use serve::serve;
+use tokens::Tokens;
+
+/// What the API answers from and whom it asks.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// What the node published last; `None` before the first time.
+    pub status: watch::Receiver<Option<Arc<Status>>>,
+    /// Where what needs the store is asked.
+    pub calls: mpsc::Sender<Call>,
+    /// Who may command.
+    pub tokens: Tokens,
+    /// The cluster's name.
+    pub cluster: String,
+    /// When the agent's loop turned last.
+    pub alive_at: watch::Receiver<Millis>,
+}
+
+/// What the API asks of the store.
+#[derive(Debug)]
+pub enum Call {
+    /// Write down what an operator asks for.
+    Ask {
+        /// Its name, random.
+        id: RequestId,
+        /// What is asked.
+        record: RequestRecord,
+        /// Whether it was written; else why not, in a sentence.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Every leadership on record, oldest first.
+    History {
+        /// The records; else why not, in a sentence.
+        reply: oneshot::Sender<Result<Vec<(Term, HistoryRecord)>, String>>,
+    },
+}
+
+/// Every path of ours, then `peers`, then our own 404: a stranger's fallback must not answer a mistyped check.
+pub fn router(api: Api, peers: Router) -> Router {
+    let mut ours = Router::new();
+    for (path, check) in checks::PATHS {
+        ours = ours.route(path, asked(move |api, uri| checks::answer(*check, api, uri)));
+    }
+    ours.route("/patroni", asked(checks::member))
+        .route("/cluster", asked(cluster::cluster))
+        .route("/config", asked(cluster::settings))
+        .route("/history", on(READ, cluster::history))
+        .route("/routes", asked(routes::all))
+        .route("/routes/primary", asked(routes::primary))
+        .route("/routes/read", asked(routes::read))
+        .route("/switchover", post(commands::switchover))
+        .route("/failover", post(commands::failover))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::new(api))
+        .merge(peers)
+        .fallback(unknown_path)
+}
+
+/// HEAD comes with GET.
+const READ: MethodFilter = MethodFilter::GET.or(MethodFilter::OPTIONS);
+
+/// A question that is answered from memory.
+fn asked<F>(answer: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(&Api, &Uri) -> Response + Clone + Send + Sync + 'static,
+{
+    on(READ, move |axum::extract::State(api): axum::extract::State<Arc<Api>>, uri: Uri| {
+        std::future::ready(answer(&api, &uri))
+    })
+}
+
+/// Why there is no answer, or not the wished one.
+#[derive(Serialize)]
+struct Complaint {
+    error: String,
+}
+
+fn complaint(code: StatusCode, error: impl Into<String>) -> Response {
+    json(code, &Complaint { error: error.into() })
+}
+
+fn json(code: StatusCode, document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            typed(code, "application/json", body)
+        }
+        Err(error) => {
+            let says = format!("the answer could not be written: {error}\n");
+            typed(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", says.into())
+        }
+    }
+}
+
+fn text(code: StatusCode, mut line: String) -> Response {
+    line.push('\n');
+    typed(code, "text/plain; charset=utf-8", line.into())
+}
+
+fn typed(code: StatusCode, kind: &'static str, body: Vec<u8>) -> Response {
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
+    (code, headers, body).into_response()
+}
+
+/// What is answered before the node published anything.
+fn not_yet() -> Response {
+    complaint(StatusCode::SERVICE_UNAVAILABLE, "the agent has just started and knows nothing yet")
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let says = format!("there is no {}: docs/api.md lists every path", uri.path());
+    complaint(StatusCode::NOT_FOUND, says)
+}
+
+async fn wrong_method(method: axum::http::Method, uri: Uri) -> Response {
+    let says = format!("{} does not take {method}: docs/api.md lists every path", uri.path());
+    complaint(StatusCode::METHOD_NOT_ALLOWED, says)
+}

@@ -1,1 +1,171 @@
-fn main() {}
+//! haad: the agent beside one Postgres. Parses, builds, runs, gives an exit code.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use haa::agent::{self, End};
+use haa::config::{self, Config};
+use haa::{logging, preflight};
+use haa_core::input::Leave;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+
+/// The agent that keeps one Postgres in its place in a cluster
+#[derive(Debug, Parser)]
+#[command(
+    name = "haad",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Exit codes:
+  0  stopped as asked; with check: it would start
+  1  failed; with check: it would not start
+  2  wrong usage or wrong configuration
+  3  refused to join: this member cannot be part of the cluster, and the last line says why
+
+Examples:
+  haad config example > haad.toml
+  haad check --config /etc/haa/haad.toml
+  haad run --config /etc/haa/haad.toml"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run until SIGTERM or SIGINT
+    Run {
+        #[command(flatten)]
+        file: File,
+        /// When stopped, leave Postgres running for the next haad, which must come within the lease
+        #[arg(long)]
+        leave_postgres: bool,
+    },
+    /// Say whether it would start, and if not, why; changes nothing
+    Check {
+        #[command(flatten)]
+        file: File,
+    },
+    /// About haad.toml itself
+    Config {
+        #[command(subcommand)]
+        what: About,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct File {
+    /// This member's configuration
+    #[arg(long, value_name = "FILE", env = "HAAD_CONFIG")]
+    config: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum About {
+    /// Print the JSON schema of haad.toml
+    Schema,
+    /// Print a commented haad.toml to begin with
+    Example,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Run { file, leave_postgres } => {
+            let leave = if leave_postgres { Leave::LeavePostgres } else { Leave::StopPostgres };
+            run(&file.config, leave)
+        }
+        Verb::Check { file } => check(&file.config),
+        Verb::Config { what: About::Example } => print(config::EXAMPLE),
+        Verb::Config { what: About::Schema } => print(&format!("{:#}\n", config::schema())),
+    }
+}
+
+fn run(file: &Path, leave: Leave) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Err(why) = preflight::not_root() {
+        return complain(&why, USAGE);
+    }
+    if let Err(error) = logging::begin(&config.log) {
+        return complain(&format!("{error:#}"), USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("no threads to run on: {error}"), FAILED),
+    };
+    match runtime.block_on(agent::run(config, leave)) {
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Refused(why)) => complain(&format!("refused to join: {why}"), REFUSED),
+        Err(error) => complain(&format!("{error:#}"), FAILED),
+    }
+}
+
+fn check(file: &Path) -> ExitCode {
+    let config = match Config::load(file, &environment()) {
+        Ok(config) => config,
+        Err(error) => {
+            let lines: String = error
+                .to_string()
+                .lines()
+                .map(|line| {
+                    format!(
+                        "wrong  \
+                 {line}\n"
+                    )
+                })
+                .collect();
+            print(&lines);
+            return ExitCode::from(FAILED);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("no thread to run on: {error}"), FAILED),
+    };
+    let findings = runtime.block_on(preflight::findings(&config));
+    let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    print(&format!(
+        "fine   {}: member {} of cluster \
+         {}\n{lines}",
+        file.display(),
+        config.name,
+        config.cluster
+    ));
+    if findings.iter().any(preflight::Finding::is_wrong) {
+        ExitCode::from(FAILED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn load(file: &Path) -> Result<Config, ExitCode> {
+    Config::load(file, &environment()).map_err(|error| complain(&error.to_string(), USAGE))
+}
+
+/// What is not UTF-8 is not ours to read.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Nobody reads on (`| head`): that is no failure of ours.
+fn print(text: &str) -> ExitCode {
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    ExitCode::SUCCESS
+}
+
+fn complain(text: &str, code: u8) -> ExitCode {
+    let lines: String = text.lines().map(|line| format!("haad: {line}\n")).collect();
+    drop(std::io::stderr().lock().write_all(lines.as_bytes()));
+    ExitCode::from(code)
+}

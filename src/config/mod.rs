@@ -1,10 +1,62 @@
 //! `haad.toml`: what one member is told. Parsed and checked once; after this nobody asks again.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
 use haa_core::units::{Address, MemberName};
+
+pub mod binaries;
+mod check;
+mod error;
+mod etcd;
+mod file;
+mod keys;
+mod near;
+mod parameters;
+pub(crate) mod secrets;
+mod server;
+mod settings;
+pub(crate) mod size;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::{At, ConfigError, Problem};
+
+/// A commented configuration of one member, as `haad config example` prints it.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// The JSON schema of `haad.toml`, as `haad config schema` prints it.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(file::File).to_value()
+}
+
+impl Config {
+    /// Reads `haad.toml`, puts the `HAAD_*` variables of `env` over it, reads the files that it names, and
+    /// checks all of it. `PATH` of `env` is where Postgres' programs are looked for last.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its line and what to do.
+    pub fn load(path: &Path, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let says = format!(
+                "cannot be read ({error}): `haad config example > {}` makes one to begin with",
+                path.display()
+            );
+            ConfigError::whole(path, says)
+        })?;
+        let mut problems = Vec::new();
+        let file = source::Source::new(&text).read(path, env, &mut problems)?;
+        let mut checker = check::Checker { source: source::Source::new(&text), env, problems };
+        match checker.config(&file) {
+            Some(config) if checker.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::new(path, checker.problems)),
+        }
+    }
+}
 
 /// A member's configuration, checked.
 #[derive(Clone, Debug)]
@@ -73,7 +125,7 @@ pub struct Postgres {
     /// The operator's postgresql.conf, included before ours; never edited.
     pub include: Option<PathBuf>,
     /// The operator's parameters, in order of name.
-    pub parameters: std::collections::BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
     /// The operator's lines of `pg_hba.conf`.
     pub hba: Vec<String>,
     /// For everything that the agent does in its own server.

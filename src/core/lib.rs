@@ -15,8 +15,10 @@
 //! | [`voters`] | voters and grants |
 //! | [`reason`] | why |
 //! | [`routes`] | where to write and where to read |
+//! | [`checks`] | health checks beyond those two |
 //! | [`node`] | the decision |
 
+pub mod checks;
 pub mod effect;
 pub mod input;
 pub mod lease;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -205,9 +206,20 @@ impl fmt::Display for Position {
 
 /// A member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter. It becomes part of slot names (where `-`
 /// is written `_`, so that no two names share a slot) and of `application_name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct MemberName(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberName(Arc<str>);
+
+impl fmt::Debug for MemberName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for MemberName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl MemberName {
     /// The name as text.
@@ -224,7 +236,7 @@ impl FromStr for MemberName {
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let fits = text.len() <= 48 && text.starts_with(|c: char| c.is_ascii_lowercase());
         if fits && text.chars().all(legal) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(Unreadable(format!(
                 "'{text}' is not a member name: use 1 to 48 of a-z 0-9 - beginning with a letter"

@@ -1,8 +1,11 @@
-//! A throw-away etcd on loopback: starts, freezes, stops exactly the process that it started. Never a real store.
+//! A throw-away etcd on loopback: starts, freezes, stops exactly the process that it started. Never
+//! a real store.
+
+mod group;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,17 +13,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+pub use group::EtcdCluster;
+
 /// How long a new etcd may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// How long an orderly stop may take before it is killed.
 const STOP: Duration = Duration::from_secs(5);
 /// Between two questions whether it is up.
 const LOOK: Duration = Duration::from_millis(20);
-/// Somebody else may take a free port before etcd does; then others are tried.
-const PORT_ATTEMPTS: u32 = 5;
-/// Where we look for free ports; Linux gives out 32768 and up by itself.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-const PORT_TRIES: u32 = 100;
 
 /// A throw-away etcd could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +80,13 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts a single etcd with its data and its log below `directory`, and waits until it answers.
+    /// Starts a single etcd with its data and its log below `directory`, and waits until it
+    /// answers.
     ///
     /// # Errors
     /// When etcd is not installed, ends at once, or does not answer in time.
     pub fn start(directory: &Path) -> Result<Self, EtcdError> {
-        Ok(start_group(&[("etcd", directory)])?.remove(0))
+        Ok(group::start(&[("etcd", directory)])?.remove(0))
     }
 
     /// Its client URL, such as `http://127.0.0.1:2379`.
@@ -275,92 +276,5 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         // Nobody is left to tell if even this is refused.
         let _ = self.kill();
-    }
-}
-
-/// Three of them, one store: to lose or freeze one.
-#[derive(Debug)]
-pub struct EtcdCluster {
-    /// The members.
-    pub members: Vec<Etcd>,
-}
-
-impl EtcdCluster {
-    /// Starts three with their data and logs below `directory`, and waits until all are healthy.
-    ///
-    /// # Errors
-    /// As for [`Etcd::start`].
-    pub fn start(directory: &Path) -> Result<Self, EtcdError> {
-        let names = ["e1", "e2", "e3"];
-        let directories = names.map(|name| directory.join(name));
-        let group: Vec<(&str, &Path)> =
-            names.into_iter().zip(directories.iter().map(PathBuf::as_path)).collect();
-        Ok(Self { members: start_group(&group)? })
-    }
-
-    /// The client URLs of all.
-    #[must_use]
-    pub fn endpoints(&self) -> Vec<String> {
-        self.members.iter().map(Etcd::endpoint).collect()
-    }
-}
-
-/// Starts all of one store, on other ports if somebody was faster.
-fn start_group(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
-    let mut attempt = 1;
-    loop {
-        match try_group(group) {
-            Err(error) if attempt < PORT_ATTEMPTS && port_taken(&error) => attempt += 1,
-            ended => return ended,
-        }
-    }
-}
-
-/// Starts all, then waits for all: none is healthy before a majority runs.
-fn try_group(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
-    let mut plans = Vec::new();
-    for (name, directory) in group {
-        let [client, peer] = free_ports().map_err(|source| EtcdError::System {
-            what: "find free ports",
-            directory: directory.to_path_buf(),
-            source,
-        })?;
-        let (name, directory) = ((*name).to_owned(), directory.to_path_buf());
-        plans.push(Plan { name, directory, client, peer, cluster: String::new() });
-    }
-    let urls: Vec<String> =
-        plans.iter().map(|plan| format!("{}=http://127.0.0.1:{}", plan.name, plan.peer)).collect();
-    let cluster = urls.join(",");
-    let mut members: Vec<Etcd> = plans
-        .into_iter()
-        .map(|plan| Etcd { plan: Plan { cluster: cluster.clone(), ..plan }, child: None })
-        .collect();
-    members.iter_mut().try_for_each(Etcd::launch)?;
-    members.iter_mut().try_for_each(Etcd::wait_healthy)?;
-    Ok(members)
-}
-
-/// Two ports that were free a moment ago; below those that the kernel gives to anybody, so that an etcd that is
-/// stopped for a while finds its own again.
-fn free_ports() -> io::Result<[u16; 2]> {
-    let first = free_port()?;
-    let second = free_port()?;
-    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
-}
-
-fn free_port() -> io::Result<TcpListener> {
-    let mut tries = 1;
-    loop {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))) {
-            Err(_) if tries < PORT_TRIES => tries += 1,
-            ended => return ended,
-        }
-    }
-}
-
-fn port_taken(error: &EtcdError) -> bool {
-    match error {
-        EtcdError::Ended { tail, .. } => tail.contains("address already in use"),
-        EtcdError::Missing(_) | EtcdError::System { .. } | EtcdError::Silent { .. } => false,
     }
 }

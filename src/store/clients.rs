@@ -1,7 +1,8 @@
-//! One client per etcd endpoint, tried in turn with a deadline each. Never repeats what may have been sent
-//! unless the caller says that it may be repeated.
+//! One client per etcd endpoint, tried in turn with a deadline each. Never repeats what may have
+//! been sent unless the caller says that it may be repeated.
 //!
-//! etcd-client's own balancer keeps choosing dead and frozen endpoints, therefore each client knows just one.
+//! etcd-client's own balancer keeps choosing dead and frozen endpoints, therefore each client knows
+//! just one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -110,7 +111,8 @@ impl Clients {
         }
     }
 
-    /// Round after round until one answers or the patience is at its end: only for what may be repeated.
+    /// Round after round until one answers or the patience is at its end: only for what may be
+    /// repeated.
     pub(super) async fn any<T, F, Fut>(
         &self,
         patience: Duration,
@@ -141,7 +143,8 @@ impl Clients {
         }
     }
 
-    /// This endpoint failed: the next request goes to another, over a new connection when it is this one's turn.
+    /// This endpoint failed: the next request goes to another, over a new connection when it is
+    /// this one's turn.
     pub(super) fn avoid(&self, at: usize, error: &AttemptError) {
         let next = (at + 1) % self.endpoints.len();
         let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -240,7 +243,8 @@ impl Endpoint {
     }
 }
 
-/// tonic takes any bytes for certificates and then trusts nobody, therefore they are looked at here.
+/// tonic takes any bytes for certificates and then trusts nobody, therefore they are looked at
+/// here.
 fn tls(ca: &[u8], identity: Option<&(Vec<u8>, Vec<u8>)>) -> Result<TlsOptions, StoreError> {
     let need = |setting, what, pem: &[u8], mark: &str| {
         let found = String::from_utf8_lossy(pem).contains(mark);

@@ -12,7 +12,8 @@ pub enum StoreError {
     NoEndpoint,
     /// An endpoint that is not a URL.
     #[error(
-        "etcd endpoint '{endpoint}' is not a URL such as http://10.0.0.1:2379: correct etcd.endpoints"
+        "etcd endpoint '{endpoint}' is not a URL such as http://10.0.0.1:2379: \
+         correct etcd.endpoints"
     )]
     Endpoint {
         /// As configured.
@@ -20,7 +21,8 @@ pub enum StoreError {
     },
     /// TLS without anything to trust.
     #[error(
-        "etcd endpoint '{endpoint}' uses TLS but no certificate authority is configured: set etcd.ca_file"
+        "etcd endpoint '{endpoint}' uses TLS but no certificate authority is configured: \
+         set etcd.ca_file"
     )]
     NoAuthority {
         /// As configured.
@@ -36,7 +38,8 @@ pub enum StoreError {
     },
     /// Nobody answered in time.
     #[error(
-        "etcd did not answer {what} within {patience:?}, asked at every endpoint: look at etcd's own log and the network"
+        "etcd did not answer {what} within {patience:?}, asked at every endpoint: \
+         look at etcd's own log and the network"
     )]
     Silent {
         /// What we asked.
@@ -55,7 +58,8 @@ pub enum StoreError {
     },
     /// It may or may not have been written.
     #[error(
-        "etcd did not say whether {key:?} was written, and it is not there now: look again before you repeat it"
+        "etcd did not say whether {key:?} was written, and it is not there now: \
+         look again before you repeat it"
     )]
     Unknown {
         /// Which.
@@ -137,7 +141,8 @@ impl AttemptError {
         }
     }
 
-    /// Whether etcd refused the request because it names a lease that etcd does not know: nothing was written.
+    /// Whether etcd refused the request because it names a lease that etcd does not know: nothing
+    /// was written.
     #[must_use]
     pub const fn lease_unknown(&self) -> bool {
         match self {
@@ -147,8 +152,8 @@ impl AttemptError {
     }
 }
 
-/// Whether this says that etcd does not know the lease. etcd-client has a text of its own for a renewal that is
-/// answered with no time to live.
+/// Whether this says that etcd does not know the lease. etcd-client has a text of its own for a
+/// renewal that is answered with no time to live.
 pub(super) fn lease_unknown(error: &etcd_client::Error) -> bool {
     match error {
         etcd_client::Error::LeaseKeepAliveError(text) => text == "lease not found",

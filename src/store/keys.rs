@@ -71,7 +71,8 @@ impl Keys {
     }
 }
 
-/// The first path that does not begin with `prefix`, which ends in a slash: `0` comes next in ASCII.
+/// The first path that does not begin with `prefix`, which ends in a slash: `0` comes next in
+/// ASCII.
 fn beyond(prefix: &str) -> String {
     let stem = prefix.strip_suffix('/').unwrap_or(prefix);
     format!("{stem}0")

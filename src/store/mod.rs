@@ -1,4 +1,5 @@
-//! etcd: leases, transactions, the watch. The only place that knows etcd; it never decides about the cluster.
+//! etcd: leases, transactions, the watch. The only place that knows etcd; it never decides about
+//! the cluster.
 //!
 //! | module | owns |
 //! |---|---|
@@ -41,7 +42,8 @@ use view::Reader;
 
 /// How long an operator's question may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long wishes that are under way may take once we shut down: a lease that is let go saves the others time.
+/// How long wishes that are under way may take once we shut down: a lease that is let go saves the
+/// others time.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The connection to etcd, with the tasks that serve it.
@@ -82,8 +84,8 @@ impl Shared {
 }
 
 impl Store {
-    /// Begins to watch, on the current tokio runtime; everything it learns goes to `inputs`. Connects when needed:
-    /// an etcd that is down is no error.
+    /// Begins to watch, on the current tokio runtime; everything it learns goes to `inputs`.
+    /// Connects when needed: an etcd that is down is no error.
     ///
     /// # Errors
     /// When the configuration names no endpoint or a wrong one.
@@ -153,7 +155,8 @@ impl Store {
     /// Writes down what an operator asks for, unless a request of this name is there.
     ///
     /// # Errors
-    /// When it is there already, when no endpoint answers, or when nobody can say whether it was written.
+    /// When it is there already, when no endpoint answers, or when nobody can say whether it was
+    /// written.
     pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
         let key = Key::Request(id.clone());
         let json = keys::encode(&Record::Request(id, record));

@@ -1,5 +1,5 @@
-//! Transactions and linearizable reads. A transaction is sent once; when its outcome is unknown, the store is
-//! read back. Never repeats a write.
+//! Transactions and linearizable reads. A transaction is sent once; when its outcome is unknown,
+//! the store is read back. Never repeats a write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

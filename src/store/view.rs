@@ -1,5 +1,5 @@
-//! A view of the store out of its keys and values. Skips what one member got wrong, refuses what all rely on;
-//! never mends anything.
+//! A view of the store out of its keys and values. Skips what one member got wrong, refuses what
+//! all rely on; never mends anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +60,8 @@ impl Reader {
         Self { keys, told: Mutex::new(BTreeSet::new()) }
     }
 
-    /// Takes a key and its value into the tree; with a warning, and not, if the key is none of ours.
+    /// Takes a key and its value into the tree; with a warning, and not, if the key is none of
+    /// ours.
     pub(super) fn put(&self, tree: &mut Tree, kv: &KeyValue) {
         if let Some(key) = self.key(kv) {
             let json = kv.value().to_vec();
@@ -154,10 +155,10 @@ impl Reader {
                 key = path,
                 revision = raw.revision,
                 error,
-                "a key in etcd that every member relies on cannot be used; until it is mended this \
-                 member learns nothing from etcd and a primary gives up when its lease runs out: look \
-                 with 'etcdctl get {path}', then put back the last good value (a newer haad may have \
-                 written it: then upgrade this one)"
+                "a key in etcd that every member relies on cannot be used; until it is mended \
+                 this member learns nothing from etcd, and a primary gives up when its lease runs \
+                 out: look with 'etcdctl get {path}', then put back the last good value (or, if a \
+                 newer haad wrote it, upgrade this one)"
             );
         }
         NoView

@@ -1,6 +1,7 @@
 //! The watch: tells every change at once, and notices when it has fallen silent. Never polls.
 //!
-//! A watch on a dead or frozen etcd is just silent. Progress requests are its heartbeat: they ride on the stream.
+//! A watch on a dead or frozen etcd is just silent. Progress requests are its heartbeat: they ride
+//! on the stream.
 
 use std::time::Duration;
 
@@ -113,8 +114,8 @@ impl Watch<'_> {
         Ended::Lost(self.endpoint, self.shared.clients.failed(self.endpoint, error))
     }
 
-    /// Takes in the events of one response. The header's revision is not used: it can be ahead of events that
-    /// are still under way.
+    /// Takes in the events of one response. The header's revision is not used: it can be ahead of
+    /// events that are still under way.
     async fn learn(&mut self, response: &WatchResponse) {
         let (history, after) = self.shared.keys.history();
         let mut changed = false;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod ctl;
+mod playground;
 mod postgres;
 mod store;
 mod support;

@@ -1,4 +1,5 @@
-//! The store against a real etcd. Owns the bench that its tests share; the tests are in the modules.
+//! The store against a real etcd. Owns the bench that its tests share; the tests are in the
+//! modules.
 
 mod failures;
 mod leases;

@@ -6,7 +6,7 @@ use crate::effect::Job;
 use crate::observe::Standby;
 use crate::reason::Reason;
 use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
-use crate::units::{MemberName, Millis, Revision, Term, Token};
+use crate::units::{MemberName, Millis, Revision, Term, Timeline, Token};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -19,8 +19,11 @@ impl Node {
         token: Token,
         since: Millis,
     ) -> Option<(Role, Reason)> {
-        if let Some(role) = self.elected(now, token, since) {
-            return Some(role);
+        if let Some(timeline) = self.elected(token) {
+            // The watch may show it before the answer or a read confirms it: only then it is proven.
+            let term = self.belief.leadership(now)?.term();
+            let role = Role::Promoting { term, timeline, since: now, stood_at: since };
+            return Some((role, Reason::Elected));
         }
         let attempt = self.belief.term_key().filter(|kept| kept.value.is_candidacy(token)).cloned();
         let leader = self.belief.view.as_ref().and_then(|view| view.leader.as_ref()).is_some();
@@ -56,14 +59,12 @@ impl Node {
     }
 
     /// The leader transaction was accepted: `leader` names us in the term of our attempt.
-    fn elected(&self, now: Millis, token: Token, since: Millis) -> Option<(Role, Reason)> {
+    fn elected(&self, token: Token) -> Option<Timeline> {
         let key = self.belief.own_leader_key()?;
         let record = &self.belief.term_key()?.value;
         let Holder::Leader { token: of, timeline, .. } = &record.holder else { return None };
         let ours = *of == token && record.term == key.value.term;
-        let role =
-            Role::Promoting { term: record.term, timeline: *timeline, since: now, stood_at: since };
-        ours.then_some((role, Reason::Elected))
+        ours.then_some(*timeline)
     }
 
     /// Move the attempt, in a new term, to a member that has more WAL.

@@ -16,6 +16,8 @@ use super::role::Role;
 
 /// Slots are asked for again after this long, in case somebody dropped one.
 const SLOTS_AGAIN: Millis = Millis(10_000);
+/// The status is told again after so many heartbeats, for the ages and positions in it.
+const STATUS_EVERY: u64 = 3;
 /// So many steps of a timeline's ancestry are told.
 const LINEAGE_TOLD: usize = 64;
 
@@ -59,7 +61,8 @@ impl Node {
         let changed = self.told.record.as_ref() != Some(&record)
             || self.told.leadership != leadership
             || self.told.leader != leader;
-        if changed || beat_due {
+        let due = beat_due && self.told.beats.is_multiple_of(STATUS_EVERY);
+        if changed || due {
             self.told.record = Some(record.clone());
             self.told.leadership = leadership;
             self.told.leader = leader;

@@ -36,6 +36,10 @@ pub(super) struct Rejoining {
     plan: Plan,
     /// The term whose leader our WAL was compared with, and found to be part of its history.
     compared: Option<Term>,
+    /// The term whose leader our data were cloned from, or rewound to, in this run of the agent.
+    copied_in: Option<Term>,
+    /// The same of the work under way.
+    copying_in: Option<Term>,
     retry_at: Millis,
     wait: Millis,
     failed_starts: u32,
@@ -48,6 +52,8 @@ impl Default for Rejoining {
         Self {
             plan: Plan::Settle,
             compared: None,
+            copied_in: None,
+            copying_in: None,
             retry_at: Millis(0),
             wait: FIRST_WAIT,
             failed_starts: 0,
@@ -60,7 +66,11 @@ impl Rejoining {
     pub(super) fn done(&mut self, job: &Job) {
         self.wait = FIRST_WAIT;
         match job {
-            Job::Clone(_) | Job::Rewind(_) | Job::InitDb => self.plan = Plan::Settle,
+            Job::Clone(_) | Job::Rewind(_) => {
+                self.copied_in = self.copying_in.take();
+                self.plan = Plan::Settle;
+            }
+            Job::InitDb => self.plan = Plan::Settle,
             Job::Start(_) => self.failed_starts = 0,
             Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {}
         }
@@ -143,6 +153,7 @@ impl Node {
             DataDir::Foreign(_) => return,
             DataDir::Empty => {
                 if let Some(source) = source {
+                    self.rejoining.copying_in = leader.map(|leader| leader.term);
                     self.desk.job(Job::Clone(source));
                 }
                 return;
@@ -156,8 +167,14 @@ impl Node {
                 self.rejoining.compared = open.map(|leader| leader.term);
                 Some(Job::Start(Some(source)))
             }
-            (Plan::Rewind(_), Some(source)) => Some(Job::Rewind(source)),
-            (Plan::Clone(_), Some(source)) => Some(Job::Clone(source)),
+            (Plan::Rewind(term), Some(source)) => {
+                self.rejoining.copying_in = Some(term);
+                Some(Job::Rewind(source))
+            }
+            (Plan::Clone(term), Some(source)) => {
+                self.rejoining.copying_in = Some(term);
+                Some(Job::Clone(source))
+            }
             (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
         };
         if let Some(job) = job {
@@ -166,7 +183,8 @@ impl Node {
     }
 
     /// A plan is made for one leader; with another, or none, we start and compare anew. What was cloned or
-    /// rewound and does not start is cloned.
+    /// rewound can be compared with nobody before it has streamed: under another leader than its own, or when
+    /// it does not start, it is cloned.
     fn plan_again(&mut self, leader: Option<&Leader>, needs_source: bool) {
         let term = leader.map(|leader| leader.term);
         match self.rejoining.plan {
@@ -175,7 +193,8 @@ impl Node {
             }
             Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) => {}
         }
-        let hopeless = needs_source && self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
+        let dead = self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
+        let hopeless = needs_source && (dead || self.rejoining.copied_in != term);
         if let (true, Some(term)) = (hopeless, term) {
             self.rejoining.plan = Plan::Clone(term);
             self.rejoining.failed_starts = 0;

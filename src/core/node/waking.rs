@@ -22,6 +22,9 @@ impl Node {
             return self.wait_for_name(now);
         }
         self.belief.view.as_ref()?;
+        if facts.server == Server::Silent {
+            return self.silent_at_birth(now);
+        }
         if self.belief.own_leader_key().is_none() {
             return Some(if open {
                 Role::close(Reason::OpenWithoutLeadership)
@@ -31,7 +34,7 @@ impl Node {
         }
         if !open || !self.open_as_elected() {
             // A promotion may still be under way: only a stopped Postgres ends that leadership.
-            return self.own_without_primary(now, &facts.server);
+            return Self::own_without_primary(&facts.server);
         }
         let proof = self.belief.leadership(now)?;
         let term = proof.term();
@@ -54,20 +57,24 @@ impl Node {
     }
 
     /// The store names us, and our Postgres is not what it should be. One that starts may turn out to be anything.
-    fn own_without_primary(&mut self, now: Millis, server: &Server) -> Option<(Role, Reason)> {
-        let patience = self.belief.settings().timing.stall_timeout;
-        let until = self.born_at.unwrap_or(now).after(patience);
+    const fn own_without_primary(server: &Server) -> Option<(Role, Reason)> {
         match server {
             Server::Stopped(_) | Server::Standby(_) | Server::Primary(_) => {
                 Some(Role::close(Reason::PostgresDied))
             }
-            Server::Starting => None,
-            Server::Silent if now >= until => Some(Role::close(Reason::PostgresSilent)),
-            Server::Silent => {
-                self.desk.wake_at(until);
-                None
-            }
+            Server::Starting | Server::Silent => None,
         }
+    }
+
+    /// A Postgres that an earlier run left and that does not answer may be open: it is borne as long as that
+    /// run's leadership lasts, and no longer.
+    fn silent_at_birth(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        let until = self.may_stay_open_until();
+        if now >= until {
+            return Some(Role::close(Reason::PostgresSilent));
+        }
+        self.desk.wake_at(until);
+        None
     }
 
     fn name_is_in_use(&self) -> bool {

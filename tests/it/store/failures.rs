@@ -84,7 +84,8 @@ async fn a_watch_on_a_frozen_endpoint_moves() {
     assert_eq!(via, Via::Watch, "the new watch tells what comes next");
 }
 
-/// On one thread, so that the transaction is begun before the first read has found out that the endpoint is dead.
+/// On one thread, so that the transaction is begun before the first read has found out that the
+/// endpoint is dead.
 #[tokio::test]
 async fn a_dead_endpoint_costs_no_transaction() {
     become_postgres();

@@ -43,7 +43,8 @@ fn unary_requests(etcd: &Etcd) -> u64 {
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// Three heartbeats of the watch pass. Were one not answered, the store would be read again, which would show.
+/// Three heartbeats of the watch pass. Were one not answered, the store would be read again, which
+/// would show.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_store_asks_nothing() {
     let (etcd, _directory) = etcd();
@@ -65,7 +66,8 @@ async fn reads_do_not_pile_up() {
         bench.store.wish(StoreWish::Read);
     }
     etcd.restart().expect("it starts again");
-    // The watch reads once, the wishes at least once; what else was wished ends before the shutdown does.
+    // The watch reads once, the wishes at least once; what else was wished ends before the shutdown
+    // does.
     bench.until_read().await;
     bench.until_read().await;
     bench.store.shutdown().await;
@@ -134,7 +136,8 @@ async fn the_watch_outlives_a_restart_of_etcd() {
     bench.until_view(|view, via| via == Via::Watch && leader_of(view) == Some("n2")).await;
 }
 
-/// A node that does not listen for a while holds up its watch, until etcd no longer has what it missed.
+/// A node that does not listen for a while holds up its watch, until etcd no longer has what it
+/// missed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_compacted_away_is_read_again() {
     let (etcd, _directory) = etcd();

@@ -1,0 +1,180 @@
+//! The cluster's documents: its members, its settings, its history. Shapes only; decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use haa_core::observe::{PeerState, Server};
+use haa_core::records::MemberRole;
+use haa_core::routes::{MemberStatus, Status};
+use haa_core::units::{Lsn, MemberName, Millis, Timeline};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::document::{rfc3339, tags};
+use super::{Api, Call, complaint, json, not_yet};
+use crate::agent::clock;
+
+/// The store has this long to show the history.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+struct Cluster<'a> {
+    scope: &'a str,
+    members: Vec<Member<'a>>,
+}
+
+#[derive(Serialize)]
+struct Member<'a> {
+    name: &'a MemberName,
+    role: &'static str,
+    state: &'static str,
+    api_url: String,
+    host: &'a str,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Timeline>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<Lag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive_lsn: Option<Lsn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_lsn: Option<Lsn>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<&'a str, Value>,
+}
+
+/// Bytes not replayed, or the word `unknown`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Lag {
+    Bytes(u64),
+    Word(&'static str),
+}
+
+/// What a member is at this moment, as far as is known.
+struct Seen {
+    state: &'static str,
+    received: Option<Lsn>,
+    replayed: Option<Lsn>,
+}
+
+/// `GET /cluster`
+pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
+    let Some(status) = api.status.borrow().clone() else { return not_yet() };
+    let now = clock::now();
+    let members = status.members.iter().map(|(name, known)| member(&status, name, known, now));
+    json(StatusCode::OK, &Cluster { scope: &api.cluster, members: members.collect() })
+}
+
+/// `GET /config`: the settings in force.
+pub(super) fn settings(api: &Api, _: &Uri) -> Response {
+    let Some(status) = api.status.borrow().clone() else { return not_yet() };
+    json(StatusCode::OK, &status.settings)
+}
+
+/// `GET /history`: `[timeline left, where, why, when, new leader]` for each leadership that left one.
+pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        api.calls.send(Call::History { reply }).await.ok()?;
+        answer.await.ok()
+    };
+    let records = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Some(Ok(records))) => records,
+        Ok(Some(Err(why))) => {
+            let says = format!("the history cannot be read from the store: {why}");
+            return complaint(StatusCode::SERVICE_UNAVAILABLE, says);
+        }
+        Ok(None) => return complaint(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping"),
+        Err(_) => {
+            let says = format!("the store did not show the history within {PATIENCE:?}");
+            return complaint(StatusCode::SERVICE_UNAVAILABLE, says);
+        }
+    };
+    let rows: Vec<_> = records
+        .iter()
+        .filter_map(|(_, record)| {
+            let fork = record.fork?;
+            let at = rfc3339(record.at_unix_ms);
+            Some((fork.timeline, fork.lsn.0, record.reason.sentence(), at, &record.leader))
+        })
+        .collect();
+    json(StatusCode::OK, &rows)
+}
+
+fn member<'a>(
+    status: &'a Status,
+    name: &'a MemberName,
+    known: &'a MemberStatus,
+    now: Millis,
+) -> Member<'a> {
+    let leads = status.leader.as_ref().is_some_and(|(leader, _)| leader == name);
+    let seen = if *name == status.me { own(status) } else { peer(status, known, now) };
+    let lag = seen.replayed.and_then(|replayed| status.lag(replayed));
+    let record = if *name == status.me { &status.record } else { &known.record };
+    Member {
+        name,
+        role: if leads { "leader" } else { "replica" },
+        state: seen.state,
+        api_url: format!("http://{}/patroni", record.api),
+        host: &record.postgres.host,
+        port: record.postgres.port,
+        timeline: record.timeline,
+        lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
+        receive_lsn: seen.received.filter(|_| !leads),
+        replay_lsn: seen.replayed.filter(|_| !leads),
+        tags: tags(&record.tags),
+    }
+}
+
+fn own(status: &Status) -> Seen {
+    let state = word(status.record.role);
+    match status.postgres.as_ref().map(|facts| &facts.server) {
+        Some(Server::Standby(standby)) => Seen {
+            state: if standby.streaming { "streaming" } else { state },
+            received: Some(standby.position.lsn),
+            replayed: Some(standby.replayed),
+        },
+        Some(Server::Primary(_) | Server::Starting | Server::Silent | Server::Stopped(_))
+        | None => Seen { state, received: None, replayed: None },
+    }
+}
+
+/// What it said last, if that is fresh; else what its record says.
+fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
+    let fresh = |at: &Millis| now.since(*at) < status.settings.timing.suspect_after;
+    let role = word(known.record.role);
+    let Some((_, beat)) = known.heard.as_ref().filter(|(at, _)| fresh(at)) else {
+        let state = if role == "streaming" { "running" } else { role };
+        return Seen { state, received: None, replayed: None };
+    };
+    let state = match beat.state {
+        PeerState::Streaming => "streaming",
+        PeerState::Primary | PeerState::Standby | PeerState::Detached => "running",
+        PeerState::NotReady => "starting",
+        PeerState::Stopped if role == "running" || role == "streaming" => "stopped",
+        PeerState::Stopped => role,
+    };
+    Seen { state, received: beat.position.map(|position| position.lsn), replayed: beat.replayed }
+}
+
+const fn word(role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Primary { .. } | MemberRole::Promoting { .. } | MemberRole::Replica => {
+            "running"
+        }
+        MemberRole::Streaming => "streaming",
+        MemberRole::Starting => "starting",
+        MemberRole::Initialising => "initializing new cluster",
+        MemberRole::Cloning => "creating replica",
+        MemberRole::Rewinding => "rewinding",
+        MemberRole::Closing => "stopping",
+        MemberRole::Stopped => "stopped",
+        MemberRole::Refused => "start failed",
+    }
+}

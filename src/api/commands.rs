@@ -1,0 +1,223 @@
+//! Commands: who may, what is asked, what came of it. The cluster decides; here it is written down and awaited.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::Response;
+use haa_core::records::{Ask, RequestId, RequestRecord, RequestState};
+use haa_core::routes::Status;
+use haa_core::units::MemberName;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::{Api, Call, complaint, document, text};
+
+/// The largest command.
+const BODY_LIMIT: usize = 16 * 1024;
+/// A command has arrived by then.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
+/// The store has taken a request by then.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// What came of it is known by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `POST /switchover`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Switchover {
+    leader: Option<String>,
+    candidate: Option<String>,
+}
+
+/// `POST /failover`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Failover {
+    candidate: Option<String>,
+}
+
+/// Why a command was not carried out.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn response(self) -> Response {
+        let Self(code, says) = self;
+        let mut response = complaint(code, says);
+        if code == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}
+
+/// Hand the leadership over in order.
+pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let asked: Switchover = body(request).await?;
+        let status = current(&api)?;
+        let to = known_member(&status, "candidate", asked.candidate)?;
+        if let Some(leader) = known_member(&status, "leader", asked.leader)? {
+            let leads = status.leader.as_ref().map(|(name, _)| name);
+            if leads != Some(&leader) {
+                let now = leads.map_or("nobody", MemberName::as_str);
+                let says = format!("{leader} does not lead: {now} does; look and ask again");
+                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            }
+        }
+        carry_out(&api, Ask::Switchover { to }, by).await
+    };
+    finish(done.await)
+}
+
+/// Make a member lead though nobody does.
+pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let asked: Failover = body(request).await?;
+        let to = known_member(&*current(&api)?, "candidate", asked.candidate)?;
+        carry_out(&api, Ask::Failover { to }, by).await
+    };
+    finish(done.await)
+}
+
+fn finish(done: Result<String, Refusal>) -> Response {
+    done.map_or_else(Refusal::response, |says| text(StatusCode::OK, says))
+}
+
+/// Who asks, and from where.
+fn who(api: &Api, request: &Request<Body>) -> Result<String, Refusal> {
+    let header = request.headers().get(header::AUTHORIZATION);
+    let header = header.and_then(|value| value.to_str().ok());
+    let name = api
+        .tokens
+        .check(header)
+        .map_err(|denied| Refusal(StatusCode::UNAUTHORIZED, denied.to_string()))?;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    Ok(match from {
+        Some(ConnectInfo(address)) => format!("{name} from {}", address.ip()),
+        None => name,
+    })
+}
+
+/// An empty body asks for nothing in particular.
+async fn body<T: DeserializeOwned + Default>(request: Request<Body>) -> Result<T, Refusal> {
+    let reading = axum::body::to_bytes(request.into_body(), BODY_LIMIT);
+    let bytes = match tokio::time::timeout(BODY_PATIENCE, reading).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let says = format!("the command could not be read, or is over {BODY_LIMIT} bytes");
+            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, says));
+        }
+        Err(_) => {
+            let says = format!("the command had not arrived after {BODY_PATIENCE:?}");
+            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, says));
+        }
+    };
+    if bytes.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let says = format!("the command is not the JSON that is wanted: {error}");
+        Refusal(StatusCode::BAD_REQUEST, says)
+    })
+}
+
+fn current(api: &Api) -> Result<Arc<Status>, Refusal> {
+    api.status.borrow().clone().ok_or_else(|| {
+        let says = "the agent has just started and knows nothing yet: ask again, or another member";
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned())
+    })
+}
+
+/// The member of that name; a stranger's is refused with the names that are known.
+fn known_member(
+    status: &Status,
+    key: &str,
+    name: Option<String>,
+) -> Result<Option<MemberName>, Refusal> {
+    let Some(name) = name else { return Ok(None) };
+    match status.members.keys().find(|member| member.as_str() == name) {
+        Some(member) => Ok(Some(member.clone())),
+        None => {
+            let known: Vec<&str> = status.members.keys().map(MemberName::as_str).collect();
+            let name = name.escape_debug();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let says = format!("{key}: there is no member '{name}' now; members are {known}");
+            Err(Refusal(StatusCode::BAD_REQUEST, says))
+        }
+    }
+}
+
+/// Writes the request down and waits for what comes of it.
+async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
+    let id: RequestId = format!("{:032x}", rand::random::<u128>());
+    tracing::info!(request = id, by, ?ask, "an operator asks");
+    let record =
+        RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), state: RequestState::Pending };
+    let mut published = api.status.clone();
+    let (reply, answer) = oneshot::channel();
+    let taken = async {
+        api.calls.send(Call::Ask { id: id.clone(), record, reply }).await.ok()?;
+        answer.await.ok()
+    };
+    let unavailable = |says| Refusal(StatusCode::SERVICE_UNAVAILABLE, says);
+    match tokio::time::timeout(STORE_PATIENCE, taken).await {
+        Ok(Some(Ok(()))) => {}
+        Ok(Some(Err(why))) => {
+            return Err(unavailable(format!("the store did not take the request: {why}")));
+        }
+        Ok(None) => return Err(unavailable("the agent is stopping: ask another member".into())),
+        Err(_) => {
+            return Err(unavailable(format!(
+                "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
+                 look with haactl list before you ask again"
+            )));
+        }
+    }
+    let ended = published
+        .wait_for(|status| status.as_ref().is_some_and(|status| outcome(status, &id).is_some()));
+    match tokio::time::timeout(PATIENCE, ended).await {
+        Ok(Ok(status)) => {
+            status.as_ref().and_then(|status| outcome(status, &id)).unwrap_or_else(|| {
+                Err(unavailable("the outcome was lost: look with haactl list".into()))
+            })
+        }
+        Ok(Err(_)) => Err(unavailable(format!(
+            "the agent stopped before request {id} came to an end: look with haactl list"
+        ))),
+        Err(_) => Err(unavailable(unfinished(api, &id))),
+    }
+}
+
+/// What came of a request, once something did.
+fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
+    match &status.requests.get(id)?.state {
+        RequestState::Done { leader, term } => {
+            Some(Ok(format!("{leader} accepts writes now, in term {term}")))
+        }
+        RequestState::Refused { why } => {
+            Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
+        }
+        RequestState::Pending | RequestState::Accepted { .. } => None,
+    }
+}
+
+fn unfinished(api: &Api, id: &RequestId) -> String {
+    let status = api.status.borrow().clone();
+    let state = status.as_ref().and_then(|status| Some(&status.requests.get(id)?.state));
+    let known = match state {
+        Some(RequestState::Accepted { term }) => {
+            format!("the leader of term {term} began to hand over and nobody took over yet")
+        }
+        Some(RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. })
+        | None => "nobody acted on it yet".to_owned(),
+    };
+    format!("request {id} is not done after {PATIENCE:?}: {known}; look with haactl list")
+}

@@ -1,0 +1,1 @@
+//! The table of checks, documents, routes and commands, by hand-made statuses.

@@ -1,0 +1,231 @@
+//! `haad.toml` as it is written: shapes and schema. Never says whether a value makes sense.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A value and where it was said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Said<T>(Spanned<T>);
+
+impl<T> Said<T> {
+    pub(super) fn value(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    /// First byte in the text; beyond the text for an environment variable.
+    pub(super) fn start(&self) -> usize {
+        self.0.span().start
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Said<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A string that was said.
+pub(super) type Text = Said<String>;
+
+/// A value of any simple type.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a string, a number, true or false")]
+pub(super) enum Scalar {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl Scalar {
+    /// As Postgres and the tags take it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Boolean(true) => "on".to_owned(),
+            Self::Boolean(false) => "off".to_owned(),
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// haad's configuration: what one member is told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "haad.toml")]
+pub(super) struct File {
+    /// This member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter; unique in the cluster.
+    #[schemars(required)]
+    pub(super) name: Option<Text>,
+    /// The cluster's name: 1 to 48 of `a-z 0-9 - _`; the same for all its members.
+    #[schemars(required)]
+    pub(super) cluster: Option<Text>,
+    /// Where the agent keeps what it must remember. Default: the data directory's path with `.haa` at its end.
+    pub(super) state_directory: Option<Text>,
+    /// How to reach etcd.
+    #[schemars(required)]
+    pub(super) etcd: Option<Said<EtcdFile>>,
+    /// The server and its files.
+    #[schemars(required)]
+    pub(super) postgres: Option<Said<PostgresFile>>,
+    /// The HTTP API and the peers' service.
+    #[schemars(required)]
+    pub(super) api: Option<Said<ApiFile>>,
+    /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, Said<Scalar>>,
+    /// How to log.
+    #[serde(default)]
+    pub(super) log: LogFile,
+    /// What a new cluster begins with; an existing one keeps its own.
+    #[serde(default)]
+    pub(super) settings: SettingsFile,
+}
+
+/// `[etcd]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EtcdFile {
+    /// One URL for each etcd member, such as `http://10.0.0.1:2379`.
+    #[schemars(required)]
+    pub(super) endpoints: Option<Said<Vec<Text>>>,
+    /// User name, if etcd asks for one.
+    pub(super) user: Option<Text>,
+    /// The file with the user's password.
+    pub(super) password_file: Option<Text>,
+    /// Certificate authority of etcd's servers, PEM.
+    pub(super) ca_file: Option<Text>,
+    /// Client certificate, PEM.
+    pub(super) cert_file: Option<Text>,
+    /// The client certificate's key, PEM.
+    pub(super) key_file: Option<Text>,
+}
+
+/// `[postgres]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresFile {
+    /// PGDATA.
+    #[schemars(required)]
+    pub(super) data_directory: Option<Text>,
+    /// Where `postgres`, `initdb`, `pg_basebackup` and `pg_rewind` are. Default: found by itself.
+    pub(super) bin_directory: Option<Text>,
+    /// Where Postgres listens, such as `0.0.0.0:5432`.
+    #[schemars(required)]
+    pub(super) listen: Option<Text>,
+    /// Where the other members and the clients reach it. Default: `listen`, unless that is a wildcard.
+    pub(super) address: Option<Text>,
+    /// Directory of the Unix socket. Default: `socket` in the state directory.
+    pub(super) socket_directory: Option<Text>,
+    /// Your own postgresql.conf, included before haad's settings and never edited.
+    pub(super) include: Option<Text>,
+    /// Your lines of pg_hba.conf, in order; haad's own come first.
+    #[serde(default)]
+    pub(super) hba: Vec<Text>,
+    /// Your parameters; those that haad itself must set are refused.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Said<Scalar>>,
+    /// The role for everything that the agent does in its own server. Default user: `postgres`.
+    #[schemars(required)]
+    pub(super) superuser: Option<Said<LoginFile>>,
+    /// The role for streaming and cloning. Default user: `haa_replication`.
+    #[schemars(required)]
+    pub(super) replication: Option<Said<LoginFile>>,
+    /// The role for pg_rewind. Default user: `haa_rewind`.
+    #[schemars(required)]
+    pub(super) rewind: Option<Said<LoginFile>>,
+}
+
+/// A role and the file with its password.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoginFile {
+    /// Its name.
+    pub(super) user: Option<Text>,
+    /// The file with its password; nobody else may read it.
+    #[schemars(required)]
+    pub(super) password_file: Option<Text>,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiFile {
+    /// Where to listen, such as `0.0.0.0:8008`.
+    #[schemars(required)]
+    pub(super) listen: Option<Text>,
+    /// Where the others reach it. Default: `listen`, unless that is a wildcard.
+    pub(super) address: Option<Text>,
+    /// The file with the tokens that commands and peers need; nobody else may read it.
+    #[schemars(required)]
+    pub(super) token_file: Option<Text>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogFile {
+    /// `text` (default) or `json`.
+    pub(super) format: Option<Text>,
+    /// A filter such as `info` (default) or `info,haa::store=debug`.
+    pub(super) level: Option<Text>,
+}
+
+/// `[settings]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SettingsFile {
+    /// `async`: a commit is flushed by the primary alone. The only one in this version.
+    pub(super) durability: Option<Text>,
+    /// How far behind the primary a replica may be and still stand, such as `1MB` (default), or a number of bytes.
+    pub(super) maximum_lag_on_failover: Option<Said<Scalar>>,
+    /// The spans of the protocol, such as `ttl = "10s"`.
+    #[serde(default)]
+    pub(super) timing: TimingFile,
+}
+
+/// `[settings.timing]`: spans such as `10s` or `500ms`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TimingFile {
+    /// How long etcd keeps a lease that is not renewed; whole seconds. Default: 10s.
+    pub(super) ttl: Option<Text>,
+    /// Between two renewals. Default: 3s.
+    pub(super) round: Option<Text>,
+    /// Leadership ends this long before the lease can. Default: 2s.
+    pub(super) margin: Option<Text>,
+    /// Between two heartbeats to a peer. Default: 100ms.
+    pub(super) heartbeat: Option<Text>,
+    /// A peer that was not heard for this long is not counted on. Default: 1s.
+    pub(super) suspect_after: Option<Text>,
+    /// The second-best candidate waits this long for the best. Default: 150ms.
+    pub(super) stagger: Option<Text>,
+    /// A candidate waits at most this long for the others' positions. Default: 500ms.
+    pub(super) report_timeout: Option<Text>,
+    /// Nobody stands while another's attempt is younger. Default: 1s.
+    pub(super) attempt_timeout: Option<Text>,
+    /// A leader that has not come out of recovery by then gives way. Default: 5s.
+    pub(super) promote_timeout: Option<Text>,
+    /// A primary that answers no query for this long counts as dead. Default: 5s.
+    pub(super) stall_timeout: Option<Text>,
+    /// An orderly stop that takes longer becomes an immediate one. Default: 10s.
+    pub(super) stop_timeout: Option<Text>,
+    /// A member not seen for this long is gone for good; its slot goes. Default: 24h.
+    pub(super) forget_after: Option<Text>,
+    /// The named successor of a switchover has this long to stand. Default: 3s.
+    pub(super) successor_timeout: Option<Text>,
+}

@@ -1,0 +1,151 @@
+//! Every key of `haad.toml` and its environment variable. Never looks at what a key says.
+
+/// What a key takes, as far as an environment variable must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A string.
+    Text,
+    /// Strings; in a variable with commas between them.
+    List,
+    /// A number, true or false.
+    Plain,
+    /// Strings that may bear commas themselves: only in the file.
+    FileOnly,
+    /// A table with names of the operator's choice.
+    Free,
+}
+
+/// A key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its path, with dots.
+    pub(super) path: &'static str,
+    /// What it takes.
+    pub(super) kind: Kind,
+    /// The variable that overrides it; empty where there is none.
+    pub(super) variable: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, variable: &'static str) -> Key {
+    Key { path, kind, variable }
+}
+
+/// Names the file itself; read by the command line, not here.
+pub(super) const CONFIG_VARIABLE: &str = "HAAD_CONFIG";
+
+/// All of them.
+pub(super) static KEYS: &[Key] = &[
+    key("name", Kind::Text, "HAAD_NAME"),
+    key("cluster", Kind::Text, "HAAD_CLUSTER"),
+    key("state_directory", Kind::Text, "HAAD_STATE_DIRECTORY"),
+    key("etcd.endpoints", Kind::List, "HAAD_ETCD_ENDPOINTS"),
+    key("etcd.user", Kind::Text, "HAAD_ETCD_USER"),
+    key("etcd.password_file", Kind::Text, "HAAD_ETCD_PASSWORD_FILE"),
+    key("etcd.ca_file", Kind::Text, "HAAD_ETCD_CA_FILE"),
+    key("etcd.cert_file", Kind::Text, "HAAD_ETCD_CERT_FILE"),
+    key("etcd.key_file", Kind::Text, "HAAD_ETCD_KEY_FILE"),
+    key("postgres.data_directory", Kind::Text, "HAAD_POSTGRES_DATA_DIRECTORY"),
+    key("postgres.bin_directory", Kind::Text, "HAAD_POSTGRES_BIN_DIRECTORY"),
+    key("postgres.listen", Kind::Text, "HAAD_POSTGRES_LISTEN"),
+    key("postgres.address", Kind::Text, "HAAD_POSTGRES_ADDRESS"),
+    key("postgres.socket_directory", Kind::Text, "HAAD_POSTGRES_SOCKET_DIRECTORY"),
+    key("postgres.include", Kind::Text, "HAAD_POSTGRES_INCLUDE"),
+    key("postgres.hba", Kind::FileOnly, ""),
+    key("postgres.parameters", Kind::Free, ""),
+    key("postgres.superuser.user", Kind::Text, "HAAD_POSTGRES_SUPERUSER_USER"),
+    key("postgres.superuser.password_file", Kind::Text, "HAAD_POSTGRES_SUPERUSER_PASSWORD_FILE"),
+    key("postgres.replication.user", Kind::Text, "HAAD_POSTGRES_REPLICATION_USER"),
+    key(
+        "postgres.replication.password_file",
+        Kind::Text,
+        "HAAD_POSTGRES_REPLICATION_PASSWORD_FILE",
+    ),
+    key("postgres.rewind.user", Kind::Text, "HAAD_POSTGRES_REWIND_USER"),
+    key("postgres.rewind.password_file", Kind::Text, "HAAD_POSTGRES_REWIND_PASSWORD_FILE"),
+    key("api.listen", Kind::Text, "HAAD_API_LISTEN"),
+    key("api.address", Kind::Text, "HAAD_API_ADDRESS"),
+    key("api.token_file", Kind::Text, "HAAD_API_TOKEN_FILE"),
+    key("tags", Kind::Free, ""),
+    key("log.format", Kind::Text, "HAAD_LOG_FORMAT"),
+    key("log.level", Kind::Text, "HAAD_LOG_LEVEL"),
+    key("settings.durability", Kind::Text, "HAAD_SETTINGS_DURABILITY"),
+    key("settings.maximum_lag_on_failover", Kind::Text, "HAAD_SETTINGS_MAXIMUM_LAG_ON_FAILOVER"),
+    key("settings.timing.ttl", Kind::Text, "HAAD_SETTINGS_TIMING_TTL"),
+    key("settings.timing.round", Kind::Text, "HAAD_SETTINGS_TIMING_ROUND"),
+    key("settings.timing.margin", Kind::Text, "HAAD_SETTINGS_TIMING_MARGIN"),
+    key("settings.timing.heartbeat", Kind::Text, "HAAD_SETTINGS_TIMING_HEARTBEAT"),
+    key("settings.timing.suspect_after", Kind::Text, "HAAD_SETTINGS_TIMING_SUSPECT_AFTER"),
+    key("settings.timing.stagger", Kind::Text, "HAAD_SETTINGS_TIMING_STAGGER"),
+    key("settings.timing.report_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_REPORT_TIMEOUT"),
+    key("settings.timing.attempt_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_ATTEMPT_TIMEOUT"),
+    key("settings.timing.promote_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_PROMOTE_TIMEOUT"),
+    key("settings.timing.stall_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_STALL_TIMEOUT"),
+    key("settings.timing.stop_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_STOP_TIMEOUT"),
+    key("settings.timing.forget_after", Kind::Text, "HAAD_SETTINGS_TIMING_FORGET_AFTER"),
+    key("settings.timing.successor_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_SUCCESSOR_TIMEOUT"),
+    key("tags.nofailover", Kind::Plain, "HAAD_TAGS_NOFAILOVER"),
+    key("tags.failover_priority", Kind::Plain, "HAAD_TAGS_FAILOVER_PRIORITY"),
+    key("tags.noloadbalance", Kind::Plain, "HAAD_TAGS_NOLOADBALANCE"),
+];
+
+/// The keys and sections directly in `section` (empty: the top of the file).
+pub(super) fn words_in(section: &str) -> Vec<&'static str> {
+    let mut words: Vec<&'static str> = Vec::new();
+    for key in KEYS {
+        let rest = match section {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        if let Some(word) = rest.and_then(|rest| rest.split('.').next())
+            && !words.contains(&word)
+        {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A key.
+    Leaf,
+    /// A section.
+    Section,
+    /// A table with names of the operator's choice.
+    Free,
+    /// Neither.
+    Unknown,
+}
+
+/// What this path is.
+pub(super) fn place(path: &str) -> Place {
+    match KEYS.iter().find(|key| key.path == path) {
+        Some(key) if key.kind == Kind::Free => Place::Free,
+        Some(_) => Place::Leaf,
+        None if words_in(path).is_empty() => Place::Unknown,
+        None => Place::Section,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_the_path_in_capitals() {
+        for key in KEYS.iter().filter(|key| !key.variable.is_empty()) {
+            let expected = format!("HAAD_{}", key.path.replace('.', "_").to_uppercase());
+            assert_eq!(key.variable, expected);
+        }
+    }
+
+    #[test]
+    fn places_are_told_apart() {
+        assert_eq!(place("etcd"), Place::Section);
+        assert_eq!(place("etcd.endpoints"), Place::Leaf);
+        assert_eq!(place("tags"), Place::Free);
+        assert_eq!(place("etcd.endpoint"), Place::Unknown);
+        assert_eq!(words_in("log"), ["format", "level"]);
+    }
+}

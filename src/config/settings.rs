@@ -1,0 +1,107 @@
+//! `[settings]`: what a new cluster begins with. Spans and sizes are read here and checked together.
+
+use haa_core::settings::{Durability, Settings, Timing};
+use haa_core::units::Millis;
+
+use super::check::Checker;
+use super::error::At;
+use super::file::{SettingsFile, Text, TimingFile};
+use super::size;
+
+/// The key, what was said for it, and where it goes.
+type Span<'f, 't> = (&'static str, Option<&'f Text>, &'t mut Millis);
+
+impl Checker<'_> {
+    /// `[settings]`
+    pub(super) fn settings(&mut self, file: &SettingsFile) -> Option<Settings> {
+        let mut settings = Settings::default();
+        let before = self.problems.len();
+        match file.durability.as_ref().map(|said| (said, said.value().as_str())) {
+            None | Some((_, "async")) => settings.durability = Durability::Async,
+            Some((said, "quorum")) => {
+                let says = "settings.durability: this version of haad does not offer quorum: \
+                     write async, \
+                     and know that a failover may lose the last commits";
+                self.refuse_said::<(), _>(said, says.to_owned());
+            }
+            Some((said, other)) => {
+                let says = format!("settings.durability: '{other}' is none: write async");
+                self.refuse_said::<(), _>(said, says);
+            }
+        }
+        if let Some(said) = &file.maximum_lag_on_failover {
+            match size::bytes(&said.value().text()) {
+                Some(bytes) => settings.maximum_lag_on_failover = bytes,
+                None => {
+                    let says = format!(
+                        "settings.maximum_lag_on_failover: '{}' is no size: write it as 1MB, \
+                             16kB, or in bytes",
+                        said.value().text()
+                    );
+                    self.refuse_said::<(), _>(said, says);
+                }
+            }
+        }
+        self.timing(&file.timing, &mut settings.timing);
+        (self.problems.len() == before).then_some(settings)
+    }
+
+    fn timing(&mut self, file: &TimingFile, timing: &mut Timing) {
+        let before = self.problems.len();
+        for (key, said, span) in spans(file, timing) {
+            let Some(said) = said else { continue };
+            match humantime::parse_duration(said.value()) {
+                Ok(time) if time.as_millis() > 0 && time.subsec_nanos() % 1_000_000 == 0 => {
+                    *span = Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                }
+                Ok(_) => {
+                    let says = format!(
+                        "settings.timing.{key}: '{}' is not a whole number of milliseconds above \
+                             zero",
+                        said.value()
+                    );
+                    self.refuse_said::<(), _>(said, says);
+                }
+                Err(_) => {
+                    let says = format!(
+                        "settings.timing.{key}: '{}' is no span of time: write it as 10s or 500ms",
+                        said.value()
+                    );
+                    self.refuse_said::<(), _>(said, says);
+                }
+            }
+        }
+        if self.problems.len() > before {
+            return;
+        }
+        if let Err(says) = timing.check() {
+            let mut copy = *timing;
+            let named = spans(file, &mut copy)
+                .into_iter()
+                .filter(|(key, _, _)| {
+                    says.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == *key)
+                })
+                .find_map(|(_, said, _)| said);
+            let at = named.map_or(At::File, |said| self.source.of(said));
+            self.refuse::<()>(at, format!("settings.timing: {says}"));
+        }
+    }
+}
+
+fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>; 13] {
+    [
+        ("ttl", file.ttl.as_ref(), &mut timing.ttl),
+        ("round", file.round.as_ref(), &mut timing.round),
+        ("margin", file.margin.as_ref(), &mut timing.margin),
+        ("heartbeat", file.heartbeat.as_ref(), &mut timing.heartbeat),
+        ("suspect_after", file.suspect_after.as_ref(), &mut timing.suspect_after),
+        ("stagger", file.stagger.as_ref(), &mut timing.stagger),
+        ("report_timeout", file.report_timeout.as_ref(), &mut timing.report_timeout),
+        ("attempt_timeout", file.attempt_timeout.as_ref(), &mut timing.attempt_timeout),
+        ("promote_timeout", file.promote_timeout.as_ref(), &mut timing.promote_timeout),
+        ("stall_timeout", file.stall_timeout.as_ref(), &mut timing.stall_timeout),
+        ("stop_timeout", file.stop_timeout.as_ref(), &mut timing.stop_timeout),
+        ("forget_after", file.forget_after.as_ref(), &mut timing.forget_after),
+        ("successor_timeout", file.successor_timeout.as_ref(), &mut timing.successor_timeout),
+    ]
+}

@@ -1,0 +1,34 @@
+//! Amounts of bytes as Postgres' users write them: `16kB`, `10MB`, `1GB`. Never floating.
+
+/// Bytes; the unit is `B` (or none), `kB`, `MB`, `GB` or `TB` in any case, each 1024 of the one before.
+#[must_use]
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kb" => 10,
+        "mb" => 20,
+        "gb" => 30,
+        "tb" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_as_postgres_reads_them() {
+        assert_eq!(bytes("0"), Some(0));
+        assert_eq!(bytes("16kB"), Some(16 * 1024));
+        assert_eq!(bytes("10MB"), Some(10 << 20));
+        assert_eq!(bytes("1 GB"), Some(1 << 30));
+        for wrong in ["", "kB", "-1", "1.5MB", "10XB", "99999999999TB", "MB10"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Bad files and what is said about them, word by word.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A good file; `@` is the directory of the test.
+const GOOD: &str = r#"name = "n1"
+cluster = "main"
+
+[etcd]
+endpoints = ["http://10.0.0.1:2379"]
+
+[postgres]
+data_directory = "@/pg"
+bin_directory = "@/bin"
+listen = "0.0.0.0:5432"
+address = "10.0.0.1:5432"
+
+[postgres.superuser]
+password_file = "@/secret"
+[postgres.replication]
+password_file = "@/secret"
+[postgres.rewind]
+password_file = "@/secret"
+
+[api]
+listen = "10.0.0.1:8008"
+token_file = "@/tokens"
+"#;
+
+struct Place {
+    directory: TempDir,
+    env: BTreeMap<String, String>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("haa").tempdir_in("/tmp").unwrap();
+        let place = Self { directory, env: BTreeMap::new() };
+        place.write("secret", "pass word\n", 0o600);
+        place.write("tokens", "0123456789abcdef0123 name=alice\n", 0o600);
+        std::fs::create_dir(place.path().join("bin")).unwrap();
+        for program in binaries::PROGRAMS {
+            place.write(&format!("bin/{program}"), "", 0o755);
+        }
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn load(&self, text: &str) -> Result<Config, String> {
+        let here = self.path().display().to_string();
+        self.write("haad.toml", &text.replace('@', &here), 0o644);
+        let loaded = Config::load(&self.path().join("haad.toml"), &self.env);
+        loaded.map_err(|error| error.to_string().replace(&here, "@"))
+    }
+}
+
+/// What is said when `old` of the good file is `new`.
+fn said(old: &str, new: &str) -> String {
+    assert!(GOOD.contains(old), "the good file has no {old}");
+    Place::new().load(&GOOD.replacen(old, new, 1)).expect_err("it is wrong")
+}
+
+#[test]
+fn a_good_file_has_defaults() {
+    let place = Place::new();
+    let config = place.load(GOOD).unwrap();
+    assert_eq!(config.name.as_str(), "n1");
+    assert_eq!(config.state_directory, place.path().join("pg.haa"));
+    assert_eq!(config.postgres.socket_directory, place.path().join("pg.haa/socket"));
+    assert_eq!(config.postgres.superuser.user, "postgres");
+    assert_eq!(config.postgres.superuser.password, "pass word");
+    assert_eq!(config.postgres.replication.user, "haa_replication");
+    assert_eq!(config.postgres.rewind.user, "haa_rewind");
+    assert_eq!(config.api.address, config.api.listen);
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.settings, Settings::default());
+    assert!(!format!("{config:?}").contains("pass word"));
+}
+
+#[test]
+fn a_full_file_is_taken_as_written() {
+    let more = r#"
+[postgres.parameters]
+max_connections = 200
+shared_buffers = "128MB"
+jit = false
+[tags]
+noloadbalance = true
+failover_priority = -3
+zone = "a"
+[log]
+format = "json"
+level = "info,haa::store=debug"
+[settings]
+maximum_lag_on_failover = "16MB"
+[settings.timing]
+ttl = "30s"
+stagger = "50ms"
+"#;
+    let config = Place::new().load(&format!("{GOOD}{more}")).unwrap();
+    let parameters: Vec<_> = config.postgres.parameters.into_iter().collect();
+    let expected = [("jit", "off"), ("max_connections", "200"), ("shared_buffers", "128MB")];
+    assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert!(config.tags.noloadbalance);
+    assert_eq!(config.tags.failover_priority, -3);
+    assert_eq!(config.tags.free["zone"], "a");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.settings.maximum_lag_on_failover, 16 << 20);
+    assert_eq!(config.settings.timing.ttl.0, 30_000);
+    assert_eq!(config.settings.timing.stagger.0, 50);
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = Place::new()
+        .with("HAAD_NAME", "n2")
+        .with("HAAD_ETCD_ENDPOINTS", "http://a:1, http://b:2")
+        .with("HAAD_TAGS_NOFAILOVER", "true")
+        .with("HAAD_SETTINGS_TIMING_TTL", "20s")
+        .with("HAAD_CONFIG", "ignored here")
+        .with("OTHER", "x")
+        .load(GOOD)
+        .unwrap();
+    assert_eq!(config.name.as_str(), "n2");
+    assert_eq!(config.etcd.endpoints, ["http://a:1", "http://b:2"]);
+    assert!(config.tags.nofailover);
+    assert_eq!(config.settings.timing.ttl.0, 20_000);
+}
+
+#[test]
+fn the_example_is_taken() {
+    let place = Place::new();
+    for role in ["superuser", "replication", "rewind"] {
+        place.write(&format!("{role}.password"), "x\n", 0o600);
+    }
+    let text = EXAMPLE
+        .replace("/etc/haa/", "@/")
+        .replace("/var/lib/postgresql/15/main\"", "@/pg\"\nbin_directory = \"@/bin\"");
+    let config = place.load(&text).unwrap();
+    assert_eq!(config.settings, Settings::default());
+    // What is commented out is right as well.
+    let all: String = EXAMPLE.lines().fold(String::new(), |text, line| {
+        let said = line.strip_prefix('#').filter(|rest| rest.starts_with(char::is_alphabetic));
+        text + said.unwrap_or(line) + "\n"
+    });
+    let parsed = toml::from_str::<file::File>(&all);
+    assert!(parsed.is_ok(), "{parsed:?}");
+}
+
+#[test]
+fn the_schema_names_every_key() {
+    let schema = schema();
+    let text = schema.to_string();
+    for key in keys::KEYS.iter().filter(|key| !key.path.starts_with("tags.")) {
+        let last = key.path.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("\"{last}\"")), "{}", key.path);
+    }
+    let required = serde_json::json!(["name", "cluster", "etcd", "postgres", "api"]);
+    assert_eq!(schema["required"], required);
+}
+
+#[test]
+fn golden() {
+    let cases = [
+        ("name = \"n1\"", "name = "),
+        ("name = \"n1\"", "name = \"N1\""),
+        ("name = \"n1\"\n", ""),
+        ("cluster = \"main\"", "cluster = \"my cluster\""),
+        ("endpoints = [", "endpoint = ["),
+        ("[etcd]", "[watchdog]\nmode = 1\n[etcd]"),
+        ("http://10.0.0.1:2379", "10.0.0.1:2379"),
+        ("[\"http://10.0.0.1:2379\"]", "\"http://10.0.0.1:2379\""),
+        ("data_directory = \"@/pg\"", "data_directory = \"pg\""),
+        ("bin_directory = \"@/bin\"", "bin_directory = \"@/nothing\""),
+        ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0\""),
+        ("address = \"10.0.0.1:5432\"\n", ""),
+        ("10.0.0.1:8008", "10.0.0.1:5432"),
+        ("@/tokens", "@/token"),
+        ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
+        ("[api]", "[settings.timing]\nround = \"5s\"\n[api]"),
+        ("[api]", "[settings.timing]\nttl = 10\n[api]"),
+        ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
+        ("[api]", "[settings]\ndurability = \"quorum\"\n[api]"),
+        ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
+        ("[api]", "[log]\nformat = \"xml\"\n[api]"),
+        ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),
+        ("cluster = \"main\"", "cluster = \"main\"\nstate_directory = \"@/pg/state\""),
+        ("[postgres.rewind]", "[postgres.rewind]\nuser = \"postgres\""),
+    ];
+    let mut heard = String::new();
+    for (old, new) in cases {
+        let change = new.replace('\n', " | ");
+        heard.push_str(&format!("{} => {change}\n{}\n\n", old.trim(), said(old, new)));
+    }
+    let expected = include_str!("golden.txt");
+    if std::env::var_os("HAA_ACCEPT").is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/golden.txt");
+        std::fs::write(file, &heard).unwrap();
+        return;
+    }
+    assert_eq!(heard, expected, "accept a wanted change with HAA_ACCEPT=1");
+}
+
+#[test]
+fn password_files_must_be_private_and_hold_one_line() {
+    let place = Place::new();
+    let said = |text: &str, mode: u32| {
+        place.write("secret", text, mode);
+        let said = place.load(GOOD).unwrap_err();
+        said.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(
+        said("x\n", 0o640),
+        "@/haad.toml:14: postgres.superuser.password_file: @/secret can be read by others \
+         (mode 0640): run chmod 0600 @/secret"
+    );
+    assert_eq!(
+        said("\n", 0o600),
+        "@/haad.toml:14: postgres.superuser.password_file: @/secret is empty: write the password \
+             into it"
+    );
+    assert!(said("a\nb\n", 0o600).contains("has more than one line"));
+    std::fs::remove_file(place.path().join("secret")).unwrap();
+    let gone = place.load(GOOD).unwrap_err();
+    assert!(gone.contains("@/secret cannot be read (No such file or directory"), "{gone}");
+    assert_eq!(gone.lines().count(), 3, "each of the three roles is told: {gone}");
+}
+
+#[test]
+fn variables_are_named_when_they_are_wrong() {
+    let wrong = Place::new()
+        .with("HAAD_ETCD_ENDPOINT", "http://a:1")
+        .with("HAAD_API_LISTEN", "nowhere")
+        .load(GOOD)
+        .unwrap_err();
+    assert_eq!(
+        wrong,
+        "environment variable HAAD_API_LISTEN: api.listen: 'nowhere' is not an address such as \
+         10.0.0.1:5432\nenvironment variable HAAD_ETCD_ENDPOINT is none of haad's: \
+         did you mean HAAD_ETCD_ENDPOINTS? Else unset it"
+    );
+}
+
+#[test]
+fn a_long_socket_path_is_refused_where_it_was_said() {
+    let long = format!("@/{}", "d".repeat(100));
+    let wrong = Place::new().load(&GOOD.replace("@/pg", &long)).unwrap_err();
+    assert!(wrong.starts_with("@/haad.toml:7: postgres.socket_directory: @/ddd"), "{wrong}");
+    assert!(wrong.ends_with("write a shorter one, such as /run/haa"), "{wrong}");
+}
+
+#[test]
+fn a_missing_file_is_refused_with_what_to_do() {
+    let error = Config::load(Path::new("/nonexistent/haad.toml"), &BTreeMap::new()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nonexistent/haad.toml: cannot be read (No such file or directory (os error 2)): \
+         `haad config example > /nonexistent/haad.toml` makes one to begin with"
+    );
+}

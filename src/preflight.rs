@@ -1,0 +1,261 @@
+//! Would this member start? One finding a line, each with what to do. Looks only; changes nothing.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use haa_core::units::Address;
+use tokio::net::TcpListener;
+
+use crate::agent::chain;
+use crate::api::tokens::Tokens;
+use crate::config::{self, Config};
+use crate::store::Store;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// As it should be.
+    Fine(String),
+    /// It would start all the same.
+    Doubtful(String),
+    /// It would not start.
+    Wrong(String),
+}
+
+impl Finding {
+    /// Whether haad would not start because of it.
+    #[must_use]
+    pub const fn is_wrong(&self) -> bool {
+        match self {
+            Self::Wrong(_) => true,
+            Self::Fine(_) | Self::Doubtful(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fine(says) => write!(f, "fine   {says}"),
+            Self::Doubtful(says) => write!(f, "doubt  {says}"),
+            Self::Wrong(says) => write!(f, "wrong  {says}"),
+        }
+    }
+}
+
+/// Postgres refuses to run as root, and so do we.
+///
+/// # Errors
+/// The sentence.
+pub fn not_root() -> Result<(), String> {
+    if rustix::process::geteuid().is_root() {
+        let says = "Postgres refuses to run as root, and so does haad: start it as the user that \
+                    owns the data, such as: sudo -u postgres haad run ...";
+        return Err(says.to_owned());
+    }
+    Ok(())
+}
+
+/// Everything that can be known before the start.
+pub async fn findings(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.push(match not_root() {
+        Ok(()) => Finding::Fine("the user is not root".to_owned()),
+        Err(says) => Finding::Wrong(says),
+    });
+    let major = binaries(&config.postgres, &mut found);
+    found.push(data_directory(&config.postgres.data_directory, major));
+    found.push(writable("state_directory", &config.state_directory));
+    found.push(writable("postgres.socket_directory", &config.postgres.socket_directory));
+    found.push(tokens(&config.api.token_file));
+    found.push(port("api.listen", &config.api.listen).await);
+    if config.postgres.data_directory.join("postmaster.pid").exists() {
+        let says = "a Postgres runs in the data directory, or ended without order: haad adopts or \
+                    recovers it";
+        found.push(Finding::Fine(says.to_owned()));
+    } else {
+        found.push(port("postgres.listen", &config.postgres.listen).await);
+    }
+    etcd(config, &mut found).await;
+    found
+}
+
+/// The major version of the programs, where it can be had.
+fn binaries(postgres: &config::Postgres, found: &mut Vec<Finding>) -> Option<String> {
+    let program = postgres.bin_directory.join("postgres");
+    let output = std::process::Command::new(&program).arg("--version").output();
+    let version = match output {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+        Ok(output) => {
+            let says = format!(
+                "{} --version ended with {}: reinstall PostgreSQL, or correct \
+                     postgres.bin_directory",
+                program.display(),
+                output.status
+            );
+            found.push(Finding::Wrong(says));
+            return None;
+        }
+        Err(error) => {
+            let says = format!(
+                "{} cannot be run ({error}): correct its \
+                 permissions",
+                program.display()
+            );
+            found.push(Finding::Wrong(says));
+            return None;
+        }
+    };
+    let version = version.trim();
+    found.push(Finding::Fine(format!("{}: {version}", postgres.bin_directory.display())));
+    let number =
+        version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number.get(..digits).map(str::to_owned)
+}
+
+fn data_directory(path: &Path, major: Option<String>) -> Finding {
+    let name = path.display();
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries.count(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return match writable("postgres.data_directory", path) {
+                Finding::Fine(_) => Finding::Fine(format!(
+                    "{name} is not there: it will be made \
+                     or cloned"
+                )),
+                other => other,
+            };
+        }
+        Err(error) => {
+            let says = format!(
+                "{name} cannot be read ({error}): it must belong to the user that \
+                 runs haad"
+            );
+            return Finding::Wrong(says);
+        }
+    };
+    if entries == 0 {
+        return Finding::Fine(format!("{name} is empty: it will be made or cloned"));
+    }
+    let Ok(version) = std::fs::read_to_string(path.join("PG_VERSION")) else {
+        return Finding::Wrong(format!(
+            "{name} is not empty and not Postgres (no PG_VERSION): name an empty directory, or a \
+             Postgres' own, as postgres.data_directory"
+        ));
+    };
+    if major.as_deref().is_some_and(|major| major != version.trim()) {
+        return Finding::Wrong(format!(
+            "{name} was made by PostgreSQL {}, the programs are {}: correct \
+                 postgres.bin_directory, \
+             or run pg_upgrade first",
+            version.trim(),
+            major.unwrap_or_default()
+        ));
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => Finding::Wrong(format!(
+            "{name} belongs to user {}: start haad as that user, or hand the directory over",
+            found.uid()
+        )),
+        Ok(found) if found.mode() & 0o027 != 0 => Finding::Wrong(format!(
+            "{name} has mode {:04o}, which Postgres refuses: run chmod 0700 {name}",
+            found.mode() & 0o7777
+        )),
+        Ok(_) | Err(_) => Finding::Fine(format!(
+            "{name} holds a PostgreSQL {}: it will be \
+                 adopted",
+            version.trim()
+        )),
+    }
+}
+
+/// A directory that is ours to write to, or can be made.
+fn writable(key: &str, path: &Path) -> Finding {
+    let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    if !there.is_dir() {
+        return Finding::Wrong(format!(
+            "{key}: {} is not a directory: name \
+             another",
+            there.display()
+        ));
+    }
+    match rustix::fs::access(there, access) {
+        Ok(()) => Finding::Fine(format!("{key}: {} can be written", path.display())),
+        Err(error) => Finding::Wrong(format!(
+            "{key}: {} cannot be written ({error}): hand it over to the user that runs haad, with \
+             chown, or name another",
+            there.display()
+        )),
+    }
+}
+
+fn tokens(path: &Path) -> Finding {
+    match Tokens::load(path).map(|tokens| tokens.own()) {
+        Ok(Some(_)) => Finding::Fine(format!("{} has a token that holds", path.display())),
+        Ok(None) => Finding::Wrong(format!(
+            "{}: every token has expired, the members cannot speak to each other: add one",
+            path.display()
+        )),
+        Err(error) => Finding::Wrong(error.to_string()),
+    }
+}
+
+async fn port(key: &str, listen: &Address) -> Finding {
+    let wildcard = Address { host: "0.0.0.0".to_owned(), port: listen.port };
+    let at = if listen.host == "*" { &wildcard } else { listen };
+    match TcpListener::bind(at.to_string()).await {
+        Ok(_) => Finding::Fine(format!("{key}: {listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Finding::Wrong(format!(
+            "{key}: {listen} is in use: stop what listens there (ss -ltnp 'sport = :{}'), or \
+                 choose \
+             another port",
+            listen.port
+        )),
+        Err(error) => Finding::Wrong(format!(
+            "{key}: cannot listen on {listen} ({error}): is it this \
+                 machine's?"
+        )),
+    }
+}
+
+async fn etcd(config: &Config, found: &mut Vec<Finding>) {
+    // Nobody listens to the inputs: only whether etcd answers is asked here.
+    let (inputs, _nobody) = tokio::sync::mpsc::channel(1);
+    let store = match Store::start(&config.etcd, &config.cluster, inputs) {
+        Ok(store) => store,
+        Err(error) => return found.push(Finding::Wrong(format!("etcd: {}", chain(&error)))),
+    };
+    let mut silent = Vec::new();
+    let mut answered = 0_usize;
+    for reach in store.reach().await {
+        match reach.version {
+            Ok(version) => {
+                answered += 1;
+                found.push(Finding::Fine(format!("{}: etcd {version}", reach.endpoint)));
+            }
+            Err(error) => silent.push(format!("{}: {}", reach.endpoint, chain(&error))),
+        }
+    }
+    let needed = config.etcd.endpoints.len() / 2 + 1;
+    for says in silent {
+        found.push(if answered == 0 {
+            Finding::Wrong(format!("{says}: start etcd, or correct etcd.endpoints"))
+        } else {
+            Finding::Doubtful(says)
+        });
+    }
+    if answered > 0 && answered < needed {
+        let says = format!(
+            "etcd: {answered} of {} answer, {needed} are needed for a quorum",
+            config.etcd.endpoints.len()
+        );
+        found.push(Finding::Doubtful(says));
+    }
+    store.shutdown().await;
+}
