@@ -84,7 +84,7 @@ pub(super) fn reachable(
         return Ok(program.to_owned());
     }
     let copy = directory.join("haad");
-    fs::copy(&program, &copy)
+    fs::copy(program, &copy)
         .and_then(|_| fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)))
         .map_err(PlaygroundError::file("copy haad to", &copy))?;
     Ok(copy)
