@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use haa_core::units::Lsn;
+
 use super::documents::HistoryRow;
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
@@ -32,7 +34,9 @@ pub(super) async fn run(args: &HistoryArgs, target: &Target) -> Result<(), CtlEr
     }
     let mut shown = table(&["timeline left", "at", "since", "leader", "why"]);
     for HistoryRow(timeline, lsn, reason, at, leader) in rows {
-        let lsn = lsn.as_str().map_or_else(|| lsn.to_string(), str::to_owned);
+        // On the wire it is a number, as those who ask expect; people write positions otherwise.
+        let position = lsn.as_u64().map(|bytes| Lsn(bytes).to_string());
+        let lsn = position.or_else(|| lsn.as_str().map(str::to_owned)).unwrap_or_default();
         let word = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         shown.add_row([timeline.to_string(), lsn, word(at), word(leader), word(reason)]);
     }

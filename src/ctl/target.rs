@@ -162,7 +162,9 @@ impl Target {
         let text = read(path)?;
         let usable = |line: &&str| !line.is_empty() && !line.starts_with('#');
         let first = text.lines().map(str::trim).find(usable);
-        first.map(str::to_owned).ok_or(CtlError::TokenMissing(what))
+        // As in the agents' own file, a name and an end may follow.
+        let word = first.and_then(|line| line.split_whitespace().next());
+        word.map(str::to_owned).ok_or(CtlError::TokenMissing(what))
     }
 }
 

@@ -60,34 +60,37 @@ impl State {
         let etcd = programs::etcd()?;
         let postgres = programs::postgres()?;
         let user = programs::user()?;
-        let directory = new_directory(&options.directory)?;
-        let mut ports = Ports::from(options.first_port);
-        let store = Store {
-            program: etcd,
-            client_port: ports.free()?,
-            peer_port: ports.free()?,
-            process: None,
-        };
+        let haad = programs::found(&options.haad)?;
+        let ports = Ports::from(options.first_port).several(2 + 2 * options.members.len())?;
+        let mut ports = ports.into_iter();
+        let mut port = || ports.next().unwrap_or_default();
+        let (client_port, peer_port) = (port(), port());
         let mut members = BTreeMap::new();
         for name in &options.members {
-            let (postgres_port, api_port) = (ports.free()?, ports.free()?);
+            let (postgres_port, api_port) = (port(), port());
             members.insert(name.clone(), Member { postgres_port, api_port, agents: Vec::new() });
         }
+        let directory = new_directory(&options.directory)?;
         let mut state = Self {
             cluster: options.cluster.clone(),
-            haad: programs::reachable(&options.haad, user, &directory)?,
+            haad,
             agent_arguments: options.agent_arguments.clone(),
             directory,
             user,
-            etcd: store,
+            etcd: Store { program: etcd, client_port, peer_port, process: None },
             members,
         };
-        state.save()?;
-        state.write_files(&postgres, &options.extra)?;
-        if let Ok(real) = state.directory.canonicalize() {
-            state.directory = real;
-        }
+        state.fill(&postgres, &options.extra).inspect_err(|_| {
+            // What is half made helps nobody, and it is ours alone: the directory was empty.
+            let _ = fs::remove_dir_all(&state.directory);
+        })?;
         Ok(state)
+    }
+
+    fn fill(&mut self, postgres: &Path, extra: &toml::Table) -> Result<(), PlaygroundError> {
+        self.haad = programs::reachable(&self.haad, self.user, &self.directory)?;
+        self.save()?;
+        self.write_files(postgres, extra)
     }
 
     /// Reads the record of a playground that was made before.
@@ -265,6 +268,10 @@ impl Ports {
     fn from(first: Option<u16>) -> Self {
         let first = first.unwrap_or_else(|| 12_000 + rand::random::<u16>() % 18_000);
         Self { first, next: first }
+    }
+
+    fn several(mut self, count: usize) -> Result<Vec<u16>, PlaygroundError> {
+        (0..count).map(|_| self.free()).collect()
     }
 
     fn free(&mut self) -> Result<u16, PlaygroundError> {

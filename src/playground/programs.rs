@@ -61,26 +61,30 @@ pub(super) fn user() -> Result<Option<User>, PlaygroundError> {
     })
 }
 
+/// The agent's program, by its whole path.
+pub(super) fn found(haad: &Path) -> Result<PathBuf, PlaygroundError> {
+    haad.canonicalize().map_err(|_| PlaygroundError::Missing {
+        program: "haad",
+        looked: format!("at {}", haad.display()),
+        remedy: "build it with `make build`, or name it with --haad FILE",
+    })
+}
+
 /// A path of the program that `user` can execute: its own, or a copy in the playground.
 pub(super) fn reachable(
     program: &Path,
     user: Option<User>,
     directory: &Path,
 ) -> Result<PathBuf, PlaygroundError> {
-    let program = program.canonicalize().map_err(|_| PlaygroundError::Missing {
-        program: "haad",
-        looked: format!("at {}", program.display()),
-        remedy: "build it with `make build`, or name it with --haad FILE",
-    })?;
     let passable = |path: &Path| {
         let mode = fs::metadata(path).map(|found| found.mode()).unwrap_or_default();
         mode & 0o005 == 0o005 || (path != program && mode & 0o001 == 0o001)
     };
     if user.is_none() || program.ancestors().all(passable) {
-        return Ok(program);
+        return Ok(program.to_owned());
     }
     let copy = directory.join("haad");
-    fs::copy(&program, &copy)
+    fs::copy(program, &copy)
         .and_then(|_| fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)))
         .map_err(PlaygroundError::file("copy haad to", &copy))?;
     Ok(copy)

@@ -150,6 +150,16 @@ fn routes_are_one_line_each_and_none_is_a_failure() {
 }
 
 #[test]
+fn history_shows_positions_as_postgres_writes_them() {
+    let history = r#"[[1,50331744,"the leader's lease ran out","2026-11-23T00:00:00Z","n2"]]"#;
+    let stub = Stub::start(&[("/history", 200, history)]);
+    let said = haactl(&["--api", &stub.address, "history"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let row = said.out.lines().nth(1).expect("a row");
+    assert!(row.contains("0/3000060") && row.contains("n2"), "{row}");
+}
+
+#[test]
 fn a_command_takes_its_token_from_a_file() {
     let done = r#"{"message":"n2 leads in term 8"}"#;
     let stub = Stub::start(&[
@@ -158,7 +168,7 @@ fn a_command_takes_its_token_from_a_file() {
         ("/switchover", 200, done),
     ]);
     let folder = tempfile::tempdir().expect("a directory");
-    std::fs::write(folder.path().join("token"), "# ours\nsecret\n").expect("written");
+    std::fs::write(folder.path().join("token"), "# ours\nsecret name=alice\n").expect("written");
     let client = folder.path().join("haactl.toml");
     let text = format!("api = [\"{}\"]\ntoken_file = \"token\"\n", stub.address);
     std::fs::write(&client, text).expect("written");

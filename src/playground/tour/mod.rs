@@ -169,6 +169,11 @@ impl Tour {
         let (now, took) = first_write(&self.playground, since, PATIENCE).await?;
         self.rows += 1;
         let ms = took.as_millis();
+        if now == *old {
+            return Err(format!(
+                "{old} itself accepts writes again, after {ms} ms: nobody took over"
+            ));
+        }
         self.say(&format!("{now} took over from {old}: first acknowledged write after {ms} ms"))?;
         let at = self.playground.postgres(&now);
         let count = wait_rows(&self.playground, &at, 0, PATIENCE).await?;
