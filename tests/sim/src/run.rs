@@ -9,8 +9,8 @@ use crate::invariants::{Demand, Ledger, Violation, check, demand};
 use crate::mutation::Mutation;
 use crate::sometimes::Sometimes;
 use crate::time::At;
-use crate::world::nemesis::Mix;
-use crate::world::{Event, Guard, Plan, World};
+use crate::world::nemesis::{Kind, Mix};
+use crate::world::{EtcdRelease, Event, Guard, Plan, World};
 
 /// What to run beside the seed.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         members,
         settings: settings(&mut dice),
         guard: options.guard,
+        etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
         mutation: options.mutation,
         drift_ppm: [0, 200, 20_000][dice.below(3)],
     };
@@ -152,7 +153,10 @@ fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
         trial.expect(Demand::Stream, STREAM_BOUND)?;
     }
     let until = trial.world.now.after(dice.span(At::secs(20), At::secs(150)));
-    let mix = Mix::draw(dice, until);
+    let mut mix = Mix::draw(dice, until);
+    if trial.world.plan.etcd == EtcdRelease::Old && dice.percent(50) {
+        mix.kinds.push(Kind::Early);
+    }
     trial.world.unleash(mix);
     trial.until(until)?;
     trial.world.heal();

@@ -17,10 +17,15 @@ use crate::time::At;
 use crate::world::faults::Fault;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
-use crate::world::{Deed, Event, ForAgent, Guard, World};
+use crate::world::{Deed, EtcdRelease, Event, ForAgent, Guard, World};
 
 /// A frozen agent's sockets hold this many heartbeats; later ones are lost.
 const HELD_BEATS: usize = 50;
+
+/// Between two looks at Postgres: when something has just happened, for how long, and else.
+const LIVELY: At = At::ms(25);
+const ALERT: At = At::secs(2);
+const STEADY: At = At::ms(500);
 
 /// systemd starts an agent that ended by itself again after this.
 const RESTART: At = At::secs(5);
@@ -43,6 +48,9 @@ impl World {
         self.tell_agent(At::ms(1), member, ForAgent::Relist);
         self.tell_agent(At::ms(1), member, ForAgent::Tick);
         self.members[member].agent.tick_at = now.after(At::ms(1));
+        let early = Input::StoreRevokesEarly(self.plan.etcd == EtcdRelease::Old);
+        self.tell_agent(At::ms(20), member, ForAgent::Input(Box::new(early)));
+        self.look(member);
     }
 
     fn config(&mut self, member: usize) -> Config {
@@ -115,9 +123,10 @@ impl World {
             ForAgent::Peer(beat) => self.deliver(member, &beat),
             ForAgent::Answer(answer) => self.answered(member, *answer),
             ForAgent::Timeout(id) => self.unanswered(member, id),
-            ForAgent::Watch(view) => self.watched(member, &view),
+            ForAgent::Watch(seen) => self.deliver(member, &seen),
             ForAgent::Relist => self.relist(member),
             ForAgent::Looked => self.looked(member),
+            ForAgent::Glance(glance) => self.glance(member, glance),
             ForAgent::Perform(effects) => self.perform_all(member, effects),
         }
     }
@@ -248,34 +257,57 @@ impl World {
         }
     }
 
-    /// Look at Postgres, one look at a time.
+    /// Something happened to Postgres, or somebody asks: look now, and often for a while.
     pub(crate) fn look(&mut self, member: usize) {
-        let local = self.local(member);
         let agent = &mut self.members[member].agent;
+        if agent.brain.is_none() {
+            return;
+        }
+        agent.alert_until = self.now.after(ALERT);
         match agent.looking {
-            Ongoing::No => {
-                agent.looking = Ongoing::Yes;
-                agent.look_began = (local, agent.slot.as_ref().map(|slot| slot.id));
-                let silent = self.now < self.members[member].postgres.stalled_until;
-                let span = if silent { At::secs(1) } else { self.dice.ms(1, 8) };
-                self.tell_agent(span, member, ForAgent::Looked);
-            }
+            Ongoing::No => self.begin_look(member),
             Ongoing::Yes | Ongoing::Again => agent.looking = Ongoing::Again,
         }
+    }
+
+    fn begin_look(&mut self, member: usize) {
+        let local = self.local(member);
+        let agent = &mut self.members[member].agent;
+        agent.looking = Ongoing::Yes;
+        agent.glance += 1;
+        agent.look_began = (local, agent.slot.as_ref().map(|slot| slot.id));
+        let silent = self.now < self.members[member].postgres.stalled_until;
+        let span = if silent { At::secs(1) } else { self.dice.ms(1, 5) };
+        self.tell_agent(span, member, ForAgent::Looked);
     }
 
     fn looked(&mut self, member: usize) {
         let agent = &mut self.members[member].agent;
         let again = std::mem::replace(&mut agent.looking, Ongoing::No);
         let (began, job) = agent.look_began;
+        let pause = if self.now < agent.alert_until { LIVELY } else { STEADY };
         let mut facts = self.members[member].postgres.look(self.now, began, &self.wals);
         facts.job = job;
         if let haa_core::observe::Server::Primary(primary) = &mut facts.server {
             primary.replicas = self.walsenders(member);
         }
         self.deliver(member, &Input::Postgres(facts));
+        let agent = &self.members[member].agent;
+        if agent.looking != Ongoing::No {
+            return;
+        }
         if again == Ongoing::Again {
-            self.look(member);
+            self.begin_look(member);
+        } else {
+            let glance = agent.glance;
+            self.tell_agent(pause, member, ForAgent::Glance(glance));
+        }
+    }
+
+    fn glance(&mut self, member: usize, glance: u32) {
+        let agent = &self.members[member].agent;
+        if agent.glance == glance && agent.looking == Ongoing::No {
+            self.begin_look(member);
         }
     }
 }

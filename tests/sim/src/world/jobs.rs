@@ -34,6 +34,7 @@ impl World {
             .map_or(0, |source| self.members[source].postgres.run);
         let slot = Slot { id, job: job.clone(), serial, source_run };
         self.members[member].agent.slot = Some(slot);
+        self.look(member);
         let usual = match self.start_of_work(member, &job) {
             Ok(Some(span)) => span,
             Ok(None) => return,
@@ -173,6 +174,7 @@ impl World {
             self.sometimes.job(&slot.job, &result);
             let input = Input::Job(slot.id, result);
             self.tell_agent(At(50), member, ForAgent::Input(Box::new(input)));
+            self.look(member);
         }
     }
 

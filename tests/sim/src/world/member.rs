@@ -67,6 +67,10 @@ pub struct Agent {
     pub reading: Ongoing,
     /// A look is under way.
     pub looking: Ongoing,
+    /// Looks are frequent until then.
+    pub alert_until: At,
+    /// Counts the looks, so that one that is due is void when another came before it.
+    pub glance: u32,
     /// When the look under way began, by the member's clock, and what was in the slot.
     pub look_began: (Millis, Option<JobId>),
     /// The watch.
@@ -145,6 +149,8 @@ impl Agent {
             pending: BTreeMap::new(),
             reading: Ongoing::No,
             looking: Ongoing::No,
+            alert_until: At(0),
+            glance: 0,
             look_began: (Millis(0), None),
             watch: Watch { listening: Ongoing::No, last: At(0), mute_until: At(0) },
             guard_until: None,

@@ -12,7 +12,6 @@ pub mod store;
 use std::rc::Rc;
 
 use haa_core::input::Input;
-use haa_core::records::StoreView;
 use haa_core::settings::Settings;
 use haa_core::units::{LeaseId, MemberName, Millis, Term, Timeline};
 
@@ -95,11 +94,13 @@ pub enum ForAgent {
     /// A request was not answered in time.
     Timeout(u64),
     /// The watch shows this.
-    Watch(Rc<StoreView>),
+    Watch(Rc<Input>),
     /// The watch is dead: list again.
     Relist,
     /// A look at Postgres ends.
     Looked,
+    /// It is time for the next look, unless there was one since this.
+    Glance(u32),
     /// Wishes that were held up between decision and deed.
     Perform(Vec<haa_core::effect::Effect>),
 }
@@ -197,6 +198,15 @@ pub enum EtcdState {
     Down,
 }
 
+/// Which etcd it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdRelease {
+    /// From before 3.5.13: it can revoke a live lease.
+    Old,
+    /// It keeps its word.
+    New,
+}
+
 /// How a world is made.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -208,6 +218,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The guard.
     pub guard: Guard,
+    /// etcd's release.
+    pub etcd: EtcdRelease,
     /// What is broken on purpose.
     pub mutation: Option<Mutation>,
     /// Each member's clock gains or loses up to this many microseconds a second.

@@ -249,16 +249,17 @@ impl World {
             return self.tell_agent(span, member, ForAgent::Relist);
         }
         agent.watch.listening = Ongoing::Yes;
-        self.show(member);
+        self.show(member, Via::Watch);
     }
 
-    fn show(&mut self, member: usize) {
+    fn show(&mut self, member: usize, via: Via) {
         let span = self.net.delay(&mut self.dice);
         let watch = &mut self.members[member].agent.watch;
         let at = self.now.after(span).max(At(watch.last.0 + 1));
         watch.last = at;
         let life = self.members[member].agent.life;
-        let view = Rc::new(self.etcd.view.clone());
+        let seen = Seen { view: self.etcd.view.clone(), via };
+        let view = Rc::new(Input::Store(Box::new(seen)));
         self.queue.push(at, Event::Agent { member, life, what: ForAgent::Watch(view) });
     }
 
@@ -266,15 +267,11 @@ impl World {
         let etcd = self.net.etcd();
         if self.net.joined(member, etcd) && self.etcd_state == EtcdState::Up {
             self.members[member].agent.watch.listening = Ongoing::Yes;
-            self.show(member);
+            let asked_at = self.local(member);
+            self.show(member, Via::Read { asked_at });
         } else {
             self.tell_agent(At::ms(500), member, ForAgent::Relist);
         }
-    }
-
-    pub(crate) fn watched(&mut self, member: usize, view: &StoreView) {
-        let seen = Seen { view: view.clone(), via: Via::Watch };
-        self.deliver(member, &Input::Store(Box::new(seen)));
     }
 
     pub(crate) fn answered(&mut self, member: usize, answer: Answer) {
