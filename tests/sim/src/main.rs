@@ -47,6 +47,7 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 struct Total {
     seeds: u64,
     simulated: At,
+    events: u64,
     sometimes: Sometimes,
     violations: Vec<(u64, String)>,
 }
@@ -89,6 +90,7 @@ fn many(arguments: &Arguments, options: Options) -> ExitCode {
         for thread in threads {
             let part = thread.join().expect("a panic in a thread aborts the process");
             total.seeds += part.seeds;
+            total.events += part.events;
             total.simulated = total.simulated.after(part.simulated);
             total.sometimes.add(&part.sometimes);
             total.violations.extend(part.violations);
@@ -102,9 +104,10 @@ fn many(arguments: &Arguments, options: Options) -> ExitCode {
         println!("seed {seed}: {violation}\n  again: haa-sim --seed {seed}");
     }
     println!(
-        "{} seeds, {:.1} simulated hours, {} promotions, {} violations, {took:.1} s, {:.0} simulated seconds a second",
+        "{} seeds, {:.1} simulated hours, {} events, {} promotions, {} violations, {took:.1} s, {:.0} simulated seconds a second",
         total.seeds,
         seconds / 3_600.0,
+        total.events,
         total.sometimes.of("promotion"),
         total.violations.len(),
         seconds / took,
@@ -121,6 +124,7 @@ fn some(next: &AtomicU64, arguments: &Arguments, options: Options) -> Total {
         }
         let report = run(seed, options);
         total.seeds += 1;
+        total.events += report.events;
         total.simulated = total.simulated.after(report.simulated);
         total.sometimes.add(&report.sometimes);
         if let Some(violation) = report.violation {

@@ -37,6 +37,8 @@ pub enum Told {
 pub struct Report {
     /// How long it was in virtual time.
     pub simulated: At,
+    /// How many events that took.
+    pub events: u64,
     /// What happened.
     pub sometimes: Sometimes,
     /// What did not hold.
@@ -126,12 +128,17 @@ pub fn run(seed: u64, options: Options) -> Report {
         trial.world.story = Some(vec![]);
     }
     let violation = phases(&mut trial, &mut dice).err();
-    let world = trial.world;
+    let mut world = trial.world;
+    let standing = world.standing();
+    if let Some(story) = &mut world.story {
+        story.extend(standing);
+    }
     let mut sometimes = world.sometimes;
     if violation.is_none() {
         sometimes.count("run without a violation");
     }
-    Report { simulated: world.now, sometimes, violation, story: world.story.unwrap_or_default() }
+    let story = world.story.unwrap_or_default();
+    Report { simulated: world.now, events: world.events, sometimes, violation, story }
 }
 
 fn settings(dice: &mut Dice) -> Settings {

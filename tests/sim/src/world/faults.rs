@@ -203,7 +203,18 @@ impl World {
             Fault::RevokeEarly(_) => "etcd ends a lease before its time".to_owned(),
             Fault::Weather(weather) => format!("the network changes: {weather:?}"),
             Fault::Conduct(conduct) => format!("things change: {conduct:?}"),
-            Fault::Request(ask) => format!("an operator asks: {ask:?}"),
+            Fault::Request(ask) => asked(ask),
         }
+    }
+}
+
+fn asked(ask: &Ask) -> String {
+    let (verb, to) = match ask {
+        Ask::Switchover { to } => ("switchover", to),
+        Ask::Failover { to } => ("failover", to),
+    };
+    match to {
+        Some(to) => format!("an operator asks for a {verb} to {to}"),
+        None => format!("an operator asks for a {verb}"),
     }
 }

@@ -259,6 +259,8 @@ pub struct World {
     pub dice: Dice,
     pub(crate) queue: Queue<Event>,
     pub(crate) serial: u64,
+    /// How many events there were.
+    pub events: u64,
 }
 
 impl World {
@@ -284,6 +286,7 @@ impl World {
             dice,
             queue: Queue::default(),
             serial: 0,
+            events: 0,
             plan,
         };
         for member in 0..world.members.len() {
@@ -300,6 +303,7 @@ impl World {
             return false;
         };
         self.now = at;
+        self.events += 1;
         match event {
             Event::Agent { member, life, what } => self.for_agent(member, life, what),
             Event::Server { member, run, what } => self.for_server(member, run, what),
@@ -343,10 +347,33 @@ impl World {
         self.later(span, Event::Server { member, run, what });
     }
 
+    /// How every member stands, a line each.
+    #[must_use]
+    pub fn standing(&self) -> Vec<String> {
+        let line = |number: usize| {
+            let who = &self.members[number];
+            let (postgres, agent) = (&who.postgres, &who.agent);
+            let wal = postgres.wal().map(|wal| self.wals.position(wal).to_string());
+            let role = agent.status.as_ref().map(|status| status.role.clone());
+            format!(
+                "{} agent {:?} as {}, Postgres {:?} at {}, source {:?} {:?}, job {:?}",
+                who.name,
+                agent.state,
+                role.unwrap_or_else(|| "unknown".to_owned()),
+                postgres.process,
+                wal.unwrap_or_else(|| "no data".to_owned()),
+                postgres.source,
+                postgres.stream,
+                agent.slot.as_ref().map(|slot| &slot.job),
+            )
+        };
+        (0..self.members.len()).map(line).collect()
+    }
+
     /// Writes a line of the story, if somebody reads it.
     pub(crate) fn say(&mut self, line: impl FnOnce(&Self) -> String) {
         if self.story.is_some() {
-            let line = line(self);
+            let line = format!("{:>10}  {}", self.now.to_string(), line(self));
             self.story.get_or_insert_default().push(line);
         }
     }

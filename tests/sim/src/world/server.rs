@@ -98,6 +98,9 @@ impl World {
     fn started(&mut self, member: usize) {
         let postgres = &mut self.members[member].postgres;
         postgres.ready = Ready::Yes;
+        if let Some(disk) = &mut postgres.disk {
+            disk.replayed = disk.wal.end;
+        }
         self.consistent(member);
     }
 
