@@ -9,6 +9,7 @@
 //! | [`brain`], [`mutation`] | the node under test, whole or broken |
 //! | [`invariants`] | what must hold |
 //! | [`run`] | one seed: faults, healing, liveness |
+//! | [`story`] | stories, told and compared |
 //! | [`sometimes`] | what happened, counted |
 
 pub mod brain;
@@ -23,6 +24,7 @@ pub mod postgres;
 pub mod queue;
 pub mod run;
 pub mod sometimes;
+pub mod story;
 pub mod time;
 pub mod wal;
 pub mod world;

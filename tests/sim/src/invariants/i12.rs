@@ -38,6 +38,18 @@ impl World {
     /// One member leads with Postgres open and published, and every other streams from it.
     #[must_use]
     pub fn whole(&self) -> bool {
+        self.joined(|_| true)
+    }
+
+    /// The same for the members that could: their agent runs and they reach etcd.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        let etcd = self.net.etcd();
+        let able = |member: usize| self.members[member].agent.awake() && self.net.joined(member, etcd);
+        self.joined(able) && (0..self.members.len()).any(able)
+    }
+
+    fn joined(&self, able: impl Fn(usize) -> bool) -> bool {
         let leads = |member: &usize| {
             let who = &self.members[*member];
             let status = who.agent.status.as_ref();
@@ -47,7 +59,7 @@ impl World {
         let mut all = 0..self.members.len();
         let Some(leader) = all.find(leads) else { return false };
         let run = self.members[leader].postgres.run;
-        (0..self.members.len()).filter(|&member| member != leader).all(|member| {
+        (0..self.members.len()).filter(|&member| member != leader && able(member)).all(|member| {
             let postgres = &self.members[member].postgres;
             let joined = matches!(postgres.stream, Stream::Joined { run: r, .. } if r == run);
             joined && postgres.source == Some(leader)

@@ -41,7 +41,11 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.members.iter().map(|m| format!("n{}", m + 1)).collect();
         let names = names.join(" ");
-        write!(f, "{} at {} in term {} [{names}]: {}", self.invariant, self.at, self.term, self.what)
+        write!(
+            f,
+            "{} at {} in term {} [{names}]: {}",
+            self.invariant, self.at, self.term, self.what
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use crate::postgres::{Disk, Process};
 use crate::time::At;
 use crate::wal::{Branch, Wal};
 use crate::world::member::Slot;
-use crate::world::{Deed, Event, ForAgent, ForServer, World};
+use crate::world::{Deed, Event, ForAgent, ForServer, Held, World};
 
 /// How a piece of work stands when its time has come.
 enum Came {
@@ -53,8 +53,8 @@ impl World {
                 Err("Postgres is running")
             }
             Job::Clone(_) => {
-                if let Some(lost) = self.members[member].postgres.wal() {
-                    self.deeds.push(Deed::Overwrites { member, lost });
+                if let Some(disk) = &self.members[member].postgres.disk {
+                    self.deeds.push(overwrites(member, disk));
                 }
                 self.members[member].postgres.disk = None;
                 Ok(Some(self.takes(1_000, 8_000)))
@@ -263,7 +263,7 @@ impl World {
             self.sometimes.count("rewind had nothing to do");
             Disk { incarnation, ..own }
         } else {
-            self.deeds.push(Deed::Overwrites { member, lost: own.wal });
+            self.deeds.push(overwrites(member, &own));
             let shutdown = Shutdown::Crashed;
             let consistent_at = Some(disk.wal.end);
             Disk { incarnation, consistent_at, shutdown, replayed: disk.wal.end, ..disk }
@@ -271,6 +271,14 @@ impl World {
         self.members[member].postgres.disk = Some(rewound);
         Ok(())
     }
+}
+
+fn overwrites(member: usize, disk: &Disk) -> Deed {
+    let was = match disk.consistent_at {
+        Some(_) => Held::IncompleteCopy,
+        None => Held::Data,
+    };
+    Deed::Overwrites { member, lost: disk.wal, was }
 }
 
 fn source(job: &Job) -> Option<&Source> {

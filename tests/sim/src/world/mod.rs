@@ -166,6 +166,8 @@ pub enum Deed {
         member: usize,
         /// What it held.
         lost: Wal,
+        /// Whether that was a server's data, or a copy that never came to be one.
+        was: Held,
     },
     /// A member made a new database system.
     Initialised(usize),
@@ -178,6 +180,15 @@ pub enum Deed {
         /// From whom.
         source: usize,
     },
+}
+
+/// What a data directory held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A server's data.
+    Data,
+    /// A clone or a rewound directory that was never consistent since.
+    IncompleteCopy,
 }
 
 /// Whether a guard closes writes where the agent cannot.

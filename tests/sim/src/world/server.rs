@@ -351,9 +351,6 @@ impl World {
     /// Whether its Postgres is out of recovery, or about to be.
     #[must_use]
     pub fn may_write(&self, member: usize) -> bool {
-        matches!(
-            self.members[member].postgres.process,
-            Process::Primary | Process::Promoting(_)
-        )
+        matches!(self.members[member].postgres.process, Process::Primary | Process::Promoting(_))
     }
 }
