@@ -119,6 +119,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         members,
         settings: settings(&mut dice),
         guard: options.guard,
+        apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
         mutation: options.mutation,
         drift_ppm: [0, 200, 20_000][dice.below(3)],

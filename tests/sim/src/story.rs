@@ -83,8 +83,7 @@ impl Story {
             }
             ("write", [count]) => {
                 let count = count.parse().map_err(|_| "how many writes?")?;
-                write(&mut trial.world, count);
-                Ok(())
+                write(trial, count)
             }
             ("status", []) => {
                 status(&mut trial.world);
@@ -125,7 +124,8 @@ fn plan(words: &[&str]) -> Result<Plan, String> {
     timing.check()?;
     let settings = Settings { timing, ..Settings::default() };
     let etcd = EtcdRelease::New;
-    Ok(Plan { seed: 1, members, settings, guard, etcd, mutation: None, drift_ppm: 0 })
+    let apart = At::ms(500);
+    Ok(Plan { seed: 1, members, settings, guard, etcd, mutation: None, apart, drift_ppm: 0 })
 }
 
 fn millis(text: &str) -> Result<Millis, String> {
@@ -158,17 +158,22 @@ fn settle(trial: &mut Trial) -> Result<(), Violation> {
     Ok(())
 }
 
-fn write(world: &mut World, count: usize) {
+/// Writes, ten milliseconds apart; after the last there is time for it to reach the replicas.
+fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
     let mut by = Vec::new();
     for _ in 0..count {
-        by.extend(world.routed_write().map(|member| world.members[member].name.to_string()));
+        let member = trial.world.routed_write();
+        by.extend(member.map(|member| trial.world.members[member].name.to_string()));
+        let next = trial.world.now.after(At::ms(10));
+        trial.until(next)?;
     }
     let total = by.len();
     by.dedup();
-    world.say(|_| match total {
+    trial.world.say(|_| match total {
         0 => format!("none of {count} writes acknowledged"),
         _ => format!("{total} of {count} writes acknowledged by {}", by.join(" ")),
     });
+    Ok(())
 }
 
 fn status(world: &mut World) {

@@ -45,7 +45,8 @@ impl World {
     #[must_use]
     pub fn settled(&self) -> bool {
         let etcd = self.net.etcd();
-        let able = |member: usize| self.members[member].agent.awake() && self.net.joined(member, etcd);
+        let able =
+            |member: usize| self.members[member].agent.awake() && self.net.joined(member, etcd);
         self.joined(able) && (0..self.members.len()).any(able)
     }
 
@@ -53,7 +54,8 @@ impl World {
         let leads = |member: &usize| {
             let who = &self.members[*member];
             let status = who.agent.status.as_ref();
-            who.postgres.open()
+            able(*member)
+                && who.postgres.open()
                 && status.is_some_and(|status| status.primary(who.clock.read(self.now)).is_ok())
         };
         let mut all = 0..self.members.len();

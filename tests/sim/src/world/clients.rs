@@ -29,15 +29,20 @@ impl World {
         }
     }
 
-    /// Asks any agent that answers for the route, and writes there.
+    /// Asks one agent after the other, until one answers with a route, and writes there.
     pub(crate) fn routed_write(&mut self) -> Option<usize> {
-        let asked = self.dice.below(self.members.len());
-        let agent = &self.members[asked].agent;
-        let now = self.members[asked].clock.read(self.now);
-        let status: &Status = agent.status.as_deref().filter(|_| agent.awake())?;
-        let route = status.routes(now).ok()?.primary?;
-        let member = self.index(&route.member)?;
+        let count = self.members.len();
+        let first = self.dice.below(count);
+        let asked = (first..first + count).map(|member| member % count);
+        let member = asked.into_iter().find_map(|member| self.route(member))?;
         self.write(member).then_some(member)
+    }
+
+    fn route(&self, asked: usize) -> Option<usize> {
+        let who = &self.members[asked];
+        let status: &Status = who.agent.status.as_deref().filter(|_| who.agent.awake())?;
+        let route = status.routes(who.clock.read(self.now)).ok()?.primary?;
+        self.index(&route.member)
     }
 
     /// Writes at this member, if its Postgres lets anybody; the commit is acknowledged once flushed there.

@@ -172,6 +172,9 @@ impl World {
     pub(crate) fn work_ends(&mut self, member: usize, result: JobResult) {
         if let Some(slot) = self.members[member].agent.slot.take() {
             self.sometimes.job(&slot.job, &result);
+            if let Some(line) = spoken(&slot.job, &result) {
+                self.say(|world| format!("{} {line}", world.members[member].name));
+            }
             let input = Input::Job(slot.id, result);
             self.tell_agent(At(50), member, ForAgent::Input(Box::new(input)));
             self.look(member);
@@ -287,4 +290,21 @@ fn source(job: &Job) -> Option<&Source> {
         Job::Start(source) => source.as_ref(),
         Job::InitDb | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
     }
+}
+
+/// The long work is part of a story; the rest is only how a transition is made.
+fn spoken(job: &Job, result: &JobResult) -> Option<String> {
+    let what = match job {
+        Job::InitDb => "initdb".to_owned(),
+        Job::Clone(source) => format!("clone of {}", source.member),
+        Job::Rewind(source) => format!("rewind to {}", source.member),
+        Job::Start(_) | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
+            return None;
+        }
+    };
+    Some(match result {
+        JobResult::Done => format!("{what}: done"),
+        JobResult::Failed(why) => format!("{what}: failed, {why}"),
+        JobResult::Aborted => format!("{what}: given up"),
+    })
 }

@@ -233,6 +233,8 @@ pub struct Plan {
     pub etcd: EtcdRelease,
     /// What is broken on purpose.
     pub mutation: Option<Mutation>,
+    /// The span between the starts of two agents.
+    pub apart: At,
     /// Each member's clock gains or loses up to this many microseconds a second.
     pub drift_ppm: u32,
 }
@@ -301,7 +303,8 @@ impl World {
             plan,
         };
         for member in 0..world.members.len() {
-            world.start_agent(member);
+            let at = At(world.plan.apart.0 * member as u64);
+            world.queue.push(at, Event::Fault(Box::new(Fault::StartAgent(member))));
         }
         world.queue.push(At::secs(10), Event::Background);
         world

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use haa_core::effect::{StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
-use haa_core::records::StoreView;
+use haa_core::records::{Record, RequestState, StoreView};
 use haa_core::units::{LeaseId, Millis, Term, TxnId};
 
 use crate::etcd::Applied;
@@ -196,8 +196,26 @@ impl World {
             applied == Applied::Yes
         });
         match applied {
-            Applied::Yes => Outcome::Committed,
+            Applied::Yes => {
+                self.requests_spoken(txn);
+                Outcome::Committed
+            }
             Applied::No => Outcome::Refused,
+        }
+    }
+
+    fn requests_spoken(&mut self, txn: &Txn) {
+        for (record, _) in &txn.put {
+            let Record::Request(_, request) = record else { continue };
+            match &request.state {
+                RequestState::Pending | RequestState::Accepted { .. } => {}
+                RequestState::Done { leader, .. } => {
+                    self.say(|_| format!("the operator hears: done, {leader} leads"));
+                }
+                RequestState::Refused { why } => {
+                    self.say(|_| format!("the operator hears: refused, {why}"));
+                }
+            }
         }
     }
 
