@@ -258,13 +258,13 @@ impl World {
                 continue;
             }
             let postgres = &mut self.members[member].postgres;
-            if let Stream::Joined { busy: busy @ Busy::No, .. } = &mut postgres.stream {
-                if postgres.disk.is_some_and(|disk| disk.wal != wal) {
-                    *busy = Busy::Yes;
-                    let span = self.net.delay(&mut self.dice);
-                    let ship = ForServer::Ship { source, run: source_run, wal };
-                    self.tell_server(span, member, ship);
-                }
+            let more = postgres.disk.is_some_and(|disk| disk.wal != wal);
+            if let (Stream::Joined { busy: busy @ Busy::No, .. }, true) =
+                (&mut postgres.stream, more)
+            {
+                *busy = Busy::Yes;
+                let span = self.net.delay(&mut self.dice);
+                self.tell_server(span, member, ForServer::Ship { source, run: source_run, wal });
             }
         }
     }
