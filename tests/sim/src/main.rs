@@ -1,1 +1,137 @@
-fn main() {}
+//! `haa-sim`: runs seeds, prints what did not hold and how to see it again. Decides nothing.
+#![allow(clippy::print_stdout)]
+
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::Parser;
+use haa_sim::mutation::Mutation;
+use haa_sim::run::{Options, Told, run};
+use haa_sim::sometimes::Sometimes;
+use haa_sim::time::At;
+use haa_sim::world::Guard;
+
+/// Runs the core of haa in a simulated world, one seed after another, and checks its invariants.
+#[derive(Parser)]
+#[command(version, after_help = "Example: haa-sim --seeds 0..10000\n         haa-sim --seed 42")]
+struct Arguments {
+    /// Run these seeds, such as 0..10000.
+    #[arg(long, default_value = "0..1000", value_parser = range)]
+    seeds: Range<u64>,
+    /// Replay this one and tell its story.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run without a guard: frozen and killed agents do not count.
+    #[arg(long)]
+    no_guard: bool,
+    /// Break this safety mechanism.
+    #[arg(long)]
+    mutation: Option<Mutation>,
+    /// Go on after a violation, and count them.
+    #[arg(long)]
+    keep_going: bool,
+    /// How many threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("'{text}' is not a range of seeds such as 0..10000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    Ok(from.parse().map_err(|_| wrong())?..to.parse().map_err(|_| wrong())?)
+}
+
+#[derive(Default)]
+struct Total {
+    seeds: u64,
+    simulated: At,
+    events: u64,
+    sometimes: Sometimes,
+    violations: Vec<(u64, String)>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
+    let options = Options { guard, mutation: arguments.mutation, told: Told::No };
+    match arguments.seed {
+        Some(seed) => replay(seed, options),
+        None => many(&arguments, options),
+    }
+}
+
+fn replay(seed: u64, options: Options) -> ExitCode {
+    let report = run(seed, Options { told: Told::Yes, ..options });
+    for line in &report.story {
+        println!("{line}");
+    }
+    println!("\n{}", report.sometimes);
+    match report.violation {
+        Some(violation) => {
+            println!("seed {seed}: {violation}");
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("seed {seed}: no violation in {} of virtual time", report.simulated);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn many(arguments: &Arguments, options: Options) -> ExitCode {
+    let began = Instant::now();
+    let next = AtomicU64::new(arguments.seeds.start);
+    let mut total = Total::default();
+    std::thread::scope(|scope| {
+        let work = || some(&next, arguments, options);
+        let threads: Vec<_> = (0..arguments.threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let part = thread.join().expect("a panic in a thread aborts the process");
+            total.seeds += part.seeds;
+            total.events += part.events;
+            total.simulated = total.simulated.after(part.simulated);
+            total.sometimes.add(&part.sometimes);
+            total.violations.extend(part.violations);
+        }
+    });
+    let took = began.elapsed().as_secs_f64();
+    let seconds = total.simulated.0 as f64 / 1e6;
+    total.violations.sort();
+    print!("{}", total.sometimes);
+    for (seed, violation) in total.violations.iter().take(20) {
+        println!("seed {seed}: {violation}\n  again: haa-sim --seed {seed}");
+    }
+    println!(
+        "{} seeds, {:.1} simulated hours, {} events, {} promotions, {} violations, {took:.1} s, {:.0} simulated seconds a second",
+        total.seeds,
+        seconds / 3_600.0,
+        total.events,
+        total.sometimes.of("promotion"),
+        total.violations.len(),
+        seconds / took,
+    );
+    if total.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn some(next: &AtomicU64, arguments: &Arguments, options: Options) -> Total {
+    let mut total = Total::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= arguments.seeds.end {
+            return total;
+        }
+        let report = run(seed, options);
+        total.seeds += 1;
+        total.events += report.events;
+        total.simulated = total.simulated.after(report.simulated);
+        total.sometimes.add(&report.sometimes);
+        if let Some(violation) = report.violation {
+            total.violations.push((seed, violation.to_string()));
+            if !arguments.keep_going {
+                next.store(arguments.seeds.end, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How things behave at the moment: how slow, and how often they fail. Numbers only.
+
+use crate::time::At;
+
+/// Odds in a million, and spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Conduct {
+    /// Everything that Postgres and its tools do takes this many times as long, in percent.
+    pub slow_percent: u64,
+    /// A rewind fails.
+    pub rewind_fails: u32,
+    /// A clone fails.
+    pub clone_fails: u32,
+    /// A start fails.
+    pub start_fails: u32,
+    /// A promotion is refused.
+    pub promote_fails: u32,
+    /// A promotion takes seconds.
+    pub promote_hangs: u32,
+    /// Replay is behind by up to this much.
+    pub replay_lag: At,
+    /// A transaction is applied but nobody is told.
+    pub txn_untold: u32,
+    /// A transaction is applied seconds later, and nobody is told.
+    pub txn_late: u32,
+    /// A request is lost at etcd.
+    pub ask_lost: u32,
+    /// A watch tells this late, at most.
+    pub watch_lag: At,
+    /// The span between two writes of a client; zero: no clients.
+    pub write_every: At,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Self {
+            slow_percent: 100,
+            rewind_fails: 0,
+            clone_fails: 0,
+            start_fails: 0,
+            promote_fails: 0,
+            promote_hangs: 0,
+            replay_lag: At(0),
+            txn_untold: 0,
+            txn_late: 0,
+            ask_lost: 0,
+            watch_lag: At(0),
+            write_every: At(0),
+        }
+    }
+}
+
+impl Conduct {
+    /// Nothing fails any more; clients go on.
+    #[must_use]
+    pub fn healed(self) -> Self {
+        Self { write_every: self.write_every, ..Self::default() }
+    }
+}

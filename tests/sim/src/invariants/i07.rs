@@ -1,0 +1,32 @@
+//! I7: a member joins only the cluster of its own system identifier; a cluster is initialised once.
+
+use super::{Ledger, Violation, broken};
+use crate::world::{Deed, World};
+
+pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Violation> {
+    match deed {
+        Deed::Stored => {
+            let cluster = world.etcd.view.cluster.as_ref();
+            let now = cluster.and_then(|kept| kept.value.system_id);
+            match (ledger.system, now) {
+                (Some(old), new) if new != Some(old) => {
+                    let what = format!("the cluster was {old} and is {new:?}");
+                    Err(broken(world, "I7", vec![], what))
+                }
+                (_, new) => {
+                    ledger.system = new;
+                    Ok(())
+                }
+            }
+        }
+        Deed::Opened(member) => {
+            let own = world.members[member].postgres.disk.map(|disk| disk.system);
+            if own == ledger.system {
+                return Ok(());
+            }
+            let what = format!("opened {own:?} in the cluster {:?}", ledger.system);
+            Err(broken(world, "I7", vec![member], what))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery; never on two members.
+
+use super::{Violation, broken, excused};
+use crate::postgres::Process;
+use crate::world::{Deed, World};
+
+pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
+    let Deed::Published(_) = deed else { return Ok(()) };
+    let says = |member: &usize| {
+        let who = &world.members[*member];
+        let status = who.agent.status.as_ref().filter(|_| who.agent.awake());
+        status.is_some_and(|status| status.primary(who.clock.read(world.now)).is_ok())
+    };
+    let primaries: Vec<usize> = (0..world.members.len()).filter(says).collect();
+    if primaries.len() > 1 && !primaries.iter().any(|&member| excused(world, member)) {
+        return Err(broken(world, "I9", primaries, "/primary says yes on both".to_owned()));
+    }
+    for member in primaries {
+        // A Postgres that has just died is still called primary until its end is noticed; one in recovery never is.
+        match world.members[member].postgres.process {
+            Process::Primary | Process::Down => {}
+            Process::Starting | Process::Standby | Process::Promoting(_) => {
+                let what = "/primary says yes, and Postgres is in recovery".to_owned();
+                return Err(broken(world, "I9", vec![member], what));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! The invariants of the design, one file each. They see everything and change nothing.
+
+mod i01;
+mod i03;
+mod i07;
+mod i08;
+mod i09;
+mod i10;
+mod i11;
+mod i12;
+mod i14;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use haa_core::units::{SystemId, Term, Timeline};
+
+pub use i12::{Demand, demand};
+
+use crate::time::At;
+use crate::wal::BranchId;
+use crate::world::member::Life;
+use crate::world::{Deed, Guard, World};
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which, such as `I1`.
+    pub invariant: &'static str,
+    /// When.
+    pub at: At,
+    /// The newest term in etcd.
+    pub term: Term,
+    /// Whom it is about.
+    pub members: Vec<usize>,
+    /// In a sentence.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.members.iter().map(|m| format!("n{}", m + 1)).collect();
+        let names = names.join(" ");
+        write!(
+            f,
+            "{} at {} in term {} [{names}]: {}",
+            self.invariant, self.at, self.term, self.what
+        )
+    }
+}
+
+/// What the invariants remember of the past.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    highest: Term,
+    leaders: BTreeMap<Term, usize>,
+    timelines: BTreeMap<Timeline, BranchId>,
+    system: Option<SystemId>,
+}
+
+/// Every invariant, after one event.
+///
+/// # Errors
+/// The first that does not hold.
+pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Violation> {
+    i03::check(world, ledger, deed)?;
+    i07::check(world, ledger, deed)?;
+    i14::check(world, ledger, deed)?;
+    i01::check(world, deed)?;
+    i08::check(world, ledger, deed)?;
+    i09::check(world, deed)?;
+    i10::check(world, deed)?;
+    i11::check(world, deed)
+}
+
+fn broken(world: &World, invariant: &'static str, members: Vec<usize>, what: String) -> Violation {
+    Violation { invariant, at: world.now, term: world.term(), members, what }
+}
+
+/// Without a guard nobody closes writes for an agent that is frozen, dead, or just back.
+fn excused(world: &World, member: usize) -> bool {
+    let agent = &world.members[member].agent;
+    let back = world.now.since(agent.awake_since) < At::ms(500);
+    world.plan.guard == Guard::Off && (agent.state != Life::Running || back)
+}

@@ -1,0 +1,102 @@
+//! Mutations: one safety mechanism broken each, between the node and the world. Never in a run that is to prove something.
+
+use haa_core::effect::{Effect, StoreWish, Txn};
+use haa_core::input::{Input, LeaseNews};
+use haa_core::records::{Holder, Key, Record};
+use haa_core::units::{Lsn, Millis};
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mutation {
+    /// The lease counts from the answer instead of the ask.
+    LeaseFromAnswer,
+    /// A look is believed to be as young as its arrival.
+    StaleFacts,
+    /// The leader transaction does not compare `term`: an election by a stale token.
+    LeaderIgnoresTerm,
+    /// The leader transaction does not compare `leader`: a living leader is deposed.
+    LeaderIgnoresLeader,
+    /// No transaction compares anything.
+    CompareNothing,
+    /// The leader record says that the WAL ended later than it did: a diverged member follows.
+    PositionTooHigh,
+    /// The timeline is reserved but the record does not keep the number.
+    ReserveNothing,
+    /// The `leader` key does not hang on the lease.
+    LeaderWithoutLease,
+    /// Writes are never closed by the agent.
+    NeverClose,
+    /// `cluster` is written without a comparison.
+    ClusterIgnoresCluster,
+}
+
+impl Mutation {
+    /// Before the node learns of it.
+    pub fn bend_input(self, now: Millis, input: &mut Input) {
+        match (self, input) {
+            (Self::LeaseFromAnswer, Input::Lease(LeaseNews::Alive { asked_at, .. })) => {
+                *asked_at = now;
+            }
+            (Self::StaleFacts, Input::Postgres(facts)) => facts.began_at = now,
+            (_, _) => {}
+        }
+    }
+
+    /// Before the world performs them.
+    pub fn bend_effects(self, effects: &mut Vec<Effect>) {
+        if self == Self::NeverClose {
+            effects.retain(|effect| !matches!(effect, Effect::Close(_)));
+        }
+        for effect in effects {
+            if let Effect::Store(StoreWish::Txn(txn)) = effect {
+                self.bend_txn(txn);
+            }
+        }
+    }
+
+    fn bend_txn(self, txn: &mut Txn) {
+        let writes = |key: &Key| txn.put.iter().any(|(record, _)| record.key() == *key);
+        let leads = writes(&Key::Leader);
+        let founds = writes(&Key::Cluster);
+        match self {
+            Self::LeaderIgnoresTerm if leads => txn.compare.retain(|(key, _)| *key != Key::Term),
+            Self::LeaderIgnoresLeader if leads => {
+                txn.compare.retain(|(key, _)| *key != Key::Leader);
+            }
+            Self::CompareNothing => txn.compare.clear(),
+            Self::ClusterIgnoresCluster if founds => {
+                txn.compare.retain(|(key, _)| *key != Key::Cluster);
+            }
+            Self::PositionTooHigh => {
+                for (record, _) in &mut txn.put {
+                    if let Record::Term(term) = record
+                        && let Holder::Leader { position, .. } = &mut term.holder
+                    {
+                        position.lsn = Lsn(position.lsn.0 + (1 << 30));
+                    }
+                }
+            }
+            Self::ReserveNothing => {
+                for (record, _) in &mut txn.put {
+                    if let Record::Term(term) = record {
+                        term.reserved.0 = term.reserved.0.saturating_sub(1);
+                    }
+                }
+            }
+            Self::LeaderWithoutLease if leads => {
+                for (record, lease) in &mut txn.put {
+                    if record.key() == Key::Leader {
+                        *lease = None;
+                    }
+                }
+            }
+            Self::LeaseFromAnswer
+            | Self::StaleFacts
+            | Self::NeverClose
+            | Self::LeaderIgnoresTerm
+            | Self::LeaderIgnoresLeader
+            | Self::LeaderWithoutLease
+            | Self::ClusterIgnoresCluster => {}
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
+
+use haa_core::observe::{DataDir, PostgresFacts, Server, Shutdown, Standby};
+use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
+
+use crate::time::At;
+use crate::wal::{Histories, Wal};
+
+/// What is in the data directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// Its database system.
+    pub system: SystemId,
+    /// Ends with the data.
+    pub incarnation: Incarnation,
+    /// The WAL, all of it flushed.
+    pub wal: Wal,
+    /// Replayed up to here.
+    pub replayed: Lsn,
+    /// It is consistent only from here on: cloned or rewound, and not streamed so far yet.
+    pub consistent_at: Option<Lsn>,
+    /// How it ended last.
+    pub shutdown: Shutdown,
+}
+
+/// The server's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// None.
+    Down,
+    /// Replaying; no connection yet.
+    Starting,
+    /// In recovery.
+    Standby,
+    /// In recovery, asked to leave it onto this timeline.
+    Promoting(Timeline),
+    /// Out of recovery: whoever can connect can write.
+    Primary,
+}
+
+/// The connection of a standby to its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Not connected; it tries again and again.
+    Idle,
+    /// Connected to this run of the source's server.
+    Joined {
+        /// Of the source.
+        run: u32,
+        /// Since when nothing passes, if nothing does.
+        mute_since: Option<At>,
+        /// WAL is on its way.
+        busy: Busy,
+    },
+}
+
+/// Whether WAL is on its way over a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// Yes; its arrival asks for the next.
+    Yes,
+    /// No: the standby has all that there is.
+    No,
+}
+
+/// One Postgres.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    /// `None` where no data directory is.
+    pub disk: Option<Disk>,
+    /// Its processes.
+    pub process: Process,
+    /// Counts starts and ends, so that what was on its way to another run is told apart.
+    pub run: u32,
+    /// `primary_conninfo`: the member that it points to.
+    pub source: Option<usize>,
+    /// What came of it.
+    pub stream: Stream,
+    /// Until then it answers nobody and writes nothing (a hung disk).
+    pub stalled_until: At,
+    /// When the postmaster started.
+    pub started: At,
+    /// It was seen to accept connections since it started.
+    pub ready: Ready,
+    /// Counts connections and changes of source, so that an earlier one's events are void.
+    pub tries: u32,
+}
+
+/// Whether this run of the server ever accepted connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Yes.
+    Yes,
+    /// Not yet.
+    NotYet,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            disk: None,
+            process: Process::Down,
+            run: 0,
+            source: None,
+            stream: Stream::Idle,
+            stalled_until: At(0),
+            started: At(0),
+            ready: Ready::NotYet,
+            tries: 0,
+        }
+    }
+}
+
+impl Postgres {
+    /// Whether a client that connects now can write.
+    #[must_use]
+    pub fn open(&self) -> bool {
+        self.process == Process::Primary
+    }
+
+    /// Its WAL, if it has data.
+    #[must_use]
+    pub fn wal(&self) -> Option<Wal> {
+        self.disk.as_ref().map(|disk| disk.wal)
+    }
+
+    /// The processes end: `how` is what the disk remembers.
+    pub fn end(&mut self, how: Shutdown) {
+        self.process = Process::Down;
+        self.run += 1;
+        self.stream = Stream::Idle;
+        self.tries += 1;
+        self.ready = Ready::NotYet;
+        self.stalled_until = At(0);
+        if let Some(disk) = &mut self.disk {
+            disk.shutdown = how;
+        }
+    }
+
+    /// Replay has nothing left to do.
+    #[must_use]
+    pub fn replayed_all(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.replayed == disk.wal.end)
+    }
+
+    /// What the data directory is.
+    #[must_use]
+    pub fn data_dir(&self) -> DataDir {
+        match &self.disk {
+            None => DataDir::Empty,
+            Some(disk) => DataDir::Present {
+                system_id: disk.system,
+                incarnation: disk.incarnation,
+                needs_source: disk.consistent_at.is_some(),
+            },
+        }
+    }
+
+    /// A look that began at `began_at` of its agent's clock; who streams from it is filled in by the world.
+    #[must_use]
+    pub fn look(&self, now: At, began_at: Millis, wals: &Histories) -> PostgresFacts {
+        PostgresFacts {
+            began_at,
+            data: self.data_dir(),
+            server: self.server(now, wals),
+            job: None::<JobId>,
+            server_version: 150_006,
+        }
+    }
+
+    fn server(&self, now: At, wals: &Histories) -> Server {
+        let Some(disk) = &self.disk else {
+            return Server::Stopped(Shutdown::NoData);
+        };
+        let stalled = now < self.stalled_until;
+        match self.process {
+            Process::Down => Server::Stopped(disk.shutdown),
+            Process::Starting => Server::Starting,
+            Process::Standby | Process::Promoting(_) | Process::Primary if stalled => {
+                match self.ready {
+                    Ready::Yes => Server::Silent,
+                    Ready::NotYet => Server::Starting,
+                }
+            }
+            Process::Standby | Process::Promoting(_) => Server::Standby(self.standby(disk, wals)),
+            Process::Primary => Server::Primary(haa_core::observe::Primary {
+                position: wals.position(disk.wal),
+                lineage: wals.lineage(disk.wal.branch),
+                replicas: std::collections::BTreeMap::new(),
+                started_unix_ms: self.started.0 / 1_000,
+            }),
+        }
+    }
+
+    fn standby(&self, disk: &Disk, wals: &Histories) -> Standby {
+        Standby {
+            position: wals.position(disk.wal),
+            replayed: disk.replayed,
+            replay_age_ms: Some(0),
+            source: self.source.map(address),
+            detached: self.source.is_none() && self.replayed_all(),
+            streaming: matches!(self.stream, Stream::Joined { .. }),
+            paused: false,
+            started_unix_ms: self.started.0 / 1_000,
+        }
+    }
+}
+
+/// Where a member's Postgres listens.
+#[must_use]
+pub fn address(member: usize) -> Address {
+    Address { host: format!("10.0.0.{}", member + 1), port: 5432 }
+}

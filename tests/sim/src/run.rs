@@ -1,0 +1,174 @@
+//! One seed from beginning to end: a safety phase with faults, then everything heals, then a liveness phase.
+
+use haa_core::settings::{Durability, Settings, Timing};
+use haa_core::units::Millis;
+
+use crate::client::Way;
+use crate::dice::Dice;
+use crate::invariants::{Demand, Ledger, Violation, check, demand};
+use crate::mutation::Mutation;
+use crate::sometimes::Sometimes;
+use crate::time::At;
+use crate::world::nemesis::{Kind, Mix};
+use crate::world::{EtcdRelease, Event, Guard, Plan, World};
+
+/// What to run beside the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The guard.
+    pub guard: Guard,
+    /// What is broken on purpose.
+    pub mutation: Option<Mutation>,
+    /// Whether to write the story down.
+    pub told: Told,
+}
+
+/// Whether to write the story down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Line by line.
+    Yes,
+    /// Not at all, which is faster.
+    No,
+}
+
+/// What came of a seed.
+#[derive(Debug)]
+pub struct Report {
+    /// How long it was in virtual time.
+    pub simulated: At,
+    /// How many events that took.
+    pub events: u64,
+    /// What happened.
+    pub sometimes: Sometimes,
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// The story, if it was to be told.
+    pub story: Vec<String>,
+}
+
+/// After everything healed a client can write by then: a lease runs out, a clone or a rewind ends, an election.
+const WRITE_BOUND: At = At::secs(60);
+/// After a client could write everybody streams by then: some attempts at a rewind and a clone.
+const STREAM_BOUND: At = At::secs(120);
+const TURN: At = At::ms(250);
+
+/// A world and its judges.
+#[derive(Debug)]
+pub struct Trial {
+    /// The world.
+    pub world: World,
+    ledger: Ledger,
+}
+
+impl Trial {
+    /// A world that is judged from its first instant.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        Self { world: World::new(plan), ledger: Ledger::default() }
+    }
+
+    /// Lets the world go on until `limit`, and judges after every event.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn until(&mut self, limit: At) -> Result<(), Violation> {
+        loop {
+            let more = self.world.step(limit);
+            self.judge()?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn judge(&mut self) -> Result<(), Violation> {
+        if self.world.deeds.is_empty() {
+            return Ok(());
+        }
+        let deeds = std::mem::take(&mut self.world.deeds);
+        for deed in &deeds {
+            check(&self.world, &mut self.ledger, *deed)?;
+        }
+        self.world.deeds = deeds;
+        self.world.deeds.clear();
+        Ok(())
+    }
+
+    /// Waits until a demand is met.
+    ///
+    /// # Errors
+    /// It is not met within `bound`, or something else does not hold.
+    pub fn expect(&mut self, what: Demand, bound: At) -> Result<(), Violation> {
+        let by = self.world.now.after(bound);
+        while !demand(&mut self.world, what, by)? {
+            let next = self.world.now.after(TURN);
+            self.until(next)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, options: Options) -> Report {
+    let mut dice = Dice::new(seed ^ 0x5eed);
+    let members = [1, 2, 3, 3, 3, 3, 4, 5][dice.below(8)];
+    let plan = Plan {
+        seed,
+        members,
+        settings: settings(&mut dice),
+        guard: options.guard,
+        apart: dice.ms(0, 300),
+        etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
+        mutation: options.mutation,
+        drift_ppm: [0, 200, 20_000][dice.below(3)],
+    };
+    let mut trial = Trial::new(plan);
+    if options.told == Told::Yes {
+        trial.world.story = Some(vec![]);
+    }
+    let violation = phases(&mut trial, &mut dice).err();
+    let mut world = trial.world;
+    let standing = world.standing();
+    if let Some(story) = &mut world.story {
+        story.extend(standing);
+    }
+    let mut sometimes = world.sometimes;
+    if violation.is_none() {
+        sometimes.count("run without a violation");
+    }
+    let story = world.story.unwrap_or_default();
+    Report { simulated: world.now, events: world.events, sometimes, violation, story }
+}
+
+fn settings(dice: &mut Dice) -> Settings {
+    let usual = Timing::default();
+    let timing = match dice.below(3) {
+        0 => Timing { ttl: Millis(5_000), round: Millis(1_000), margin: Millis(1_000), ..usual },
+        1 => Timing { ttl: Millis(30_000), round: Millis(10_000), margin: Millis(4_000), ..usual },
+        _ => usual,
+    };
+    Settings { durability: Durability::Async, timing, ..Settings::default() }
+}
+
+fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
+    trial.world.conduct.write_every = At::ms([0, 40, 300, 1_500][dice.below(4)]);
+    trial.world.later(At::ms(10), Event::Client(Way::Routed));
+    trial.world.later(At::ms(11), Event::Client(Way::Pinned));
+    // Some seeds break things while the cluster is being made.
+    if dice.percent(75) {
+        trial.expect(Demand::Stream, STREAM_BOUND)?;
+    }
+    let until = trial.world.now.after(dice.span(At::secs(20), At::secs(150)));
+    let mut mix = Mix::draw(dice, until);
+    if trial.world.plan.etcd == EtcdRelease::Old && dice.percent(50) {
+        mix.kinds.push(Kind::Early);
+    }
+    trial.world.unleash(mix);
+    trial.until(until)?;
+    trial.world.heal();
+    let ttl = At::ms(trial.world.plan.settings.timing.ttl.0);
+    trial.expect(Demand::Write, WRITE_BOUND.after(ttl))?;
+    trial.expect(Demand::Stream, STREAM_BOUND)
+}

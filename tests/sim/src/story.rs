@@ -1,0 +1,258 @@
+//! Stories: what is done to a cluster and what it does, in words that an operator of Postgres reads. Judges nothing.
+//!
+//! A block is some lines of commands (`;` separates them too), a line `----`, what happened, and an empty line.
+
+use std::fmt::Write as _;
+
+use haa_core::records::Ask;
+use haa_core::settings::{Settings, Timing};
+use haa_core::units::{MemberName, Millis};
+
+use crate::conduct::Conduct;
+use crate::invariants::Violation;
+use crate::postgres::Process;
+use crate::run::Trial;
+use crate::time::At;
+use crate::world::faults::Fault;
+use crate::world::member::Life;
+use crate::world::{EtcdRelease, Guard, Plan, World};
+
+/// A story that is being told.
+#[derive(Debug, Default)]
+pub struct Story {
+    trial: Option<Trial>,
+}
+
+/// The story in `text` as it comes out, in the same form; equal to `text` if it is as expected.
+///
+/// # Errors
+/// The line that cannot be read, and why.
+pub fn retell(text: &str) -> Result<String, String> {
+    let mut story = Story::default();
+    let mut told = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let _ = writeln!(told, "{line}");
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if line != "----" {
+            for command in line.split(';') {
+                story.obey(command.trim()).map_err(|why| format!("'{line}': {why}"))?;
+            }
+            continue;
+        }
+        while lines.next_if(|line| !line.trim().is_empty()).is_some() {}
+        for line in story.tell() {
+            let _ = writeln!(told, "{line}");
+        }
+    }
+    Ok(told)
+}
+
+impl Story {
+    fn tell(&mut self) -> Vec<String> {
+        let story = self.trial.as_mut().and_then(|trial| trial.world.story.as_mut());
+        let lines = story.map(std::mem::take).unwrap_or_default();
+        // What is done is read above; without the instant, which changes with every change of a delay.
+        lines
+            .iter()
+            .filter_map(|line| line.get(12..))
+            .filter(|l| !l.starts_with("  *"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn obey(&mut self, command: &str) -> Result<(), String> {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let Some((verb, rest)) = words.split_first() else { return Ok(()) };
+        if *verb == "cluster" {
+            self.trial = Some(Trial::new(plan(rest)?));
+            if let Some(trial) = &mut self.trial {
+                trial.world.story = Some(vec![]);
+            }
+            return Ok(());
+        }
+        let trial = self.trial.as_mut().ok_or("a story begins with 'cluster'")?;
+        let outcome = match (*verb, rest) {
+            ("settle", []) => settle(trial),
+            ("advance", [span]) => {
+                let until = trial.world.now.after(self::span(span)?);
+                trial.until(until)
+            }
+            ("write", [count]) => {
+                let count = count.parse().map_err(|_| "how many writes?")?;
+                write(trial, count)
+            }
+            ("status", []) => {
+                status(&mut trial.world);
+                Ok(())
+            }
+            _ => {
+                for fault in faults(&trial.world, verb, rest)? {
+                    trial.world.inject(&fault);
+                }
+                Ok(())
+            }
+        };
+        if let Err(violation) = outcome {
+            blame(&mut trial.world, &violation);
+        }
+        Ok(())
+    }
+}
+
+fn blame(world: &mut World, violation: &Violation) {
+    world.say(|_| format!("VIOLATION {violation}"));
+}
+
+fn plan(words: &[&str]) -> Result<Plan, String> {
+    let mut timing = Timing::default();
+    let mut guard = Guard::Off;
+    let mut members = 0;
+    for word in words {
+        match word.split_once('=') {
+            Some(("ttl", value)) => timing.ttl = millis(value)?,
+            Some(("round", value)) => timing.round = millis(value)?,
+            Some(("margin", value)) => timing.margin = millis(value)?,
+            Some(("guard", "on")) => guard = Guard::On,
+            Some(_) => return Err(format!("'{word}' is not a setting of a story")),
+            None => members += 1,
+        }
+    }
+    timing.check()?;
+    let settings = Settings { timing, ..Settings::default() };
+    let etcd = EtcdRelease::New;
+    let apart = At::ms(500);
+    Ok(Plan { seed: 1, members, settings, guard, etcd, mutation: None, apart, drift_ppm: 0 })
+}
+
+fn millis(text: &str) -> Result<Millis, String> {
+    Ok(Millis(span(text)?.0 / 1_000))
+}
+
+fn span(text: &str) -> Result<At, String> {
+    let wrong = |_| format!("'{text}' is not a span such as 500ms or 10s");
+    match text.strip_suffix("ms") {
+        Some(ms) => ms.parse().map(At::ms).map_err(wrong),
+        None => text.trim_end_matches('s').parse().map(At::secs).map_err(wrong),
+    }
+}
+
+/// Until one leads, all that run stream from it, and nothing has happened for two seconds; two minutes at most.
+fn settle(trial: &mut Trial) -> Result<(), Violation> {
+    let limit = trial.world.now.after(At::secs(120));
+    let mut quiet = At(0);
+    while trial.world.now < limit && quiet < At::secs(2) {
+        let before = trial.world.story.as_ref().map_or(0, Vec::len);
+        let next = trial.world.now.after(At::ms(250));
+        trial.until(next)?;
+        let same = trial.world.story.as_ref().map_or(0, Vec::len) == before;
+        let calm = same && trial.world.settled();
+        quiet = if calm { quiet.after(At::ms(250)) } else { At(0) };
+    }
+    if quiet < At::secs(2) {
+        trial.world.say(|_| "still not settled after two minutes".to_owned());
+    }
+    Ok(())
+}
+
+/// Writes, ten milliseconds apart; after the last there is time for it to reach the replicas.
+fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
+    let mut by = Vec::new();
+    for _ in 0..count {
+        let member = trial.world.routed_write();
+        by.extend(member.map(|member| trial.world.members[member].name.to_string()));
+        let next = trial.world.now.after(At::ms(10));
+        trial.until(next)?;
+    }
+    let total = by.len();
+    by.dedup();
+    trial.world.say(|_| match total {
+        0 => format!("none of {count} writes acknowledged"),
+        _ => format!("{total} of {count} writes acknowledged by {}", by.join(" ")),
+    });
+    Ok(())
+}
+
+fn status(world: &mut World) {
+    for member in 0..world.members.len() {
+        let line = world.describe(member);
+        world.say(|_| line);
+    }
+    let primary = (0..world.members.len()).find(|&member| world.members[member].postgres.open());
+    let Some(wal) = primary.and_then(|member| world.members[member].postgres.wal()) else { return };
+    let lost = world.acknowledged.iter().filter(|write| !write.is_in(&world.wals, wal)).count();
+    let all = world.acknowledged.len();
+    world.say(|_| format!("{lost} of {all} acknowledged writes are lost"));
+}
+
+impl World {
+    fn describe(&self, member: usize) -> String {
+        let who = &self.members[member];
+        let agent = match who.agent.state {
+            Life::Running | Life::Stumbling => "",
+            Life::Frozen => ", agent frozen",
+            Life::Down => ", agent down",
+        };
+        let postgres = match who.postgres.process {
+            Process::Down if who.postgres.disk.is_none() => "no data".to_owned(),
+            Process::Down => "stopped".to_owned(),
+            Process::Starting => "starting".to_owned(),
+            Process::Standby | Process::Promoting(_) => match who.postgres.source {
+                Some(source) => format!("standby of {}", self.members[source].name),
+                None => "standby of nobody".to_owned(),
+            },
+            Process::Primary => "accepts writes".to_owned(),
+        };
+        let timeline = who.postgres.wal().map_or(0, |wal| self.wals.branch(wal.branch).timeline.0);
+        format!("{} {postgres}, timeline {timeline}{agent}", who.name)
+    }
+}
+
+fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fault>, String> {
+    let end = |name: &str| -> Result<usize, String> {
+        if name == "etcd" {
+            return Ok(world.net.etcd());
+        }
+        let name: MemberName = name.parse().map_err(|why| format!("{why}"))?;
+        world.index(&name).ok_or_else(|| format!("there is no member {name}"))
+    };
+    let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
+    Ok(match (verb, rest) {
+        ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
+        ("stall-postgres", [m, time]) => vec![Fault::StallPostgres(end(m)?, span(time)?)],
+        ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
+        ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
+        ("kill-host", [m]) => vec![Fault::KillHost(end(m)?)],
+        ("revive", [m]) => vec![Fault::Revive(end(m)?)],
+        ("freeze", [m]) => vec![Fault::Freeze(end(m)?)],
+        ("thaw", [m]) => vec![Fault::Thaw(end(m)?)],
+        ("lose-disk", [m]) => vec![Fault::LoseDisk(end(m)?)],
+        ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
+        ("cut", [a, "->", b]) => vec![Fault::Cut(end(a)?, end(b)?)],
+        ("mend", [a, b]) => vec![Fault::Mend(end(a)?, end(b)?), Fault::Mend(end(b)?, end(a)?)],
+        ("isolate", [m]) => around(world, end(m)?, Fault::Cut),
+        ("rejoin", [m]) => around(world, end(m)?, Fault::Mend),
+        ("stop-etcd", []) => vec![Fault::StopEtcd],
+        ("start-etcd", []) => vec![Fault::StartEtcd],
+        ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
+        ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
+        ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
+        ("nothing-fails", []) => odds(world.conduct.healed()),
+        ("switchover" | "failover", to) => {
+            let to = to.first().map(|name| name.parse()).transpose();
+            let to = to.map_err(|why: haa_core::units::Unreadable| why.to_string())?;
+            let ask =
+                if verb == "failover" { Ask::Failover { to } } else { Ask::Switchover { to } };
+            vec![Fault::Request(ask)]
+        }
+        _ => return Err("not a command of a story".to_owned()),
+    })
+}
+
+fn around(world: &World, member: usize, fault: impl Fn(usize, usize) -> Fault) -> Vec<Fault> {
+    let others = (0..=world.net.etcd()).filter(|&other| other != member);
+    others.flat_map(|other| [fault(member, other), fault(other, member)]).collect()
+}

@@ -1,0 +1,220 @@
+//! What can be done to the world: every fault and its end, by hand in a story or drawn from a seed.
+
+use haa_core::effect::Txn;
+use haa_core::observe::Shutdown;
+use haa_core::records::{Ask, Key, Record, RequestRecord, RequestState};
+use haa_core::units::{Revision, TxnId};
+
+use crate::conduct::Conduct;
+use crate::net::Weather;
+use crate::postgres::Process;
+use crate::time::At;
+use crate::world::member::Life;
+use crate::world::server::End;
+use crate::world::store::Gone;
+use crate::world::{EtcdState, World};
+
+/// Something done to the world. Members by number; the network's end after the last member is etcd.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// SIGKILL to the postmaster and its children.
+    KillPostgres(usize),
+    /// Its disk hangs for so long.
+    StallPostgres(usize, At),
+    /// SIGKILL to the agent.
+    KillAgent(usize),
+    /// The agent is started.
+    StartAgent(usize),
+    /// SIGSTOP to the agent.
+    Freeze(usize),
+    /// The agent stops between its next decision and the deeds.
+    Stumble(usize),
+    /// SIGCONT.
+    Thaw(usize),
+    /// Power off.
+    KillHost(usize),
+    /// Power on: the agent starts, Postgres does not.
+    Revive(usize),
+    /// The data directory of a stopped Postgres is lost.
+    LoseDisk(usize),
+    /// Nothing passes in this direction.
+    Cut(usize, usize),
+    /// The end of it.
+    Mend(usize, usize),
+    /// etcd is away.
+    StopEtcd,
+    /// It is back; every lease begins anew.
+    StartEtcd,
+    /// A watch shows nothing for so long.
+    MuteWatch(usize, At),
+    /// etcd ends a lease that is alive, as releases before 3.5.13 can.
+    RevokeEarly(usize),
+    /// The network's weather changes.
+    Weather(Weather),
+    /// Things behave otherwise.
+    Conduct(Conduct),
+    /// An operator asks.
+    Request(Ask),
+}
+
+impl World {
+    /// Does it.
+    pub fn inject(&mut self, fault: &Fault) {
+        let spoken = self.spoken(fault);
+        self.say(|_| format!("  * {spoken}"));
+        match fault {
+            Fault::KillPostgres(member) => {
+                self.end_server(*member, End::Killed, Shutdown::Crashed);
+            }
+            Fault::StallPostgres(member, span) => {
+                let until = self.now.after(*span);
+                let postgres = &mut self.members[*member].postgres;
+                if postgres.process != Process::Down {
+                    postgres.stalled_until = until;
+                }
+            }
+            Fault::KillAgent(member) => self.end_agent(*member),
+            Fault::StartAgent(member) => self.start_agent(*member),
+            Fault::Freeze(member) => self.freeze(*member, Life::Frozen),
+            Fault::Stumble(member) => self.freeze(*member, Life::Stumbling),
+            Fault::Thaw(member) => self.thaw(*member),
+            Fault::KillHost(member) => self.kill_host(*member),
+            Fault::Revive(member) => self.revive(*member),
+            Fault::LoseDisk(member) => {
+                let postgres = &mut self.members[*member].postgres;
+                if postgres.process == Process::Down {
+                    postgres.disk = None;
+                }
+            }
+            Fault::Cut(from, to) => {
+                self.net.cut(*from, *to);
+                self.hangups();
+            }
+            Fault::Mend(from, to) => self.net.mend(*from, *to),
+            Fault::StopEtcd => self.etcd_state = EtcdState::Down,
+            Fault::StartEtcd => {
+                self.etcd.refresh_leases(self.now);
+                self.etcd_state = EtcdState::Up;
+            }
+            Fault::MuteWatch(member, span) => {
+                self.members[*member].agent.watch.mute_until = self.now.after(*span);
+            }
+            Fault::RevokeEarly(nth) => self.revoke_early(*nth),
+            Fault::Weather(weather) => self.net.weather = *weather,
+            Fault::Conduct(conduct) => self.conduct = *conduct,
+            Fault::Request(ask) => self.request(ask),
+        }
+    }
+
+    fn freeze(&mut self, member: usize, state: Life) {
+        let agent = &mut self.members[member].agent;
+        if agent.awake() {
+            agent.state = state;
+        }
+    }
+
+    fn kill_host(&mut self, member: usize) {
+        self.end_server(member, End::Vanished, Shutdown::Crashed);
+        self.end_agent(member);
+        self.members[member].agent.guard_until = None;
+    }
+
+    fn revive(&mut self, member: usize) {
+        let now = self.now;
+        let who = &mut self.members[member];
+        if who.agent.state != Life::Down || who.postgres.process != Process::Down {
+            return self.start_agent(member);
+        }
+        who.clock = who.clock.rebooted(now);
+        who.agent.remembered = None;
+        self.start_agent(member);
+    }
+
+    fn revoke_early(&mut self, nth: usize) {
+        let leases = self.etcd.leases();
+        if let Some(id) = leases.get(nth % leases.len().max(1)).copied() {
+            self.change(Gone::Early, |world| world.etcd.revoke(id));
+        }
+    }
+
+    fn request(&mut self, ask: &Ask) {
+        if self.etcd_state == EtcdState::Down {
+            return;
+        }
+        self.serial += 1;
+        let id = format!("r{}", self.serial);
+        let record = RequestRecord {
+            ask: ask.clone(),
+            by: "the simulator".to_owned(),
+            asked_unix_ms: self.now.0 / 1_000,
+            state: RequestState::Pending,
+        };
+        let txn = Txn {
+            id: TxnId(0),
+            compare: vec![(Key::Request(id.clone()), Revision::ABSENT)],
+            put: vec![(Record::Request(id, record), None)],
+            delete: vec![],
+        };
+        self.sometimes.count("request");
+        self.change(Gone::By(usize::MAX), |world| {
+            world.etcd.apply(&txn) == crate::etcd::Applied::Yes
+        });
+    }
+
+    /// Every fault ends: everything runs, and everybody reaches everybody.
+    pub fn heal(&mut self) {
+        self.say(|_| "  * everything heals".to_owned());
+        self.net.heal();
+        self.conduct = self.conduct.healed();
+        if self.etcd_state == EtcdState::Down {
+            self.inject(&Fault::StartEtcd);
+        }
+        for member in 0..self.members.len() {
+            self.members[member].agent.watch.mute_until = self.now;
+            self.members[member].postgres.stalled_until = At(0);
+            self.thaw(member);
+            self.revive(member);
+        }
+    }
+
+    fn spoken(&self, fault: &Fault) -> String {
+        let end = |end: &usize| match self.members.get(*end) {
+            Some(member) => member.name.to_string(),
+            None => "etcd".to_owned(),
+        };
+        match fault {
+            Fault::KillPostgres(m) => format!("Postgres of {} is killed", end(m)),
+            Fault::StallPostgres(m, span) => format!("Postgres of {} hangs for {span}", end(m)),
+            Fault::KillAgent(m) => format!("the agent of {} is killed", end(m)),
+            Fault::StartAgent(m) => format!("the agent of {} is started", end(m)),
+            Fault::Freeze(m) => format!("the agent of {} is frozen", end(m)),
+            Fault::Stumble(m) => format!("the agent of {} stumbles over its next wish", end(m)),
+            Fault::Thaw(m) => format!("the agent of {} is thawed", end(m)),
+            Fault::KillHost(m) => format!("the host of {} goes down", end(m)),
+            Fault::Revive(m) => format!("the host of {} comes back", end(m)),
+            Fault::LoseDisk(m) => format!("{} loses its data", end(m)),
+            Fault::Cut(a, b) => format!("nothing passes from {} to {}", end(a), end(b)),
+            Fault::Mend(a, b) => format!("{} reaches {} again", end(a), end(b)),
+            Fault::StopEtcd => "etcd stops".to_owned(),
+            Fault::StartEtcd => "etcd starts".to_owned(),
+            Fault::MuteWatch(m, span) => {
+                format!("the watch of {} is silent for {span}", end(m))
+            }
+            Fault::RevokeEarly(_) => "etcd ends a lease before its time".to_owned(),
+            Fault::Weather(weather) => format!("the network changes: {weather:?}"),
+            Fault::Conduct(conduct) => format!("things change: {conduct:?}"),
+            Fault::Request(ask) => asked(ask),
+        }
+    }
+}
+
+fn asked(ask: &Ask) -> String {
+    let (verb, to) = match ask {
+        Ask::Switchover { to } => ("switchover", to),
+        Ask::Failover { to } => ("failover", to),
+    };
+    match to {
+        Some(to) => format!("an operator asks for a {verb} to {to}"),
+        None => format!("an operator asks for a {verb}"),
+    }
+}

@@ -1,0 +1,310 @@
+//! The job slot of an agent: what each job does to its Postgres, how long it takes, how it fails. Never why.
+
+use haa_core::effect::{Job, Source};
+use haa_core::input::{Input, JobResult};
+use haa_core::observe::Shutdown;
+use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Timeline};
+
+use crate::postgres::{Disk, Process};
+use crate::time::At;
+use crate::wal::{Branch, Wal};
+use crate::world::member::Slot;
+use crate::world::{Deed, Event, ForAgent, ForServer, Held, World};
+
+/// How a piece of work stands when its time has come.
+enum Came {
+    /// To its end.
+    End(JobResult),
+    /// Not yet: look again after this span, or wait for the server.
+    NotYet(Option<At>),
+}
+
+impl World {
+    pub(crate) fn begin(&mut self, member: usize, id: JobId, job: Job) {
+        if let Some(slot) = &self.members[member].agent.slot {
+            if slot.id != id {
+                self.sometimes.count("job wished while the slot was taken");
+            }
+            return;
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        let source_run = source(&job)
+            .and_then(|source| self.index(&source.member))
+            .map_or(0, |source| self.members[source].postgres.run);
+        let slot = Slot { id, job: job.clone(), serial, source_run };
+        self.members[member].agent.slot = Some(slot);
+        self.look(member);
+        let usual = match self.start_of_work(member, &job) {
+            Ok(Some(span)) => span,
+            Ok(None) => return,
+            Err(why) => return self.work_ends(member, JobResult::Failed(why.to_owned())),
+        };
+        self.later(usual, Event::Job { member, serial });
+    }
+
+    /// What happens at once, and after which span to look; `None`: the server says when it is done.
+    fn start_of_work(&mut self, member: usize, job: &Job) -> Result<Option<At>, &'static str> {
+        let process = self.members[member].postgres.process;
+        let local = self.local(member);
+        match job {
+            Job::InitDb => Ok(Some(self.takes(800, 1_500))),
+            Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
+                Err("Postgres is running")
+            }
+            Job::Clone(_) => {
+                if let Some(disk) = &self.members[member].postgres.disk {
+                    self.deeds.push(overwrites(member, disk));
+                }
+                self.members[member].postgres.disk = None;
+                Ok(Some(self.takes(1_000, 8_000)))
+            }
+            Job::Rewind(_) => Ok(Some(self.takes(300, 2_000))),
+            Job::Start(source) => self.start_server(member, source.as_ref()).map(|()| None),
+            Job::Stop(timeout) => {
+                let stalled = self.now < self.members[member].postgres.stalled_until;
+                if process == Process::Down {
+                    return Ok(Some(At::ms(1)));
+                }
+                let span = self.takes(20, 150);
+                let limit = At::ms(timeout.0);
+                if stalled || span > limit {
+                    self.tell_server(limit, member, ForServer::Killed);
+                } else {
+                    self.tell_server(span, member, ForServer::Stopped);
+                }
+                Ok(None)
+            }
+            Job::Follow(_) | Job::Detach => match process {
+                Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
+                Process::Down | Process::Promoting(_) | Process::Primary => {
+                    Err("Postgres is not a standby")
+                }
+            },
+            Job::Promote { proof, timeline, .. } => {
+                if local >= proof.until() {
+                    return Err("the leadership has run out");
+                }
+                self.arm(member, proof.until());
+                self.promote(member, *timeline, proof.term())
+            }
+        }
+    }
+
+    fn promote(
+        &mut self,
+        member: usize,
+        timeline: Timeline,
+        term: haa_core::units::Term,
+    ) -> Result<Option<At>, &'static str> {
+        if self.members[member].postgres.process != Process::Standby {
+            return Err("Postgres is not a standby");
+        }
+        let newest = self.newest_timeline(member);
+        if newest.is_none_or(|newest| timeline <= newest) {
+            return Err("the timeline is not newer than what Postgres has");
+        }
+        if self.dice.ppm(self.conduct.promote_fails) {
+            self.sometimes.count("promotion failed");
+            return Err("pg_promote failed");
+        }
+        let hangs = self.dice.ppm(self.conduct.promote_hangs);
+        let span = if hangs { self.dice.ms(2_000, 9_000) } else { self.takes(5, 60) };
+        let postgres = &mut self.members[member].postgres;
+        postgres.process = Process::Promoting(timeline);
+        self.tell_server(span, member, ForServer::Promoted(timeline, term));
+        Ok(None)
+    }
+
+    fn newest_timeline(&self, member: usize) -> Option<Timeline> {
+        let wal = self.members[member].postgres.wal()?;
+        Some(self.wals.branch(wal.branch).timeline)
+    }
+
+    /// A span between `low` and `high` ms, as slow as things are.
+    pub(crate) fn takes(&mut self, low: u64, high: u64) -> At {
+        At(self.dice.ms(low, high).0 * self.conduct.slow_percent / 100)
+    }
+
+    pub(crate) fn end_of_work(&mut self, member: usize, serial: u64) {
+        let slot = self.members[member].agent.slot.as_ref();
+        let Some(slot) = slot.filter(|slot| slot.serial == serial).cloned() else { return };
+        match self.work(member, &slot) {
+            Came::End(result) => self.work_ends(member, result),
+            Came::NotYet(Some(span)) => self.later(span, Event::Job { member, serial }),
+            Came::NotYet(None) => {}
+        }
+    }
+
+    fn work(&mut self, member: usize, slot: &Slot) -> Came {
+        let done = |result: Result<(), &str>| {
+            Came::End(match result {
+                Ok(()) => JobResult::Done,
+                Err(why) => JobResult::Failed(why.to_owned()),
+            })
+        };
+        match &slot.job {
+            Job::InitDb => done(self.initdb(member)),
+            Job::Clone(from) => done(self.clone_from(member, from, slot.source_run)),
+            Job::Rewind(from) => done(self.rewind(member, from, slot.source_run)),
+            Job::Follow(from) => done(match self.index(&from.member) {
+                Some(source) => {
+                    self.point(member, Some(source));
+                    Ok(())
+                }
+                None => Err("no such member"),
+            }),
+            Job::Detach => {
+                self.point(member, None);
+                if self.members[member].postgres.replayed_all() {
+                    done(Ok(()))
+                } else {
+                    Came::NotYet(Some(At::ms(10)))
+                }
+            }
+            Job::Stop(_) => done(Ok(())),
+            // A start that has not come to a connection by now is given up; Postgres is left as it is.
+            Job::Start(_) => done(Err("Postgres does not accept connections")),
+            Job::Promote { .. } => Came::NotYet(None),
+        }
+    }
+
+    pub(crate) fn work_ends(&mut self, member: usize, result: JobResult) {
+        if let Some(slot) = self.members[member].agent.slot.take() {
+            self.sometimes.job(&slot.job, &result);
+            if let Some(line) = spoken(&slot.job, &result) {
+                self.say(|world| format!("{} {line}", world.members[member].name));
+            }
+            let input = Input::Job(slot.id, result);
+            self.tell_agent(At(50), member, ForAgent::Input(Box::new(input)));
+            self.look(member);
+        }
+    }
+
+    /// The agent closes writes: the slot is given up, Postgres is killed, and looked at.
+    pub(crate) fn close(&mut self, member: usize) {
+        if self.members[member].agent.slot.is_some() {
+            self.work_ends(member, JobResult::Aborted);
+        }
+        if self.members[member].postgres.process == Process::Down {
+            self.look(member);
+        } else {
+            let span = self.dice.ms(3, 30);
+            self.tell_server(span, member, ForServer::Killed);
+        }
+    }
+
+    fn initdb(&mut self, member: usize) -> Result<(), &'static str> {
+        if self.members[member].postgres.disk.is_some() {
+            return Err("the data directory is not empty");
+        }
+        let system = SystemId(self.dice.number());
+        let branch = self.wals.grow(Branch {
+            timeline: Timeline(1),
+            parent: None,
+            creator: member,
+            term: None,
+            system,
+        });
+        let end = Lsn(0x0150_0000);
+        self.members[member].postgres.disk = Some(Disk {
+            system,
+            incarnation: Incarnation(self.dice.number()),
+            wal: Wal { branch, end },
+            replayed: end,
+            consistent_at: None,
+            shutdown: Shutdown::Primary(self.wals.position(Wal { branch, end })),
+        });
+        self.deeds.push(Deed::Initialised(member));
+        Ok(())
+    }
+
+    /// The source's disk, if it could be read from the beginning to the end of the work.
+    fn readable(&self, member: usize, from: &Source, run: u32) -> Result<Disk, &'static str> {
+        let source = self.index(&from.member).ok_or("no such member")?;
+        let postgres = &self.members[source].postgres;
+        let serves = matches!(postgres.process, Process::Standby | Process::Primary);
+        if source == member || !serves || postgres.run != run {
+            return Err("the source does not answer");
+        }
+        if !self.net.joined(member, source) || self.now < postgres.stalled_until {
+            return Err("the source cannot be reached");
+        }
+        postgres.disk.ok_or("the source has no data")
+    }
+
+    fn clone_from(&mut self, member: usize, from: &Source, run: u32) -> Result<(), &'static str> {
+        let disk = self.readable(member, from, run)?;
+        if self.dice.ppm(self.conduct.clone_fails) {
+            return Err("pg_basebackup failed");
+        }
+        self.members[member].postgres.disk = Some(Disk {
+            incarnation: Incarnation(self.dice.number()),
+            replayed: disk.wal.end,
+            consistent_at: Some(disk.wal.end),
+            shutdown: Shutdown::Crashed,
+            ..disk
+        });
+        Ok(())
+    }
+
+    fn rewind(&mut self, member: usize, from: &Source, run: u32) -> Result<(), &'static str> {
+        let disk = self.readable(member, from, run)?;
+        let source = self.index(&from.member).ok_or("no such member")?;
+        if self.members[source].postgres.process != Process::Primary {
+            return Err("the source is in recovery");
+        }
+        let own = self.members[member].postgres.disk.ok_or("there is no data to rewind")?;
+        if own.system != disk.system {
+            return Err("the source is another database system");
+        }
+        if self.dice.ppm(self.conduct.rewind_fails) {
+            return Err("pg_rewind failed");
+        }
+        let incarnation = Incarnation(self.dice.number());
+        let rewound = if self.wals.holds(disk.wal, own.wal) {
+            self.sometimes.count("rewind had nothing to do");
+            Disk { incarnation, ..own }
+        } else {
+            self.deeds.push(overwrites(member, &own));
+            let shutdown = Shutdown::Crashed;
+            let consistent_at = Some(disk.wal.end);
+            Disk { incarnation, consistent_at, shutdown, replayed: disk.wal.end, ..disk }
+        };
+        self.members[member].postgres.disk = Some(rewound);
+        Ok(())
+    }
+}
+
+fn overwrites(member: usize, disk: &Disk) -> Deed {
+    let was = match disk.consistent_at {
+        Some(_) => Held::IncompleteCopy,
+        None => Held::Data,
+    };
+    Deed::Overwrites { member, lost: disk.wal, was }
+}
+
+fn source(job: &Job) -> Option<&Source> {
+    match job {
+        Job::Clone(source) | Job::Rewind(source) | Job::Follow(source) => Some(source),
+        Job::Start(source) => source.as_ref(),
+        Job::InitDb | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
+    }
+}
+
+/// The long work is part of a story; the rest is only how a transition is made.
+fn spoken(job: &Job, result: &JobResult) -> Option<String> {
+    let what = match job {
+        Job::InitDb => "initdb".to_owned(),
+        Job::Clone(source) => format!("clone of {}", source.member),
+        Job::Rewind(source) => format!("rewind to {}", source.member),
+        Job::Start(_) | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
+            return None;
+        }
+    };
+    Some(match result {
+        JobResult::Done => format!("{what}: done"),
+        JobResult::Failed(why) => format!("{what}: failed, {why}"),
+        JobResult::Aborted => format!("{what}: given up"),
+    })
+}

@@ -1,0 +1,394 @@
+//! The world around the nodes, and its one event loop over virtual time. Never judges what it sees.
+
+pub mod agent;
+pub mod clients;
+pub mod faults;
+pub mod jobs;
+pub mod member;
+pub mod nemesis;
+pub mod server;
+pub mod store;
+
+use std::rc::Rc;
+
+use haa_core::input::Input;
+use haa_core::settings::Settings;
+use haa_core::units::{LeaseId, MemberName, Millis, Term, Timeline};
+
+use crate::client::{Acknowledged, Way};
+use crate::conduct::Conduct;
+use crate::dice::Dice;
+use crate::etcd::Etcd;
+use crate::mutation::Mutation;
+use crate::net::Net;
+use crate::queue::Queue;
+use crate::sometimes::Sometimes;
+use crate::time::At;
+use crate::wal::{BranchId, Histories, Wal};
+use faults::Fault;
+use member::Member;
+use store::{Answer, Ask};
+
+/// What will happen. `life` names a run of an agent, `run` a run of a server: what belongs to an earlier one is void.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// For an agent.
+    Agent {
+        /// Whose.
+        member: usize,
+        /// Of which run.
+        life: u32,
+        /// What.
+        what: ForAgent,
+    },
+    /// For a server.
+    Server {
+        /// Whose.
+        member: usize,
+        /// Of which run.
+        run: u32,
+        /// What.
+        what: ForServer,
+    },
+    /// The work in a job slot comes to its end.
+    Job {
+        /// Whose.
+        member: usize,
+        /// Which occupation of the slot.
+        serial: u64,
+    },
+    /// A request reaches etcd.
+    Ask(Box<Ask>),
+    /// A lease may have ended.
+    Lease(LeaseId),
+    /// etcd tells a watcher.
+    Notify {
+        /// Whom.
+        member: usize,
+        /// Which run of its agent.
+        life: u32,
+    },
+    /// The guard's deadline may have come.
+    Guard(usize),
+    /// A client writes.
+    Client(Way),
+    /// Primaries write WAL of their own accord.
+    Background,
+    /// A fault, or the end of one.
+    Fault(Box<Fault>),
+    /// The next fault is drawn.
+    Nemesis,
+}
+
+/// What reaches an agent; while it is frozen, all this waits.
+#[derive(Clone, Debug)]
+pub enum ForAgent {
+    /// The node's deadline.
+    Tick,
+    /// An input.
+    Input(Box<Input>),
+    /// A heartbeat.
+    Peer(Rc<Input>),
+    /// etcd answers.
+    Answer(Box<Answer>),
+    /// A request was not answered in time.
+    Timeout(u64),
+    /// The watch shows this.
+    Watch(Rc<Input>),
+    /// The watch is dead: list again.
+    Relist,
+    /// A look at Postgres ends.
+    Looked,
+    /// It is time for the next look, unless there was one since this.
+    Glance(u32),
+    /// Wishes that were held up between decision and deed.
+    Perform(Vec<haa_core::effect::Effect>),
+}
+
+/// What happens to a server.
+#[derive(Clone, Copy, Debug)]
+pub enum ForServer {
+    /// Its start comes to an end.
+    Started,
+    /// It leaves recovery onto this timeline, in this term.
+    Promoted(Timeline, Term),
+    /// It ends in order.
+    Stopped,
+    /// It is killed.
+    Killed,
+    /// It tries to connect to its source.
+    Connect(u32),
+    /// WAL arrives from this member's run.
+    Ship {
+        /// From whom.
+        source: usize,
+        /// Its run.
+        run: u32,
+        /// All that it had when it was sent.
+        wal: Wal,
+    },
+    /// A silent connection is given up.
+    Hangup(u32),
+    /// Replay has come so far.
+    Replay(haa_core::units::Lsn),
+}
+
+/// Something that an invariant may care about.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed {
+    /// A Postgres came out of recovery.
+    Opened(usize),
+    /// A Postgres that was out of recovery ended.
+    Closed(usize),
+    /// Something changed in etcd.
+    Stored,
+    /// The `leader` key of this leadership is gone or another's.
+    LeaderGone {
+        /// Whose.
+        member: usize,
+        /// Of which term.
+        term: Term,
+        /// How.
+        how: store::Gone,
+    },
+    /// An agent published a status.
+    Published(usize),
+    /// A member's `primary_conninfo` was pointed at a source.
+    Sourced {
+        /// Whose.
+        member: usize,
+        /// Where to.
+        source: usize,
+    },
+    /// A data directory was erased or overwritten.
+    Overwrites {
+        /// Whose.
+        member: usize,
+        /// What it held.
+        lost: Wal,
+        /// Whether that was a server's data, or a copy that never came to be one.
+        was: Held,
+    },
+    /// A member made a new database system.
+    Initialised(usize),
+    /// A timeline was made.
+    Branched(BranchId),
+    /// A standby streams.
+    Joined {
+        /// Who.
+        member: usize,
+        /// From whom.
+        source: usize,
+    },
+}
+
+/// What a data directory held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A server's data.
+    Data,
+    /// A clone or a rewound directory that was never consistent since.
+    IncompleteCopy,
+}
+
+/// Whether a guard closes writes where the agent cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It does.
+    On,
+    /// There is none.
+    Off,
+}
+
+/// Whether etcd answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdState {
+    /// It does.
+    Up,
+    /// Stopped, or between two of its leaders.
+    Down,
+}
+
+/// Which etcd it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdRelease {
+    /// From before 3.5.13: it can revoke a live lease.
+    Old,
+    /// It keeps its word.
+    New,
+}
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How many members.
+    pub members: usize,
+    /// What the cluster begins with.
+    pub settings: Settings,
+    /// The guard.
+    pub guard: Guard,
+    /// etcd's release.
+    pub etcd: EtcdRelease,
+    /// What is broken on purpose.
+    pub mutation: Option<Mutation>,
+    /// The span between the starts of two agents.
+    pub apart: At,
+    /// Each member's clock gains or loses up to this many microseconds a second.
+    pub drift_ppm: u32,
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct World {
+    /// True time.
+    pub now: At,
+    /// How it was made.
+    pub plan: Plan,
+    /// The members.
+    pub members: Vec<Member>,
+    /// etcd.
+    pub etcd: Etcd,
+    /// Whether it answers.
+    pub etcd_state: EtcdState,
+    /// The network.
+    pub net: Net,
+    /// Every WAL history.
+    pub wals: Histories,
+    /// How things behave at the moment.
+    pub conduct: Conduct,
+    /// What clients saw succeed.
+    pub acknowledged: Vec<Acknowledged>,
+    /// What happened, counted.
+    pub sometimes: Sometimes,
+    /// What the last event did.
+    pub deeds: Vec<Deed>,
+    /// One line a transition or a fault, if somebody reads it.
+    pub story: Option<Vec<String>>,
+    /// Which faults come.
+    pub mix: Option<nemesis::Mix>,
+    /// Chance.
+    pub dice: Dice,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) serial: u64,
+    /// How many events there were.
+    pub events: u64,
+}
+
+impl World {
+    /// A world in which every agent is about to start and no member has data.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let mut dice = Dice::new(plan.seed);
+        let members =
+            (0..plan.members).map(|n| Member::new(n, plan.drift_ppm, &mut dice)).collect();
+        let mut world = Self {
+            now: At(0),
+            members,
+            etcd: Etcd::default(),
+            etcd_state: EtcdState::Up,
+            net: Net::new(plan.members),
+            wals: Histories::default(),
+            conduct: Conduct::default(),
+            acknowledged: Vec::new(),
+            sometimes: Sometimes::default(),
+            deeds: Vec::new(),
+            story: None,
+            mix: None,
+            dice,
+            queue: Queue::default(),
+            serial: 0,
+            events: 0,
+            plan,
+        };
+        for member in 0..world.members.len() {
+            let at = At(world.plan.apart.0 * member as u64);
+            world.queue.push(at, Event::Fault(Box::new(Fault::StartAgent(member))));
+        }
+        world.queue.push(At::secs(10), Event::Background);
+        world
+    }
+
+    /// The next event up to `limit`; false when there is none, and it is `limit`.
+    pub fn step(&mut self, limit: At) -> bool {
+        let Some((at, event)) = self.queue.pop(limit) else {
+            self.now = self.now.max(limit);
+            return false;
+        };
+        self.now = at;
+        self.events += 1;
+        match event {
+            Event::Agent { member, life, what } => self.for_agent(member, life, what),
+            Event::Server { member, run, what } => self.for_server(member, run, what),
+            Event::Job { member, serial } => self.end_of_work(member, serial),
+            Event::Ask(ask) => self.at_etcd(*ask),
+            Event::Lease(id) => self.lease_due(id),
+            Event::Notify { member, life } => self.notify(member, life),
+            Event::Guard(member) => self.guard_due(member),
+            Event::Client(way) => self.client(way),
+            Event::Background => self.background(),
+            Event::Fault(fault) => self.inject(&fault),
+            Event::Nemesis => self.nemesis(),
+        }
+        true
+    }
+
+    /// What this member's clock shows.
+    #[must_use]
+    pub fn local(&self, member: usize) -> Millis {
+        self.members[member].clock.read(self.now)
+    }
+
+    /// A member's number.
+    #[must_use]
+    pub fn index(&self, name: &MemberName) -> Option<usize> {
+        self.members.iter().position(|member| member.name == *name)
+    }
+
+    /// Puts an event into the queue, this span from now.
+    pub(crate) fn later(&mut self, span: At, event: Event) {
+        self.queue.push(self.now.after(span), event);
+    }
+
+    pub(crate) fn tell_agent(&mut self, span: At, member: usize, what: ForAgent) {
+        let life = self.members[member].agent.life;
+        self.later(span, Event::Agent { member, life, what });
+    }
+
+    pub(crate) fn tell_server(&mut self, span: At, member: usize, what: ForServer) {
+        let run = self.members[member].postgres.run;
+        self.later(span, Event::Server { member, run, what });
+    }
+
+    /// How every member stands, a line each.
+    #[must_use]
+    pub fn standing(&self) -> Vec<String> {
+        let line = |number: usize| {
+            let who = &self.members[number];
+            let (postgres, agent) = (&who.postgres, &who.agent);
+            let wal = postgres.wal().map(|wal| self.wals.position(wal).to_string());
+            let role = agent.status.as_ref().map(|status| status.role.clone());
+            format!(
+                "{} agent {:?} as {}, Postgres {:?} at {}, source {:?} {:?}, job {:?}",
+                who.name,
+                agent.state,
+                role.unwrap_or_else(|| "unknown".to_owned()),
+                postgres.process,
+                wal.unwrap_or_else(|| "no data".to_owned()),
+                postgres.source,
+                postgres.stream,
+                agent.slot.as_ref().map(|slot| &slot.job),
+            )
+        };
+        (0..self.members.len()).map(line).collect()
+    }
+
+    /// Writes a line of the story, if somebody reads it.
+    pub(crate) fn say(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.story.is_some() {
+            let line = format!("{:>10}  {}", self.now.to_string(), line(self));
+            self.story.get_or_insert_default().push(line);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Servers as they run: starts, ends, promotions, streams between them. Does what Postgres does, right or wrong.
+
+use std::collections::BTreeMap;
+
+use haa_core::effect::{Job, Source};
+use haa_core::input::JobResult;
+use haa_core::observe::{Shutdown, Walsender};
+use haa_core::units::{Incarnation, Lsn, MemberName, Term, Timeline};
+
+use crate::postgres::{Busy, Process, Ready, Stream};
+use crate::time::At;
+use crate::wal::{Branch, Wal};
+use crate::world::{Deed, ForServer, World};
+
+/// How a server's end looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its processes ended: the kernel tells whoever is connected.
+    Killed,
+    /// The machine is gone: nobody is told.
+    Vanished,
+}
+
+/// `wal_receiver_timeout`, set low.
+const RECEIVER_TIMEOUT: At = At::secs(5);
+/// `wal_retrieve_retry_interval`, set low.
+const RETRY: At = At::ms(200);
+/// A start that has not come to a connection by then is given up.
+const START_TIMEOUT: At = At::secs(30);
+/// A promotion writes an end-of-recovery record, a shutdown its checkpoint.
+const RECORD: u64 = 0x98;
+
+impl World {
+    pub(crate) fn start_server(
+        &mut self,
+        member: usize,
+        source: Option<&Source>,
+    ) -> Result<(), &'static str> {
+        let source = match source {
+            Some(source) => Some(self.index(&source.member).ok_or("no such member")?),
+            None => None,
+        };
+        let postgres = &mut self.members[member].postgres;
+        let Some(disk) = &postgres.disk else { return Err("there is no data to start") };
+        if postgres.process != Process::Down {
+            return Err("Postgres is running");
+        }
+        if disk.consistent_at.is_some() && source.is_none() {
+            return Err("the data needs a source to stream from");
+        }
+        if self.dice.ppm(self.conduct.start_fails) {
+            return Err("the postmaster ended before it accepted connections");
+        }
+        let postgres = &mut self.members[member].postgres;
+        postgres.process = Process::Starting;
+        postgres.run += 1;
+        postgres.started = self.now;
+        let span = self.takes(30, 400);
+        self.point(member, source);
+        self.tell_server(span, member, ForServer::Started);
+        let slot = self.members[member].agent.slot.as_ref();
+        if let Some(serial) = slot.map(|slot| slot.serial) {
+            self.later(START_TIMEOUT, crate::world::Event::Job { member, serial });
+        }
+        Ok(())
+    }
+
+    /// Writes `primary_conninfo`.
+    pub(crate) fn point(&mut self, member: usize, source: Option<usize>) {
+        let postgres = &mut self.members[member].postgres;
+        postgres.source = source;
+        postgres.stream = Stream::Idle;
+        postgres.tries += 1;
+        let tries = postgres.tries;
+        if let Some(source) = source {
+            self.deeds.push(Deed::Sourced { member, source });
+            self.tell_server(At::ms(1), member, ForServer::Connect(tries));
+        }
+    }
+
+    pub(crate) fn for_server(&mut self, member: usize, run: u32, what: ForServer) {
+        let postgres = &self.members[member].postgres;
+        if postgres.run != run || postgres.process == Process::Down {
+            return;
+        }
+        match what {
+            ForServer::Started => self.started(member),
+            ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
+            ForServer::Stopped => self.stopped(member),
+            ForServer::Killed => self.end_server(member, End::Killed, Shutdown::Crashed),
+            ForServer::Connect(tries) => self.connect(member, tries),
+            ForServer::Ship { source, run, wal } => self.arrive(member, source, run, wal),
+            ForServer::Hangup(tries) => self.hangup(member, tries),
+            ForServer::Replay(end) => self.replay(member, end),
+        }
+    }
+
+    fn started(&mut self, member: usize) {
+        let postgres = &mut self.members[member].postgres;
+        postgres.ready = Ready::Yes;
+        if let Some(disk) = &mut postgres.disk {
+            disk.replayed = disk.wal.end;
+        }
+        self.consistent(member);
+    }
+
+    /// A server that was started and has streamed far enough accepts connections.
+    fn consistent(&mut self, member: usize) {
+        let postgres = &mut self.members[member].postgres;
+        let Some(disk) = &mut postgres.disk else { return };
+        let enough = disk.consistent_at.is_none_or(|end| disk.wal.end >= end);
+        if postgres.process == Process::Starting && postgres.ready == Ready::Yes && enough {
+            disk.consistent_at = None;
+            postgres.process = Process::Standby;
+            self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Start(_)));
+        }
+    }
+
+    /// Ends the work in the slot if it is of this kind.
+    fn ends_work(&mut self, member: usize, result: JobResult, kind: impl Fn(&Job) -> bool) {
+        let slot = self.members[member].agent.slot.as_ref();
+        if slot.is_some_and(|slot| kind(&slot.job)) {
+            self.work_ends(member, result);
+        }
+    }
+
+    fn promoted(&mut self, member: usize, timeline: Timeline, term: Term) {
+        let postgres = &mut self.members[member].postgres;
+        let Some(disk) = &mut postgres.disk else { return };
+        let system = disk.system;
+        let parent = Some((disk.wal.branch, disk.wal.end));
+        let branch = Branch { timeline, parent, creator: member, term: Some(term), system };
+        let branch = self.wals.grow(branch);
+        disk.wal = Wal { branch, end: Lsn(disk.wal.end.0 + RECORD) };
+        disk.replayed = disk.wal.end;
+        postgres.process = Process::Primary;
+        postgres.source = None;
+        postgres.stream = Stream::Idle;
+        postgres.tries += 1;
+        self.sometimes.count("promotion");
+        self.deeds.push(Deed::Branched(branch));
+        self.deeds.push(Deed::Opened(member));
+        self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Promote { .. }));
+        self.kick(member);
+    }
+
+    /// An orderly stop: a primary ships its shutdown checkpoint before it ends.
+    fn stopped(&mut self, member: usize) {
+        let postgres = &mut self.members[member].postgres;
+        let Some(disk) = &mut postgres.disk else { return };
+        let how = if postgres.process == Process::Primary {
+            let position = self.wals.position(disk.wal);
+            disk.wal.end.0 += RECORD;
+            disk.replayed = disk.wal.end;
+            let wal = disk.wal;
+            self.drain(member, wal);
+            Shutdown::Primary(position)
+        } else {
+            Shutdown::Standby
+        };
+        self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Stop(_)));
+        self.end_server(member, End::Killed, how);
+    }
+
+    fn drain(&mut self, member: usize, wal: Wal) {
+        for standby in self.joined_to(member) {
+            if self.net.joined(standby, member) {
+                self.append(standby, wal);
+            }
+        }
+    }
+
+    /// The processes end, however.
+    pub(crate) fn end_server(&mut self, member: usize, end: End, how: Shutdown) {
+        let followers = self.joined_to(member);
+        let postgres = &mut self.members[member].postgres;
+        if postgres.process == Process::Down {
+            return;
+        }
+        let was_open = postgres.open();
+        postgres.end(how);
+        if was_open {
+            self.deeds.push(Deed::Closed(member));
+        }
+        for standby in followers {
+            let tries = self.members[standby].postgres.tries;
+            let told = end == End::Killed && self.net.joined(member, standby);
+            let span = if told { At::ms(1) } else { RECEIVER_TIMEOUT };
+            self.tell_server(span, standby, ForServer::Hangup(tries));
+        }
+        let failed = JobResult::Failed("Postgres ended meanwhile".to_owned());
+        self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Stop(_)));
+        self.ends_work(member, failed, |job| match job {
+            Job::Start(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => true,
+            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Stop(_) => false,
+        });
+        // The agent holds a pidfd: it learns of the end at once.
+        if end == End::Killed && self.members[member].agent.brain.is_some() {
+            self.look(member);
+        }
+    }
+
+    fn joined_to(&self, source: usize) -> Vec<usize> {
+        let run = self.members[source].postgres.run;
+        (0..self.members.len()).filter(|&member| self.streams(member, source, run)).collect()
+    }
+
+    fn streams(&self, member: usize, source: usize, source_run: u32) -> bool {
+        let postgres = &self.members[member].postgres;
+        postgres.source == Some(source)
+            && matches!(postgres.stream, Stream::Joined { run, .. } if run == source_run)
+    }
+
+    /// Who streams from a primary, as the primary says.
+    pub(crate) fn walsenders(&self, source: usize) -> BTreeMap<MemberName, Walsender> {
+        let followers = self.joined_to(source).into_iter();
+        let row = |member: usize| {
+            let who = &self.members[member];
+            let disk = who.postgres.disk.as_ref()?;
+            let incarnation: Incarnation = disk.incarnation;
+            let (flushed, replayed) = (disk.wal.end, disk.replayed);
+            Some((who.name.clone(), Walsender { incarnation, streaming: true, flushed, replayed }))
+        };
+        followers.filter_map(row).collect()
+    }
+
+    fn connect(&mut self, member: usize, tries: u32) {
+        let postgres = &self.members[member].postgres;
+        let Some(source) = postgres.source else { return };
+        let (Stream::Idle, true) = (postgres.stream, postgres.tries == tries) else { return };
+        let from = &self.members[source].postgres;
+        let serves =
+            matches!(from.process, Process::Standby | Process::Promoting(_) | Process::Primary);
+        let (Some(own), Some(theirs)) = (postgres.disk, from.disk) else { return };
+        let up = serves && self.now >= from.stalled_until && self.net.joined(member, source);
+        let fits = own.system == theirs.system && self.wals.holds(theirs.wal, own.wal);
+        let run = from.run;
+        if !(up && fits) {
+            if up {
+                self.sometimes.count("standby refused by its source");
+            }
+            let jitter = self.dice.ms(0, 50);
+            return self.tell_server(RETRY.after(jitter), member, ForServer::Connect(tries));
+        }
+        let stream = Stream::Joined { run, mute_since: None, busy: Busy::No };
+        self.members[member].postgres.stream = stream;
+        self.deeds.push(Deed::Joined { member, source });
+        self.kick(source);
+        self.consistent(member);
+    }
+
+    /// Everybody who streams from here and is not being sent WAL is sent what there is.
+    pub(crate) fn kick(&mut self, source: usize) {
+        let from = &self.members[source].postgres;
+        let (source_run, Some(wal)) = (from.run, from.wal()) else { return };
+        for member in 0..self.members.len() {
+            if member == source || !self.streams(member, source, source_run) {
+                continue;
+            }
+            let postgres = &mut self.members[member].postgres;
+            let more = postgres.disk.is_some_and(|disk| disk.wal != wal);
+            if let (Stream::Joined { busy: busy @ Busy::No, .. }, true) =
+                (&mut postgres.stream, more)
+            {
+                *busy = Busy::Yes;
+                let span = self.net.delay(&mut self.dice);
+                self.tell_server(span, member, ForServer::Ship { source, run: source_run, wal });
+            }
+        }
+    }
+
+    fn arrive(&mut self, member: usize, source: usize, source_run: u32, wal: Wal) {
+        if !self.streams(member, source, source_run) {
+            return;
+        }
+        let now = self.now;
+        let way = self.net.open(source, member);
+        let postgres = &mut self.members[member].postgres;
+        let tries = postgres.tries;
+        let Stream::Joined { mute_since, busy, .. } = &mut postgres.stream else { return };
+        if !way {
+            let since = *mute_since.get_or_insert(now);
+            if now.since(since) >= RECEIVER_TIMEOUT {
+                return self.hangup(member, tries);
+            }
+            let ship = ForServer::Ship { source, run: source_run, wal };
+            return self.tell_server(RETRY, member, ship);
+        }
+        *mute_since = None;
+        *busy = Busy::No;
+        if self.append(member, wal) {
+            self.kick(source);
+            self.kick(member);
+            self.consistent(member);
+        } else {
+            self.hangup(member, tries);
+        }
+    }
+
+    /// What a WAL receiver does with WAL: false if it is not a continuation of its own.
+    fn append(&mut self, member: usize, wal: Wal) -> bool {
+        let lag = self.conduct.replay_lag;
+        let span = if lag.0 == 0 { At(0) } else { self.dice.span(At(0), lag) };
+        let Some(disk) = &mut self.members[member].postgres.disk else { return false };
+        if !self.wals.holds(wal, disk.wal) {
+            return disk.wal.branch == wal.branch;
+        }
+        disk.wal = wal;
+        if span.0 == 0 {
+            disk.replayed = wal.end;
+        } else {
+            self.tell_server(span, member, ForServer::Replay(wal.end));
+        }
+        true
+    }
+
+    fn replay(&mut self, member: usize, end: Lsn) {
+        if let Some(disk) = &mut self.members[member].postgres.disk {
+            disk.replayed = disk.replayed.max(end.min(disk.wal.end));
+        }
+    }
+
+    /// A receiver gives its connection up and tries anew.
+    fn hangup(&mut self, member: usize, tries: u32) {
+        let postgres = &mut self.members[member].postgres;
+        let Some(source) = postgres.source else { return };
+        if postgres.tries != tries || postgres.stream == Stream::Idle {
+            return;
+        }
+        let Stream::Joined { run, mute_since, .. } = postgres.stream else { return };
+        let alive = run == self.members[source].postgres.run;
+        let way = self.net.joined(member, source);
+        if alive && way && mute_since.is_none() {
+            return;
+        }
+        let postgres = &mut self.members[member].postgres;
+        postgres.stream = Stream::Idle;
+        postgres.tries += 1;
+        let tries = postgres.tries;
+        self.tell_server(At::ms(5), member, ForServer::Connect(tries));
+    }
+
+    /// Connections across a cut are given up after a while.
+    pub(crate) fn hangups(&mut self) {
+        for member in 0..self.members.len() {
+            let tries = self.members[member].postgres.tries;
+            self.tell_server(RECEIVER_TIMEOUT, member, ForServer::Hangup(tries));
+        }
+    }
+
+    /// Whether its Postgres is out of recovery, or about to be.
+    #[must_use]
+    pub fn may_write(&self, member: usize) -> bool {
+        matches!(self.members[member].postgres.process, Process::Primary | Process::Promoting(_))
+    }
+}
