@@ -16,7 +16,6 @@ struct Hearing {
 }
 
 /// The peers' service, to be merged into the API's router.
-#[must_use]
 pub fn router(cluster: &str, tokens: Tokens, inputs: mpsc::Sender<Input>) -> axum::Router {
     let hearing = Hearing { cluster: cluster.to_owned(), tokens, inputs };
     tonic::service::Routes::new(PeersServer::new(hearing)).into_axum_router()

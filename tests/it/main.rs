@@ -1,4 +1,5 @@
 //! Integration tests: real etcd, real Postgres, one binary. Owns the list of areas, never a test.
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
 
 mod cluster;
 mod ctl;

@@ -35,6 +35,8 @@ pub(super) struct Belief {
     pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
     /// Where the WAL of the newest primary ended when it was last heard.
     pub(super) primary_position: Option<Position>,
+    /// When the newest linearizable view was asked for.
+    pub(super) linear_at: Option<Millis>,
     /// When the store last answered us: the instant we asked.
     pub(super) store_heard_at: Option<Millis>,
     /// A leader whose key vanished may not know it yet.
@@ -68,6 +70,7 @@ impl Belief {
             facts: None,
             peers: BTreeMap::new(),
             primary_position: None,
+            linear_at: None,
             store_heard_at: None,
             store_revokes_early: true,
             leaderless_since: None,
@@ -107,6 +110,9 @@ impl Belief {
             None => self.leaderless_since.or(Some(now)),
         };
         self.view = Some(seen.view.clone());
+        if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
+            self.linear_at = self.linear_at.max(Some(asked_at));
+        }
         self.confirm(seen.via);
     }
 

@@ -23,7 +23,7 @@ impl Node {
         let (own, _) = self.belief.data()?;
         let cluster = self.belief.view.as_ref()?.cluster.as_ref()?;
         let theirs = cluster.value.system_id?;
-        if own == theirs {
+        if own == theirs || self.is_orphan() {
             return None;
         }
         let why = format!(

@@ -22,6 +22,10 @@ impl Belief {
         if own.timeline == leader.timeline {
             return Compared::Part;
         }
+        if own.timeline > leader.timeline {
+            // Our WAL is younger than the leader that we know: it is our view that is old, not our data.
+            return Compared::NotYet;
+        }
         if own.timeline == leader.position.timeline && own.lsn <= leader.position.lsn {
             return Compared::Part;
         }

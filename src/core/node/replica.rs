@@ -36,6 +36,10 @@ pub(super) struct Rejoining {
     plan: Plan,
     /// The term whose leader our WAL was compared with, and found to be part of its history.
     compared: Option<Term>,
+    /// When the plan was made.
+    planned_at: Millis,
+    /// Our data were made by initdb in this run of the agent and never started.
+    untouched: bool,
     /// The term whose leader our data were cloned from, or rewound to, in this run of the agent.
     copied_in: Option<Term>,
     /// The same of the work under way.
@@ -52,6 +56,8 @@ impl Default for Rejoining {
         Self {
             plan: Plan::Settle,
             compared: None,
+            planned_at: Millis(0),
+            untouched: false,
             copied_in: None,
             copying_in: None,
             retry_at: Millis(0),
@@ -63,14 +69,20 @@ impl Default for Rejoining {
 }
 
 impl Rejoining {
+    const fn plan(&mut self, now: Millis, plan: Plan) {
+        self.plan = plan;
+        self.planned_at = now;
+    }
+
     pub(super) fn done(&mut self, job: &Job) {
         self.wait = FIRST_WAIT;
         match job {
             Job::Clone(_) | Job::Rewind(_) => {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
+                self.untouched = false;
             }
-            Job::InitDb => self.plan = Plan::Settle,
+            Job::InitDb => self.untouched = true,
             Job::Start(_) => self.failed_starts = 0,
             Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {}
         }
@@ -82,7 +94,7 @@ impl Rejoining {
         match job {
             Job::Rewind(_) => {
                 if let Plan::Rewind(term) = self.plan {
-                    self.plan = Plan::Clone(term);
+                    self.plan(now, Plan::Clone(term));
                     self.retry_at = now;
                 }
             }
@@ -160,7 +172,10 @@ impl Node {
             }
             DataDir::Present { needs_source, .. } => needs_source,
         };
-        self.plan_again(leader, needs_source);
+        self.plan_again(now, leader, needs_source);
+        if self.rejoining.plan != Plan::Settle && !self.seen_since_planned(now) {
+            return;
+        }
         let job = match (self.rejoining.plan, source) {
             (Plan::Settle, _) if !needs_source => Some(Job::Start(None)),
             (Plan::Settle, Some(source)) => {
@@ -178,6 +193,7 @@ impl Node {
             (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
         };
         if let Some(job) = job {
+            self.rejoining.untouched &= !job.starts();
             self.desk.job(job);
         }
     }
@@ -185,7 +201,7 @@ impl Node {
     /// A plan is made for one leader; with another, or none, we start and compare anew. What was cloned or
     /// rewound can be compared with nobody before it has streamed: under another leader than its own, or when
     /// it does not start, it is cloned.
-    fn plan_again(&mut self, leader: Option<&Leader>, needs_source: bool) {
+    fn plan_again(&mut self, now: Millis, leader: Option<&Leader>, needs_source: bool) {
         let term = leader.map(|leader| leader.term);
         match self.rejoining.plan {
             Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
@@ -195,10 +211,32 @@ impl Node {
         }
         let dead = self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
         let hopeless = needs_source && (dead || self.rejoining.copied_in != term);
-        if let (true, Some(term)) = (hopeless, term) {
-            self.rejoining.plan = Plan::Clone(term);
+        if let (true, Some(term)) = (hopeless || self.is_orphan(), term)
+            && self.rejoining.plan != Plan::Clone(term)
+        {
+            self.rejoining.plan(now, Plan::Clone(term));
             self.rejoining.failed_starts = 0;
         }
+    }
+
+    /// Data are given up only for a leader that the store has shown since we planned it, and lately.
+    fn seen_since_planned(&mut self, now: Millis) -> bool {
+        let fresh = self.belief.settings().timing.attempt_timeout;
+        let seen = self.belief.linear_at;
+        let since = self.rejoining.planned_at;
+        if seen.is_some_and(|at| at >= since && now.since(at) < fresh) {
+            return true;
+        }
+        self.desk.read(now);
+        false
+    }
+
+    /// Our initdb came to nothing: another member has initialised the cluster meanwhile. Nobody ever wrote here.
+    pub(super) fn is_orphan(&self) -> bool {
+        let cluster = self.belief.view.as_ref().and_then(|view| view.cluster.as_ref());
+        let theirs = cluster.and_then(|kept| kept.value.system_id);
+        let own = self.belief.data().map(|(system_id, _)| system_id);
+        self.rejoining.untouched && theirs.is_some() && theirs != own
     }
 
     /// From a standby that runs to one that streams from the leader.
@@ -231,7 +269,7 @@ impl Node {
             }
             Compared::NotYet => {}
             Compared::Beyond => {
-                self.rejoining.plan = Plan::Rewind(leader.term);
+                self.rejoining.plan(now, Plan::Rewind(leader.term));
                 self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
             }
         }
@@ -256,6 +294,21 @@ impl Node {
             Server::Starting | Server::Silent | Server::Standby(_) | Server::Primary(_) => {
                 self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
             }
+        }
+    }
+}
+
+impl Job {
+    const fn starts(&self) -> bool {
+        match self {
+            Self::Start(_) => true,
+            Self::InitDb
+            | Self::Clone(_)
+            | Self::Rewind(_)
+            | Self::Stop(_)
+            | Self::Follow(_)
+            | Self::Detach
+            | Self::Promote { .. } => false,
         }
     }
 }

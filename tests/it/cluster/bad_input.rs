@@ -123,9 +123,9 @@ fn what_is_missing_is_said_before_anything_starts() {
     let cluster = Cluster::prepare(|options| options);
     let member = name("n1");
     let config = cluster.playground.config(&member);
-    edit(&cluster, &member, |text| {
-        text.replace("[postgres]", "[postgres]\nbin_directory = \"/nowhere\"")
-    });
+    let programs = cluster.postgres_program("").display().to_string();
+    let programs = programs.trim_end_matches('/');
+    edit(&cluster, &member, |text| text.replace(programs, "/nowhere"));
     let (code, said) = haad("check", &config);
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("/nowhere"), "{said}");

@@ -87,7 +87,6 @@ async fn a_request_is_taken_once() {
 
 /// Says how long it took; asserts nothing about it.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the measurement is what this test is for")]
 async fn two_hundred_transactions_are_measured() {
     let (etcd, _directory) = etcd();
     let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
