@@ -16,6 +16,7 @@ pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Vi
     if later {
         return Ok(());
     }
-    let what = format!("data of term {written} was overwritten, and nobody led later");
+    let lost = world.wals.position(lost);
+    let what = format!("data up to {lost}, of term {written}, were overwritten; nobody led later");
     Err(broken(world, "I8", vec![member], what))
 }

@@ -80,6 +80,7 @@ fn broken(world: &World, invariant: &'static str, members: Vec<usize>, what: Str
 /// Without a guard nobody closes writes for an agent that is frozen, dead, or just back.
 fn excused(world: &World, member: usize) -> bool {
     let agent = &world.members[member].agent;
-    let back = world.now.since(agent.awake_since) < At::ms(500);
+    // A look at a Postgres that hangs takes a second, and ending it some more.
+    let back = world.now.since(agent.awake_since) < At::secs(2);
     world.plan.guard == Guard::Off && (agent.state != Life::Running || back)
 }
