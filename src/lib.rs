@@ -6,7 +6,6 @@
 //! | [`config`] | `haad.toml` |
 //! | [`logging`] | where log lines go |
 //! | [`preflight`] | would this member start? |
-//! | [`preflight`] | would this member start? |
 //! | [`agent`] | the loop: input in, effects out |
 //! | [`store`] | etcd |
 //! | [`postgres`] | the server, its tools and its files |

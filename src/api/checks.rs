@@ -3,7 +3,9 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use haa_core::routes::{Answer, Status};
+use haa_core::settings::Settings;
 use haa_core::units::Millis;
+use serde::Serialize;
 
 use super::query::{BadQuery, demand, readiness};
 use super::{Api, document, json, not_yet};
@@ -52,7 +54,9 @@ pub(super) static PATHS: &[(&str, Check)] = &[
 pub(super) fn answer(check: Check, api: &Api, uri: &Uri) -> Response {
     let now = clock::now();
     let turned_at = *api.alive_at.borrow();
-    let Some(status) = api.status.borrow().clone() else { return not_yet() };
+    let Some(status) = api.status.borrow().clone() else {
+        return unpublished(check, now, turned_at);
+    };
     match passes(check, &status, (now, turned_at), uri) {
         Ok(answer) => {
             let code =
@@ -61,6 +65,21 @@ pub(super) fn answer(check: Check, api: &Api, uri: &Uri) -> Response {
         }
         Err(bad) => bad.response(),
     }
+}
+
+/// Before the node published anything only its loop can be judged, by the usual lease.
+fn unpublished(check: Check, now: Millis, turned_at: Millis) -> Response {
+    let turns = now.since(turned_at) < Settings::default().timing.ttl;
+    if check == Check::Liveness && turns {
+        return json(StatusCode::OK, &Beginning { state: "starting" });
+    }
+    not_yet()
+}
+
+/// The body of `/liveness` before anything is known.
+#[derive(Serialize)]
+struct Beginning {
+    state: &'static str,
 }
 
 /// `/patroni`: always 200 once anything is known.

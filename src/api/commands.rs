@@ -209,7 +209,8 @@ fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
     }
 }
 
-fn unfinished(api: &Api, id: &RequestId) -> String {
+/// What is known of a request that did not end in time.
+pub(super) fn unfinished(api: &Api, id: &RequestId) -> String {
     let status = api.status.borrow().clone();
     let state = status.as_ref().and_then(|status| Some(&status.requests.get(id)?.state));
     let known = match state {

@@ -1,1 +1,0 @@
-//! The table of checks, documents, routes and commands, by hand-made statuses.

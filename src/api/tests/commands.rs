@@ -1,0 +1,139 @@
+//! Commands: who may, what is passed on, and what is answered.
+
+use haa_core::records::{Ask, RequestId, RequestRecord, RequestState};
+
+use super::*;
+use crate::api::commands::unfinished;
+
+fn post(path: &str, token: Option<&str>, body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(Method::POST).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    request.body(Body::from(body.to_owned())).unwrap()
+}
+
+impl Bench {
+    /// Sends a command, takes the request as the store would, and publishes what `end` makes of it.
+    async fn command(&mut self, path: &str, body: &str, end: RequestState) -> (Answer, Ask) {
+        let sent = post(path, Some(TOKEN), body);
+        let (status, calls) = (&self.status, &mut self.calls);
+        let api = self.api.clone();
+        let asking = tokio::spawn(async move {
+            let response = router(api, Router::new()).oneshot(sent).await.unwrap();
+            let code = response.status().as_u16();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (code, String::from_utf8(bytes.to_vec()).unwrap())
+        });
+        let Some(Call::Ask { id, record, reply }) = calls.recv().await else { panic!("no ask") };
+        reply.send(Ok(())).unwrap();
+        assert_eq!(record.by, "alice");
+        assert_eq!(record.state, RequestState::Pending);
+        for state in [RequestState::Pending, RequestState::Accepted { term: TERM }, end] {
+            publish(status, &id, &record, state);
+            tokio::task::yield_now().await;
+        }
+        let (code, body) = asking.await.unwrap();
+        (Answer { code, challenge: None, body }, record.ask)
+    }
+}
+
+fn publish(
+    sender: &watch::Sender<Option<Arc<Status>>>,
+    id: &RequestId,
+    record: &RequestRecord,
+    state: RequestState,
+) {
+    let mut status = Status::clone(sender.borrow().as_ref().unwrap());
+    status.requests.insert(id.clone(), RequestRecord { state, ..record.clone() });
+    sender.send_replace(Some(Arc::new(status)));
+}
+
+#[tokio::test]
+async fn a_switchover_answers_when_the_new_primary_accepts_writes() {
+    let mut bench = Bench::new(primary());
+    let done = RequestState::Done { leader: name("n2"), term: Term(8) };
+    let body = r#"{"leader": "n1", "candidate": "n2"}"#;
+    let (answer, ask) = bench.command("/switchover", body, done).await;
+    assert_eq!((answer.code, answer.body.as_str()), (200, "n2 accepts writes now, in term 8\n"));
+    assert_eq!(ask, Ask::Switchover { to: Some(name("n2")) });
+}
+
+#[tokio::test]
+async fn a_refused_command_says_why() {
+    let mut bench = Bench::new(primary());
+    let refused = RequestState::Refused { why: "n2 does not stream from the primary".to_owned() };
+    let (answer, ask) = bench.command("/failover", r#"{"candidate": null}"#, refused).await;
+    assert_eq!(answer.code, 412);
+    assert_eq!(answer.error(), "n2 does not stream from the primary");
+    assert_eq!(ask, Ask::Failover { to: None });
+}
+
+#[tokio::test]
+async fn a_command_that_comes_to_nothing_says_what_is_known() {
+    let bench = Bench::new(primary());
+    let id = "17".to_owned();
+    let says = unfinished(&bench.api, &id);
+    assert!(says.starts_with("request 17 is not done after 60s: nobody acted on it yet"), "{says}");
+    let record = RequestRecord {
+        ask: Ask::Switchover { to: None },
+        by: "alice".to_owned(),
+        asked_unix_ms: 0,
+        state: RequestState::Pending,
+    };
+    publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
+    let says = unfinished(&bench.api, &id);
+    assert!(says.contains("the leader of term 7 began to hand over"), "{says}");
+}
+
+#[tokio::test]
+async fn only_a_token_that_holds_may_command() {
+    let mut bench = Bench::new(primary());
+    for (token, says) in [
+        (None, "this needs a token: send the header"),
+        (Some("wrong-wrong-wrong-wrong"), "this token is not in the API's token file"),
+        (Some("expired-expired-expired"), "the token of bob expired at 2020-01-01T00:00:00Z"),
+    ] {
+        for path in ["/switchover", "/failover"] {
+            let answer = bench.send(post(path, token, "{}")).await;
+            assert_eq!(answer.code, 401, "{token:?}");
+            assert_eq!(answer.challenge.as_deref(), Some("Bearer"));
+            assert!(answer.error().starts_with(says), "{}", answer.body);
+        }
+    }
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_not_passed_on() {
+    let mut bench = Bench::new(primary());
+    for (body, code, says) in [
+        (
+            r#"{"candidate": "n9"}"#,
+            400,
+            "candidate: there is no member 'n9' now; members are n1, n2, n3",
+        ),
+        (r#"{"leader": "n9"}"#, 400, "leader: there is no member 'n9' now; members are n1, n2, n3"),
+        (r#"{"leader": "n2"}"#, 412, "n2 does not lead: n1 does; look and ask again"),
+        (r#"{"to": "n2"}"#, 400, "the command is not the JSON that is wanted: unknown field `to`"),
+        ("n2", 400, "the command is not the JSON that is wanted"),
+    ] {
+        let answer = bench.send(post("/switchover", Some(TOKEN), body)).await;
+        assert_eq!(answer.code, code, "{body}");
+        assert!(answer.error().starts_with(says), "{}", answer.body);
+    }
+    let answer = bench.send(post("/failover", Some(TOKEN), &"x".repeat(20_000))).await;
+    assert_eq!(answer.code, 413);
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_take_it_is_named() {
+    let mut bench = Bench::new(primary());
+    let (router, sent) = (bench.router(), post("/switchover", Some(TOKEN), "{}"));
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
+    let Some(Call::Ask { id, reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    assert_eq!(id.len(), 32);
+    reply.send(Err("no endpoint answers".to_owned())).unwrap();
+    assert_eq!(asking.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -1,0 +1,132 @@
+//! Documents and routes, field by field.
+
+use haa_core::reason::Reason;
+use haa_core::records::{Fork, HistoryRecord};
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test]
+async fn a_primarys_document() {
+    let body = Bench::new(primary()).json("/patroni").await;
+    assert_eq!(body["state"], "running");
+    assert_eq!(body["role"], "primary");
+    assert_eq!(body["server_version"], 150_004);
+    assert_eq!(body["xlog"], json!({"location": 0x500_0000}));
+    assert_eq!(body["timeline"], 3);
+    assert_eq!(body["postmaster_start_time"], "2023-11-14 22:13:20.123+00:00");
+    assert_eq!(body["replication"][0]["application_name"], "n2");
+    assert_eq!(body["database_system_identifier"], "7300000000000000001");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(body["patroni"], json!({"version": version, "scope": "main", "name": "n1"}));
+    assert_eq!(body["haa"]["term"], 7);
+    assert!(body["dcs_last_seen"].as_u64().unwrap() > 1_700_000_000);
+}
+
+#[tokio::test]
+async fn a_replicas_document_is_the_body_of_its_checks() {
+    let body = Bench::new(replica()).json("/primary").await;
+    assert_eq!(body["role"], "replica");
+    assert_eq!(body["replication_state"], "streaming");
+    assert_eq!(body["xlog"]["received_location"], 0x500_0000 - 1024);
+    assert_eq!(body["xlog"]["replayed_location"], 0x500_0000 - 4096);
+    assert_eq!(body["xlog"]["paused"], false);
+    assert!(body["xlog"]["replayed_timestamp"].as_str().unwrap().ends_with("+00:00"));
+    assert_eq!(body["haa"]["why"], "this member does not lead");
+    assert_eq!(Bench::new(stopped()).json("/health").await["state"], "crashed");
+}
+
+#[tokio::test]
+async fn the_cluster_as_any_member_sees_it() {
+    let mut status = replica();
+    status.members.get_mut(&name("n3")).unwrap().heard = None;
+    let body = Bench::new(status).json("/cluster").await;
+    assert_eq!(body["scope"], "main");
+    let member = |index: usize| &body["members"][index];
+    assert_eq!(member(0)["name"], "n1");
+    assert_eq!(member(0)["role"], "leader");
+    assert_eq!(member(0)["state"], "running");
+    assert_eq!(member(0)["api_url"], "http://10.0.0.1:6001/patroni");
+    assert!(member(0).get("lag").is_none());
+    assert_eq!(member(1)["role"], "replica");
+    assert_eq!(member(1)["state"], "streaming");
+    assert_eq!(member(1)["lag"], 4096);
+    assert_eq!(member(1)["replay_lsn"], "0/4FFF000");
+    assert_eq!(member(2)["lag"], "unknown", "a member that is silent");
+    assert_eq!(member(2)["state"], "running", "that it streams is not known");
+}
+
+#[tokio::test]
+async fn the_settings_in_force() {
+    let body = Bench::new(primary()).json("/config").await;
+    assert_eq!(body["durability"], "async");
+    assert_eq!(body["timing"]["ttl"], 10_000);
+}
+
+#[tokio::test]
+async fn the_history_names_what_was_left_and_who_came() {
+    let mut bench = Bench::new(primary());
+    let record = |fork| HistoryRecord {
+        leader: name("n2"),
+        timeline: Timeline(2),
+        fork,
+        reason: Reason::LeaderLost,
+        at_unix_ms: 1_700_000_000_123,
+        took_ms: 12,
+    };
+    let (fork, answer) = (Fork { timeline: Timeline(1), lsn: Lsn(0x300_0000) }, bench.router());
+    let asking = tokio::spawn(async move {
+        let request = Request::builder().uri("/history").body(Body::empty()).unwrap();
+        let response = answer.oneshot(request).await.unwrap();
+        axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()
+    });
+    let Some(Call::History { reply }) = bench.calls.recv().await else { panic!("no history") };
+    reply.send(Ok(vec![(Term(1), record(None)), (Term(2), record(Some(fork)))])).unwrap();
+    let body: Value = serde_json::from_slice(&asking.await.unwrap()).unwrap();
+    let row =
+        json!([1, 0x300_0000, "the leader's lease ran out", "2023-11-14T22:13:20.123Z", "n2"]);
+    assert_eq!(body, json!([row]));
+}
+
+#[tokio::test]
+async fn routes_from_any_member_in_every_form() {
+    for status in [primary(), replica()] {
+        let bench = Bench::new(status);
+        let body = bench.json("/routes").await;
+        assert_eq!(body["term"], 7);
+        assert_eq!(body["primary"]["member"], "n1");
+        let readers: Vec<_> = body["replicas"].as_array().unwrap().iter().collect();
+        assert_eq!(readers.iter().map(|one| &one["member"]).collect::<Vec<_>>(), ["n2", "n3"]);
+        let body = bench.json("/routes/primary").await;
+        assert_eq!(body, json!({"member": "n1", "host": "10.0.0.1", "port": 5001}));
+        for (query, text) in [
+            ("primary?format=hostport", "10.0.0.1:5001\n"),
+            ("primary?format=dsn", "host=10.0.0.1 port=5001 target_session_attrs=read-write\n"),
+            ("primary?format=uri", "postgresql://10.0.0.1:5001/?target_session_attrs=read-write\n"),
+            ("read?format=hostport", "10.0.0.1:5002\n10.0.0.1:5003\n"),
+            ("read?format=dsn", "host=10.0.0.1 port=5002\nhost=10.0.0.1 port=5003\n"),
+        ] {
+            let answer = bench.ask(Method::GET, &format!("/routes/{query}")).await;
+            assert_eq!((answer.code, answer.body.as_str()), (200, text), "{query}");
+        }
+        let answer = bench.ask(Method::GET, "/routes/primary?format=xml").await;
+        assert_eq!(answer.code, 400);
+        assert_eq!(answer.error(), "parameter format: 'xml' is not hostport, dsn, uri or json");
+    }
+}
+
+#[tokio::test]
+async fn no_route_is_better_than_an_old_one() {
+    let mut status = replica();
+    status.store_heard_at = Some(clock::now().before(status.settings.timing.ttl));
+    let answer = Bench::new(status).ask(Method::GET, "/routes/primary").await;
+    assert_eq!(answer.code, 503);
+    assert!(answer.error().contains("too long to say where the primary is"), "{}", answer.body);
+
+    let mut status = replica();
+    status.leader = None;
+    let bench = Bench::new(status);
+    assert_eq!(bench.code("/routes/primary").await, 503);
+    assert_eq!(bench.code("/routes/read").await, 200);
+    assert_eq!(bench.code("/routes").await, 200);
+}

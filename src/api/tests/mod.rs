@@ -1,0 +1,247 @@
+//! Hand-made statuses, and the API that answers from them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use haa_core::lease::{Leadership, Lease};
+use haa_core::observe::{
+    DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown, Standby, Walsender,
+};
+use haa_core::records::{MemberRecord, MemberRole, Tags};
+use haa_core::routes::{MemberStatus, Status};
+use haa_core::settings::Settings;
+use haa_core::units::{
+    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, SystemId, Term,
+    Timeline,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt;
+
+use super::tokens::Tokens;
+use super::{Api, Call, router};
+use crate::agent::clock;
+
+mod commands;
+mod documents;
+mod port;
+mod table;
+
+const TOKEN: &str = "0123456789abcdef0123";
+const TERM: Term = Term(7);
+
+fn name(text: &str) -> MemberName {
+    text.parse().unwrap()
+}
+
+fn address(port: u16) -> Address {
+    Address { host: "10.0.0.1".to_owned(), port }
+}
+
+fn record(role: MemberRole, port: u16) -> MemberRecord {
+    MemberRecord {
+        instance: Instance(1),
+        postgres: address(port),
+        api: address(port + 1000),
+        version: "0.1.0".to_owned(),
+        server_version: 150_004,
+        tags: Tags::default(),
+        role,
+        system_id: Some(SystemId(7_300_000_000_000_000_001)),
+        incarnation: Some(Incarnation(1)),
+        timeline: Some(Timeline(3)),
+        lineage: Vec::new(),
+    }
+}
+
+fn at(lsn: u64) -> Position {
+    Position { timeline: Timeline(3), lsn: Lsn(lsn) }
+}
+
+fn facts(server: Server) -> PostgresFacts {
+    PostgresFacts {
+        began_at: clock::now(),
+        data: DataDir::Present {
+            system_id: SystemId(7_300_000_000_000_000_001),
+            incarnation: Incarnation(1),
+            needs_source: false,
+        },
+        server,
+        job: None,
+        server_version: 150_004,
+    }
+}
+
+fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
+    let beat = Heartbeat {
+        from: name(from),
+        instance: Instance(2),
+        number: 1,
+        term: TERM,
+        state,
+        position: Some(at(lsn)),
+        replayed: Some(Lsn(lsn)),
+        fit: true,
+        tags: Tags::default(),
+        hears: Vec::new(),
+    };
+    (clock::now(), beat)
+}
+
+/// A leadership that ends `left` from now.
+fn leadership(left: Millis) -> Leadership {
+    let timing = Settings::default().timing;
+    let until = clock::now().after(left);
+    let asked_at = until.before(timing.ttl).after(timing.margin);
+    Lease { id: LeaseId(1), asked_at }.leadership(TERM, clock::now(), timing).unwrap()
+}
+
+/// n1 of n1 (primary), n2 and n3 (replicas).
+fn primary() -> Status {
+    let walsender = Walsender {
+        incarnation: Incarnation(2),
+        streaming: true,
+        flushed: Lsn(0x500_0000),
+        replayed: Lsn(0x500_0000),
+    };
+    let own = record(MemberRole::Primary { term: TERM }, 5001);
+    let peer = |member: &str, port| {
+        let record = record(MemberRole::Streaming, port);
+        let heard = Some(heard(member, PeerState::Streaming, 0x500_0000));
+        (name(member), MemberStatus { record, heard })
+    };
+    let server = Server::Primary(Primary {
+        position: at(0x500_0000),
+        lineage: Vec::new(),
+        replicas: BTreeMap::from([(name("n2"), walsender)]),
+        started_unix_ms: 1_700_000_000_123,
+    });
+    Status {
+        me: name("n1"),
+        record: own.clone(),
+        role: "primary".to_owned(),
+        reason: "Postgres left recovery on the reserved timeline".to_owned(),
+        term: TERM,
+        leadership: Some(leadership(Millis(5_000))),
+        postgres: Some(facts(server)),
+        leader: Some((name("n1"), TERM)),
+        members: BTreeMap::from([
+            (name("n1"), MemberStatus { record: own, heard: None }),
+            peer("n2", 5002),
+            peer("n3", 5003),
+        ]),
+        primary_position: Some(at(0x500_0000)),
+        cluster: None,
+        sync: None,
+        requests: BTreeMap::new(),
+        settings: Settings::default(),
+        store_heard_at: Some(clock::now()),
+    }
+}
+
+/// n2 of the same, 4096 bytes behind.
+fn replica() -> Status {
+    let server = Server::Standby(Standby {
+        position: at(0x500_0000 - 1024),
+        replayed: Lsn(0x500_0000 - 4096),
+        replay_age_ms: Some(1_000),
+        source: Some(address(5001)),
+        detached: false,
+        streaming: true,
+        paused: false,
+        started_unix_ms: 1_700_000_000_123,
+    });
+    let mut status = primary();
+    status.me = name("n2");
+    status.record = record(MemberRole::Streaming, 5002);
+    status.role = "replica".to_owned();
+    status.leadership = None;
+    status.postgres = Some(facts(server));
+    let n1 = status.members.get_mut(&name("n1")).unwrap();
+    n1.heard = Some(heard("n1", PeerState::Primary, 0x500_0000));
+    status.members.get_mut(&name("n2")).unwrap().heard = None;
+    status
+}
+
+fn stopped() -> Status {
+    let mut status = replica();
+    status.postgres = Some(facts(Server::Stopped(Shutdown::Crashed)));
+    status
+}
+
+/// An API whose status the test sets, and what it asks.
+struct Bench {
+    status: watch::Sender<Option<Arc<Status>>>,
+    alive_at: watch::Sender<Millis>,
+    calls: mpsc::Receiver<Call>,
+    api: Api,
+    _directory: TempDir,
+}
+
+impl Bench {
+    fn new(status: Status) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        let expired = "expired-expired-expired name=bob expires=2020-01-01T00:00:00Z";
+        std::fs::write(&path, format!("{TOKEN} name=alice\n{expired}\n")).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, private).unwrap();
+        let (status, published) = watch::channel(Some(Arc::new(status)));
+        let (alive_at, alive) = watch::channel(clock::now());
+        let (ask, calls) = mpsc::channel(4);
+        let api = Api {
+            status: published,
+            calls: ask,
+            tokens: Tokens::load(&path).unwrap(),
+            cluster: "main".to_owned(),
+            alive_at: alive,
+        };
+        Self { status, alive_at, calls, api, _directory: directory }
+    }
+
+    fn router(&self) -> Router {
+        // As the peers' service does: a fallback that answers 200 to everything.
+        let peers = Router::new().fallback(|| async { StatusCode::OK });
+        router(self.api.clone(), peers)
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router().oneshot(request).await.unwrap();
+        let code = response.status().as_u16();
+        let header = response.headers().get("www-authenticate");
+        let challenge = header.map(|value| value.to_str().unwrap().to_owned());
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Answer { code, challenge, body: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn code(&self, path: &str) -> u16 {
+        self.ask(Method::GET, path).await.code
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let answer = self.ask(Method::GET, path).await;
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+}
+
+struct Answer {
+    code: u16,
+    challenge: Option<String>,
+    body: String,
+}
+
+impl Answer {
+    fn error(&self) -> String {
+        let body: Value = serde_json::from_str(&self.body).unwrap();
+        body["error"].as_str().unwrap().to_owned()
+    }
+}
