@@ -39,8 +39,11 @@ pub enum DataDir {
         system_id: SystemId,
         /// Its incarnation.
         incarnation: Incarnation,
-        /// It was cloned or rewound and cannot start without a source to stream from (`backup_label` is there).
+        /// It was cloned or rewound and cannot start without a source to stream from (`backup_label` is there),
+        /// or a rewind of it was broken off.
         needs_source: bool,
+        /// Our initdb made it, and no Postgres was ever started in it: nobody wrote anything here.
+        untouched: bool,
     },
 }
 

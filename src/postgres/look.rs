@@ -10,6 +10,7 @@ use haa_core::units::{Lsn, Position, Timeline};
 
 use super::control::{Control, State};
 use super::error::sentence;
+use super::jobs::rewind;
 use super::site::Site;
 use super::sql::{Row, Session, SqlError};
 use super::{conninfo, incarnation, timeline};
@@ -36,6 +37,9 @@ pub(super) fn data(site: &Site) -> DataDir {
         Err(error) => DataDir::Foreign(format!("cannot read the data directory {shown}: {error}")),
     }
 }
+
+/// initdb leaves this file, the first start removes it.
+pub(super) const UNTOUCHED: &str = "haa.untouched";
 
 enum Occupied {
     No,
@@ -68,7 +72,10 @@ fn present(site: &Site) -> io::Result<DataDir> {
     Ok(DataDir::Present {
         system_id: control.system_id,
         incarnation: incarnation::read_or_make(site.data())?,
-        needs_source: control.in_backup || site.data().join("backup_label").exists(),
+        needs_source: control.in_backup
+            || site.data().join("backup_label").exists()
+            || rewind::is_half_done(site)?,
+        untouched: site.data().join(UNTOUCHED).exists(),
     })
 }
 

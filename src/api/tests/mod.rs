@@ -69,6 +69,7 @@ fn facts(server: Server) -> PostgresFacts {
             system_id: SystemId(7_300_000_000_000_000_001),
             incarnation: Incarnation(1),
             needs_source: false,
+            untouched: false,
         },
         server,
         job: None,

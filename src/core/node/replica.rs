@@ -38,8 +38,6 @@ pub(super) struct Rejoining {
     compared: Option<Term>,
     /// When the plan was made.
     planned_at: Millis,
-    /// Our data were made by initdb in this run of the agent and never started.
-    untouched: bool,
     /// The term whose leader our data were cloned from, or rewound to, in this run of the agent.
     copied_in: Option<Term>,
     /// The same of the work under way.
@@ -57,7 +55,6 @@ impl Default for Rejoining {
             plan: Plan::Settle,
             compared: None,
             planned_at: Millis(0),
-            untouched: false,
             copied_in: None,
             copying_in: None,
             retry_at: Millis(0),
@@ -80,10 +77,9 @@ impl Rejoining {
             Job::Clone(_) | Job::Rewind(_) => {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
-                self.untouched = false;
             }
-            Job::InitDb => self.untouched = true,
             Job::Start(_) => self.failed_starts = 0,
+            Job::InitDb => {}
             Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {}
         }
     }
@@ -193,7 +189,6 @@ impl Node {
             (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
         };
         if let Some(job) = job {
-            self.rejoining.untouched &= !job.starts();
             self.desk.job(job);
         }
     }
@@ -235,8 +230,13 @@ impl Node {
     pub(super) fn is_orphan(&self) -> bool {
         let cluster = self.belief.view.as_ref().and_then(|view| view.cluster.as_ref());
         let theirs = cluster.and_then(|kept| kept.value.system_id);
-        let own = self.belief.data().map(|(system_id, _)| system_id);
-        self.rejoining.untouched && theirs.is_some() && theirs != own
+        let own = self.belief.facts.as_ref().map(|facts| &facts.data);
+        match (own, theirs) {
+            (Some(DataDir::Present { system_id, untouched: true, .. }), Some(theirs)) => {
+                *system_id != theirs
+            }
+            _ => false,
+        }
     }
 
     /// From a standby that runs to one that streams from the leader.
@@ -294,21 +294,6 @@ impl Node {
             Server::Starting | Server::Silent | Server::Standby(_) | Server::Primary(_) => {
                 self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
             }
-        }
-    }
-}
-
-impl Job {
-    const fn starts(&self) -> bool {
-        match self {
-            Self::Start(_) => true,
-            Self::InitDb
-            | Self::Clone(_)
-            | Self::Rewind(_)
-            | Self::Stop(_)
-            | Self::Follow(_)
-            | Self::Detach
-            | Self::Promote { .. } => false,
         }
     }
 }

@@ -21,10 +21,10 @@ impl Node {
         if self.name_is_in_use() {
             return self.wait_for_name(now);
         }
-        self.belief.view.as_ref()?;
         if facts.server == Server::Silent {
             return self.silent_at_birth(now);
         }
+        self.belief.view.as_ref()?;
         if self.belief.own_leader_key().is_none() {
             return Some(if open {
                 Role::close(Reason::OpenWithoutLeadership)

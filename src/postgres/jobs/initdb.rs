@@ -41,6 +41,8 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     remove_if_there(&password).map_err(JobError::file("remove", &password))?;
     made?;
     make_roles(site, &new).await?;
+    let untouched = new.path().join(look::UNTOUCHED);
+    std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     new.place(site)?;
     Ok(())

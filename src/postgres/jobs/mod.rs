@@ -5,7 +5,7 @@ mod follow;
 mod initdb;
 mod keep;
 mod promote;
-mod rewind;
+pub(super) mod rewind;
 mod start;
 mod stop;
 

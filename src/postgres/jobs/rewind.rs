@@ -124,7 +124,7 @@ fn mark(site: &Site) -> io::Result<()> {
 }
 
 /// A rewind of this very directory was begun and not completed.
-pub(super) fn is_half_done(site: &Site) -> io::Result<bool> {
+pub(in crate::postgres) fn is_half_done(site: &Site) -> io::Result<bool> {
     match std::fs::read_to_string(site.state(MARK)) {
         Ok(inode) => Ok(inode.trim() == std::fs::metadata(site.data())?.ino().to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -16,7 +16,7 @@ use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
 use crate::postgres::watcher::says_ready;
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, timeline};
+use crate::postgres::{files, incarnation, look, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -56,6 +56,7 @@ fn prepare(site: &Site, source: Option<&Source>) -> Result<(), JobError> {
     let control = Control::read(data).map_err(read())?;
     let own = incarnation::read_or_make(data).map_err(write())?;
     process::remove_if_there(&data.join("postmaster.pid")).map_err(write())?;
+    process::remove_if_there(&data.join(look::UNTOUCHED)).map_err(write())?;
     for line in files::clean_auto_conf(site).map_err(write())? {
         tracing::warn!(line, "took a parameter that haad sets out of postgresql.auto.conf");
     }

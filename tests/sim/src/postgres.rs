@@ -19,6 +19,8 @@ pub struct Disk {
     pub replayed: Lsn,
     /// It is consistent only from here on: cloned or rewound, and not streamed so far yet.
     pub consistent_at: Option<Lsn>,
+    /// initdb made it and it was never started.
+    pub untouched: bool,
     /// How it ended last.
     pub shutdown: Shutdown,
 }
@@ -152,6 +154,7 @@ impl Postgres {
                 system_id: disk.system,
                 incarnation: disk.incarnation,
                 needs_source: disk.consistent_at.is_some(),
+                untouched: disk.untouched,
             },
         }
     }

@@ -213,6 +213,7 @@ impl World {
             wal: Wal { branch, end },
             replayed: end,
             consistent_at: None,
+            untouched: true,
             shutdown: Shutdown::Primary(self.wals.position(Wal { branch, end })),
         });
         self.deeds.push(Deed::Initialised(member));
@@ -242,6 +243,7 @@ impl World {
             incarnation: Incarnation(self.dice.number()),
             replayed: disk.wal.end,
             consistent_at: Some(disk.wal.end),
+            untouched: false,
             shutdown: Shutdown::Crashed,
             ..disk
         });

@@ -53,6 +53,9 @@ impl World {
         }
         let postgres = &mut self.members[member].postgres;
         postgres.process = Process::Starting;
+        if let Some(disk) = &mut postgres.disk {
+            disk.untouched = false;
+        }
         postgres.run += 1;
         postgres.started = self.now;
         let span = self.takes(30, 400);
