@@ -165,10 +165,13 @@ async fn start(args: &PlaygroundArgs, directory: PathBuf, stay: bool) -> Result<
     }
     playground.on_drop(OnDrop::LeaveRunning);
     addresses(&playground)?;
+    let directory = playground.directory();
+    let usual = *directory == Options::usual_directory();
+    let own = if usual { String::new() } else { format!(" --directory {}", directory.display()) };
     say(format_args!(
-        "\nTry next:\n  haactl --client-file {client} list\n  haactl playground watch\n  \
-         haactl playground kill n1 --postgres\n  \
-         haactl --client-file {client} switchover --to n2\n  haactl playground stop",
+        "\nTry next:\n  haactl --client-file {client} list\n  haactl playground{own} watch\n  \
+         haactl playground{own} kill n1 --postgres\n  \
+         haactl --client-file {client} switchover --to n2\n  haactl playground{own} stop",
         client = playground.client_file().display(),
     ))
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use assert_cmd::Command;
 
-use crate::support::become_postgres;
+use crate::support::{become_postgres, programs};
 
 const CLUSTER: &str = r#"{"scope":"shop","pause":false,"members":[
     {"name":"n1","role":"leader","state":"running","api_url":"http://127.0.0.1:1/patroni",
@@ -94,8 +94,7 @@ struct Said {
 }
 
 fn haactl(arguments: &[&str]) -> Said {
-    become_postgres();
-    let mut command = Command::cargo_bin("haactl").expect("haactl is built with the tests");
+    let mut command = Command::new(programs().join("haactl"));
     command.env_clear().env("HOME", "/nonexistent").current_dir("/");
     let output = command.args(arguments).output().expect("haactl runs");
     Said {

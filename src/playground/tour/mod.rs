@@ -18,6 +18,8 @@ use sql::{Session, first_write, primary, wait_rows};
 
 /// What a step may take; a failover waits for a lease, a start for initdb and two clones.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For this long, a switchover that is refused for its precondition is asked for again.
+const ORDER: Duration = Duration::from_secs(10);
 /// What the application writes before the accidents.
 const ROWS: i64 = 1_000;
 
@@ -142,13 +144,7 @@ impl Tour {
         let (old, _) = self.primary().await?;
         let names = self.playground.names();
         let to = names.iter().find(|name| **name != old).ok_or("there is only one member")?;
-        let body = json!({ "leader": old, "candidate": to });
-        let asked = Instant::now();
-        let answer = self.playground.http_post(&old, "/switchover", &body).await;
-        let (status, said) = answer.map_err(|error| format!("no answer: {error}"))?;
-        if !(200..300).contains(&status) {
-            return Err(format!("{old} refused with {status}: {said}"));
-        }
+        let (asked, said) = self.order(&old, to).await?;
         self.say(&format!("{old} said: {said}"))?;
         let (now, _) = self.succeeded(&old, asked).await?;
         if now != *to {
@@ -158,6 +154,22 @@ impl Tour {
         self.playground.wait_member_streams(&old, PATIENCE).await.map_err(text)?;
         self.say(&format!("{old} follows it"))?;
         self.replicated().await
+    }
+
+    /// Asks for the switchover; a primary that has not yet seen its newest replica stream is asked again.
+    async fn order(&self, old: &MemberName, to: &MemberName) -> Result<(Instant, String), String> {
+        let body = json!({ "leader": old, "candidate": to });
+        let began = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let answer = self.playground.http_post(old, "/switchover", &body).await;
+            match answer.map_err(|error| format!("no answer: {error}"))? {
+                (200..300, said) => return Ok((asked, said)),
+                (412, said) if began.elapsed() < ORDER => self.say(&format!("not yet: {said}"))?,
+                (status, said) => return Err(format!("{old} refused with {status}: {said}")),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Another member takes writes, and has every row that was acknowledged.
