@@ -16,7 +16,8 @@ const YIELD_TO_DATA: Millis = Millis(1_000);
 impl Node {
     /// Whether our data may be here at all; if not, the refusal.
     pub(super) fn check_data(&self) -> Option<(Role, Reason)> {
-        let facts = self.belief.facts.as_ref()?;
+        // While a clone or a rewind is at work, what lies there is neither one thing nor the other.
+        let facts = self.belief.facts.as_ref().filter(|facts| self.desk.settled(facts))?;
         if let DataDir::Foreign(what) = &facts.data {
             return Some((Role::Refused(what.clone()), Reason::ForeignData));
         }

@@ -212,9 +212,9 @@ impl Desk {
     }
 
     /// A fresh look at Postgres, because a decision waits for one; repeated until it is made.
-    pub(super) fn look(&mut self, now: Millis) {
+    pub(super) fn look(&mut self, now: Millis, every: Millis) {
         if now >= self.look_next {
-            self.look_next = now.after(Millis(20));
+            self.look_next = now.after(every);
             self.wish(Effect::Look);
         }
         self.wake_at(self.look_next);

@@ -56,7 +56,7 @@ impl Node {
                     self.desk.wake_at(at);
                 }
             }
-            Turn::Named { covered: false } => self.desk.look(now),
+            Turn::Named { covered: false } => self.desk.look(now, Millis(20)),
             Turn::Ours(_) | Turn::Best { .. } => {}
         }
         None
@@ -89,7 +89,7 @@ impl Node {
                 let stale = seen_at.after(timing.attempt_timeout);
                 if now < stale { Turn::Help { until: stale } } else { Turn::Best { from: stale } }
             }
-            Holder::Released { checkpoint, successor, .. } => {
+            Holder::Released { member, checkpoint, successor } => {
                 let until = seen_at.after(timing.successor_timeout);
                 match successor.as_ref().or(self.failover_wish()) {
                     Some(name) if *name == self.config.name => {
@@ -99,11 +99,21 @@ impl Node {
                     Some(name) if now < until && self.belief.member(name).is_some() => {
                         Turn::Wait { until }
                     }
+                    Some(_) | None if *member == self.config.name => self.after_own_loss(now),
                     Some(_) | None => Turn::Best { from },
                 }
             }
             Holder::Leader { member, .. } => self.after_a_loss(now, from, &member.clone()),
         }
+    }
+
+    /// We led and let go. Whoever else is fit goes first: a Postgres that has just died may die again.
+    fn after_own_loss(&self, now: Millis) -> Turn {
+        let until = self.belief.term_seen.1.after(self.belief.settings().timing.attempt_timeout);
+        if now < until && self.belief.any_candidate(now) {
+            return Turn::Wait { until };
+        }
+        Turn::Best { from: self.belief.leaderless_since.unwrap_or(now) }
     }
 
     /// A leader's key vanished without a release. Where etcd may have revoked its lease early, it may not know

@@ -40,6 +40,9 @@ impl Node {
         }
         self.keep_slots(now);
         self.keep_list(now, primary);
+        if self.belief.newcomer(now) {
+            self.desk.look(now, Millis(100));
+        }
         if to_tell.is_some() {
             self.inherited_requests(term);
             self.tell_history(term, to_tell, primary);

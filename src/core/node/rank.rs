@@ -44,6 +44,20 @@ impl Belief {
         u64::try_from(better.count()).unwrap_or(u64::MAX)
     }
 
+    /// Whether a peer says that it streams and is not on the list yet.
+    pub(super) fn newcomer(&self, now: Millis) -> bool {
+        self.peers.keys().any(|name| {
+            let streams =
+                self.heard(now, name).is_some_and(|beat| beat.state == PeerState::Streaming);
+            streams && !self.listed(name)
+        })
+    }
+
+    /// Whether we hear anybody else who could lead.
+    pub(super) fn any_candidate(&self, now: Millis) -> bool {
+        self.peers.keys().any(|name| self.candidate_rank(now, name).is_some())
+    }
+
     fn candidate_rank(&self, now: Millis, name: &MemberName) -> Option<Rank> {
         let beat = self.heard(now, name)?;
         let standby = match beat.state {

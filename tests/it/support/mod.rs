@@ -1,6 +1,7 @@
 //! What every area needs before it starts anything. Never a cluster of its own.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Postgres refuses to run as root: as root, turns this whole process into user `postgres`, once.
@@ -11,7 +12,7 @@ pub(crate) fn become_postgres() {
 
 /// haad and haactl where user `postgres` can run them.
 pub(crate) fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<(PathBuf, Option<tempfile::TempDir>)> = OnceLock::new();
+    static PROGRAMS: OnceLock<(PathBuf, Option<Child>)> = OnceLock::new();
     let (path, _) = PROGRAMS.get_or_init(|| {
         let haad = Path::new(env!("CARGO_BIN_EXE_haad"));
         let built = haad.parent().expect("a program lies in a directory").to_owned();
@@ -26,9 +27,24 @@ pub(crate) fn programs() -> &'static Path {
         nix::unistd::setgroups(&[user.gid]).expect("root may set its groups");
         nix::unistd::setresgid(user.gid, user.gid, user.gid).expect("root may set its group");
         nix::unistd::setresuid(user.uid, user.uid, user.uid).expect("root may set its user");
-        (copies.path().to_owned(), Some(copies))
+        let path = copies.keep();
+        let sweeper = sweep_after_us(&path);
+        (path, Some(sweeper))
     });
     path
+}
+
+/// A static is never dropped: a child waits for the end of this process, however it comes, and removes the copies.
+fn sweep_after_us(path: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", "read -r _; rm -rf \"$0\""])
+        .arg(path)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
 }
 
 fn copy_programs(built: &Path) -> tempfile::TempDir {
