@@ -23,7 +23,7 @@ pub enum Effect {
     Close(Reason),
     /// Look at Postgres now.
     Look,
-    /// These members' replication slots are to exist on our primary, and no others that haa made.
+    /// These members' replication slots are to exist, and on a primary no others that haa made.
     Slots(BTreeSet<MemberName>),
     /// Say this to every peer.
     Beat(Heartbeat),

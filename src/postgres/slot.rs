@@ -19,13 +19,25 @@ pub(super) async fn create(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
 ) -> Result<(), SqlError> {
-    let there = session.rows(OURS).await?;
-    let there: BTreeSet<&str> = there.iter().filter_map(|row| row.text(0)).collect();
-    for slot in wanted.iter().map(name).filter(|slot| !there.contains(slot.as_str())) {
-        let slot = quoted(&slot);
-        session.rows(&format!("SELECT pg_create_physical_replication_slot({slot}, true)")).await?;
+    for slot in missing(session, wanted).await? {
+        let create = format!("SELECT pg_create_physical_replication_slot({}, true)", quoted(&slot));
+        if let Err(error) = session.rows(&create).await {
+            // Another task may have been faster.
+            if missing(session, wanted).await?.contains(&slot) {
+                return Err(error);
+            }
+        }
     }
     Ok(())
+}
+
+async fn missing(
+    session: &Session,
+    wanted: &BTreeSet<MemberName>,
+) -> Result<Vec<String>, SqlError> {
+    let there = session.rows(OURS).await?;
+    let there: BTreeSet<&str> = there.iter().filter_map(|row| row.text(0)).collect();
+    Ok(wanted.iter().map(name).filter(|slot| !there.contains(slot.as_str())).collect())
 }
 
 /// Drops every slot of ours that is not wanted and not in use.
@@ -43,14 +55,14 @@ pub(super) async fn drop_others(
     Ok(())
 }
 
-/// Makes a primary's slots those of `wanted`; does nothing on a standby.
+/// Makes a primary's slots those of `wanted`. A standby, about to be promoted, only creates them.
 pub(super) async fn reconcile(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
 ) -> Result<(), SqlError> {
+    create(session, wanted).await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {
         return Ok(());
     }
-    create(session, wanted).await?;
     drop_others(session, wanted).await
 }

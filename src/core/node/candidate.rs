@@ -41,6 +41,8 @@ impl Node {
             self.desk.job(Job::Detach);
             return None;
         }
+        // Each costs several syncs: better while we wait for the others than after the election.
+        self.keep_slots(now);
         let patience = since.after(self.belief.settings().timing.report_timeout);
         if now < patience && self.belief.reports_missing(now) {
             self.desk.wake_at(patience);

@@ -66,7 +66,7 @@ impl Node {
         (now >= until).then(|| Role::close(Reason::PostgresSilent))
     }
 
-    fn keep_slots(&mut self, now: Millis) {
+    pub(super) fn keep_slots(&mut self, now: Millis) {
         let slots = self.slots();
         if self.told.slots_due(now, &slots) {
             self.desk.wish(Effect::Slots(slots));

@@ -192,6 +192,8 @@ fn small_disk() -> std::path::PathBuf {
     let none: Option<&str> = None;
     let path = tempfile::Builder::new().prefix("haa-it-small-").tempdir_in("/tmp");
     let path = path.expect("a temporary directory").keep();
+    // Before the unsharing: it removes the mount point where nothing is mounted on it.
+    std::mem::forget(support::sweep_after_us(&path));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
     let options = Some("size=16m,mode=777");

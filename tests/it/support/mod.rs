@@ -35,7 +35,7 @@ pub(crate) fn programs() -> &'static Path {
 }
 
 /// A static is never dropped: a child waits for the end of this process, however it comes, and removes the copies.
-fn sweep_after_us(path: &Path) -> Child {
+pub(crate) fn sweep_after_us(path: &Path) -> Child {
     Command::new("sh")
         .args(["-c", "read -r _; rm -rf \"$0\""])
         .arg(path)
