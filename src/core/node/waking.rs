@@ -1,4 +1,5 @@
-//! Waking: from knowing nothing to the first role. A restarted agent finds its own leadership here. Never starts Postgres.
+//! Waking: from knowing nothing to the first role. A restarted agent finds its own leadership here.
+//! Never starts Postgres.
 
 use crate::observe::Server;
 use crate::reason::Reason;
@@ -94,7 +95,8 @@ impl Node {
         let name = &self.config.name;
         let other = self.belief.member(name).map(|record| record.api.to_string())?;
         let why = format!(
-            "another agent at {other} uses the name {name} in this cluster: give this member a name of its own in haad.toml, or stop the other agent"
+            "another agent at {other} uses the name {name} in this cluster: give this member a name of its \
+             own in haad.toml, or stop the other agent"
         );
         Some((Role::Refused(why), Reason::NameInUse))
     }
