@@ -55,6 +55,7 @@ pub struct Journal {
     path: PathBuf,
     file: BufWriter<File>,
     written: u64,
+    flushed_at: Millis,
 }
 
 impl Journal {
@@ -68,18 +69,24 @@ impl Journal {
             fs::rename(&path, directory.join("journal.old.jsonl"))?;
         }
         let file = BufWriter::new(File::create(&path)?);
-        let mut journal = Self { path, file, written: 0 };
+        let mut journal = Self { path, file, written: 0, flushed_at: Millis(0) };
         journal.write(&Line::Node(Box::new(node.clone())))?;
+        journal.file.flush()?;
         Ok(journal)
     }
 
-    /// Write one step down, taken by `node`. A machine that loses power loses what the system had not
-    /// written yet; an agent that is killed loses nothing.
+    /// Write one step down, taken by `node`. An agent that is killed loses steps of its last second that
+    /// wished nothing; a machine that loses power loses what the system had not written yet.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn record(&mut self, step: Step, node: &Node) -> io::Result<()> {
+        let (now, quiet) = (step.now, step.effects.is_empty());
         self.write(&Line::Step(Box::new(step)))?;
+        if !quiet || now.since(self.flushed_at) >= Millis(1_000) {
+            self.file.flush()?;
+            self.flushed_at = now;
+        }
         if self.written >= LARGEST {
             let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
             *self = Self::begin(&directory, node)?;
@@ -91,7 +98,6 @@ impl Journal {
         let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
         text.push(b'\n');
         self.written += u64::try_from(text.len()).unwrap_or(u64::MAX);
-        self.file.write_all(&text)?;
-        self.file.flush()
+        self.file.write_all(&text)
     }
 }

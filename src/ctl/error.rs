@@ -34,6 +34,29 @@ pub enum CtlError {
         #[source]
         source: toml::de::Error,
     },
+    /// A file that was to be replayed is none.
+    #[error(
+        "line {line} of {path} is not a journal's: give journal.jsonl or journal.old.jsonl of a member's \
+         state directory, written by a haad of this version"
+    )]
+    NoJournal {
+        /// The file.
+        path: PathBuf,
+        /// Where it is not one.
+        line: usize,
+    },
+    /// The core of this version does not decide as the one that wrote the journal did.
+    #[error("line {line} of {path}: decided then {then}, decided now {now}")]
+    DecidedOtherwise {
+        /// The journal.
+        path: PathBuf,
+        /// Which step.
+        line: usize,
+        /// What the journal says.
+        then: String,
+        /// What came out.
+        now: String,
+    },
     /// The answer was no.
     #[error("{what} was refused by {by}: {why}")]
     Refused {
@@ -105,6 +128,8 @@ impl CtlError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Refused { .. }
+            | Self::NoJournal { .. }
+            | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }

@@ -7,6 +7,7 @@ pub mod http;
 pub mod list;
 mod playground;
 mod print;
+mod replay;
 mod routes;
 mod switchover;
 pub mod target;
@@ -48,6 +49,7 @@ enum Verb {
     Routes(routes::RoutesArgs),
     History(history::HistoryArgs),
     Version(version::VersionArgs),
+    Replay(replay::ReplayArgs),
     Playground(playground::PlaygroundArgs),
 }
 
@@ -64,6 +66,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Routes(args) => routes::run(args, &target()?).await,
         Verb::History(args) => history::run(args, &target()?).await,
         Verb::Version(args) => version::run(args, &cli.target).await,
+        Verb::Replay(args) => replay::run(args),
         Verb::Playground(args) => playground::run(args).await,
     }
 }

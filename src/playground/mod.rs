@@ -172,6 +172,12 @@ impl Playground {
         self.state.home(name).join("data")
     }
 
+    /// A member's state directory.
+    #[must_use]
+    pub fn state(&self, name: &MemberName) -> PathBuf {
+        self.state.home(name).join("state")
+    }
+
     /// A member's haad.toml.
     #[must_use]
     pub fn config(&self, name: &MemberName) -> PathBuf {

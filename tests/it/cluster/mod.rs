@@ -3,5 +3,6 @@
 mod bad_input;
 mod failover;
 mod fixture;
+mod journal;
 mod operations;
 mod outage;
