@@ -49,6 +49,8 @@ struct Agent {
     status: watch::Sender<Option<Arc<Status>>>,
     alive_at: watch::Sender<Millis>,
     remembered: Option<Leadership>,
+    /// Why it does not stand, as last logged.
+    told: Option<String>,
     end: Option<End>,
 }
 
@@ -99,6 +101,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         status,
         alive_at,
         remembered: None,
+        told: None,
         end: None,
     };
     let end = agent.run(received).await;
@@ -193,6 +196,12 @@ impl Agent {
 
     fn publish(&mut self, status: Status) {
         self.peers.know(&status);
+        if status.waits != self.told {
+            self.told.clone_from(&status.waits);
+            if let Some(why) = &self.told {
+                tracing::info!(why, "does not stand");
+            }
+        }
         if status.leadership != self.remembered {
             self.remembered = status.leadership;
             if let Err(error) = self.memory.remember(status.leadership) {

@@ -73,6 +73,8 @@ struct Software<'a> {
 struct Ours<'a> {
     role: &'a str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<&'a str>,
     term: Term,
     leader: Option<&'a MemberName>,
     /// Why this check does not pass.
@@ -132,6 +134,7 @@ pub(super) fn member<'a>(
         haa: Ours {
             role: &status.role,
             reason: &status.reason,
+            waits: status.waits.as_deref(),
             term: status.term,
             leader: status.leader.as_ref().map(|(name, _)| name),
             why,

@@ -23,6 +23,8 @@ pub struct Status {
     pub role: String,
     /// Why it is in it.
     pub reason: String,
+    /// While nobody leads: why this member does not stand.
+    pub waits: Option<String>,
     /// The highest term seen.
     pub term: Term,
     /// The proof that it may accept writes; look at `until` before you use it.

@@ -126,6 +126,7 @@ fn primary() -> Status {
         record: own.clone(),
         role: "primary".to_owned(),
         reason: "Postgres left recovery on the reserved timeline".to_owned(),
+        waits: None,
         term: TERM,
         leadership: Some(leadership(Millis(5_000))),
         postgres: Some(facts(server)),

@@ -9,6 +9,7 @@ use crate::units::{MemberName, Millis, Timeline};
 use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::Role;
+use super::waits::Waits;
 
 /// What the last term says about when to stand.
 enum Turn {
@@ -19,7 +20,7 @@ enum Turn {
     /// Somebody was named, and we are it, from this instant on.
     Named { covered: bool },
     /// Wait until then.
-    Wait { until: Millis },
+    Wait { until: Millis, why: Waits },
     /// Whoever is best, counting from then.
     Best { from: Millis },
 }
@@ -39,12 +40,16 @@ impl Node {
                 return Some((Role::Candidate { token, since: now }, self.why()));
             }
             Turn::Help { until } => {
+                self.waits = Some(Waits::Another);
                 self.desk.wake_at(until);
                 if !standby.detached && self.may_try(now) {
                     self.desk.job(Job::Detach);
                 }
             }
-            Turn::Wait { until } => self.desk.wake_at(until),
+            Turn::Wait { until, why } => {
+                self.waits = Some(why);
+                self.desk.wake_at(until);
+            }
             Turn::Named { covered: true } => self.stand(now, standby),
             Turn::Best { from } if self.may_lead(now) && self.within_reach(standby) => {
                 let priority = self.config.tags.failover_priority;
@@ -56,19 +61,15 @@ impl Node {
                     self.desk.wake_at(at);
                 }
             }
-            Turn::Named { covered: false } => self.desk.look(now, Millis(20)),
-            Turn::Ours(_) | Turn::Best { .. } => {}
+            Turn::Named { covered: false } => {
+                self.waits = Some(Waits::NotThereYet);
+                self.desk.look(now, Millis(20));
+            }
+            Turn::Ours(_) | Turn::Best { .. } => {
+                self.waits = self.bar(now).or(Some(Waits::TooFarBehind));
+            }
         }
         None
-    }
-
-    /// Whether we may lead at all: listed, allowed, fit, with a lease to lead on.
-    pub(super) fn may_lead(&self, now: Millis) -> bool {
-        let allowed = !self.config.tags.nofailover && self.leaving.is_none();
-        allowed
-            && now >= self.unfit.0
-            && self.belief.listed(&self.config.name)
-            && self.belief.lease.is_some()
     }
 
     /// An operator's failover goes over `maximum_lag_on_failover`.
@@ -97,7 +98,7 @@ impl Node {
                         Turn::Named { covered: covered || now >= until }
                     }
                     Some(name) if now < until && self.belief.member(name).is_some() => {
-                        Turn::Wait { until }
+                        Turn::Wait { until, why: Waits::Another }
                     }
                     Some(_) | None if *member == self.config.name => self.after_own_loss(now),
                     Some(_) | None => Turn::Best { from },
@@ -111,7 +112,7 @@ impl Node {
     fn after_own_loss(&self, now: Millis) -> Turn {
         let until = self.belief.term_seen.1.after(self.belief.settings().timing.attempt_timeout);
         if now < until && self.belief.any_candidate(now) {
-            return Turn::Wait { until };
+            return Turn::Wait { until, why: Waits::Another };
         }
         Turn::Best { from: self.belief.leaderless_since.unwrap_or(now) }
     }
@@ -129,7 +130,7 @@ impl Node {
             });
         let until = from.after(self.belief.settings().timing.ttl);
         if self.belief.store_revokes_early && !closed && now < until {
-            return Turn::Wait { until };
+            return Turn::Wait { until, why: Waits::LastLeaderMayWrite };
         }
         Turn::Best { from }
     }

@@ -14,6 +14,7 @@ mod rejoin;
 mod replica;
 mod requests;
 mod role;
+mod waits;
 mod waking;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use desk::Desk;
 use publish::Told;
 use replica::Rejoining;
 pub use role::{Closing, How, Role};
+use waits::Waits;
 
 /// What a node is told at birth.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +86,8 @@ pub struct Node {
     told: Told,
     /// Listed members that the store does not show, and since when.
     away_since: BTreeMap<MemberName, Millis>,
+    /// Why we do not stand, while nobody leads.
+    waits: Option<Waits>,
 }
 
 impl Node {
@@ -103,6 +107,7 @@ impl Node {
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
             away_since: BTreeMap::new(),
+            waits: None,
             config,
         }
     }
@@ -161,6 +166,7 @@ impl Node {
     }
 
     fn step(&mut self, now: Millis) -> Option<(Role, Reason)> {
+        self.waits = None;
         match self.role.clone() {
             Role::Waking => self.waking(now),
             Role::Replica => self.replica(now),

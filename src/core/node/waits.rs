@@ -1,0 +1,77 @@
+//! Why a member that could lead does not stand, for people who look at a cluster without a leader.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Millis;
+
+use super::Node;
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Waits {
+    /// The last leader's lease ended without its word, in an etcd that may end leases early.
+    LastLeaderMayWrite,
+    /// Another member was named, or stands.
+    Another,
+    /// Its own tags.
+    NoFailover,
+    /// It failed to be promoted.
+    Unfit,
+    /// It is not on the list in `sync`.
+    NotListed,
+    /// It has no lease: etcd does not answer.
+    NoLease,
+    /// It is further behind than the settings allow.
+    TooFarBehind,
+    /// It was named and does not have all of the last leader's WAL yet.
+    NotThereYet,
+}
+
+impl Waits {
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
+            Self::LastLeaderMayWrite => {
+                "no leader: the last one's lease ended without its word, and an etcd before 3.5.13 may have \
+                 ended it early; waiting one ttl, in which it must have stopped"
+            }
+            Self::Another => "no leader: another member stands or was named to",
+            Self::NoFailover => "no leader: this member is tagged nofailover",
+            Self::Unfit => {
+                "no leader: this member could not be promoted and waits before it tries again"
+            }
+            Self::NotListed => {
+                "no leader: this member's data are not on the list in sync: it had not streamed since it was \
+                 made or copied"
+            }
+            Self::NoLease => "no leader: etcd gave this member no lease",
+            Self::TooFarBehind => {
+                "no leader: this member is further behind the last primary than maximum_lag_on_failover; \
+                 bring the old primary back, or haactl failover --to this member and lose what it lacks"
+            }
+            Self::NotThereYet => {
+                "no leader: this member was named and waits for the last of the WAL"
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Why we may not lead at all.
+    pub(super) fn bar(&self, now: Millis) -> Option<Waits> {
+        if self.config.tags.nofailover {
+            return Some(Waits::NoFailover);
+        }
+        if now < self.unfit.0 {
+            return Some(Waits::Unfit);
+        }
+        if !self.belief.listed(&self.config.name) {
+            return Some(Waits::NotListed);
+        }
+        self.belief.lease.is_none().then_some(Waits::NoLease)
+    }
+
+    /// Whether we may lead at all: allowed, fit, listed, with a lease to lead on.
+    pub(super) fn may_lead(&self, now: Millis) -> bool {
+        self.leaving.is_none() && self.bar(now).is_none()
+    }
+}
