@@ -39,6 +39,8 @@ struct Member<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<Timeline>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lag: Option<Lag>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receive_lsn: Option<Lsn>,
@@ -61,6 +63,7 @@ struct Seen {
     state: &'static str,
     received: Option<Lsn>,
     replayed: Option<Lsn>,
+    progress: Option<u8>,
 }
 
 /// `GET /cluster`
@@ -125,6 +128,7 @@ fn member<'a>(
         host: &record.postgres.host,
         port: record.postgres.port,
         timeline: record.timeline,
+        progress: seen.progress,
         lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
         receive_lsn: seen.received.filter(|_| !leads),
         replay_lsn: seen.replayed.filter(|_| !leads),
@@ -134,14 +138,16 @@ fn member<'a>(
 
 fn own(status: &Status) -> Seen {
     let state = word(status.record.role);
+    let progress = status.postgres.as_ref().and_then(|facts| facts.progress);
     match status.postgres.as_ref().map(|facts| &facts.server) {
         Some(Server::Standby(standby)) => Seen {
             state: if standby.streaming { "streaming" } else { state },
             received: Some(standby.position.lsn),
             replayed: Some(standby.replayed),
+            progress,
         },
         Some(Server::Primary(_) | Server::Starting | Server::Silent | Server::Stopped(_))
-        | None => Seen { state, received: None, replayed: None },
+        | None => Seen { state, received: None, replayed: None, progress },
     }
 }
 
@@ -151,7 +157,7 @@ fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
     let role = word(known.record.role);
     let Some((_, beat)) = known.heard.as_ref().filter(|(at, _)| fresh(at)) else {
         let state = if role == "streaming" { "running" } else { role };
-        return Seen { state, received: None, replayed: None };
+        return Seen { state, received: None, replayed: None, progress: None };
     };
     let state = match beat.state {
         PeerState::Streaming => "streaming",
@@ -160,7 +166,12 @@ fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
         PeerState::Stopped if role == "running" || role == "streaming" => "stopped",
         PeerState::Stopped => role,
     };
-    Seen { state, received: beat.position.map(|position| position.lsn), replayed: beat.replayed }
+    Seen {
+        state,
+        received: beat.position.map(|position| position.lsn),
+        replayed: beat.replayed,
+        progress: beat.progress,
+    }
 }
 
 const fn word(role: MemberRole) -> &'static str {

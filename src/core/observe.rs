@@ -21,6 +21,9 @@ pub struct PostgresFacts {
     pub server: Server,
     /// The work that was in the job slot when the look began.
     pub job: Option<JobId>,
+    /// How far the work in the slot is, in percent, if it says.
+    #[serde(default)]
+    pub progress: Option<u8>,
     /// `server_version_num`, from the binaries; 0 while unknown.
     pub server_version: u32,
 }
@@ -145,6 +148,9 @@ pub struct Heartbeat {
     pub fit: bool,
     /// The operator's tags.
     pub tags: Tags,
+    /// How far it is with being cloned, in percent.
+    #[serde(default)]
+    pub progress: Option<u8>,
     /// Whom it has heard within `suspect_after`.
     pub hears: Vec<MemberName>,
 }

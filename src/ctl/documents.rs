@@ -26,6 +26,9 @@ pub struct MemberView {
     /// `running`, `streaming`, ...
     #[serde(default)]
     pub state: String,
+    /// How far it is with being cloned, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<u8>,
     /// Its Postgres' host.
     #[serde(default)]
     pub host: String,
@@ -71,6 +74,15 @@ impl ClusterView {
 }
 
 impl MemberView {
+    /// Its state, with how far it is: `cloning 43%`.
+    #[must_use]
+    pub fn shown_state(&self) -> String {
+        match self.progress {
+            Some(percent) => format!("{} {percent}%", self.state),
+            None => self.state.clone(),
+        }
+    }
+
     /// It leads, in any kind of cluster.
     #[must_use]
     pub fn leads(&self) -> bool {

@@ -106,7 +106,7 @@ impl Overview {
             rows.add_row([
                 member.name.clone(),
                 member.role_word().to_owned(),
-                member.state.clone(),
+                member.shown_state(),
                 member.timeline.map_or("-".to_owned(), |timeline| timeline.to_string()),
                 lag(member),
                 format!("{}:{}", member.host, member.port),

@@ -88,7 +88,8 @@ impl View {
             .map(|member| {
                 let timeline =
                     member.timeline.map_or("unknown".to_owned(), |number| number.to_string());
-                let fact = format!("{} {}, timeline {timeline}", member.role_word(), member.state);
+                let fact =
+                    format!("{} {}, timeline {timeline}", member.role_word(), member.shown_state());
                 (member.name.clone(), fact)
             })
             .collect();

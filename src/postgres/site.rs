@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use haa_core::units::MemberName;
 
@@ -21,7 +21,11 @@ pub(super) struct Site {
     /// Even: `primary_conninfo` in our file is what a new session was seen to have. Odd: it was written
     /// and not seen yet. Counts up.
     source_writes: AtomicU64,
+    /// Of the tool at work, in percent; `NO_PROGRESS` when none says.
+    progress: AtomicU8,
 }
+
+const NO_PROGRESS: u8 = u8::MAX;
 
 impl Site {
     pub(super) fn open(
@@ -38,7 +42,14 @@ impl Site {
         let state = state
             .canonicalize()
             .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
-        Ok(Self { config, me, version, state, source_writes: AtomicU64::new(0) })
+        Ok(Self {
+            config,
+            me,
+            version,
+            state,
+            source_writes: AtomicU64::new(0),
+            progress: AtomicU8::new(NO_PROGRESS),
+        })
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -67,6 +78,24 @@ impl Site {
 
     pub(super) fn major(&self) -> u32 {
         self.version / 10_000
+    }
+
+    /// How far the tool at work is, in percent, if it says.
+    pub(super) fn progress(&self) -> Option<u8> {
+        Some(self.progress.load(Ordering::Relaxed)).filter(|percent| *percent != NO_PROGRESS)
+    }
+
+    /// Take it from a line of a tool such as `  1234/5678 kB (21%), 0/1 tablespace`; any line without one ends it.
+    pub(super) fn note_progress(&self, line: &str) {
+        let percent = line.split_once('(').and_then(|(_, rest)| rest.split_once("%)"));
+        let percent = percent.and_then(|(number, _)| number.trim().parse::<u8>().ok());
+        self.progress
+            .store(percent.map_or(NO_PROGRESS, |percent| percent.min(100)), Ordering::Relaxed);
+    }
+
+    /// No tool is at work.
+    pub(super) fn no_progress(&self) {
+        self.progress.store(NO_PROGRESS, Ordering::Relaxed);
     }
 
     pub(super) fn source_writes(&self) -> u64 {

@@ -85,7 +85,8 @@ impl Watcher {
             }
         };
         let data = look::data(&self.site);
-        PostgresFacts { began_at, data, server, job, server_version: self.site.version }
+        let (progress, server_version) = (self.site.progress(), self.site.version);
+        PostgresFacts { began_at, data, server, job, progress, server_version }
     }
 
     async fn server(&mut self) -> io::Result<Server> {

@@ -106,6 +106,7 @@ impl Worker {
             JobResult::Aborted => tracing::info!(%id, "job given up"),
         }
         self.running = None;
+        self.bench.site.no_progress();
         self.last = Some((id, result.clone()));
         self.tell(id, result).await;
         // The watcher looks when this changes.

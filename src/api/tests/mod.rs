@@ -64,6 +64,7 @@ fn at(lsn: u64) -> Position {
 
 fn facts(server: Server) -> PostgresFacts {
     PostgresFacts {
+        progress: None,
         began_at: clock::now(),
         data: DataDir::Present {
             system_id: SystemId(7_300_000_000_000_000_001),
@@ -79,6 +80,7 @@ fn facts(server: Server) -> PostgresFacts {
 
 fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
     let beat = Heartbeat {
+        progress: None,
         from: name(from),
         instance: Instance(2),
         number: 1,

@@ -177,6 +177,7 @@ impl Node {
             replayed,
             fit,
             tags: self.config.tags.clone(),
+            progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
             hears: hears.collect(),
         };
         self.desk.wish(Effect::Beat(beat));

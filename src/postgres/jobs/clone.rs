@@ -35,6 +35,7 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
         .arg("--no-password")
         .arg("--progress")
         .run(|line| {
+            site.note_progress(line);
             if told.elapsed() >= REPORT {
                 told = Instant::now();
                 tracing::info!(from = %source.member, "cloning: {}", line.trim());

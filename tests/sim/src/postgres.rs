@@ -167,6 +167,7 @@ impl Postgres {
             data: self.data_dir(),
             server: self.server(now, wals),
             job: None::<JobId>,
+            progress: None,
             server_version: 150_006,
         }
     }
