@@ -173,6 +173,8 @@ impl Node {
             return;
         }
         let job = match (self.rejoining.plan, source) {
+            // Started once, an orphan could not be told from data that somebody wrote.
+            (Plan::Settle, _) if self.is_orphan() => None,
             (Plan::Settle, _) if !needs_source => Some(Job::Start(None)),
             (Plan::Settle, Some(source)) => {
                 self.rejoining.compared = open.map(|leader| leader.term);
