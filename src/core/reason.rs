@@ -24,8 +24,6 @@ pub enum Reason {
     Failover,
     /// The last leader's agent was stopped in order.
     AgentStopped,
-    /// The best candidate's attempt came to nothing.
-    AttemptStale,
     /// The transaction that makes a leader was accepted.
     Elected,
     /// Another candidate or leader was faster.
@@ -48,14 +46,6 @@ pub enum Reason {
     Closed,
     /// An agent that restarted found its own leadership alive.
     Resumed,
-    /// A leader is there and our WAL is part of its history.
-    Following,
-    /// Our WAL is not part of the leader's history.
-    Diverged,
-    /// Rewind was not possible.
-    RewindFailed,
-    /// There is no data here yet.
-    NoData,
     /// The data belongs to another database system.
     ForeignSystem,
     /// The data directory holds something that is not ours.
@@ -76,7 +66,6 @@ impl Reason {
             Self::Switchover => "an operator asked for a switchover",
             Self::Failover => "an operator asked for a failover",
             Self::AgentStopped => "the leader's agent was stopped in order",
-            Self::AttemptStale => "an earlier candidate came to nothing",
             Self::Elected => "this member was elected",
             Self::OutRun => "another member was faster",
             Self::HandedOver => "another member has more WAL",
@@ -88,10 +77,6 @@ impl Reason {
             Self::PostgresSilent => "Postgres answers no query",
             Self::Closed => "writes were seen closed",
             Self::Resumed => "the agent found its own leadership alive",
-            Self::Following => "the leader's history contains all of this member's WAL",
-            Self::Diverged => "this member's WAL is not part of the leader's history",
-            Self::RewindFailed => "pg_rewind was not possible",
-            Self::NoData => "there is no data here yet",
             Self::ForeignSystem => "the data belongs to another database system",
             Self::ForeignData => "the data directory holds something else",
             Self::NameInUse => "another agent uses this name",

@@ -35,7 +35,7 @@ impl Node {
         if self.belief.view.as_ref()?.leader.is_some() || !self.desk.settled(facts) {
             return None;
         }
-        match self.turn(now, standby) {
+        match self.named_by_operator(now, self.turn(now, standby)) {
             Turn::Ours(token) if self.may_lead(now) => {
                 return Some((Role::Candidate { token, since: now }, self.why()));
             }
@@ -92,7 +92,7 @@ impl Node {
             }
             Holder::Released { member, checkpoint, successor } => {
                 let until = seen_at.after(timing.successor_timeout);
-                match successor.as_ref().or(self.failover_wish()) {
+                match successor {
                     Some(name) if *name == self.config.name => {
                         let covered = checkpoint.is_none_or(|at| standby.position > at);
                         Turn::Named { covered: covered || now >= until }
@@ -100,7 +100,9 @@ impl Node {
                     Some(name) if now < until && self.belief.member(name).is_some() => {
                         Turn::Wait { until, why: Waits::Another }
                     }
-                    Some(_) | None if *member == self.config.name => self.after_own_loss(now),
+                    Some(_) | None if kept.value.reason == Reason::PostgresDied => {
+                        self.after_own_death(now, member)
+                    }
                     Some(_) | None => Turn::Best { from },
                 }
             }
@@ -108,10 +110,23 @@ impl Node {
         }
     }
 
-    /// We led and let go. Whoever else is fit goes first: a Postgres that has just died may die again.
-    fn after_own_loss(&self, now: Millis) -> Turn {
+    /// Whom an operator named in a failover goes before whoever is best, as long as it is there and does it.
+    fn named_by_operator(&self, now: Millis, turn: Turn) -> Turn {
+        let (Turn::Best { from }, Some(name)) = (&turn, self.failover_wish()) else { return turn };
+        let until = from.after(self.belief.settings().timing.successor_timeout);
+        if *name == self.config.name {
+            return Turn::Named { covered: true };
+        }
+        if now < until && self.belief.member(name).is_some() {
+            return Turn::Wait { until, why: Waits::Another };
+        }
+        turn
+    }
+
+    /// If it was our Postgres that died, whoever else is fit goes first: it is ready, and ours may die again.
+    fn after_own_death(&self, now: Millis, dead: &MemberName) -> Turn {
         let until = self.belief.term_seen.1.after(self.belief.settings().timing.attempt_timeout);
-        if now < until && self.belief.any_candidate(now) {
+        if *dead == self.config.name && now < until && self.belief.any_candidate(now) {
             return Turn::Wait { until, why: Waits::Another };
         }
         Turn::Best { from: self.belief.leaderless_since.unwrap_or(now) }
@@ -122,6 +137,7 @@ impl Node {
     fn after_a_loss(&self, now: Millis, from: Millis, lost: &MemberName) -> Turn {
         let closed = *lost == self.config.name
             || self.belief.heard(now, lost).is_some_and(|beat| match beat.state {
+                _ if beat.term < self.belief.term => false,
                 PeerState::Stopped
                 | PeerState::Standby
                 | PeerState::Streaming

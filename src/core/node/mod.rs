@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, Exit, Job, StoreWish};
 use crate::input::{Input, JobResult, LeaseNews, Leave};
 use crate::reason::{Reason, Transition};
-use crate::records::Tags;
+use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
 use crate::units::{Address, Instance, MemberName, Millis, Term};
 
@@ -86,6 +86,8 @@ pub struct Node {
     told: Told,
     /// Listed members that the store does not show, and since when.
     away_since: BTreeMap<MemberName, Millis>,
+    /// The request that we have accepted, and since when.
+    accepted: Option<(RequestId, Millis)>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
 }
@@ -107,6 +109,7 @@ impl Node {
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
             away_since: BTreeMap::new(),
+            accepted: None,
             waits: None,
             config,
         }

@@ -47,7 +47,7 @@ impl Node {
             self.inherited_requests(term);
             self.tell_history(term, to_tell, primary);
         }
-        self.requests(term, primary)
+        self.requests(now, term, primary)
     }
 
     /// A Postgres that answers nothing is borne for `stall_timeout`, then counts as dead.

@@ -3,7 +3,7 @@
 use crate::observe::Primary;
 use crate::reason::Reason;
 use crate::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
-use crate::units::{MemberName, Term};
+use crate::units::{MemberName, Millis, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -34,7 +34,12 @@ impl Node {
     }
 
     /// Act on what was asked of this leadership.
-    pub(super) fn requests(&mut self, term: Term, primary: &Primary) -> Option<(Role, Reason)> {
+    pub(super) fn requests(
+        &mut self,
+        now: Millis,
+        term: Term,
+        primary: &Primary,
+    ) -> Option<(Role, Reason)> {
         for (id, request) in self.open_requests() {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
@@ -47,13 +52,33 @@ impl Node {
                 }
                 (_, Err(why)) => self.answer(&id, &request, RequestState::Refused { why }),
                 (RequestState::Accepted { .. }, Ok(target)) => {
-                    return Some(Role::hand_over(reason, Some(target)));
+                    match self.heard_since(now, &id, &target) {
+                        Some(true) => return Some(Role::hand_over(reason, Some(target))),
+                        Some(false) => {
+                            let why = format!("{target} has fallen silent; nothing was stopped");
+                            self.answer(&id, &request, RequestState::Refused { why });
+                        }
+                        None => {}
+                    }
                 }
                 (_, Ok(_)) => self.answer(&id, &request, RequestState::Accepted { term }),
             }
         }
         self.forget_requests();
         None
+    }
+
+    /// Whether the target has spoken since its request was accepted; `None` while that may still come. Its host
+    /// may have died a moment ago, and once we have stopped, it is too late to find out.
+    fn heard_since(&mut self, now: Millis, id: &RequestId, target: &MemberName) -> Option<bool> {
+        let known = self.accepted.take().filter(|(known, _)| known == id);
+        let (_, since) = self.accepted.insert(known.unwrap_or((id.clone(), now)));
+        let until = since.after(self.belief.settings().timing.suspect_after);
+        if self.belief.peers.get(target).is_some_and(|(at, _)| *at > *since) {
+            return Some(true);
+        }
+        self.desk.wake_at(until);
+        (now >= until).then_some(false)
     }
 
     fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {

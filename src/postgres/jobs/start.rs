@@ -2,7 +2,7 @@
 //! as it takes.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use haa_core::effect::Source;
@@ -91,10 +91,10 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
     config.push(files::config_file(site));
     command.arg("-D").arg(site.data()).arg("-c").arg(config).current_dir(site.data());
     command.stdin(Stdio::null()).stdout(output).stderr(more).process_group(0);
-    let child = command.spawn().map_err(|source| JobError::Spawn { program, source })?;
+    let mut child = command.spawn().map_err(|source| JobError::Spawn { program, source })?;
     // What a new session shows is from now on what was written.
     site.source_settled();
-    match hold(child.id(), site)? {
+    match hold(&mut child, site)? {
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),
     }
@@ -102,10 +102,13 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
 
 /// For an instant after `exec`, the kernel lets nobody look at a process. Nothing may come in between
 /// until it can be seen, or closing would miss it: this does not await.
-fn hold(pid: u32, site: &Site) -> Result<Option<Process>, JobError> {
-    for _ in 0..100 {
-        if let Some(process) = Process::hold(pid, site.data()).map_err(JobError::Signal)? {
+fn hold(child: &mut Child, site: &Site) -> Result<Option<Process>, JobError> {
+    for _ in 0..5_000 {
+        if let Some(process) = Process::hold(child.id(), site.data()).map_err(JobError::Signal)? {
             return Ok(Some(process));
+        }
+        if child.try_wait().map_err(JobError::Signal)?.is_some() {
+            return Ok(None);
         }
         std::thread::sleep(Duration::from_micros(200));
     }

@@ -1,4 +1,5 @@
-//! A simulated world for `haa_core::node::Node`: clocks, network, etcd, Postgres, clients and what goes wrong with them.
+//! A simulated world for `haa_core::node::Node`: clocks, network, etcd, Postgres, clients and what goes
+//! wrong with them.
 //! Never decides what a node decides: it drives the same one that the agent drives.
 //!
 //! | module | owns |

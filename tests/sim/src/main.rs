@@ -104,7 +104,8 @@ fn many(arguments: &Arguments, options: Options) -> ExitCode {
         println!("seed {seed}: {violation}\n  again: haa-sim --seed {seed}");
     }
     println!(
-        "{} seeds, {:.1} simulated hours, {} events, {} promotions, {} violations, {took:.1} s, {:.0} simulated seconds a second",
+        "{} seeds, {:.1} simulated hours, {} events, {} promotions, {} violations, {took:.1} s, \
+         {:.0} simulated seconds a second",
         total.seeds,
         seconds / 3_600.0,
         total.events,

@@ -1,4 +1,5 @@
-//! Mutations: one safety mechanism broken each, between the node and the world. Never in a run that is to prove something.
+//! Mutations: one safety mechanism broken each, between the node and the world. Never in a run that is to
+//! prove something.
 
 use haa_core::effect::{Effect, StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews};

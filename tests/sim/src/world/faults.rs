@@ -1,9 +1,10 @@
 //! What can be done to the world: every fault and its end, by hand in a story or drawn from a seed.
 
 use haa_core::effect::Txn;
+use haa_core::input::{Input, Leave};
 use haa_core::observe::Shutdown;
 use haa_core::records::{Ask, Key, Record, RequestRecord, RequestState};
-use haa_core::units::{Revision, TxnId};
+use haa_core::units::{Revision, SystemId, TxnId};
 
 use crate::conduct::Conduct;
 use crate::net::Weather;
@@ -23,6 +24,8 @@ pub enum Fault {
     StallPostgres(usize, At),
     /// SIGKILL to the agent.
     KillAgent(usize),
+    /// SIGTERM to the agent: it hands over, stops Postgres and ends.
+    StopAgent(usize),
     /// The agent is started.
     StartAgent(usize),
     /// SIGSTOP to the agent.
@@ -37,6 +40,8 @@ pub enum Fault {
     Revive(usize),
     /// The data directory of a stopped Postgres is lost.
     LoseDisk(usize),
+    /// The data of a stopped Postgres are another cluster's.
+    ForeignDisk(usize),
     /// Nothing passes in this direction.
     Cut(usize, usize),
     /// The end of it.
@@ -74,6 +79,7 @@ impl World {
                 }
             }
             Fault::KillAgent(member) => self.end_agent(*member),
+            Fault::StopAgent(member) => self.deliver(*member, &Input::Stop(Leave::StopPostgres)),
             Fault::StartAgent(member) => self.start_agent(*member),
             Fault::Freeze(member) => self.freeze(*member, Life::Frozen),
             Fault::Stumble(member) => self.freeze(*member, Life::Stumbling),
@@ -84,6 +90,13 @@ impl World {
                 let postgres = &mut self.members[*member].postgres;
                 if postgres.process == Process::Down {
                     postgres.disk = None;
+                }
+            }
+            Fault::ForeignDisk(member) => {
+                let system = SystemId(self.dice.number());
+                let postgres = &mut self.members[*member].postgres;
+                if let (Process::Down, Some(disk)) = (postgres.process, &mut postgres.disk) {
+                    disk.system = system;
                 }
             }
             Fault::Cut(from, to) => {
@@ -186,6 +199,8 @@ impl World {
             Fault::KillPostgres(m) => format!("Postgres of {} is killed", end(m)),
             Fault::StallPostgres(m, span) => format!("Postgres of {} hangs for {span}", end(m)),
             Fault::KillAgent(m) => format!("the agent of {} is killed", end(m)),
+            Fault::StopAgent(m) => format!("the agent of {} is asked to stop", end(m)),
+            Fault::ForeignDisk(m) => format!("the data of {} are another cluster's", end(m)),
             Fault::StartAgent(m) => format!("the agent of {} is started", end(m)),
             Fault::Freeze(m) => format!("the agent of {} is frozen", end(m)),
             Fault::Stumble(m) => format!("the agent of {} stumbles over its next wish", end(m)),
