@@ -199,7 +199,7 @@ impl Agent {
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
             if let Some(why) = &self.told {
-                tracing::info!(why, "does not stand");
+                tracing::warn!(why, "waits");
             }
         }
         if status.leadership != self.remembered {

@@ -23,7 +23,7 @@ pub struct Status {
     pub role: String,
     /// Why it is in it.
     pub reason: String,
-    /// While nobody leads: why this member does not stand.
+    /// Why this member does not stand while nobody leads, or decides nothing at all.
     pub waits: Option<String>,
     /// The highest term seen.
     pub term: Term,

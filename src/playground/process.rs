@@ -109,12 +109,14 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended; says whether it has.
+    /// Waits until it has ended, its last thread included: until then its ports are taken. Says whether it has.
     #[must_use]
     pub fn wait_gone(self, at_most: Duration) -> bool {
-        let Some(handle) = self.handle() else { return true };
+        let Some(pid) = Pid::from_raw(self.pid) else { return true };
+        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
         let end = Instant::now() + at_most;
-        while self.alive() {
+        // A process whose first thread has ended looks dead and is still there.
+        while stat(self.pid).is_some_and(|found| found.started == self.started) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

@@ -87,7 +87,7 @@ impl Worker {
             self.tell(id, result).await;
             return;
         }
-        tracing::info!(%id, ?job, "job begins");
+        tracing::debug!(%id, ?job, "job begins");
         self.job.send_replace(Some(id));
         let bench = self.bench.clone();
         let work = async move {
@@ -101,9 +101,9 @@ impl Worker {
 
     async fn finish(&mut self, id: JobId, result: JobResult) {
         match &result {
-            JobResult::Done => tracing::info!(%id, "job done"),
-            JobResult::Failed(why) => tracing::warn!(%id, "job failed: {why}"),
-            JobResult::Aborted => tracing::info!(%id, "job given up"),
+            JobResult::Done => tracing::debug!(%id, "job done"),
+            JobResult::Failed(why) => tracing::debug!(%id, "job failed: {why}"),
+            JobResult::Aborted => tracing::debug!(%id, "job given up"),
         }
         self.running = None;
         self.bench.site.no_progress();

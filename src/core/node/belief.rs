@@ -35,6 +35,9 @@ pub(super) struct Belief {
     pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
     /// Where the WAL of the newest primary ended when it was last heard.
     pub(super) primary_position: Option<Position>,
+    /// A linearizable view was older than one seen before: etcd was restored, or is another one.
+    pub(super) store_went_back: bool,
+    store_went_back_before: bool,
     /// When the newest linearizable view was asked for.
     pub(super) linear_at: Option<Millis>,
     /// When the store last answered us: the instant we asked.
@@ -70,6 +73,8 @@ impl Belief {
             facts: None,
             peers: BTreeMap::new(),
             primary_position: None,
+            store_went_back: false,
+            store_went_back_before: false,
             linear_at: None,
             store_heard_at: None,
             store_revokes_early: true,
@@ -96,6 +101,11 @@ impl Belief {
         }
         let first = self.view.is_none();
         let newer = self.view.as_ref().is_none_or(|old| seen.view.revision >= old.revision);
+        if let Via::Read { .. } = seen.via {
+            // A read that was slow may be overtaken by the watch; a store that went back stays behind.
+            self.store_went_back = !newer && self.store_went_back_before;
+            self.store_went_back_before = !newer;
+        }
         if !newer || (first && seen.via == Via::Watch) {
             return;
         }
@@ -227,6 +237,11 @@ impl Belief {
     /// A lease that our `leader` key hangs on and that this run of the agent does not hold yet.
     pub(super) fn lease_to_adopt(&self) -> Option<LeaseId> {
         if self.lease.is_some() { None } else { self.own_leader_key()?.lease }
+    }
+
+    /// One read showed less than we had seen: a second one tells whether it was only slow.
+    pub(super) const fn doubts_store(&self) -> bool {
+        self.store_went_back_before && !self.store_went_back
     }
 
     pub(super) fn server(&self) -> Option<&Server> {

@@ -234,7 +234,7 @@ impl Node {
                 self.desk.lease(now, now, StoreWish::GrantLease { ttl: timing.ttl });
             }
         }
-        if self.belief.unconfirmed() {
+        if self.belief.unconfirmed() || self.belief.doubts_store() {
             self.desk.read(now);
         }
     }

@@ -225,7 +225,7 @@ impl Node {
             record,
             role: self.role.name().to_owned(),
             reason,
-            waits: self.waits.map(|waits| waits.sentence().to_owned()),
+            waits: self.waiting().map(|waits| waits.sentence().to_owned()),
             term: self.belief.term,
             leadership: self.belief.leadership(now),
             postgres: self.belief.facts.clone(),

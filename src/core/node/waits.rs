@@ -25,6 +25,8 @@ pub(super) enum Waits {
     TooFarBehind,
     /// It was named and does not have all of the last leader's WAL yet.
     NotThereYet,
+    /// etcd shows less than it did.
+    StoreWentBack,
 }
 
 impl Waits {
@@ -48,6 +50,10 @@ impl Waits {
                 "no leader: this member is further behind the last primary than maximum_lag_on_failover; \
                  bring the old primary back, or haactl failover --to this member and lose what it lacks"
             }
+            Self::StoreWentBack => {
+                "etcd shows an older state than this member has seen: was it restored, or replaced? Nothing is \
+                 decided on it. Make sure that no other member accepts writes, then restart the agents"
+            }
             Self::NotThereYet => {
                 "no leader: this member was named and waits for the last of the WAL"
             }
@@ -56,6 +62,11 @@ impl Waits {
 }
 
 impl Node {
+    /// What a person is to know.
+    pub(super) fn waiting(&self) -> Option<Waits> {
+        if self.belief.store_went_back { Some(Waits::StoreWentBack) } else { self.waits }
+    }
+
     /// Why we may not lead at all.
     pub(super) fn bar(&self, now: Millis) -> Option<Waits> {
         if self.config.tags.nofailover {

@@ -29,3 +29,20 @@ async fn without_etcd_writes_are_closed_and_with_it_one_primary_comes_back() {
         cluster.has_rows(&member, 2).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etcd_that_lost_its_data_is_not_believed_and_it_is_said() {
+    let mut cluster = Cluster::start().await;
+    cluster.playground.stop_etcd().expect("it ran");
+    let data = cluster.playground.directory().join("etcd/data");
+    std::fs::remove_dir_all(data).expect("etcd has data");
+    cluster.playground.start_etcd().await.expect("it starts anew");
+    for member in cluster.playground.names() {
+        cluster.says(&member, "etcd shows an older state than this member has seen").await;
+    }
+    let began = Instant::now();
+    while !cluster.writable().await.is_empty() {
+        assert!(began.elapsed() < LONG, "somebody accepts writes without a lease");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
