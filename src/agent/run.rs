@@ -254,8 +254,10 @@ async fn pass_signals(inputs: mpsc::Sender<Input>, leave: Leave) {
             _ = interrupt.recv() => {}
         }
     };
-    if asked.is_ok() && tokio::time::timeout(STOP_PATIENCE, second).await.is_err() {
-        tracing::error!("did not end in {STOP_PATIENCE:?}: leaving; the lease runs out by itself");
+    if asked.is_ok() {
+        let hurried = tokio::time::timeout(STOP_PATIENCE, second).await.is_ok();
+        let why = if hurried { "asked to stop again" } else { "did not end in time" };
+        tracing::error!(why, "leaving at once; the lease runs out by itself");
         std::process::exit(1);
     }
 }

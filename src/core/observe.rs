@@ -134,6 +134,9 @@ pub struct Heartbeat {
     pub from: MemberName,
     /// Of this agent; numbers below begin anew with another.
     pub instance: Instance,
+    /// Drawn at each start of the agent: its numbers begin anew with it.
+    #[serde(default)]
+    pub run: u64,
     /// Counts up: an older one that comes late is dropped.
     pub number: u64,
     /// The highest term that it has seen in the store.

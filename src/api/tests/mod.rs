@@ -80,6 +80,7 @@ fn facts(server: Server) -> PostgresFacts {
 
 fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
     let beat = Heartbeat {
+        run: 1,
         progress: None,
         from: name(from),
         instance: Instance(2),

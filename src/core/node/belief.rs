@@ -8,7 +8,7 @@ use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
 use crate::lease::{Leadership, Lease};
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
-use crate::settings::Settings;
+use crate::settings::{Settings, Timing};
 use crate::units::{
     Address, Incarnation, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term, Timeline,
 };
@@ -27,6 +27,8 @@ pub(super) struct Belief {
     pub(super) term: Term,
     /// Our lease, as last confirmed.
     pub(super) lease: Option<Lease>,
+    /// The ttl that our lease was asked for; `None` for one that an earlier run left.
+    pub(super) asked_ttl: Option<Millis>,
     /// The lease at the time of the last linearizable view that showed `leader` as ours on it.
     confirmed: Option<(Term, Lease)>,
     /// The last look at Postgres.
@@ -69,6 +71,7 @@ impl Belief {
             view: None,
             term: Term(0),
             lease: None,
+            asked_ttl: None,
             confirmed: None,
             facts: None,
             peers: BTreeMap::new(),
@@ -171,10 +174,9 @@ impl Belief {
         if beat.from == self.me {
             return;
         }
-        let late = self
-            .peers
-            .get(&beat.from)
-            .is_some_and(|(_, old)| old.instance == beat.instance && old.number >= beat.number);
+        let late = self.peers.get(&beat.from).is_some_and(|(_, old)| {
+            (old.instance, old.run) == (beat.instance, beat.run) && old.number >= beat.number
+        });
         if late {
             return;
         }
@@ -225,7 +227,10 @@ impl Belief {
         let (term, lease) = self.confirmed?;
         let leader = self.own_leader_key()?;
         let same = leader.value.term == term && leader.lease == Some(lease.id);
-        if same { lease.leadership(term, now, self.settings().timing) } else { None }
+        let settings = self.settings().timing;
+        // The lease lasts as long as it was granted for, whatever the settings have become since.
+        let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
+        if same { lease.leadership(term, now, Timing { ttl, ..settings }) } else { None }
     }
 
     /// A renewal that no linearizable view has confirmed yet.

@@ -231,6 +231,9 @@ impl Node {
             // Before the first view we cannot know whether there is a lease of ours to adopt.
             (None, _) if self.belief.view.is_none() => {}
             (None, _) => {
+                // The smaller of two grants whose order is not known.
+                let asked = self.belief.asked_ttl.unwrap_or(timing.ttl).min(timing.ttl);
+                self.belief.asked_ttl = Some(asked);
                 self.desk.lease(now, now, StoreWish::GrantLease { ttl: timing.ttl });
             }
         }

@@ -170,6 +170,7 @@ impl Node {
         let beat = Heartbeat {
             from: self.config.name.clone(),
             instance: self.config.instance,
+            run: self.config.seed,
             number: self.told.beats,
             term: self.belief.term,
             state,

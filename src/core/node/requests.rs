@@ -40,7 +40,15 @@ impl Node {
         term: Term,
         primary: &Primary,
     ) -> Option<(Role, Reason)> {
-        for (id, request) in self.open_requests() {
+        let open = self.open_requests();
+        let taken = |request: &RequestRecord| match request.state {
+            RequestState::Accepted { term: of } => of == term,
+            RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
+                false
+            }
+        };
+        let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
+        for (id, request) in open {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
                 Ask::Failover { to } => (to.as_ref(), Reason::Failover),
@@ -49,6 +57,10 @@ impl Node {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
                     let leader = self.config.name.clone();
                     self.answer(&id, &request, RequestState::Done { leader, term });
+                }
+                (_, Ok(_)) if *first.get_or_insert_with(|| id.clone()) != id => {
+                    let why = "another hand-over is under way; ask again when it is done";
+                    self.answer(&id, &request, RequestState::Refused { why: why.to_owned() });
                 }
                 (_, Err(why)) => self.answer(&id, &request, RequestState::Refused { why }),
                 (RequestState::Accepted { .. }, Ok(target)) => {

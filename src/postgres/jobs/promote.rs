@@ -32,7 +32,10 @@ pub(super) async fn run(
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
         return check(&session, reserved).await;
     }
-    slot::create(&session, slots).await?;
+    // Followers come after the primary: without a slot they are late, without a promotion nobody writes.
+    if let Err(error) = slot::create(&session, slots).await {
+        tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
+    }
     reserve(site, reserved)?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
