@@ -146,7 +146,13 @@ fn own(status: &Status) -> Seen {
             replayed: Some(standby.replayed),
             progress,
         },
-        Some(Server::Primary(_) | Server::Starting | Server::Silent | Server::Stopped(_))
+        Some(
+            Server::Primary(_)
+            | Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Stopped(_),
+        )
         | None => Seen { state, received: None, replayed: None, progress },
     }
 }

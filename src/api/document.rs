@@ -108,7 +108,8 @@ pub(super) fn member<'a>(
             };
             (Some(xlog), Some(standby.started_unix_ms))
         }
-        Some(Server::Starting | Server::Silent | Server::Stopped(_)) | None => (None, None),
+        Some(Server::Starting | Server::Silent | Server::Refusing(_) | Server::Stopped(_))
+        | None => (None, None),
     };
     Member {
         state: state(status),
@@ -173,15 +174,25 @@ fn role(status: &Status) -> &'static str {
     match status.postgres.as_ref().map(|facts| (&facts.server, &facts.data)) {
         Some((Server::Primary(_), _)) => "primary",
         Some((_, DataDir::Empty)) | None => "uninitialized",
-        Some((Server::Standby(_) | Server::Starting | Server::Silent | Server::Stopped(_), _)) => {
-            "replica"
-        }
+        Some((Server::Refusing(_), _)) if is_open(status) => "primary",
+        Some((
+            Server::Standby(_)
+            | Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Stopped(_),
+            _,
+        )) => "replica",
     }
+}
+
+const fn is_open(status: &Status) -> bool {
+    matches!(status.record.role, MemberRole::Primary { .. })
 }
 
 fn state(status: &Status) -> &'static str {
     match status.postgres.as_ref().map(|facts| &facts.server) {
-        Some(Server::Primary(_) | Server::Standby(_)) => "running",
+        Some(Server::Primary(_) | Server::Standby(_) | Server::Refusing(_)) => "running",
         Some(Server::Starting) | None => "starting",
         Some(Server::Silent) => "silent",
         Some(Server::Stopped(how)) => match (&status.record.role, how) {

@@ -85,7 +85,13 @@ impl Status {
         let standby = match self.postgres.as_ref().map(|facts| &facts.server) {
             Some(Server::Standby(standby)) if standby.streaming => standby,
             Some(Server::Standby(_)) => return Err("this replica does not stream"),
-            Some(Server::Primary(_) | Server::Starting | Server::Silent | Server::Stopped(_))
+            Some(
+                Server::Primary(_)
+                | Server::Starting
+                | Server::Silent
+                | Server::Refusing(_)
+                | Server::Stopped(_),
+            )
             | None => return Err("this member neither leads nor streams"),
         };
         let reached: Lsn = match measure {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::records::{Fork, Tags};
+use crate::settings::Timing;
 use crate::units::{
     Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
     Timeline,
@@ -34,8 +35,10 @@ pub struct PostgresFacts {
 pub enum DataDir {
     /// Nothing, or not there.
     Empty,
-    /// Something that is not ours to touch, in a sentence: not Postgres, another major version, unreadable.
+    /// Something that is not ours to touch, in a sentence: not Postgres, another major version.
     Foreign(String),
+    /// It could not be read this time, and why, in a sentence. Nothing follows from it but another look.
+    Unreadable(String),
     /// A Postgres.
     Present {
         /// Its database system.
@@ -60,6 +63,9 @@ pub enum Server {
     Starting,
     /// A postmaster lives, accepted connections before, and does not answer.
     Silent,
+    /// A postmaster lives, answers, and does not let haad in: its sentence. A wrong password or a full house
+    /// tells nothing about the database's health.
+    Refusing(String),
     /// It answers and is in recovery.
     Standby(Standby),
     /// It answers and is out of recovery.
@@ -176,6 +182,15 @@ pub enum PeerState {
     Primary,
 }
 
+impl PostgresFacts {
+    /// Whether they are too old to tell anything: looks come twice a second, and one that gets no answer ends
+    /// in `Silent`.
+    #[must_use]
+    pub fn is_stale(&self, now: Millis, timing: Timing) -> bool {
+        now.since(self.began_at) >= timing.stall_timeout
+    }
+}
+
 impl Server {
     /// The timeline that it is on, as far as it says.
     #[must_use]
@@ -183,7 +198,7 @@ impl Server {
         match self {
             Self::Standby(standby) => Some(standby.position.timeline),
             Self::Primary(primary) => Some(primary.position.timeline),
-            Self::Stopped(_) | Self::Starting | Self::Silent => None,
+            Self::Stopped(_) | Self::Starting | Self::Silent | Self::Refusing(_) => None,
         }
     }
 }

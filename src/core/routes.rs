@@ -112,8 +112,14 @@ impl Status {
     /// Why not.
     pub fn primary(&self, now: Millis) -> Answer {
         self.leads(now)?;
-        match (&self.record.role, self.postgres.as_ref().map(|facts| &facts.server)) {
-            (MemberRole::Primary { .. }, Some(Server::Primary(_))) => Ok(()),
+        let Some(facts) = self.postgres.as_ref() else {
+            return Err("Postgres was not looked at yet");
+        };
+        if facts.is_stale(now, self.settings.timing) {
+            return Err("this member leads, but nothing was heard of its Postgres for too long");
+        }
+        match (&self.record.role, &facts.server) {
+            (MemberRole::Primary { .. }, Server::Primary(_) | Server::Refusing(_)) => Ok(()),
             _ => Err("this member leads, but its Postgres does not accept writes yet"),
         }
     }
@@ -139,6 +145,7 @@ impl Status {
             Some(Server::Primary(_) | Server::Standby(_)) => Ok(()),
             Some(Server::Starting) => Err("Postgres is starting"),
             Some(Server::Silent) => Err("Postgres does not answer"),
+            Some(Server::Refusing(_)) => Err("Postgres does not let haad in"),
             Some(Server::Stopped(_)) => Err("Postgres is not running"),
             None => Err("Postgres was not looked at yet"),
         }

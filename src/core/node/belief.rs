@@ -256,14 +256,22 @@ impl Belief {
     pub(super) fn standby(&self) -> Option<&Standby> {
         match self.server()? {
             Server::Standby(standby) => Some(standby),
-            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Primary(_) => None,
+            Server::Stopped(_)
+            | Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Primary(_) => None,
         }
     }
 
     pub(super) fn primary(&self) -> Option<&Primary> {
         match self.server()? {
             Server::Primary(primary) => Some(primary),
-            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Standby(_) => None,
+            Server::Stopped(_)
+            | Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Standby(_) => None,
         }
     }
 
@@ -271,7 +279,7 @@ impl Belief {
     pub(super) fn data(&self) -> Option<(SystemId, Incarnation)> {
         match self.facts.as_ref()?.data {
             DataDir::Present { system_id, incarnation, .. } => Some((system_id, incarnation)),
-            DataDir::Empty | DataDir::Foreign(_) => None,
+            DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => None,
         }
     }
 

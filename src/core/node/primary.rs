@@ -26,8 +26,13 @@ impl Node {
             return Some(Role::hand_over(Reason::AgentStopped, self.best_replica()));
         }
         let facts = self.belief.facts.clone()?;
+        if facts.is_stale(now, self.belief.settings().timing) {
+            return self.silent(now, term, (to_tell, silent_since));
+        }
         let primary = match &facts.server {
             Server::Primary(primary) => primary,
+            // It answers: what keeps haad out does not keep the clients out.
+            Server::Refusing(_) => return None,
             Server::Stopped(_) | Server::Standby(_) => {
                 return Some(Role::close(Reason::PostgresDied));
             }
@@ -50,7 +55,8 @@ impl Node {
         self.requests(now, term, primary)
     }
 
-    /// A Postgres that answers nothing is borne for `stall_timeout`, then counts as dead.
+    /// A Postgres that answers nothing is borne for `stall_timeout`, then counts as dead. So does one that
+    /// nobody has looked at for as long: after a pause of this agent, a look comes first.
     fn silent(
         &mut self,
         now: Millis,

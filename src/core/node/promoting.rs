@@ -47,7 +47,7 @@ impl Node {
                 }
                 None
             }
-            Server::Starting | Server::Silent => None,
+            Server::Starting | Server::Silent | Server::Refusing(_) => None,
         }
     }
 

@@ -144,7 +144,9 @@ impl Node {
         }
         match self.belief.server() {
             Some(Server::Standby(standby)) if standby.streaming => MemberRole::Streaming,
-            Some(Server::Standby(_) | Server::Silent | Server::Primary(_)) => MemberRole::Replica,
+            Some(
+                Server::Standby(_) | Server::Silent | Server::Refusing(_) | Server::Primary(_),
+            ) => MemberRole::Replica,
             Some(Server::Starting) => MemberRole::Starting,
             Some(Server::Stopped(_)) | None => MemberRole::Stopped,
         }
@@ -188,7 +190,9 @@ impl Node {
     fn peer_state(&self) -> (PeerState, Option<Position>, Option<Lsn>) {
         match self.belief.server() {
             Some(Server::Stopped(_)) => (PeerState::Stopped, None, None),
-            Some(Server::Starting | Server::Silent) | None => (PeerState::NotReady, None, None),
+            Some(Server::Starting | Server::Silent | Server::Refusing(_)) | None => {
+                (PeerState::NotReady, None, None)
+            }
             Some(Server::Primary(primary)) => {
                 let end = primary.position;
                 (PeerState::Primary, Some(end), Some(end.lsn))

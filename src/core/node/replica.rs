@@ -133,7 +133,9 @@ impl Node {
                 None
             }
             (Server::Standby(standby), None) => self.election(now, &facts, standby),
-            (Server::Starting | Server::Silent | Server::Primary(_), _) => None,
+            (Server::Starting | Server::Silent | Server::Refusing(_) | Server::Primary(_), _) => {
+                None
+            }
         }
     }
 
@@ -158,7 +160,7 @@ impl Node {
         let open = leader.filter(|leader| self.belief.is_open(leader));
         let source = open.and_then(|leader| self.source(leader));
         let needs_source = match facts.data {
-            DataDir::Foreign(_) => return,
+            DataDir::Foreign(_) | DataDir::Unreadable(_) => return,
             DataDir::Empty => {
                 if let Some(source) = source {
                     self.rejoining.copying_in = leader.map(|leader| leader.term);
@@ -293,7 +295,11 @@ impl Node {
                 }
                 self.exit(Exit::Stopped);
             }
-            Server::Starting | Server::Silent | Server::Standby(_) | Server::Primary(_) => {
+            Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Standby(_)
+            | Server::Primary(_) => {
                 self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
             }
         }

@@ -22,8 +22,9 @@ impl Node {
         if self.name_is_in_use() {
             return self.wait_for_name(now);
         }
-        if facts.server == Server::Silent {
-            return self.silent_at_birth(now);
+        match facts.server {
+            Server::Silent | Server::Refusing(_) => return self.silent_at_birth(now),
+            Server::Stopped(_) | Server::Starting | Server::Standby(_) | Server::Primary(_) => {}
         }
         self.belief.view.as_ref()?;
         if self.belief.own_leader_key().is_none() {
@@ -63,7 +64,7 @@ impl Node {
             Server::Stopped(_) | Server::Standby(_) | Server::Primary(_) => {
                 Some(Role::close(Reason::PostgresDied))
             }
-            Server::Starting | Server::Silent => None,
+            Server::Starting | Server::Silent | Server::Refusing(_) => None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::postgres::{conninfo, files, incarnation, look, process};
 const REPORT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
-    if let DataDir::Foreign(why) = look::data(site) {
+    if let DataDir::Foreign(why) | DataDir::Unreadable(why) = look::data(site) {
         return Err(JobError::Refused(why));
     }
     refuse_if_running(site)?;

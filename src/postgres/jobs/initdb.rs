@@ -16,7 +16,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let shown = site.data().display();
     match look::data(site) {
         DataDir::Empty => {}
-        DataDir::Foreign(why) => return Err(JobError::Refused(why)),
+        DataDir::Foreign(why) | DataDir::Unreadable(why) => return Err(JobError::Refused(why)),
         DataDir::Present { .. } => {
             let why = format!("{shown} holds a database system already; it was left as it is");
             return Err(JobError::Refused(why));
