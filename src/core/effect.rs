@@ -89,6 +89,8 @@ pub enum Job {
     Rewind(Source),
     /// Start Postgres, always as a standby; without a source it receives from nobody.
     Start(Option<Source>),
+    /// Write everything out, so that the stop after it is short. Of a primary.
+    Checkpoint,
     /// Stop Postgres in order: `fast`, then `immediate` after this long.
     Stop(Millis),
     /// Let a standby stream from this source from now on.

@@ -11,6 +11,7 @@
 //! | [`records`] | what is kept in etcd |
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
+//! | [`line`] | timelines with their ancestry |
 //! | [`lease`] | the proof that we may accept writes |
 //! | [`voters`] | voters and grants |
 //! | [`reason`] | why |
@@ -22,6 +23,7 @@ pub mod checks;
 pub mod effect;
 pub mod input;
 pub mod lease;
+pub mod line;
 pub mod node;
 pub mod observe;
 pub mod reason;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::{Fork, Tags};
+use crate::line::{Fork, Line};
+use crate::records::Tags;
 use crate::settings::Timing;
 use crate::units::{
     Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
@@ -91,6 +92,9 @@ pub enum Shutdown {
 pub struct Standby {
     /// End of its WAL on disk. Exact when `detached`; before that a lower bound from the replayed and the flushed LSN.
     pub position: Position,
+    /// The ancestry of that timeline, oldest first, as far as it is known here.
+    #[serde(default)]
+    pub lineage: Vec<Fork>,
     /// Replayed up to here.
     pub replayed: Lsn,
     /// Milliseconds since the last replayed commit on the primary's clock; `None` if nothing was replayed.
@@ -188,6 +192,22 @@ impl PostgresFacts {
     #[must_use]
     pub fn is_stale(&self, now: Millis, timing: Timing) -> bool {
         now.since(self.began_at) >= timing.stall_timeout
+    }
+}
+
+impl Standby {
+    /// Its timeline with its ancestry.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        Line { timeline: self.position.timeline, forks: self.lineage.clone() }
+    }
+}
+
+impl Primary {
+    /// Its timeline with its ancestry.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        Line { timeline: self.position.timeline, forks: self.lineage.clone() }
     }
 }
 

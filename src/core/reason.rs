@@ -42,6 +42,8 @@ pub enum Reason {
     CannotPromote,
     /// Postgres answers no query.
     PostgresSilent,
+    /// The member that Postgres was to be copied or streamed from does not lead any more.
+    SourceLost,
     /// Writes were seen closed.
     Closed,
     /// An agent that restarted found its own leadership alive.
@@ -75,6 +77,7 @@ impl Reason {
             Self::OpenWithoutLeadership => "Postgres is out of recovery without a leadership",
             Self::CannotPromote => "Postgres could not be promoted",
             Self::PostgresSilent => "Postgres answers no query",
+            Self::SourceLost => "the member that it was to stream from does not lead any more",
             Self::Closed => "writes were seen closed",
             Self::Resumed => "the agent found its own leadership alive",
             Self::ForeignSystem => "the data belongs to another database system",

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::line::{Fork, Line};
 use crate::reason::Reason;
 use crate::settings::{Durability, Settings};
 use crate::units::{
-    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, LeaseId, MemberName, Position, Revision, SystemId, Term,
     Timeline, Token,
 };
 
@@ -85,9 +86,11 @@ pub struct LeaderRecord {
     pub member: MemberName,
     /// Its leadership.
     pub term: Term,
+    /// Which agent of that name.
+    pub instance: Instance,
 }
 
-/// `sync`: who holds what was acknowledged.
+/// `sync`: who holds what was acknowledged, and on which timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SyncRecord {
     /// Counts the writes of this record; each member remembers the highest that it saw.
@@ -96,23 +99,17 @@ pub struct SyncRecord {
     pub term: Term,
     /// The leader that wrote it; it holds every acknowledged commit.
     pub primary: MemberName,
+    /// The timeline of its leadership and where that comes from: what a member's WAL is compared with.
+    pub line: Line,
     /// What an acknowledgement means.
     pub durability: Durability,
     /// The voters, the primary among them (`quorum`; empty in `async`).
     pub voters: BTreeMap<MemberName, Incarnation>,
     /// How many voters beside the primary have flushed an acknowledged commit.
     pub k: u32,
-    /// The members that may stand in `async`, and are asked in a store outage: those that have streamed.
+    /// The members that may stand in `async`, and are asked in a store outage: those that have streamed and are
+    /// not further behind than `maximum_lag_on_failover`.
     pub members: BTreeMap<MemberName, Incarnation>,
-}
-
-/// One step of a timeline's ancestry, as in Postgres' history files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fork {
-    /// The timeline that was left.
-    pub timeline: Timeline,
-    /// Where it was left.
-    pub lsn: Lsn,
 }
 
 /// `members/<name>`, on the member's lease: written on change only.
@@ -138,8 +135,6 @@ pub struct MemberRecord {
     pub incarnation: Option<Incarnation>,
     /// Timeline of its Postgres; `None` while unknown.
     pub timeline: Option<Timeline>,
-    /// Of a primary only: the ancestry of its timeline, oldest first, the newest 64 steps.
-    pub lineage: Vec<Fork>,
 }
 
 /// What a member says that it is doing.

@@ -65,6 +65,9 @@ pub struct Timing {
     pub stop_timeout: Millis,
     /// A member that has not been seen for this long is gone for good: it leaves the list, and its slot goes.
     pub forget_after: Millis,
+    /// After the loss of all: without a word of where the last primary's WAL ended, an election waits at most this
+    /// long for every member that may stand to say where its own ends.
+    pub gather_timeout: Millis,
     /// The named successor of a switchover has this long to stand before anyone may.
     pub successor_timeout: Millis,
 }
@@ -84,6 +87,7 @@ impl Default for Timing {
             stall_timeout: Millis(5_000),
             stop_timeout: Millis(10_000),
             forget_after: Millis(24 * 3_600_000),
+            gather_timeout: Millis(30_000),
             successor_timeout: Millis(3_000),
         }
     }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use haa_core::line::Fork;
 use haa_core::observe::{DataDir, Primary, Server, Shutdown, Standby, Walsender};
-use haa_core::records::Fork;
 use haa_core::units::{Lsn, Position, Timeline};
 
 use super::control::{Control, State};
@@ -153,8 +153,10 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
     let lsn = received.unwrap_or(replayed);
     let opened_at = session.opened_at;
     let proven = opened_at.is_multiple_of(2) && opened_at == site.source_writes();
+    let timeline = timeline::owner(&pg_wal, newest, lsn)?;
     Ok(Standby {
-        position: Position { timeline: timeline::owner(&pg_wal, newest, lsn)?, lsn },
+        position: Position { timeline, lsn },
+        lineage: timeline::lineage(&pg_wal, timeline)?,
         replayed,
         replay_age_ms: row.parse::<i64>(5).map(|age| age.max(0).unsigned_abs()),
         source: conninfo::address(source),

@@ -4,14 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use haa_core::records::Fork;
+use haa_core::line::{Fork, STEPS};
 use haa_core::units::{Lsn, Timeline};
 
 /// First line of a stub: the number is skipped, so that the next promotion takes a later one.
 const STUB: &str = "# reserved by haa";
-
-/// How many steps of ancestry are told.
-const STEPS: usize = 64;
 
 fn history_path(pg_wal: &Path, timeline: Timeline) -> PathBuf {
     pg_wal.join(format!("{:08X}.history", timeline.0))

@@ -14,7 +14,7 @@ use haa::store::Store;
 use haa_core::effect::{StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews, Outcome, Via};
 use haa_core::records::{Key, LeaderRecord, Record, StoreView};
-use haa_core::units::{LeaseId, Millis, Revision, Term, TxnId};
+use haa_core::units::{Instance, LeaseId, Millis, Revision, Term, TxnId};
 use tokio::sync::mpsc;
 
 use crate::support::become_postgres;
@@ -47,7 +47,7 @@ async fn plain(etcd: &Etcd) -> etcd_client::Client {
 
 fn leader(member: &str, term: u64) -> Record {
     let member = member.parse().expect("a legal name");
-    Record::Leader(LeaderRecord { member, term: Term(term) })
+    Record::Leader(LeaderRecord { member, term: Term(term), instance: Instance(1) })
 }
 
 fn leader_of(view: &StoreView) -> Option<&str> {

@@ -1,7 +1,8 @@
 //! Documents and routes, field by field.
 
+use haa_core::line::Fork;
 use haa_core::reason::Reason;
-use haa_core::records::{Fork, HistoryRecord};
+use haa_core::records::HistoryRecord;
 use serde_json::json;
 
 use super::*;

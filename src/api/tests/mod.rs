@@ -54,7 +54,6 @@ fn record(role: MemberRole, port: u16) -> MemberRecord {
         system_id: Some(SystemId(7_300_000_000_000_000_001)),
         incarnation: Some(Incarnation(1)),
         timeline: Some(Timeline(3)),
-        lineage: Vec::new(),
     }
 }
 
@@ -152,6 +151,7 @@ fn primary() -> Status {
 fn replica() -> Status {
     let server = Server::Standby(Standby {
         position: at(0x500_0000 - 1024),
+        lineage: Vec::new(),
         replayed: Lsn(0x500_0000 - 4096),
         replay_age_ms: Some(1_000),
         source: Some(address(5001)),

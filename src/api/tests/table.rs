@@ -1,5 +1,6 @@
 //! The whole table of health checks, for every kind of member.
 
+use haa_core::line::Line;
 use haa_core::records::SyncRecord;
 use haa_core::settings::Durability;
 
@@ -159,6 +160,7 @@ async fn voters_are_synchronous_and_others_are_not() {
         version: 1,
         term: TERM,
         primary: name("n1"),
+        line: Line::default(),
         durability: Durability::Quorum,
         voters: voter,
         k: 1,

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
 use crate::lease::{Leadership, Lease};
+use crate::line::Line;
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::{Settings, Timing};
 use crate::units::{
-    Address, Incarnation, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term, Timeline,
+    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
 };
 
 use super::Config;
@@ -19,6 +20,7 @@ use super::Config;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Belief {
     pub(super) me: MemberName,
+    instance: Instance,
     /// What the settings are until the store shows some.
     first_settings: Settings,
     /// The newest view of the store; `None` until the first linearizable one.
@@ -57,16 +59,15 @@ pub(super) struct Belief {
 pub(super) struct Leader {
     pub(super) member: MemberName,
     pub(super) term: Term,
-    /// The timeline of its leadership.
-    pub(super) timeline: Timeline,
-    /// Where its WAL ended at its election.
-    pub(super) position: Position,
+    /// The timeline of its leadership and its ancestry.
+    pub(super) line: Line,
 }
 
 impl Belief {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             me: config.name.clone(),
+            instance: config.instance,
             first_settings: config.settings.clone(),
             view: None,
             term: Term(0),
@@ -192,10 +193,11 @@ impl Belief {
         kept.map_or(&self.first_settings, |kept| &kept.value)
     }
 
-    /// The `leader` key, if it names us.
+    /// The `leader` key, if it names us: this agent, not a namesake.
     pub(super) fn own_leader_key(&self) -> Option<&Kept<LeaderRecord>> {
         let leader = self.view.as_ref()?.leader.as_ref()?;
-        (leader.value.member == self.me).then_some(leader)
+        let ours = leader.value.member == self.me && leader.value.instance == self.instance;
+        ours.then_some(leader)
     }
 
     /// The `term` record.
@@ -203,20 +205,15 @@ impl Belief {
         self.view.as_ref()?.term.as_ref()
     }
 
-    /// The leader, where `leader` and `term` agree; in between two keys' changes there is none.
+    /// The leader, where `leader`, `term` and `sync` agree; in between their changes there is none.
     pub(super) fn leader(&self) -> Option<Leader> {
         let view = self.view.as_ref()?;
         let (key, record) = (&view.leader.as_ref()?.value, &view.term.as_ref()?.value);
         match &record.holder {
-            Holder::Leader { member, timeline, position, .. }
-                if *member == key.member && record.term == key.term =>
-            {
-                Some(Leader {
-                    member: member.clone(),
-                    term: key.term,
-                    timeline: *timeline,
-                    position: *position,
-                })
+            Holder::Leader { member, .. } if *member == key.member && record.term == key.term => {
+                let sync = &view.sync.as_ref()?.value;
+                let line = (sync.term == key.term).then(|| sync.line.clone())?;
+                Some(Leader { member: member.clone(), term: key.term, line })
             }
             Holder::Leader { .. } | Holder::Candidate { .. } | Holder::Released { .. } => None,
         }
@@ -281,6 +278,16 @@ impl Belief {
             DataDir::Present { system_id, incarnation, .. } => Some((system_id, incarnation)),
             DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => None,
         }
+    }
+
+    /// Whether this agent is in the store under its name.
+    pub(super) fn registered(&self) -> bool {
+        self.member(&self.me).is_some_and(|record| record.instance == self.instance)
+    }
+
+    /// Whether another agent is in the store under our name.
+    pub(super) fn name_is_in_use(&self) -> bool {
+        self.member(&self.me).is_some_and(|record| record.instance != self.instance)
     }
 
     /// A member's record in the store: it is there while its lease lives.

@@ -1,14 +1,17 @@
-//! The first hours of a cluster: who initialises it, once (I7). Never touches data that are there.
+//! The first hours of a cluster: who initialises it, once (I7). Never changes data that are there.
+
+use std::cmp::Reverse;
 
 use crate::effect::Job;
-use crate::observe::DataDir;
+use crate::observe::{DataDir, PeerState, PostgresFacts, Server};
 use crate::reason::Reason;
-use crate::records::{ClusterRecord, Kept, Key, Record};
-use crate::units::{Millis, Revision, SystemId};
+use crate::records::{ClusterRecord, Kept, Key, MemberRecord, Record};
+use crate::units::{MemberName, Millis, Position, Revision, SystemId};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::Role;
+use super::waits::Waits;
 
 /// An agent without data lets those that have some come first.
 const YIELD_TO_DATA: Millis = Millis(1_000);
@@ -35,45 +38,98 @@ impl Node {
     }
 
     /// Whether the cluster is initialised; if it is not, do our part.
-    pub(super) fn initialised(&mut self, now: Millis) -> bool {
+    pub(super) fn initialised(&mut self, now: Millis, facts: &PostgresFacts) -> bool {
         let Some(view) = self.belief.view.as_ref() else { return false };
         let cluster = view.cluster.clone();
-        let data = self.belief.data().map(|(system_id, _)| system_id);
-        match (cluster, data) {
-            (Some(Kept { value: ClusterRecord { system_id: Some(_), .. }, .. }), _) => true,
-            (None, Some(system_id)) => self.claim(now, Revision::ABSENT, Some(system_id)),
-            (None, None) => self.claim_for_initdb(now),
-            (Some(kept), data) if kept.value.creator == self.config.name => match data {
-                Some(system_id) => self.claim(now, kept.revision, Some(system_id)),
-                None => {
-                    self.initdb(now);
-                    false
+        match cluster {
+            Some(Kept { value: ClusterRecord { system_id: Some(_), .. }, .. }) => return true,
+            Some(kept) if kept.value.creator == self.config.name && self.belief.registered() => {
+                match self.belief.data() {
+                    Some((system_id, _)) => self.claim(now, kept.revision, Some(system_id)),
+                    None => self.initdb(now),
                 }
-            },
-            (Some(_), _) => false,
+            }
+            None if self.belief.registered() => self.found(now, facts),
+            Some(_) | None => {}
         }
+        false
     }
 
-    fn claim_for_initdb(&mut self, now: Millis) -> bool {
-        let Some(facts) = self.belief.facts.as_ref() else { return false };
+    /// Nobody has initialised the cluster. Whoever has data goes first, and of those whoever has most.
+    fn found(&mut self, now: Millis, facts: &PostgresFacts) {
         let yields = self.born_at.unwrap_or(now).after(YIELD_TO_DATA);
-        if facts.data != DataDir::Empty || now < yields {
-            self.desk.wake_at(yields.max(now.after(Millis(1))));
-            return false;
+        if now < yields {
+            self.desk.wake_at(yields);
         }
-        let view = self.belief.view.as_ref();
-        let data_elsewhere = view.is_some_and(|view| {
-            view.members.values().any(|member| member.value.system_id.is_some())
-        });
-        if data_elsewhere { false } else { self.claim(now, Revision::ABSENT, None) }
+        match facts.data {
+            DataDir::Present { untouched: false, system_id, needs_source, .. } => {
+                match &facts.server {
+                    Server::Stopped(_) if !needs_source => self.bring_up(now, facts, None),
+                    Server::Standby(standby) if standby.detached => {
+                        if now >= yields && self.has_most(now, system_id, standby.position) {
+                            self.claim(now, Revision::ABSENT, Some(system_id));
+                        }
+                    }
+                    Server::Standby(_) if self.desk.settled(facts) => self.desk.job(Job::Detach),
+                    Server::Standby(_)
+                    | Server::Stopped(_)
+                    | Server::Starting
+                    | Server::Silent
+                    | Server::Refusing(_)
+                    | Server::Primary(_) => {}
+                }
+            }
+            DataDir::Present { untouched: true, system_id, .. } => {
+                if now >= yields && !self.data_elsewhere() {
+                    self.claim(now, Revision::ABSENT, Some(system_id));
+                }
+            }
+            DataDir::Empty if now >= yields && !self.data_elsewhere() => {
+                self.claim(now, Revision::ABSENT, None);
+            }
+            DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => {}
+        }
     }
 
-    fn claim(&mut self, now: Millis, revision: Revision, system_id: Option<SystemId>) -> bool {
+    fn data_elsewhere(&self) -> bool {
+        self.others().any(|(_, record)| record.system_id.is_some())
+    }
+
+    fn others(&self) -> impl Iterator<Item = (&MemberName, &MemberRecord)> {
+        let members = self.belief.view.iter().flat_map(|view| &view.members);
+        let others = members.filter(|(name, _)| **name != self.config.name);
+        others.map(|(name, kept)| (name, &kept.value))
+    }
+
+    /// Data were there before the cluster was, or etcd lost it: the member that has the end of them is its
+    /// creator. Everybody with the same database system is heard first, within bounds.
+    fn has_most(&mut self, now: Millis, system_id: SystemId, own: Position) -> bool {
+        let until = self.born_at.unwrap_or(now).after(self.belief.settings().timing.gather_timeout);
+        let name = &self.config.name;
+        let same: Vec<_> =
+            self.others().filter(|(_, record)| record.system_id == Some(system_id)).collect();
+        let exact = |name: &MemberName| {
+            let beat = self.belief.heard(now, name);
+            beat.filter(|beat| beat.state == PeerState::Detached).and_then(|beat| beat.position)
+        };
+        let most = same.iter().all(|(other, record)| match exact(other) {
+            Some(theirs) => {
+                record.tags.nofailover || (theirs, Reverse(*other)) < (own, Reverse(name))
+            }
+            None => now >= until,
+        });
+        let allowed = !self.config.tags.nofailover || same.is_empty();
+        self.waits = Some(Waits::Gathering);
+        self.desk.wake_at(now.after(Millis(100)));
+        most && allowed
+    }
+
+    fn claim(&mut self, now: Millis, revision: Revision, system_id: Option<SystemId>) {
         let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
-            return false;
+            return;
         };
         if now >= lease.asked_at.after(self.belief.settings().timing.ttl) {
-            return false;
+            return;
         }
         let record =
             Record::Cluster(ClusterRecord { creator: self.config.name.clone(), system_id });
@@ -87,7 +143,6 @@ impl Node {
             }
         };
         self.desk.txn(Purpose::Cluster, compare, change);
-        false
     }
 
     fn initdb(&mut self, now: Millis) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::effect::Job;
+use crate::line::Line;
 use crate::observe::Standby;
 use crate::reason::Reason;
 use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
@@ -85,6 +86,7 @@ impl Node {
             return;
         };
         let member = self.config.name.clone();
+        let instance = self.config.instance;
         let term = attempt.value.term;
         let timeline = self.belief.highest_timeline().next();
         let record = TermRecord {
@@ -103,16 +105,17 @@ impl Node {
             (Key::Sync, seen(view.sync.as_ref())),
             (Key::Leader, Revision::ABSENT),
         ];
-        let sync = self.sync_under(term, view.sync.as_ref().map(|kept| &kept.value));
+        let line = standby.line().fork(standby.position.lsn, timeline);
+        let sync = self.sync_under(term, line, view.sync.as_ref().map(|kept| &kept.value));
         let change = Change::default()
             .put(Record::Term(record))
-            .put_on(lease.id, Record::Leader(LeaderRecord { member, term }))
+            .put_on(lease.id, Record::Leader(LeaderRecord { member, term, instance }))
             .put(Record::Sync(sync));
         self.desk.txn(Purpose::Term, compare, change);
     }
 
     /// `sync` as it was, with ourselves as the primary.
-    fn sync_under(&self, term: Term, last: Option<&SyncRecord>) -> SyncRecord {
+    fn sync_under(&self, term: Term, line: Line, last: Option<&SyncRecord>) -> SyncRecord {
         let own = self.belief.data().map(|(_, incarnation)| incarnation);
         let mut members = last.map_or_else(BTreeMap::new, |sync| sync.members.clone());
         members.extend(own.map(|incarnation| (self.config.name.clone(), incarnation)));
@@ -120,6 +123,7 @@ impl Node {
             version: last.map_or(0, |sync| sync.version) + 1,
             term,
             primary: self.config.name.clone(),
+            line,
             durability: self.belief.settings().durability,
             voters: last.map_or_else(BTreeMap::new, |sync| sync.voters.clone()),
             k: last.map_or(0, |sync| sync.k),

@@ -25,6 +25,19 @@ enum Turn {
     Best { from: Millis },
 }
 
+/// What an operator asked for while nobody leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish<'a> {
+    /// Nothing.
+    None,
+    /// Whoever is best, however far behind.
+    Best,
+    /// This member.
+    Us,
+    /// Another one.
+    Other(&'a MemberName),
+}
+
 impl Node {
     pub(super) fn election(
         &mut self,
@@ -52,6 +65,11 @@ impl Node {
             }
             Turn::Named { covered: true } => self.stand(now, standby),
             Turn::Best { from } if self.may_lead(now) && self.within_reach(standby) => {
+                if let Some(until) = self.gathers(now, from) {
+                    self.waits = Some(Waits::Gathering);
+                    self.desk.wake_at(until);
+                    return None;
+                }
                 let priority = self.config.tags.failover_priority;
                 let before = self.belief.better_candidates(now, standby.position, priority);
                 let at = from.after(self.belief.settings().timing.stagger.times(before));
@@ -74,7 +92,19 @@ impl Node {
 
     /// An operator's failover goes over `maximum_lag_on_failover`.
     fn within_reach(&self, standby: &Standby) -> bool {
-        self.belief.close_enough(standby.position) || self.failover_wish().is_some()
+        match self.wish() {
+            Wish::Best | Wish::Us => true,
+            Wish::None | Wish::Other(_) => self.belief.close_enough(standby.position),
+        }
+    }
+
+    /// When all were lost, the first to be back may be far behind: without a word of the last primary's end,
+    /// everybody who may stand is heard first, within bounds.
+    fn gathers(&self, now: Millis, from: Millis) -> Option<Millis> {
+        let until = from.after(self.belief.settings().timing.gather_timeout);
+        let asked = self.wish() != Wish::None;
+        let known = asked || self.belief.last_end().is_some() || self.belief.end_is_told(now);
+        (!known && now < until).then_some(until)
     }
 
     fn turn(&self, now: Millis, standby: &Standby) -> Turn {
@@ -112,15 +142,15 @@ impl Node {
 
     /// Whom an operator named in a failover goes before whoever is best, as long as it is there and does it.
     fn named_by_operator(&self, now: Millis, turn: Turn) -> Turn {
-        let (Turn::Best { from }, Some(name)) = (&turn, self.failover_wish()) else { return turn };
+        let Turn::Best { from } = turn else { return turn };
         let until = from.after(self.belief.settings().timing.successor_timeout);
-        if *name == self.config.name {
-            return Turn::Named { covered: true };
+        match self.wish() {
+            Wish::Us => Turn::Named { covered: true },
+            Wish::Other(name) if now < until && self.belief.member(name).is_some() => {
+                Turn::Wait { until, why: Waits::Another }
+            }
+            Wish::Other(_) | Wish::Best | Wish::None => turn,
         }
-        if now < until && self.belief.member(name).is_some() {
-            return Turn::Wait { until, why: Waits::Another };
-        }
-        turn
     }
 
     /// If it was our Postgres that died, whoever else is fit goes first: it is ready, and ours may die again.
@@ -151,19 +181,24 @@ impl Node {
         Turn::Best { from }
     }
 
-    /// Whom an operator named in a failover that is not done yet.
-    fn failover_wish(&self) -> Option<&MemberName> {
-        let requests = &self.belief.view.as_ref()?.requests;
-        requests.values().find_map(|kept| match (&kept.value.ask, &kept.value.state) {
-            (Ask::Failover { to }, RequestState::Pending) => to.as_ref(),
+    /// What an operator wishes in a failover that is not done yet.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        let requests = self.belief.view.iter().flat_map(|view| view.requests.values());
+        let mut wishes = requests.filter_map(|kept| match (&kept.value.ask, &kept.value.state) {
+            (Ask::Failover { to: None }, RequestState::Pending) => Some(Wish::Best),
+            (Ask::Failover { to: Some(to) }, RequestState::Pending) => {
+                Some(if *to == self.config.name { Wish::Us } else { Wish::Other(to) })
+            }
             _ => None,
-        })
+        });
+        wishes.next().unwrap_or(Wish::None)
     }
 
     /// Why there is an election, for the record.
     fn why(&self) -> Reason {
-        if self.failover_wish().is_some() {
-            return Reason::Failover;
+        match self.wish() {
+            Wish::Best | Wish::Us => return Reason::Failover,
+            Wish::None | Wish::Other(_) => {}
         }
         match self.belief.term_key().map(|kept| &kept.value) {
             None => Reason::Bootstrap,

@@ -14,17 +14,16 @@ mod rejoin;
 mod replica;
 mod requests;
 mod role;
+mod roll;
 mod waits;
 mod waking;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, StoreWish};
 use crate::input::{Input, JobResult, LeaseNews, Leave};
 use crate::reason::{Reason, Transition};
-use crate::records::{RequestId, Tags};
+use crate::records::Tags;
 use crate::settings::Settings;
 use crate::units::{Address, Instance, MemberName, Millis, Term};
 
@@ -33,7 +32,9 @@ use closing::LetGo;
 use desk::Desk;
 use publish::Told;
 use replica::Rejoining;
+use requests::Accepted;
 pub use role::{Closing, How, Role};
+use roll::Roll;
 use waits::Waits;
 
 /// What a node is told at birth.
@@ -79,15 +80,14 @@ pub struct Node {
     born_at: Option<Millis>,
     rejoining: Rejoining,
     let_go: Option<LetGo>,
-    leaving: Option<Leave>,
+    leaving: Option<(Leave, Millis)>,
     exited: bool,
     /// After a failed promotion: not before this instant, and how long the next wait will be.
     unfit: (Millis, Millis),
     told: Told,
-    /// Listed members that the store does not show, and since when.
-    away_since: BTreeMap<MemberName, Millis>,
-    /// The request that we have accepted, and since when.
-    accepted: Option<(RequestId, Millis)>,
+    roll: Roll,
+    /// The request that we have accepted.
+    accepted: Option<Accepted>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
 }
@@ -108,7 +108,7 @@ impl Node {
             exited: false,
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
-            away_since: BTreeMap::new(),
+            roll: Roll::default(),
             accepted: None,
             waits: None,
             config,
@@ -124,7 +124,10 @@ impl Node {
         }
         match input {
             Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
-            Input::Stop(leave) => self.leaving = Some(*leave),
+            Input::Stop(leave) => {
+                let (_, since) = self.leaving.unwrap_or((*leave, now));
+                self.leaving = Some((*leave, since));
+            }
             Input::Tick
             | Input::Store(_)
             | Input::Lease(_)
@@ -153,7 +156,7 @@ impl Node {
     }
 
     fn decide(&mut self, now: Millis) {
-        if self.leaving == Some(Leave::LeavePostgres) {
+        if let Some((Leave::LeavePostgres, _)) = self.leaving {
             return self.exit(Exit::Stopped);
         }
         // Each step takes at most one transition; no legal chain of them is longer than this.
@@ -182,7 +185,9 @@ impl Node {
             }
             Role::Closing(closing) => self.closing(now, &closing),
             Role::Refused(why) => {
-                self.exit(Exit::Refused(why));
+                if !self.stops_what_it_started() {
+                    self.exit(Exit::Refused(why));
+                }
                 None
             }
         }
@@ -217,9 +222,13 @@ impl Node {
         self.desk.wish(Effect::Exit(exit));
     }
 
-    /// Every member holds a lease; a leader also confirms, after each renewal, that it still leads.
+    /// Every member holds a lease; a leader also confirms, after each renewal, that it still leads. Whoever closes
+    /// writes at once needs none: should that not come to an end, others do not wait for it.
     fn keep_lease(&mut self, now: Millis) {
         let timing = self.belief.settings().timing;
+        if matches!(&self.role, Role::Closing(Closing { how: How::AtOnce, .. })) {
+            return;
+        }
         match (self.belief.lease, self.belief.lease_to_adopt()) {
             (Some(lease), _) => {
                 let due = lease.asked_at.after(timing.round);
@@ -248,8 +257,10 @@ impl Node {
             JobResult::Failed(_) => self.rejoining.failed(now, job),
             JobResult::Aborted => {}
         }
-        if let (Job::Promote { .. }, JobResult::Failed(_)) = (job, result) {
-            self.rejoining.promote_failed = true;
+        match (job, result) {
+            (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
+            (Job::Checkpoint, _) => self.checkpointed(),
+            (_, _) => {}
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The primary: open for as long as it can prove that it may be. Keeps the list in `sync`, the slots and the history.
+//! The primary: open for as long as it can prove that it may be. Keeps the slots and the history.
 
 use crate::effect::Effect;
 use crate::observe::{Primary, Server};
 use crate::reason::Reason;
-use crate::records::{HistoryRecord, Key, Record, SyncRecord};
-use crate::units::{MemberName, Millis, Revision, Term};
+use crate::records::{HistoryRecord, Key, Record};
+use crate::units::{Millis, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -44,7 +44,7 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
         self.keep_slots(now);
-        self.keep_list(now, primary);
+        self.keep_list(now, term, primary);
         if self.belief.newcomer(now) {
             self.desk.look(now, Millis(100));
         }
@@ -77,51 +77,6 @@ impl Node {
         if self.told.slots_due(now, &slots) {
             self.desk.wish(Effect::Slots(slots));
         }
-    }
-
-    /// Listed members that are gone for good: the store has not shown them for `forget_after`.
-    fn gone_for_good(&mut self, now: Millis) -> Vec<MemberName> {
-        let Some(view) = self.belief.view.as_ref() else { return Vec::new() };
-        let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
-        let away: Vec<MemberName> =
-            listed.filter(|name| !view.members.contains_key(*name)).cloned().collect();
-        self.away_since.retain(|name, _| away.contains(name));
-        let patience = self.belief.settings().timing.forget_after;
-        let mut gone = |name: &MemberName| {
-            now.since(*self.away_since.entry(name.clone()).or_insert(now)) >= patience
-        };
-        away.into_iter().filter(|name| gone(name)).collect()
-    }
-
-    /// Members that stream and are close join the list; those whose data are not what the list says leave it.
-    fn keep_list(&mut self, now: Millis, primary: &Primary) {
-        let gone = self.gone_for_good(now);
-        let Some(view) = self.belief.view.as_ref() else { return };
-        let Some(sync) = view.sync.as_ref() else { return };
-        let mut members = sync.value.members.clone();
-        members.retain(|name, incarnation| {
-            let current = self.belief.member(name).and_then(|record| record.incarnation);
-            !gone.contains(name) && current.is_none_or(|current| current == *incarnation)
-        });
-        let limit = self.belief.settings().maximum_lag_on_failover;
-        for (name, sender) in &primary.replicas {
-            let record = self.belief.member(name).and_then(|record| record.incarnation);
-            let close = primary.position.lsn.bytes_since(sender.flushed) <= limit;
-            if sender.streaming && close && record == Some(sender.incarnation) {
-                members.insert(name.clone(), sender.incarnation);
-            }
-        }
-        if members == sync.value.members {
-            return;
-        }
-        let compare = vec![
-            (Key::Sync, sync.revision),
-            (Key::Leader, seen(view.leader.as_ref())),
-            (Key::Term, seen(view.term.as_ref())),
-        ];
-        let version = sync.value.version + 1;
-        let record = SyncRecord { version, members, ..sync.value.clone() };
-        self.desk.txn(Purpose::Sync, compare, Change::default().put(Record::Sync(record)));
     }
 
     fn tell_history(&mut self, term: Term, to_tell: Option<Millis>, primary: &Primary) {

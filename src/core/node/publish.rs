@@ -18,8 +18,6 @@ use super::role::Role;
 const SLOTS_AGAIN: Millis = Millis(10_000);
 /// The status is told again after so many heartbeats, for the ages and positions in it.
 const STATUS_EVERY: u64 = 3;
-/// So many steps of a timeline's ancestry are told.
-const LINEAGE_TOLD: usize = 64;
 
 /// What in a heartbeat must be told at once when it changes.
 type Urgent = (Term, PeerState, bool, Option<Position>);
@@ -102,13 +100,6 @@ impl Node {
     fn member_record(&self) -> MemberRecord {
         let data = self.belief.data();
         let role = self.member_role();
-        let lineage = match (self.belief.primary(), role) {
-            (Some(primary), MemberRole::Primary { .. }) => {
-                let skip = primary.lineage.len().saturating_sub(LINEAGE_TOLD);
-                primary.lineage.get(skip..).unwrap_or_default().to_vec()
-            }
-            _ => Vec::new(),
-        };
         MemberRecord {
             instance: self.config.instance,
             postgres: self.config.postgres.clone(),
@@ -120,7 +111,6 @@ impl Node {
             system_id: data.map(|(system_id, _)| system_id),
             incarnation: data.map(|(_, incarnation)| incarnation),
             timeline: self.belief.server().and_then(Server::timeline),
-            lineage,
         }
     }
 
@@ -140,7 +130,10 @@ impl Node {
             Some(Job::Clone(_)) => return MemberRole::Cloning,
             Some(Job::Rewind(_)) => return MemberRole::Rewinding,
             Some(Job::Start(_)) => return MemberRole::Starting,
-            Some(Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. }) | None => {}
+            Some(
+                Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. },
+            )
+            | None => {}
         }
         match self.belief.server() {
             Some(Server::Standby(standby)) if standby.streaming => MemberRole::Streaming,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::observe::PeerState;
+use crate::records::Holder;
 use crate::units::{MemberName, Millis, Position, Timeline};
 
 use super::belief::Belief;
@@ -28,10 +29,32 @@ impl Belief {
         }
     }
 
+    /// Where the last primary's WAL ended, as far as anybody told: it was heard, or has let go with a word.
+    pub(super) fn last_end(&self) -> Option<Position> {
+        let let_go = match &self.term_key()?.value.holder {
+            Holder::Released { checkpoint, .. } => *checkpoint,
+            Holder::Candidate { .. } | Holder::Leader { .. } => None,
+        };
+        self.primary_position.max(let_go)
+    }
+
     /// Whether a position is within `maximum_lag_on_failover` of the last that was heard of the primary.
     pub(super) fn close_enough(&self, position: Position) -> bool {
-        let Some(primary) = self.primary_position else { return true };
+        let Some(primary) = self.last_end() else { return true };
         primary.lsn.bytes_since(position.lsn) <= self.settings().maximum_lag_on_failover
+    }
+
+    /// Whether enough members have said where their WAL ends to know the end of all: the last primary, with its
+    /// data, or everybody who may stand.
+    pub(super) fn end_is_told(&self, now: Millis) -> bool {
+        let Some(sync) = self.view.as_ref().and_then(|view| view.sync.as_ref()) else {
+            return true;
+        };
+        let told = |name: &MemberName| {
+            *name == self.me || self.heard(now, name).is_some_and(|beat| beat.position.is_some())
+        };
+        let primary = &sync.value.primary;
+        (told(primary) && self.listed(primary)) || sync.value.members.keys().all(told)
     }
 
     /// How many candidates come before us: the best has none. Peers that are silent do not count.

@@ -15,6 +15,8 @@ use super::role::Role;
 /// The first wait after failed work, doubled up to the last.
 const FIRST_WAIT: Millis = Millis(1_000);
 const LAST_WAIT: Millis = Millis(60_000);
+/// An agent that ends waits so long for the store to take its leadership back; then the lease runs out by itself.
+const LET_GO_PATIENCE: Millis = Millis(3_000);
 /// A cloned or rewound Postgres that does not start this often is cloned again.
 const STARTS_BEFORE_CLONE: u32 = 3;
 
@@ -45,6 +47,10 @@ pub(super) struct Rejoining {
     retry_at: Millis,
     wait: Millis,
     failed_starts: u32,
+    /// This run of the agent started Postgres.
+    has_started: bool,
+    /// Since when a Postgres that needs a source starts, without work in the slot.
+    starting_since: Option<Millis>,
     /// The last promotion was not done.
     pub(super) promote_failed: bool,
 }
@@ -60,6 +66,8 @@ impl Default for Rejoining {
             retry_at: Millis(0),
             wait: FIRST_WAIT,
             failed_starts: 0,
+            has_started: false,
+            starting_since: None,
             promote_failed: false,
         }
     }
@@ -80,7 +88,8 @@ impl Rejoining {
             }
             Job::Start(_) => self.failed_starts = 0,
             Job::InitDb => {}
-            Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {}
+            Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
+            }
         }
     }
 
@@ -97,6 +106,7 @@ impl Rejoining {
             Job::Start(_) => self.failed_starts += 1,
             Job::InitDb
             | Job::Clone(_)
+            | Job::Checkpoint
             | Job::Stop(_)
             | Job::Follow(_)
             | Job::Detach
@@ -110,19 +120,25 @@ impl Node {
         if self.belief.primary().is_some() {
             return Some(Role::close(Reason::OpenWithoutLeadership));
         }
+        self.release();
+        if self.leaving.is_some() {
+            self.leave(now);
+            return None;
+        }
+        if self.belief.name_is_in_use() {
+            return self.wait_for_name(now);
+        }
         if let Some(refusal) = self.check_data() {
             return Some(refusal);
         }
-        self.release();
-        if self.leaving.is_some() {
-            self.leave();
-            return None;
-        }
-        if !self.initialised(now) {
-            return None;
-        }
         let facts = self.belief.facts.clone()?;
+        if !self.initialised(now, &facts) {
+            return None;
+        }
         let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
+        if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
+            return Some(Role::close(Reason::SourceLost));
+        }
         match (&facts.server, leader) {
             (Server::Stopped(_), leader) => {
                 self.bring_up(now, &facts, leader.as_ref());
@@ -133,6 +149,10 @@ impl Node {
                 None
             }
             (Server::Standby(standby), None) => self.election(now, &facts, standby),
+            (Server::Starting, Some(_)) => {
+                self.starting(now, &facts);
+                None
+            }
             (Server::Starting | Server::Silent | Server::Refusing(_) | Server::Primary(_), _) => {
                 None
             }
@@ -153,7 +173,7 @@ impl Node {
     }
 
     /// From a stopped Postgres to a standby that runs.
-    fn bring_up(&mut self, now: Millis, facts: &PostgresFacts, leader: Option<&Leader>) {
+    pub(super) fn bring_up(&mut self, now: Millis, facts: &PostgresFacts, leader: Option<&Leader>) {
         if !self.desk.settled(facts) || !self.may_try(now) {
             return;
         }
@@ -193,6 +213,7 @@ impl Node {
             (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
         };
         if let Some(job) = job {
+            self.rejoining.has_started = true;
             self.desk.job(job);
         }
     }
@@ -252,7 +273,7 @@ impl Node {
     ) {
         let Some(source) = self.source(leader) else { return };
         let attached = standby.source.as_ref() == Some(&source.address);
-        let on_its_timeline = standby.position.timeline == leader.timeline;
+        let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.compared = Some(leader.term);
         }
@@ -266,12 +287,12 @@ impl Node {
         if !standby.detached {
             return self.desk.job(Job::Detach);
         }
-        match self.belief.compare(standby.position, leader) {
+        match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
                 self.desk.job(Job::Follow(source));
             }
-            Compared::NotYet => {}
+            Compared::AskAgain => self.desk.read(now),
             Compared::Beyond => {
                 self.rejoining.plan(now, Plan::Rewind(leader.term));
                 self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
@@ -279,16 +300,86 @@ impl Node {
         }
     }
 
-    /// The agent is to end: Postgres is stopped, then the lease let go.
-    fn leave(&mut self) {
+    /// Long work whose source does not lead any more, and may never answer again.
+    fn source_is_past(&self, leader: &Leader) -> bool {
+        match self.desk.slot().map(|slot| &slot.job) {
+            Some(Job::Start(Some(source)) | Job::Clone(source) | Job::Rewind(source)) => {
+                source.member != leader.member
+            }
+            Some(
+                Job::Start(None)
+                | Job::InitDb
+                | Job::Checkpoint
+                | Job::Stop(_)
+                | Job::Follow(_)
+                | Job::Detach
+                | Job::Promote { .. },
+            )
+            | None => false,
+        }
+    }
+
+    /// A Postgres that an earlier run of this agent started and that waits for a source we do not know: it is
+    /// given time, then it begins anew.
+    fn starting(&mut self, now: Millis, facts: &PostgresFacts) {
+        let waits = match facts.data {
+            DataDir::Present { needs_source, .. } => needs_source,
+            DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => false,
+        };
+        if !waits || !self.desk.settled(facts) {
+            self.rejoining.starting_since = None;
+            return;
+        }
+        let until = self.rejoining.starting_since.get_or_insert(now).after(LAST_WAIT);
+        self.desk.wake_at(until);
+        if now >= until {
+            self.rejoining.starting_since = None;
+            self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+        }
+    }
+
+    /// A member that is refused stops the Postgres that it started itself. Whether it still has to.
+    pub(super) fn stops_what_it_started(&mut self) -> bool {
+        let Some(facts) = self.belief.facts.clone() else { return false };
+        match facts.server {
+            Server::Stopped(_) => return false,
+            Server::Starting
+            | Server::Silent
+            | Server::Refusing(_)
+            | Server::Standby(_)
+            | Server::Primary(_) => {}
+        }
+        if self.rejoining.has_started && self.desk.settled(&facts) {
+            self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+        }
+        self.rejoining.has_started
+    }
+
+    /// The agent is to end: Postgres is stopped, then the lease let go. Long work is given up.
+    pub(super) fn leave(&mut self, now: Millis) {
         let Some(facts) = self.belief.facts.clone() else { return };
         if !self.desk.settled(&facts) {
+            match self.desk.slot().map(|slot| &slot.job) {
+                Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(_)) => {
+                    self.desk.close(now, Reason::AgentStopped);
+                }
+                Some(
+                    Job::Checkpoint
+                    | Job::Stop(_)
+                    | Job::Follow(_)
+                    | Job::Detach
+                    | Job::Promote { .. },
+                )
+                | None => {}
+            }
             return;
         }
         match facts.server {
             Server::Stopped(_) => {
-                if self.belief.own_leader_key().is_some() && self.belief.lease.is_some() {
-                    return;
+                let holds = self.belief.own_leader_key().is_some() && self.belief.lease.is_some();
+                let until = self.leaving.map_or(now, |(_, since)| since.after(LET_GO_PATIENCE));
+                if holds && now < until {
+                    return self.desk.wake_at(until);
                 }
                 if let Some(lease) = self.belief.lease {
                     self.desk.wish(Effect::Store(StoreWish::RevokeLease(lease.id)));

@@ -1,5 +1,8 @@
 //! What operators ask of the leader: checked before anything is stopped, and answered in the record of the request.
 
+use serde::{Deserialize, Serialize};
+
+use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
 use crate::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
@@ -8,6 +11,21 @@ use crate::units::{MemberName, Millis, Term};
 use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::Role;
+
+/// A request that this leadership acts on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Accepted {
+    id: RequestId,
+    since: Millis,
+    flushed: Flushed,
+}
+
+/// Whether Postgres was told to write everything out before it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Flushed {
+    NotYet,
+    Yes,
+}
 
 /// So many finished requests are kept for people to read.
 const KEPT: usize = 20;
@@ -65,7 +83,10 @@ impl Node {
                 (_, Err(why)) => self.answer(&id, &request, RequestState::Refused { why }),
                 (RequestState::Accepted { .. }, Ok(target)) => {
                     match self.heard_since(now, &id, &target) {
-                        Some(true) => return Some(Role::hand_over(reason, Some(target))),
+                        Some(true) if self.is_flushed() => {
+                            return Some(Role::hand_over(reason, Some(target)));
+                        }
+                        Some(true) => {}
                         Some(false) => {
                             let why = format!("{target} has fallen silent; nothing was stopped");
                             self.answer(&id, &request, RequestState::Refused { why });
@@ -83,14 +104,33 @@ impl Node {
     /// Whether the target has spoken since its request was accepted; `None` while that may still come. Its host
     /// may have died a moment ago, and once we have stopped, it is too late to find out.
     fn heard_since(&mut self, now: Millis, id: &RequestId, target: &MemberName) -> Option<bool> {
-        let known = self.accepted.take().filter(|(known, _)| known == id);
-        let (_, since) = self.accepted.insert(known.unwrap_or((id.clone(), now)));
+        let known = self.accepted.take().filter(|known| known.id == *id);
+        let new = || Accepted { id: id.clone(), since: now, flushed: Flushed::NotYet };
+        let since = self.accepted.insert(known.unwrap_or_else(new)).since;
         let until = since.after(self.belief.settings().timing.suspect_after);
-        if self.belief.peers.get(target).is_some_and(|(at, _)| *at > *since) {
+        let heard = self.belief.peers.get(target).is_some_and(|(at, _)| *at > since);
+        if heard && self.belief.heard(now, target).is_some() {
             return Some(true);
         }
         self.desk.wake_at(until);
         (now >= until).then_some(false)
+    }
+
+    /// Whether what the stop would have to write is written already; writes go on meanwhile.
+    fn is_flushed(&mut self) -> bool {
+        let flushed =
+            self.accepted.as_ref().is_some_and(|accepted| accepted.flushed == Flushed::Yes);
+        if !flushed {
+            self.desk.job(Job::Checkpoint);
+        }
+        flushed
+    }
+
+    /// The checkpoint has come to its end. If it failed, the stop takes longer; that is all.
+    pub(super) fn checkpointed(&mut self) {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.flushed = Flushed::Yes;
+        }
     }
 
     fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::line::Beside;
 use crate::units::Millis;
 
 use super::Node;
+use super::election::Wish;
 
 /// Why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,12 @@ pub(super) enum Waits {
     NotListed,
     /// It has no lease: etcd does not answer.
     NoLease,
+    /// Its name is not in the store yet.
+    NotRegistered,
+    /// Its timeline is not one of the last leader's.
+    Elsewhere,
+    /// Nobody told where the last primary's WAL ended, and not everybody has told where his own does.
+    Gathering,
     /// It is further behind than the settings allow.
     TooFarBehind,
     /// It was named and does not have all of the last leader's WAL yet.
@@ -43,9 +51,19 @@ impl Waits {
             }
             Self::NotListed => {
                 "no leader: this member's data are not on the list in sync: it had not streamed since it was \
-                 made or copied"
+                 made or copied, or was too far behind the last leader; bring a listed member back, or haactl \
+                 failover --to this member and lose what it lacks"
             }
             Self::NoLease => "no leader: etcd gave this member no lease",
+            Self::NotRegistered => "no leader: this member is not in etcd yet",
+            Self::Elsewhere => {
+                "no leader: this member's timeline is not one of the last leader's: somebody promoted it by hand. \
+                 Bring another member back, or haactl failover --to this member and lose what the others have"
+            }
+            Self::Gathering => {
+                "no leader: nobody heard where the last primary's WAL ended; waiting for the other members to say \
+                 where theirs does"
+            }
             Self::TooFarBehind => {
                 "no leader: this member is further behind the last primary than maximum_lag_on_failover; \
                  bring the old primary back, or haactl failover --to this member and lose what it lacks"
@@ -75,13 +93,31 @@ impl Node {
         if now < self.unfit.0 {
             return Some(Waits::Unfit);
         }
+        if self.belief.lease.is_none() {
+            return Some(Waits::NoLease);
+        }
+        if !self.belief.registered() {
+            return Some(Waits::NotRegistered);
+        }
+        if self.wish() == Wish::Us {
+            return None;
+        }
         if !self.belief.listed(&self.config.name) {
             return Some(Waits::NotListed);
         }
-        self.belief.lease.is_none().then_some(Waits::NoLease)
+        self.is_elsewhere().then_some(Waits::Elsewhere)
     }
 
-    /// Whether we may lead at all: allowed, fit, listed, with a lease to lead on.
+    /// Somebody promoted our Postgres by hand: a timeline that no leadership made would win by its number.
+    fn is_elsewhere(&self) -> bool {
+        let (Some(own), Some(line)) = (self.belief.standby(), self.belief.newest_line()) else {
+            return false;
+        };
+        line.beside(&own.line(), own.position.lsn) == Beside::Elsewhere
+    }
+
+    /// Whether we may lead at all: allowed, fit, listed, with a lease to lead on. An operator who names us goes
+    /// over the list.
     pub(super) fn may_lead(&self, now: Millis) -> bool {
         self.leaving.is_none() && self.bar(now).is_none()
     }

@@ -19,7 +19,11 @@ impl Node {
         if open {
             self.desk.wake_at(self.may_stay_open_until());
         }
-        if self.name_is_in_use() {
+        if self.leaving.is_some() && !open {
+            self.leave(now);
+            return None;
+        }
+        if self.belief.name_is_in_use() {
             return self.wait_for_name(now);
         }
         match facts.server {
@@ -79,14 +83,8 @@ impl Node {
         None
     }
 
-    fn name_is_in_use(&self) -> bool {
-        self.belief
-            .member(&self.config.name)
-            .is_some_and(|record| record.instance != self.config.instance)
-    }
-
     /// The record of an agent that is no more goes with its lease; one that stays is a namesake's.
-    fn wait_for_name(&mut self, now: Millis) -> Option<(Role, Reason)> {
+    pub(super) fn wait_for_name(&mut self, now: Millis) -> Option<(Role, Reason)> {
         let patience = self.belief.settings().timing.ttl.times(2);
         let until = self.born_at.unwrap_or(now).after(patience);
         if now < until {

@@ -1,5 +1,6 @@
 //! The long work, one file a job. Each does what it is told or says in a sentence why not; none decides.
 
+mod checkpoint;
 mod clone;
 mod follow;
 mod initdb;
@@ -21,6 +22,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Clone(source) => clone::run(&bench.site, &source).await,
         Job::Rewind(source) => rewind::run(&bench.site, &source).await,
         Job::Start(source) => start::run(bench, source.as_ref()).await,
+        Job::Checkpoint => checkpoint::run(bench).await,
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source) => follow::follow(bench, &source).await,
         Job::Detach => follow::detach(bench).await,

@@ -178,13 +178,14 @@ fn of<T>(kept: Option<&Kept<T>>) -> Revision {
 #[cfg(test)]
 mod tests {
     use haa_core::records::LeaderRecord;
-    use haa_core::units::TxnId;
+    use haa_core::units::{Instance, TxnId};
 
     use super::*;
 
     fn lead(term: u64, on: LeaseId, expected: Revision) -> Txn {
         let member = "n1".parse().expect("a legal name");
-        let record = Record::Leader(LeaderRecord { member, term: Term(term) });
+        let record =
+            Record::Leader(LeaderRecord { member, term: Term(term), instance: Instance(1) });
         Txn {
             id: TxnId(term),
             compare: vec![(Key::Leader, expected)],

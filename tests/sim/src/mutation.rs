@@ -3,8 +3,8 @@
 
 use haa_core::effect::{Effect, StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews};
-use haa_core::records::{Holder, Key, Record};
-use haa_core::units::{Lsn, Millis};
+use haa_core::records::{Key, Record};
+use haa_core::units::Millis;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,8 +19,6 @@ pub enum Mutation {
     LeaderIgnoresLeader,
     /// No transaction compares anything.
     CompareNothing,
-    /// The leader record says that the WAL ended later than it did: a diverged member follows.
-    PositionTooHigh,
     /// The timeline is reserved but the record does not keep the number.
     ReserveNothing,
     /// The `leader` key does not hang on the lease.
@@ -67,15 +65,6 @@ impl Mutation {
             Self::CompareNothing => txn.compare.clear(),
             Self::ClusterIgnoresCluster if founds => {
                 txn.compare.retain(|(key, _)| *key != Key::Cluster);
-            }
-            Self::PositionTooHigh => {
-                for (record, _) in &mut txn.put {
-                    if let Record::Term(term) = record
-                        && let Holder::Leader { position, .. } = &mut term.holder
-                    {
-                        position.lsn = Lsn(position.lsn.0 + (1 << 30));
-                    }
-                }
             }
             Self::ReserveNothing => {
                 for (record, _) in &mut txn.put {

@@ -199,6 +199,7 @@ impl Postgres {
     fn standby(&self, disk: &Disk, wals: &Histories) -> Standby {
         Standby {
             position: wals.position(disk.wal),
+            lineage: wals.lineage(disk.wal.branch),
             replayed: disk.replayed,
             replay_age_ms: Some(0),
             source: self.source.map(address),

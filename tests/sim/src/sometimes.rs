@@ -60,6 +60,7 @@ impl Sometimes {
             Job::Clone(_) => ["clone", "clone failed", "clone aborted"],
             Job::Rewind(_) => ["rewind", "rewind failed", "rewind aborted"],
             Job::Start(_) => ["start", "start failed", "start aborted"],
+            Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(_) => ["follow", "follow failed", "follow aborted"],
             Job::Detach => ["detach", "detach failed", "detach aborted"],

@@ -1,6 +1,6 @@
 //! The tree of WAL histories: who made which timeline, and what is a prefix of what. Knows no server.
 
-use haa_core::records::Fork;
+use haa_core::line::Fork;
 use haa_core::units::{Lsn, Position, SystemId, Term, Timeline};
 
 /// One stretch of WAL that one server wrote on one timeline. Not a timeline number: in a broken world two

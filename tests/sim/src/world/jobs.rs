@@ -60,6 +60,8 @@ impl World {
                 Ok(Some(self.takes(1_000, 8_000)))
             }
             Job::Rewind(_) => Ok(Some(self.takes(300, 2_000))),
+            Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
+            Job::Checkpoint => Ok(Some(self.takes(5, 200))),
             Job::Start(source) => self.start_server(member, source.as_ref()).map(|()| None),
             Job::Stop(timeout) => {
                 let stalled = self.now < self.members[member].postgres.stalled_until;
@@ -162,7 +164,7 @@ impl World {
                     Came::NotYet(Some(At::ms(10)))
                 }
             }
-            Job::Stop(_) => done(Ok(())),
+            Job::Checkpoint | Job::Stop(_) => done(Ok(())),
             // A start that has not come to a connection by now is given up; Postgres is left as it is.
             Job::Start(_) => done(Err("Postgres does not accept connections")),
             Job::Promote { .. } => Came::NotYet(None),
@@ -290,7 +292,7 @@ fn source(job: &Job) -> Option<&Source> {
     match job {
         Job::Clone(source) | Job::Rewind(source) | Job::Follow(source) => Some(source),
         Job::Start(source) => source.as_ref(),
-        Job::InitDb | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
+        Job::InitDb | Job::Checkpoint | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
     }
 }
 
@@ -300,7 +302,12 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::InitDb => "initdb".to_owned(),
         Job::Clone(source) => format!("clone of {}", source.member),
         Job::Rewind(source) => format!("rewind to {}", source.member),
-        Job::Start(_) | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
+        Job::Start(_)
+        | Job::Checkpoint
+        | Job::Stop(_)
+        | Job::Follow(_)
+        | Job::Detach
+        | Job::Promote { .. } => {
             return None;
         }
     };

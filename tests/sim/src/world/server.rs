@@ -194,7 +194,11 @@ impl World {
         let failed = JobResult::Failed("Postgres ended meanwhile".to_owned());
         self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Stop(_)));
         self.ends_work(member, failed, |job| match job {
-            Job::Start(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => true,
+            Job::Start(_)
+            | Job::Checkpoint
+            | Job::Follow(_)
+            | Job::Detach
+            | Job::Promote { .. } => true,
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Stop(_) => false,
         });
         // The agent holds a pidfd: it learns of the end at once.
