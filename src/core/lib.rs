@@ -11,7 +11,7 @@
 //! | [`records`] | what is kept in etcd |
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
-//! | [`line`] | timelines with their ancestry |
+//! | [`mod@line`] | timelines with their ancestry |
 //! | [`lease`] | the proof that we may accept writes |
 //! | [`voters`] | voters and grants |
 //! | [`reason`] | why |

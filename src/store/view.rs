@@ -193,7 +193,7 @@ mod tests {
         Reader::new(Keys::new("shop")).view(&tree(entries))
     }
 
-    const LEADER: &str = r#"{"member":"n1","term":3}"#;
+    const LEADER: &str = r#"{"member":"n1","term":3,"instance":4}"#;
 
     #[test]
     fn a_value_keeps_its_revision_and_its_lease() {

@@ -77,7 +77,11 @@ async fn a_watch_on_a_frozen_endpoint_moves() {
     cluster.members[0].freeze().expect("it can be frozen");
     let mut client = plain(&cluster.members[1]).await;
     // Until the two others have elected a leader among them, etcd refuses.
-    while client.put("/haa/shop/leader", r#"{"member":"n3","term":9}"#, None).await.is_err() {}
+    while client
+        .put("/haa/shop/leader", r#"{"member":"n3","term":9,"instance":3}"#, None)
+        .await
+        .is_err()
+    {}
     bench.until_view(|view, _| leader_of(view) == Some("n3")).await;
     while client.delete("/haa/shop/leader", None).await.is_err() {}
     let (_, via) = bench.until_view(|view, _| leader_of(view).is_none()).await;

@@ -12,7 +12,7 @@ use haa::playground::etcd::Etcd;
 
 use super::{Bench, at, etcd, leader, leader_of, plain};
 
-const LEADER: &str = r#"{"member":"n1","term":1}"#;
+const LEADER: &str = r#"{"member":"n1","term":1,"instance":1}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_is_told() {
@@ -149,7 +149,7 @@ async fn what_was_compacted_away_is_read_again() {
     let padding = "x".repeat(4_000);
     let mut last = 0;
     for term in 1..2_000 {
-        let json = format!(r#"{{"member":"n1","term":{term},"padding":"{padding}"}}"#);
+        let json = format!(r#"{{"member":"n1","term":{term},"instance":1,"padding":"{padding}"}}"#);
         let put = client.put("/haa/shop/leader", json, None).await.expect("a put");
         last = put.header().expect("a header").revision();
     }
