@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use haa_core::effect::Effect;
 use haa_core::input::Input;
@@ -21,6 +21,14 @@ pub enum Line {
     Node(Box<Node>),
     /// One step.
     Step(Box<Step>),
+}
+
+/// As [`Line`], to write.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Entry<'a> {
+    Node(&'a Node),
+    Step(&'a Step),
 }
 
 /// What came in and what was decided.
@@ -52,7 +60,6 @@ pub const fn is_told(effect: &Effect) -> bool {
 /// The journal of one agent: `journal.jsonl`, and `journal.old.jsonl` before it.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
     file: BufWriter<File>,
     written: u64,
     flushed_at: Millis,
@@ -69,32 +76,29 @@ impl Journal {
             fs::rename(&path, directory.join("journal.old.jsonl"))?;
         }
         let file = BufWriter::new(File::create(&path)?);
-        let mut journal = Self { path, file, written: 0, flushed_at: Millis(0) };
-        journal.write(&Line::Node(Box::new(node.clone())))?;
+        let mut journal = Self { file, written: 0, flushed_at: Millis(0) };
+        journal.write(&Entry::Node(node))?;
         journal.file.flush()?;
         Ok(journal)
     }
 
-    /// Write one step down, taken by `node`. An agent that is killed loses steps of its last second that
-    /// wished nothing; a machine that loses power loses what the system had not written yet.
+    /// Write one step down; `true` when this file is long enough and a new one is to begin. An agent that is
+    /// killed loses steps of its last second that wished nothing; a machine that loses power loses what the
+    /// system had not written yet.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn record(&mut self, step: Step, node: &Node) -> io::Result<()> {
+    pub fn record(&mut self, step: &Step) -> io::Result<bool> {
         let (now, quiet) = (step.now, step.effects.is_empty());
-        self.write(&Line::Step(Box::new(step)))?;
+        self.write(&Entry::Step(step))?;
         if !quiet || now.since(self.flushed_at) >= Millis(1_000) {
             self.file.flush()?;
             self.flushed_at = now;
         }
-        if self.written >= LARGEST {
-            let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-            *self = Self::begin(&directory, node)?;
-        }
-        Ok(())
+        Ok(self.written >= LARGEST)
     }
 
-    fn write(&mut self, line: &Line) -> io::Result<()> {
+    fn write(&mut self, line: &Entry<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
         text.push(b'\n');
         self.written += u64::try_from(text.len()).unwrap_or(u64::MAX);

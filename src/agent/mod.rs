@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod journal;
 mod memory;
+mod notes;
 mod run;
 
 pub use memory::{Memory, MemoryError};

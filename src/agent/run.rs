@@ -1,4 +1,5 @@
-//! The loop: one input, one decision, its wishes handed to those who own the thing. Waits for nobody.
+//! The loop: one input, one decision, its wishes handed to those who own the thing. Waits for nobody: not for
+//! etcd, not for Postgres, not for a disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Journal, Step, is_told};
 use super::memory::Memory;
+use super::notes::{self, Notes};
 use super::{chain, clock};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call};
@@ -41,8 +42,7 @@ pub enum End {
 
 struct Agent {
     node: Node,
-    memory: Memory,
-    journal: Option<Journal>,
+    notes: Notes,
     store: Arc<Store>,
     postgres: Postgres,
     peers: Peers,
@@ -90,11 +90,11 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     tokio::spawn(pass_signals(inputs, leave));
     let node = Node::new(node_config(&config, &memory));
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
-    let journal = begin_journal(&config.state_directory, &node);
+    let notes = Notes::begin(&config.state_directory, memory, &node)
+        .context("cannot start the thread that writes the journal")?;
     let agent = Agent {
         node,
-        memory,
-        journal,
+        notes,
         store,
         postgres,
         peers: Peers::new(&config.cluster, tokens),
@@ -104,19 +104,13 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         told: None,
         end: None,
     };
-    let end = agent.run(received).await;
+    let end = agent.run(received).await?;
     shutdown.cancel();
     let drained = tokio::time::timeout(Duration::from_secs(2), serving).await;
     if drained.is_err() {
         tracing::debug!("some API connections were cut");
     }
     Ok(end)
-}
-
-fn begin_journal(directory: &std::path::Path, node: &Node) -> Option<Journal> {
-    Journal::begin(directory, node)
-        .inspect_err(|error| tracing::warn!(error = %chain(error), "there will be no journal"))
-        .ok()
 }
 
 fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
@@ -134,36 +128,33 @@ fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
 }
 
 impl Agent {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> End {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> anyhow::Result<End> {
         let mut input = Input::Tick;
         loop {
             let now = clock::now();
             log_input(&input);
             let effects = self.node.handle(now, &input);
             self.alive_at.send_replace(now);
-            self.record(now, input, &effects);
+            let told = notes::told(&effects);
             for effect in effects {
                 self.perform(effect);
             }
+            self.notes.step(now, input, told, &self.node);
             if let Some(end) = self.end.take() {
                 self.finish().await;
-                return end;
+                return Ok(end);
             }
             let wait = Duration::from_millis(self.node.deadline().since(clock::now()).0);
-            input = match tokio::time::timeout(wait, inputs.recv()).await {
-                Ok(Some(input)) => input,
-                Ok(None) | Err(_) => Input::Tick,
+            input = tokio::select! {
+                next = tokio::time::timeout(wait, inputs.recv()) => match next {
+                    Ok(Some(input)) => input,
+                    Ok(None) | Err(_) => Input::Tick,
+                },
+                why = self.postgres.broken() => anyhow::bail!(
+                    "{why}: a fault in haad, which ends so that its next start takes Postgres over; \
+                     please report it with the log"
+                ),
             };
-        }
-    }
-
-    /// A journal that cannot be written is given up: the database comes first.
-    fn record(&mut self, now: Millis, input: Input, effects: &[Effect]) {
-        let Some(journal) = self.journal.as_mut() else { return };
-        let effects = effects.iter().filter(|effect| is_told(effect)).cloned().collect();
-        if let Err(error) = journal.record(Step { now, input, effects }, &self.node) {
-            tracing::warn!(error = %chain(&error), "the journal ends here");
-            self.journal = None;
         }
     }
 
@@ -204,9 +195,7 @@ impl Agent {
         }
         if status.leadership != self.remembered {
             self.remembered = status.leadership;
-            if let Err(error) = self.memory.remember(status.leadership) {
-                tracing::warn!(error = %chain(&error), "a restart of this agent will stop Postgres");
-            }
+            self.notes.leadership(status.leadership);
         }
         self.status.send_replace(Some(Arc::new(status)));
     }
@@ -214,10 +203,8 @@ impl Agent {
     /// Let wishes that are on their way (a lease let go) reach the store.
     async fn finish(self) {
         self.postgres.leave().await;
-        match Arc::try_unwrap(self.store) {
-            Ok(store) => store.shutdown().await,
-            Err(shared) => drop(shared),
-        }
+        self.store.shutdown().await;
+        self.notes.end().await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use haa::agent::{self, End};
@@ -102,7 +103,10 @@ fn run(file: &Path, leave: Leave) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("no threads to run on: {error}"), FAILED),
     };
-    match runtime.block_on(agent::run(config, leave)) {
+    let end = runtime.block_on(agent::run(config, leave));
+    // Work that a hung disk holds up is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match end {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Refused(why)) => complain(&format!("refused to join: {why}"), REFUSED),
         Err(error) => complain(&format!("{error:#}"), FAILED),

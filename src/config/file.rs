@@ -226,6 +226,8 @@ pub(super) struct TimingFile {
     pub(super) stop_timeout: Option<Text>,
     /// A member not seen for this long is gone for good; its slot goes. Default: 24h.
     pub(super) forget_after: Option<Text>,
+    /// After the loss of all, an election waits this long to hear of every member. Default: 30s.
+    pub(super) gather_timeout: Option<Text>,
     /// The named successor of a switchover has this long to stand. Default: 3s.
     pub(super) successor_timeout: Option<Text>,
 }

@@ -82,6 +82,7 @@ pub(super) static KEYS: &[Key] = &[
     key("settings.timing.stall_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_STALL_TIMEOUT"),
     key("settings.timing.stop_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_STOP_TIMEOUT"),
     key("settings.timing.forget_after", Kind::Text, "HAAD_SETTINGS_TIMING_FORGET_AFTER"),
+    key("settings.timing.gather_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_GATHER_TIMEOUT"),
     key("settings.timing.successor_timeout", Kind::Text, "HAAD_SETTINGS_TIMING_SUCCESSOR_TIMEOUT"),
     key("tags.nofailover", Kind::Plain, "HAAD_TAGS_NOFAILOVER"),
     key("tags.failover_priority", Kind::Plain, "HAAD_TAGS_FAILOVER_PRIORITY"),

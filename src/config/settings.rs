@@ -88,7 +88,7 @@ impl Checker<'_> {
     }
 }
 
-fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>; 13] {
+fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>; 14] {
     [
         ("ttl", file.ttl.as_ref(), &mut timing.ttl),
         ("round", file.round.as_ref(), &mut timing.round),
@@ -102,6 +102,7 @@ fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>;
         ("stall_timeout", file.stall_timeout.as_ref(), &mut timing.stall_timeout),
         ("stop_timeout", file.stop_timeout.as_ref(), &mut timing.stop_timeout),
         ("forget_after", file.forget_after.as_ref(), &mut timing.forget_after),
+        ("gather_timeout", file.gather_timeout.as_ref(), &mut timing.gather_timeout),
         ("successor_timeout", file.successor_timeout.as_ref(), &mut timing.successor_timeout),
     ]
 }

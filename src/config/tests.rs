@@ -198,6 +198,8 @@ fn golden() {
         ("@/tokens", "@/token"),
         ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
         ("[api]", "[settings.timing]\nround = \"5s\"\n[api]"),
+        ("[api]", "[settings.timing]\nmargin = \"100ms\"\n[api]"),
+        ("[api]", "[settings.timing]\nttl = \"60s\"\nmargin = \"1s\"\n[api]"),
         ("[api]", "[settings.timing]\nttl = 10\n[api]"),
         ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
         ("[api]", "[settings]\ndurability = \"quorum\"\n[api]"),

@@ -37,6 +37,12 @@ impl Default for Settings {
     }
 }
 
+/// Closing writes takes up to 150 ms where the kernel does as asked (`SIGQUIT`, then `SIGKILL`), and an agent that is
+/// kept from its core a little longer.
+const TO_CLOSE: Millis = Millis(500);
+/// Clocks may differ by one part in this many: 2 %, forty times what a bad quartz does.
+const CLOCKS_DIFFER: u64 = 50;
+
 /// Spans of the protocol, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -94,11 +100,22 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Whether the spans leave room for two missed renewals; else a sentence with both numbers.
+    /// Whether the spans leave room for two missed renewals, for clocks that differ and for closing writes; else a
+    /// sentence with both numbers.
     ///
     /// # Errors
     /// The sentence.
     pub fn check(&self) -> Result<(), String> {
+        if let Some((name, _)) = self.spans().into_iter().find(|(_, span)| *span == Millis(0)) {
+            return Err(format!("{name} is 0s: give it a span above zero"));
+        }
+        let least = TO_CLOSE.after(Millis(self.ttl.0 / CLOCKS_DIFFER));
+        if self.margin < least {
+            return Err(format!(
+                "margin is {} but with a ttl of {} closing writes and clocks that differ need {least}: raise margin",
+                self.margin, self.ttl
+            ));
+        }
         let need = self.round.times(2).after(self.margin);
         if self.ttl <= need {
             return Err(format!(
@@ -121,5 +138,24 @@ impl Timing {
             ));
         }
         Ok(())
+    }
+
+    const fn spans(&self) -> [(&'static str, Millis); 14] {
+        [
+            ("ttl", self.ttl),
+            ("round", self.round),
+            ("margin", self.margin),
+            ("heartbeat", self.heartbeat),
+            ("suspect_after", self.suspect_after),
+            ("stagger", self.stagger),
+            ("report_timeout", self.report_timeout),
+            ("attempt_timeout", self.attempt_timeout),
+            ("promote_timeout", self.promote_timeout),
+            ("stall_timeout", self.stall_timeout),
+            ("stop_timeout", self.stop_timeout),
+            ("forget_after", self.forget_after),
+            ("gather_timeout", self.gather_timeout),
+            ("successor_timeout", self.successor_timeout),
+        ]
     }
 }

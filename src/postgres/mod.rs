@@ -104,6 +104,15 @@ impl Postgres {
         self.wish(Wish::Slots(wanted));
     }
 
+    /// Returns when one of its tasks has ended, which only a fault in haad can bring about: nobody looks at Postgres
+    /// any more, or nobody can stop it. To be called by whoever then ends the agent, and nothing after it.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.watcher => "the task that looks at Postgres has ended",
+            _ = &mut self.worker => "the task that works on Postgres has ended",
+        }
+    }
+
     /// Ends the tasks and a job under way. The server is not touched.
     pub async fn leave(mut self) {
         self.watcher.abort();

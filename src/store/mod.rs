@@ -186,7 +186,7 @@ impl Store {
     }
 
     /// Ends the watch, gives wishes that are under way 2 s, and ends the rest.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.quiet.cancel();
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {

@@ -18,12 +18,14 @@ mod roll;
 mod waits;
 mod waking;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, StoreWish};
 use crate::input::{Input, JobResult, LeaseNews, Leave};
 use crate::reason::{Reason, Transition};
-use crate::records::Tags;
+use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
 use crate::units::{Address, Instance, MemberName, Millis, Term};
 
@@ -88,6 +90,8 @@ pub struct Node {
     roll: Roll,
     /// The request that we have accepted.
     accepted: Option<Accepted>,
+    /// Since when we know the requests whose target is not fit yet.
+    asked: BTreeMap<RequestId, Millis>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
 }
@@ -110,6 +114,7 @@ impl Node {
             told: Told::default(),
             roll: Roll::default(),
             accepted: None,
+            asked: BTreeMap::new(),
             waits: None,
             config,
         }

@@ -27,6 +27,14 @@ enum Flushed {
     Yes,
 }
 
+/// Why a member cannot take over.
+enum Unfit {
+    /// And will not by waiting.
+    Never(String),
+    /// But it may in a moment: it has just begun to stream, or catches up.
+    Yet(String),
+}
+
 /// So many finished requests are kept for people to read.
 const KEPT: usize = 20;
 
@@ -59,6 +67,7 @@ impl Node {
         primary: &Primary,
     ) -> Option<(Role, Reason)> {
         let open = self.open_requests();
+        self.asked.retain(|id, _| open.iter().any(|(other, _)| other == id));
         let taken = |request: &RequestRecord| match request.state {
             RequestState::Accepted { term: of } => of == term,
             RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
@@ -80,7 +89,10 @@ impl Node {
                     let why = "another hand-over is under way; ask again when it is done";
                     self.answer(&id, &request, RequestState::Refused { why: why.to_owned() });
                 }
-                (_, Err(why)) => self.answer(&id, &request, RequestState::Refused { why }),
+                (_, Err(Unfit::Yet(_))) if self.may_wait(now, &id) => {}
+                (_, Err(Unfit::Never(why) | Unfit::Yet(why))) => {
+                    self.answer(&id, &request, RequestState::Refused { why });
+                }
                 (RequestState::Accepted { .. }, Ok(target)) => {
                     match self.heard_since(now, &id, &target) {
                         Some(true) if self.is_flushed() => {
@@ -99,6 +111,14 @@ impl Node {
         }
         self.forget_requests();
         None
+    }
+
+    /// Whether what a target lacks may still come: a request is borne as long as its target will have to stand.
+    fn may_wait(&mut self, now: Millis, id: &RequestId) -> bool {
+        let since = *self.asked.entry(id.clone()).or_insert(now);
+        let until = since.after(self.belief.settings().timing.successor_timeout);
+        self.desk.wake_at(until);
+        now < until
     }
 
     /// Whether the target has spoken since its request was accepted; `None` while that may still come. Its host
@@ -168,35 +188,35 @@ impl Node {
     }
 
     /// To whom the leadership can go; else why it cannot, in a sentence.
-    fn target(&self, to: Option<&MemberName>, primary: &Primary) -> Result<MemberName, String> {
+    fn target(&self, to: Option<&MemberName>, primary: &Primary) -> Result<MemberName, Unfit> {
         let Some(name) = to else {
-            return self.best_replica().ok_or_else(|| {
-                "no replica is fit to take over: see haactl list for members that stream".to_owned()
-            });
+            let why = "no replica is fit to take over: see haactl list for members that stream";
+            return self.best_replica().ok_or_else(|| Unfit::Yet(why.to_owned()));
         };
         if *name == self.config.name {
-            return Err(format!("{name} is the leader already"));
+            return Err(Unfit::Never(format!("{name} is the leader already")));
         }
         let Some(record) = self.belief.member(name) else {
             let known = self.belief.view.iter().flat_map(|view| view.members.keys());
             let known: Vec<&str> = known.map(MemberName::as_str).collect();
-            return Err(format!("no member {name} is alive; alive are {}", known.join(", ")));
+            let known = known.join(", ");
+            return Err(Unfit::Never(format!("no member {name} is alive; alive are {known}")));
         };
         if record.tags.nofailover {
-            return Err(format!("{name} is tagged nofailover"));
+            return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
         let Some(sender) = primary.replicas.get(name).filter(|sender| sender.streaming) else {
-            return Err(format!("{name} does not stream from the primary"));
+            return Err(Unfit::Yet(format!("{name} does not stream from the primary")));
         };
         let lag = primary.position.lsn.bytes_since(sender.flushed);
         let limit = self.belief.settings().maximum_lag_on_failover;
         if lag > limit {
-            return Err(format!("{name} is {lag} bytes behind; at most {limit} are allowed"));
+            let why = format!("{name} is {lag} bytes behind; at most {limit} are allowed");
+            return Err(Unfit::Yet(why));
         }
         if !self.belief.listed(name) {
-            return Err(format!(
-                "{name} has just joined and may not lead yet; try again in a second"
-            ));
+            let why = format!("{name} has just joined and may not lead yet; try again in a second");
+            return Err(Unfit::Yet(why));
         }
         Ok(name.clone())
     }

@@ -6,3 +6,4 @@ mod fixture;
 mod journal;
 mod operations;
 mod outage;
+mod stops;

@@ -73,6 +73,7 @@ async fn reads_do_not_pile_up() {
     bench.until_read().await;
     bench.until_read().await;
     bench.store.shutdown().await;
+    drop(bench.store);
     let mut more = 0;
     while let Some(input) = bench.inputs.recv().await {
         more += u32::from(matches!(input, Input::Store(_)));
