@@ -83,7 +83,7 @@ impl Journal {
     }
 
     /// Write one step down; `true` when this file is long enough and a new one is to begin. An agent that is
-    /// killed loses steps of its last second that wished nothing; a machine that loses power loses what the
+    /// killed loses steps of its last seconds that wished nothing; a machine that loses power loses what the
     /// system had not written yet.
     ///
     /// # Errors

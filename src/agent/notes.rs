@@ -18,12 +18,15 @@ use super::journal::{Journal, Step, is_told};
 use super::memory::Memory;
 
 /// So many notes may wait for the disk.
-const BACKLOG: usize = 1024;
+const BACKLOG: usize = 256;
+/// Steps that wished nothing are handed over together, at the latest after this long: waking a thread costs more
+/// than what it writes then.
+const TOGETHER: Millis = Millis(1_000);
 /// How long an agent that ends waits for its last notes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Note {
-    Step(Box<Step>),
+    Steps(Vec<Step>),
     /// A new file begins with this node: the one before is long enough, or lacks steps.
     Anew(Box<Node>),
     Leadership(Option<Leadership>),
@@ -36,6 +39,9 @@ pub(super) struct Notes {
     long: Arc<AtomicBool>,
     /// Steps were left out.
     gap: bool,
+    /// Steps that are not handed over yet.
+    steps: Vec<Step>,
+    since: Millis,
     written: tokio::sync::oneshot::Receiver<()>,
 }
 
@@ -59,15 +65,24 @@ impl Notes {
             // Nobody may be waiting any more.
             let _ = end.send(());
         })?;
-        let notes = Self { to, long, gap: false, written };
+        let notes = Self { to, long, gap: false, steps: Vec::new(), since: Millis(0), written };
         notes.take(Note::Anew(Box::new(node.clone())));
         Ok(notes)
     }
 
     /// What came in, and what `node` wished then.
     pub(super) fn step(&mut self, now: Millis, input: Input, effects: Vec<Effect>, node: &Node) {
-        // After a gap a file begins with this node, which has seen the step already.
-        self.gap = self.gap || !self.take(Note::Step(Box::new(Step { now, input, effects })));
+        if self.steps.is_empty() {
+            self.since = now;
+        }
+        let quiet = effects.is_empty();
+        self.steps.push(Step { now, input, effects });
+        if quiet && now.since(self.since) < TOGETHER {
+            return;
+        }
+        let steps = std::mem::take(&mut self.steps);
+        // After a gap a file begins with this node, which has seen the steps already.
+        self.gap = self.gap || !self.take(Note::Steps(steps));
         if self.gap || self.long.swap(false, Ordering::Relaxed) {
             self.gap = !self.take(Note::Anew(Box::new(node.clone())));
         }
@@ -80,7 +95,10 @@ impl Notes {
 
     /// Wait until all is written, within a second.
     pub(super) async fn end(self) {
-        let Self { to, written, .. } = self;
+        let Self { to, written, steps, gap, .. } = self;
+        if !gap {
+            drop(to.try_send(Note::Steps(steps)));
+        }
         drop(to);
         if tokio::time::timeout(PATIENCE, written).await.is_err() {
             tracing::warn!("the last notes of this agent are not on its disk yet; not waiting");
@@ -113,7 +131,7 @@ impl Pen {
     fn write(&mut self, note: Note) {
         match note {
             Note::Anew(node) => self.anew(&node),
-            Note::Step(step) => self.step(&step),
+            Note::Steps(steps) => steps.iter().for_each(|step| self.step(step)),
             Note::Leadership(leadership) => {
                 if let Err(error) = self.memory.remember(leadership) {
                     let error = chain(&error);
@@ -184,13 +202,21 @@ mod tests {
         let (_end, written) = tokio::sync::oneshot::channel();
         let long = Arc::new(AtomicBool::new(false));
         let directory = directory.path().to_owned();
-        let mut notes = Notes { to, long: Arc::clone(&long), gap: false, written };
+        let mut notes = Notes {
+            to,
+            long: Arc::clone(&long),
+            gap: false,
+            steps: Vec::new(),
+            since: Millis(0),
+            written,
+        };
         let mut pen =
             Pen { directory: directory.clone(), memory, journal: None, long, told: false };
         assert!(notes.take(Note::Anew(Box::new(node.clone()))));
-        let mut step = |notes: &mut Notes, at| {
-            let effects = node.handle(Millis(at), &Input::Tick);
-            notes.step(Millis(at), Input::Tick, told(&effects), &node);
+        let mut step = |notes: &mut Notes, at: u64| {
+            let now = Millis(at * 1_000);
+            node.handle(now, &Input::Tick);
+            notes.step(now, Input::Tick, vec![Effect::Look], &node);
         };
         for at in 1..5 {
             step(&mut notes, at);
@@ -203,8 +229,10 @@ mod tests {
         from.try_iter().for_each(|note| pen.write(note));
         drop(pen);
         let old = lines(&directory.join("journal.old.jsonl"));
-        assert!(matches!(&old[..], [Line::Node(_), Line::Step(first)] if first.now == Millis(1)));
+        assert!(
+            matches!(&old[..], [Line::Node(_), Line::Step(first)] if first.now == Millis(1_000))
+        );
         let new = lines(&directory.join("journal.jsonl"));
-        assert!(matches!(&new[..], [Line::Node(_), Line::Step(last)] if last.now == Millis(6)));
+        assert!(matches!(&new[..], [Line::Node(_), Line::Step(last)] if last.now == Millis(6_000)));
     }
 }

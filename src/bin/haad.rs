@@ -131,7 +131,7 @@ fn check(file: &Path) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("no thread to run on: {error}"), FAILED),
     };

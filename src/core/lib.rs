@@ -26,9 +26,12 @@ pub mod lease;
 pub mod line;
 pub mod node;
 pub mod observe;
+mod off;
 pub mod reason;
 pub mod records;
 pub mod routes;
 pub mod settings;
 pub mod units;
 pub mod voters;
+
+pub use off::Mechanism;

@@ -8,6 +8,7 @@ use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
 use crate::lease::{Leadership, Lease};
 use crate::line::Line;
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
+use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::{Settings, Timing};
 use crate::units::{
@@ -52,6 +53,8 @@ pub(super) struct Belief {
     pub(super) leaderless_since: Option<Millis>,
     /// The revision of `term` that is in force, and when we first saw it.
     pub(super) term_seen: (Revision, Millis),
+    #[serde(skip)]
+    pub(super) off: Off,
 }
 
 /// The leader, as `leader` and `term` agree on it.
@@ -84,6 +87,7 @@ impl Belief {
             store_revokes_early: true,
             leaderless_since: None,
             term_seen: (Revision::ABSENT, Millis(0)),
+            off: Off::default(),
         }
     }
 
@@ -107,7 +111,8 @@ impl Belief {
         let newer = self.view.as_ref().is_none_or(|old| seen.view.revision >= old.revision);
         if let Via::Read { .. } = seen.via {
             // A read that was slow may be overtaken by the watch; a store that went back stays behind.
-            self.store_went_back = !newer && self.store_went_back_before;
+            let believed = self.off.is(Mechanism::WentBack);
+            self.store_went_back = !newer && self.store_went_back_before && !believed;
             self.store_went_back_before = !newer;
         }
         if !newer || (first && seen.via == Via::Watch) {
@@ -133,6 +138,9 @@ impl Belief {
     /// Only a linearizable view asked for after the lease was renewed confirms the leadership of that renewal.
     fn confirm(&mut self, via: Via) {
         let asked_at = match via {
+            Via::Watch if self.off.is(Mechanism::Confirmation) => {
+                self.lease.map_or(Millis(0), |lease| lease.asked_at)
+            }
             Via::Watch => return,
             Via::Txn { outcome: Outcome::Unknown, .. } => return,
             Via::Read { asked_at } | Via::Txn { asked_at, .. } => asked_at,
@@ -196,7 +204,8 @@ impl Belief {
     /// The `leader` key, if it names us: this agent, not a namesake.
     pub(super) fn own_leader_key(&self) -> Option<&Kept<LeaderRecord>> {
         let leader = self.view.as_ref()?.leader.as_ref()?;
-        let ours = leader.value.member == self.me && leader.value.instance == self.instance;
+        let same = leader.value.instance == self.instance || self.off.is(Mechanism::Namesake);
+        let ours = leader.value.member == self.me && same;
         ours.then_some(leader)
     }
 
@@ -227,7 +236,9 @@ impl Belief {
         let settings = self.settings().timing;
         // The lease lasts as long as it was granted for, whatever the settings have become since.
         let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
-        if same { lease.leadership(term, now, Timing { ttl, ..settings }) } else { None }
+        let off = self.off.is(Mechanism::Margin);
+        let margin = if off { Millis(0) } else { settings.margin };
+        if same { lease.leadership(term, now, Timing { ttl, margin, ..settings }) } else { None }
     }
 
     /// A renewal that no linearizable view has confirmed yet.
@@ -283,11 +294,13 @@ impl Belief {
     /// Whether this agent is in the store under its name.
     pub(super) fn registered(&self) -> bool {
         self.member(&self.me).is_some_and(|record| record.instance == self.instance)
+            || self.off.is(Mechanism::Namesake)
     }
 
     /// Whether another agent is in the store under our name.
     pub(super) fn name_is_in_use(&self) -> bool {
         self.member(&self.me).is_some_and(|record| record.instance != self.instance)
+            && !self.off.is(Mechanism::Namesake)
     }
 
     /// A member's record in the store: it is there while its lease lives.

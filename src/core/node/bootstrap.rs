@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use crate::effect::Job;
 use crate::observe::{DataDir, PeerState, PostgresFacts, Server};
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{ClusterRecord, Kept, Key, MemberRecord, Record};
 use crate::units::{MemberName, Millis, Position, Revision, SystemId};
@@ -27,7 +28,7 @@ impl Node {
         let (own, _) = self.belief.data()?;
         let cluster = self.belief.view.as_ref()?.cluster.as_ref()?;
         let theirs = cluster.value.system_id?;
-        if own == theirs || self.is_orphan() {
+        if own == theirs || self.is_orphan() || self.off.is(Mechanism::Foreign) {
             return None;
         }
         let why = format!(
@@ -121,7 +122,7 @@ impl Node {
         let allowed = !self.config.tags.nofailover || same.is_empty();
         self.waits = Some(Waits::Gathering);
         self.desk.wake_at(now.after(Millis(100)));
-        most && allowed
+        most && allowed || self.off.is(Mechanism::Claim)
     }
 
     fn claim(&mut self, now: Millis, revision: Revision, system_id: Option<SystemId>) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::effect::Job;
 use crate::line::Line;
 use crate::observe::Standby;
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
 use crate::units::{MemberName, Millis, Revision, Term, Timeline, Token};
@@ -38,7 +39,7 @@ impl Node {
         if !settled || self.desk.waits_for(&Purpose::Term) {
             return None;
         }
-        if !standby.detached {
+        if !standby.detached && !self.off.is(Mechanism::Detach) {
             self.desk.job(Job::Detach);
             return None;
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::Job;
 use crate::observe::{Server, Shutdown};
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Holder, Key, Record, TermRecord};
 use crate::units::{MemberName, Millis, Position};
@@ -26,6 +27,10 @@ impl Node {
         if let Some(Server::Stopped(shutdown)) = settled.as_ref().map(|facts| &facts.server) {
             self.let_go = Some(LetGo::after(closing, *shutdown));
             return Some((Role::Replica, Reason::Closed));
+        }
+        if self.off.is(Mechanism::ReleaseAfterStop) {
+            self.let_go = Some(LetGo::after(closing, Shutdown::Crashed));
+            self.release();
         }
         match &closing.how {
             How::AtOnce => self.desk.close(now, closing.reason),

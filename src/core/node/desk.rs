@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, Job, StoreWish, Txn};
 use crate::input::{Input, JobResult, Via};
 use crate::observe::PostgresFacts;
+use crate::off::{Mechanism, Off};
 use crate::records::{Key, Record, RequestId};
 use crate::units::{JobId, LeaseId, Millis, Revision, Token, TxnId};
 
@@ -55,6 +56,8 @@ pub(super) struct Desk {
     settled_at: Millis,
     close_next: Millis,
     look_next: Millis,
+    #[serde(skip)]
+    pub(super) off: Off,
 }
 
 impl Desk {
@@ -72,6 +75,7 @@ impl Desk {
             settled_at: Millis(0),
             close_next: Millis(0),
             look_next: Millis(0),
+            off: Off::NONE,
         }
     }
 
@@ -197,7 +201,8 @@ impl Desk {
 
     /// Whether these facts were seen after the last work ended, with none begun since.
     pub(super) fn settled(&self, facts: &PostgresFacts) -> bool {
-        self.slot.is_none() && facts.began_at >= self.settled_at
+        let late = facts.began_at >= self.settled_at || self.off.is(Mechanism::Settled);
+        self.slot.is_none() && late
     }
 
     /// Ask for long work. The slot must be free: whoever asks has looked at settled facts.

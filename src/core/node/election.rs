@@ -2,6 +2,7 @@
 
 use crate::effect::Job;
 use crate::observe::{PeerState, PostgresFacts, Standby};
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Ask, Holder, Kept, Key, Record, RequestState, TermRecord};
 use crate::units::{MemberName, Millis, Timeline};
@@ -103,6 +104,7 @@ impl Node {
     fn gathers(&self, now: Millis, from: Millis) -> Option<Millis> {
         let until = from.after(self.belief.settings().timing.gather_timeout);
         let asked = self.wish() != Wish::None;
+        let asked = asked || self.off.is(Mechanism::Gathering);
         let known = asked || self.belief.last_end().is_some() || self.belief.end_is_told(now);
         (!known && now < until).then_some(until)
     }
@@ -124,7 +126,8 @@ impl Node {
                 let until = seen_at.after(timing.successor_timeout);
                 match successor {
                     Some(name) if *name == self.config.name => {
-                        let covered = checkpoint.is_none_or(|at| standby.position > at);
+                        let covered = checkpoint.is_none_or(|at| standby.position > at)
+                            || self.off.is(Mechanism::Cover);
                         Turn::Named { covered: covered || now >= until }
                     }
                     Some(name) if now < until && self.belief.member(name).is_some() => {
@@ -175,7 +178,8 @@ impl Node {
                 PeerState::NotReady | PeerState::Primary => false,
             });
         let until = from.after(self.belief.settings().timing.ttl);
-        if self.belief.store_revokes_early && !closed && now < until {
+        let mourns = self.belief.store_revokes_early && !self.off.is(Mechanism::Mourning);
+        if mourns && !closed && now < until {
             return Turn::Wait { until, why: Waits::LastLeaderMayWrite };
         }
         Turn::Best { from }

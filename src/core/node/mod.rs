@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, StoreWish};
 use crate::input::{Input, JobResult, LeaseNews, Leave};
+use crate::off::Off;
 use crate::reason::{Reason, Transition};
 use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
@@ -94,6 +95,8 @@ pub struct Node {
     asked: BTreeMap<RequestId, Millis>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
+    #[serde(skip)]
+    off: Off,
 }
 
 impl Node {
@@ -116,8 +119,19 @@ impl Node {
             accepted: None,
             asked: BTreeMap::new(),
             waits: None,
+            off: Off::default(),
             config,
         }
+    }
+
+    /// The same, with one mechanism of safety switched off.
+    #[cfg(feature = "mutations")]
+    #[must_use]
+    pub const fn without(mut self, mechanism: crate::Mechanism) -> Self {
+        self.off = Off::only(mechanism);
+        self.belief.off = self.off;
+        self.desk.off = self.off;
+        self
     }
 
     /// Learn of `input`, decide, wish.
@@ -141,7 +155,7 @@ impl Node {
             | Input::Job(..)
             | Input::Peer(_) => {}
         }
-        self.desk.begin(now.after(self.belief.settings().timing.heartbeat));
+        self.desk.begin(now.after(self.beat_interval()));
         if !self.exited {
             self.decide(now);
         }

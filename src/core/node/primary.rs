@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::observe::{Primary, Server};
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{HistoryRecord, Key, Record};
 use crate::units::{Millis, Revision, Term};
@@ -26,7 +27,8 @@ impl Node {
             return Some(Role::hand_over(Reason::AgentStopped, self.best_replica()));
         }
         let facts = self.belief.facts.clone()?;
-        if facts.is_stale(now, self.belief.settings().timing) {
+        let young = self.off.is(Mechanism::Freshness);
+        if facts.is_stale(now, self.belief.settings().timing) && !young {
             return self.silent(now, term, (to_tell, silent_since));
         }
         let primary = match &facts.server {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::effect::Job;
 use crate::observe::Server;
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::units::{MemberName, Millis, Term, Timeline};
 
@@ -33,7 +34,10 @@ impl Node {
         self.desk.wake_at(timeout.min(proof.until()));
         let facts = self.belief.facts.clone()?;
         match &facts.server {
-            Server::Primary(primary) if primary.position.timeline == timeline => {
+            Server::Primary(primary)
+                if primary.position.timeline == timeline
+                    || self.off.is(Mechanism::PromotedAsReserved) =>
+            {
                 self.unfit.1 = Millis(1_000);
                 let to_tell = Some(now.since(stood_at));
                 Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Promoted))

@@ -16,8 +16,10 @@ use super::role::Role;
 
 /// Slots are asked for again after this long, in case somebody dropped one.
 const SLOTS_AGAIN: Millis = Millis(10_000);
-/// The status is told again after so many heartbeats, for the ages and positions in it.
-const STATUS_EVERY: u64 = 3;
+/// The status is told again with the first heartbeat after this long, for the ages and positions in it.
+const STATUS_AGAIN: Millis = Millis(250);
+/// A replica with a leader has little to say: it speaks so many times in `suspect_after`.
+const BEATS: u64 = 4;
 
 /// What in a heartbeat must be told at once when it changes.
 type Urgent = (Term, PeerState, bool, Option<Position>);
@@ -27,6 +29,7 @@ type Urgent = (Term, PeerState, bool, Option<Position>);
 pub(super) struct Told {
     beats: u64,
     beat_at: Option<Millis>,
+    status_at: Option<Millis>,
     urgent: Option<Urgent>,
     record: Option<MemberRecord>,
     leadership: Option<crate::lease::Leadership>,
@@ -59,8 +62,9 @@ impl Node {
         let changed = self.told.record.as_ref() != Some(&record)
             || self.told.leadership != leadership
             || self.told.leader != leader;
-        let due = beat_due && self.told.beats.is_multiple_of(STATUS_EVERY);
-        if changed || due {
+        let due = self.told.status_at.is_none_or(|at| now.since(at) >= STATUS_AGAIN);
+        if changed || beat_due && due {
+            self.told.status_at = Some(now);
             self.told.record = Some(record.clone());
             self.told.leadership = leadership;
             self.told.leader = leader;
@@ -145,9 +149,20 @@ impl Node {
         }
     }
 
+    /// Between two heartbeats when nothing changes.
+    pub(super) fn beat_interval(&self) -> Millis {
+        let timing = self.belief.settings().timing;
+        let led = self.belief.view.as_ref().is_some_and(|view| view.leader.is_some());
+        if self.role == Role::Replica && led {
+            timing.heartbeat.max(Millis(timing.suspect_after.0 / BEATS))
+        } else {
+            timing.heartbeat
+        }
+    }
+
     /// Say it every heartbeat, and at once when something changed that an election rests on.
     fn beat(&mut self, now: Millis) -> bool {
-        let interval = self.belief.settings().timing.heartbeat;
+        let interval = self.beat_interval();
         let due = self.told.beat_at.is_none_or(|at| now.since(at) >= interval);
         let (state, position, replayed) = self.peer_state();
         let fit = self.may_lead(now);

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::observe::PeerState;
+use crate::off::Mechanism;
 use crate::records::Holder;
 use crate::units::{MemberName, Millis, Position, Timeline};
 
@@ -23,7 +24,9 @@ impl Belief {
                 } else {
                     self.member(name).and_then(|record| record.incarnation)
                 };
-                incarnation.is_some() && sync.value.members.get(name).copied() == incarnation
+                let listed = sync.value.members.get(name).copied();
+                let same = listed == incarnation || self.off.is(Mechanism::Incarnation);
+                incarnation.is_some() && listed.is_some() && same || self.off.is(Mechanism::List)
             }
             None => view.cluster.as_ref().is_some_and(|cluster| cluster.value.creator == *name),
         }
@@ -41,6 +44,9 @@ impl Belief {
     /// Whether a position is within `maximum_lag_on_failover` of the last that was heard of the primary.
     pub(super) fn close_enough(&self, position: Position) -> bool {
         let Some(primary) = self.last_end() else { return true };
+        if self.off.is(Mechanism::LagLimit) {
+            return true;
+        }
         primary.lsn.bytes_since(position.lsn) <= self.settings().maximum_lag_on_failover
     }
 
@@ -59,7 +65,7 @@ impl Belief {
 
     /// How many candidates come before us: the best has none. Peers that are silent do not count.
     pub(super) fn better_candidates(&self, now: Millis, own: Position, priority: i32) -> u64 {
-        let mine: Rank = (own, priority, Reverse(self.me.clone()));
+        let mine: Rank = (self.weigh(own), priority, Reverse(self.me.clone()));
         let better = self
             .peers
             .keys()
@@ -89,17 +95,27 @@ impl Belief {
         };
         let eligible = standby && beat.fit && self.listed(name) && self.member(name).is_some();
         let position = beat.position.filter(|position| eligible && self.close_enough(*position))?;
-        Some((position, beat.tags.failover_priority, Reverse(name.clone())))
+        Some((self.weigh(position), beat.tags.failover_priority, Reverse(name.clone())))
+    }
+
+    /// A position as it counts in a comparison.
+    fn weigh(&self, position: Position) -> Position {
+        let alike = self.off.is(Mechanism::Rank);
+        if alike { Position { timeline: Timeline(0), ..position } } else { position }
     }
 
     /// Listed peers that we hear, whose Postgres runs, and who have not yet said where their WAL ends in this
     /// attempt.
     pub(super) fn reports_missing(&self, now: Millis) -> bool {
+        if self.off.is(Mechanism::Reports) {
+            return false;
+        }
+        let any = self.off.is(Mechanism::ThisAttempt);
         self.peers.keys().any(|name| {
             self.listed(name)
                 && self.heard(now, name).is_some_and(|beat| match beat.state {
                     PeerState::Standby | PeerState::Streaming => true,
-                    PeerState::Detached => beat.term < self.term,
+                    PeerState::Detached => beat.term < self.term && !any,
                     PeerState::Stopped | PeerState::NotReady | PeerState::Primary => false,
                 })
         })
@@ -107,6 +123,10 @@ impl Belief {
 
     /// A fit peer that has said in this attempt that it has more WAL than we.
     pub(super) fn further_ahead(&self, now: Millis, own: Position) -> Option<MemberName> {
+        if self.off.is(Mechanism::Reports) {
+            return None;
+        }
+        let own = self.weigh(own);
         let ahead = self.peers.keys().filter_map(|name| {
             let beat = self.heard(now, name)?;
             let exact = beat.state == PeerState::Detached && beat.term >= self.term;
@@ -121,6 +141,9 @@ impl Belief {
         let own = self.server().and_then(crate::observe::Server::timeline);
         let peers = self.peers.values().filter_map(|(_, beat)| beat.position);
         let reserved = self.term_key().map(|kept| kept.value.reserved);
+        if self.off.is(Mechanism::Reservation) {
+            return own.unwrap_or(Timeline(0));
+        }
         let all = peers.map(|position| position.timeline).chain(own).chain(reserved);
         all.max().unwrap_or(Timeline(0))
     }

@@ -2,6 +2,7 @@
 
 use crate::line::{Beside, Line};
 use crate::observe::Standby;
+use crate::off::Mechanism;
 use crate::records::MemberRole;
 use crate::units::Millis;
 
@@ -22,7 +23,9 @@ impl Belief {
     /// Compare an exact position, seen at `looked_at`, with the leader's history.
     pub(super) fn compare(&self, own: &Standby, leader: &Leader, looked_at: Millis) -> Compared {
         let younger = self.linear_at.is_some_and(|at| at >= looked_at);
+        let younger = younger || self.off.is(Mechanism::FreshErase);
         match leader.line.beside(&own.line(), own.position.lsn) {
+            _ if self.off.is(Mechanism::Comparison) => Compared::Part,
             Beside::Part => Compared::Part,
             Beside::Past | Beside::Elsewhere if younger => Compared::Beyond,
             Beside::Past | Beside::Elsewhere => Compared::AskAgain,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, Source, StoreWish};
 use crate::observe::{DataDir, PostgresFacts, Server, Standby};
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::units::{Millis, Term};
 
@@ -117,7 +118,8 @@ impl Rejoining {
 
 impl Node {
     pub(super) fn replica(&mut self, now: Millis) -> Option<(Role, Reason)> {
-        if self.belief.primary().is_some() {
+        let borne = self.off.is(Mechanism::OpenWithoutLeadership);
+        if self.belief.primary().is_some() && !borne {
             return Some(Role::close(Reason::OpenWithoutLeadership));
         }
         self.release();
@@ -244,6 +246,9 @@ impl Node {
         let fresh = self.belief.settings().timing.attempt_timeout;
         let seen = self.belief.linear_at;
         let since = self.rejoining.planned_at;
+        if self.off.is(Mechanism::FreshErase) {
+            return true;
+        }
         if seen.is_some_and(|at| at >= since && now.since(at) < fresh) {
             return true;
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::line::Beside;
+use crate::off::Mechanism;
 use crate::units::Millis;
 
 use super::Node;
@@ -110,6 +111,9 @@ impl Node {
 
     /// Somebody promoted our Postgres by hand: a timeline that no leadership made would win by its number.
     fn is_elsewhere(&self) -> bool {
+        if self.off.is(Mechanism::Elsewhere) {
+            return false;
+        }
         let (Some(own), Some(line)) = (self.belief.standby(), self.belief.newest_line()) else {
             return false;
         };

@@ -2,6 +2,7 @@
 //! Never starts Postgres.
 
 use crate::observe::Server;
+use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::Holder;
 use crate::units::Millis;
@@ -49,6 +50,9 @@ impl Node {
 
     /// An earlier run proved a leadership until then. Without one, nothing speaks for an open Postgres.
     fn may_stay_open_until(&self) -> Millis {
+        if self.off.is(Mechanism::Remembered) {
+            return Millis(u64::MAX);
+        }
         self.config.remembered.map_or(Millis(0), |remembered| remembered.until)
     }
 

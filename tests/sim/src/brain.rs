@@ -5,7 +5,7 @@ use haa_core::input::Input;
 use haa_core::node::{Config, Node};
 use haa_core::units::Millis;
 
-use crate::mutation::Mutation;
+use crate::mutation::{Broken, Mutation};
 
 /// A node, perhaps a broken one.
 #[derive(Clone, Debug)]
@@ -17,8 +17,15 @@ pub struct Brain {
 impl Brain {
     /// A new node.
     #[must_use]
-    pub fn new(config: Config, mutation: Option<Mutation>) -> Self {
-        Self { node: Node::new(config), mutation }
+    pub fn new(config: Config, broken: Option<Broken>) -> Self {
+        let node = Node::new(config);
+        match broken {
+            None => Self { node, mutation: None },
+            Some(Broken::Between(mutation)) => Self { node, mutation: Some(mutation) },
+            Some(Broken::Within(mechanism)) => {
+                Self { node: node.without(mechanism), mutation: None }
+            }
+        }
     }
 
     /// Learn, decide, wish.

@@ -3,7 +3,7 @@
 use crate::time::At;
 
 /// Odds in a million, and spans.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conduct {
     /// Everything that Postgres and its tools do takes this many times as long, in percent.
     pub slow_percent: u64,

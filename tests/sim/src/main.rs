@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use haa_sim::mutation::Mutation;
+use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
 use haa_sim::time::At;
@@ -28,7 +28,7 @@ struct Arguments {
     no_guard: bool,
     /// Break this safety mechanism.
     #[arg(long)]
-    mutation: Option<Mutation>,
+    mutation: Option<Broken>,
     /// Go on after a violation, and count them.
     #[arg(long)]
     keep_going: bool,
@@ -55,7 +55,7 @@ struct Total {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
-    let options = Options { guard, mutation: arguments.mutation, told: Told::No };
+    let options = Options { guard, broken: arguments.mutation, told: Told::No };
     match arguments.seed {
         Some(seed) => replay(seed, options),
         None => many(&arguments, options),

@@ -1,6 +1,8 @@
 //! Mutations: one safety mechanism broken each, between the node and the world. Never in a run that is to
 //! prove something.
 
+use clap::ValueEnum as _;
+use haa_core::Mechanism;
 use haa_core::effect::{Effect, StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews};
 use haa_core::records::{Key, Record};
@@ -27,6 +29,37 @@ pub enum Mutation {
     NeverClose,
     /// `cluster` is written without a comparison.
     ClusterIgnoresCluster,
+}
+
+/// What is broken in a run, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Something between the node and the world.
+    Between(Mutation),
+    /// A mechanism of the core.
+    Within(Mechanism),
+}
+
+impl std::str::FromStr for Broken {
+    type Err = String;
+
+    /// By the name of the variant.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let within = Mechanism::ALL.into_iter().map(Self::Within);
+        let mut all = within.chain(Mutation::value_variants().iter().copied().map(Self::Between));
+        all.find(|broken| broken.to_string() == name).ok_or_else(|| {
+            format!("there is no mutation {name}: they are listed in docs/testing.md")
+        })
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Between(mutation) => write!(f, "{mutation:?}"),
+            Self::Within(mechanism) => write!(f, "{mechanism:?}"),
+        }
+    }
 }
 
 impl Mutation {

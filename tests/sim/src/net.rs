@@ -7,7 +7,7 @@ use crate::time::At;
 pub type End = usize;
 
 /// How bad the weather is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weather {
     /// Lost, of a million.
     pub loss: u32,

@@ -6,7 +6,7 @@ use haa_core::units::Millis;
 use crate::client::Way;
 use crate::dice::Dice;
 use crate::invariants::{Demand, Ledger, Violation, check, demand};
-use crate::mutation::Mutation;
+use crate::mutation::Broken;
 use crate::sometimes::Sometimes;
 use crate::time::At;
 use crate::world::nemesis::{Kind, Mix};
@@ -18,7 +18,7 @@ pub struct Options {
     /// The guard.
     pub guard: Guard,
     /// What is broken on purpose.
-    pub mutation: Option<Mutation>,
+    pub broken: Option<Broken>,
     /// Whether to write the story down.
     pub told: Told,
 }
@@ -121,7 +121,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         guard: options.guard,
         apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
-        mutation: options.mutation,
+        broken: options.broken,
         drift_ppm: [0, 200, 20_000][dice.below(3)],
     };
     let mut trial = Trial::new(plan);

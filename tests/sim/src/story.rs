@@ -125,7 +125,7 @@ fn plan(words: &[&str]) -> Result<Plan, String> {
     let settings = Settings { timing, ..Settings::default() };
     let etcd = EtcdRelease::New;
     let apart = At::ms(500);
-    Ok(Plan { seed: 1, members, settings, guard, etcd, mutation: None, apart, drift_ppm: 0 })
+    Ok(Plan { seed: 1, members, settings, guard, etcd, broken: None, apart, drift_ppm: 0 })
 }
 
 fn millis(text: &str) -> Result<Millis, String> {

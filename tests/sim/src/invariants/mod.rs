@@ -1,5 +1,6 @@
 //! The invariants of the design, one file each. They see everything and change nothing.
 
+mod a1;
 mod i01;
 mod i03;
 mod i07;
@@ -67,6 +68,7 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i07::check(world, ledger, deed)?;
     i14::check(world, ledger, deed)?;
     i01::check(world, deed)?;
+    a1::check(world, deed)?;
     i08::check(world, ledger, deed)?;
     i09::check(world, deed)?;
     i10::check(world, deed)?;

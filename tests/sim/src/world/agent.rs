@@ -38,11 +38,11 @@ impl World {
         }
         let config = self.config(member);
         let now = self.now;
-        let mutation = self.plan.mutation;
+        let broken = self.plan.broken;
         let agent = &mut self.members[member].agent;
         agent.life += 1;
         agent.state = Life::Running;
-        agent.brain = Some(Brain::new(config, mutation));
+        agent.brain = Some(Brain::new(config, broken));
         agent.tick_at = now;
         agent.awake_since = now;
         self.tell_agent(At::ms(1), member, ForAgent::Relist);

@@ -67,6 +67,7 @@ impl World {
     pub fn inject(&mut self, fault: &Fault) {
         let spoken = self.spoken(fault);
         self.say(|_| format!("  * {spoken}"));
+        self.trouble(fault);
         match fault {
             Fault::KillPostgres(member) => {
                 self.end_server(*member, End::Killed, Shutdown::Crashed);
@@ -116,6 +117,35 @@ impl World {
             Fault::Weather(weather) => self.net.weather = *weather,
             Fault::Conduct(conduct) => self.conduct = *conduct,
             Fault::Request(ask) => self.request(ask),
+        }
+    }
+
+    /// Notes whom a fault touches.
+    fn trouble(&mut self, fault: &Fault) {
+        let all = 0..self.members.len();
+        let (one, other) = match fault {
+            Fault::KillPostgres(m)
+            | Fault::StallPostgres(m, _)
+            | Fault::KillAgent(m)
+            | Fault::StopAgent(m)
+            | Fault::StartAgent(m)
+            | Fault::Freeze(m)
+            | Fault::Stumble(m)
+            | Fault::Thaw(m)
+            | Fault::KillHost(m)
+            | Fault::Revive(m)
+            | Fault::LoseDisk(m)
+            | Fault::ForeignDisk(m)
+            | Fault::MuteWatch(m, _) => (*m, *m),
+            Fault::Cut(a, b) | Fault::Mend(a, b) => (*a, *b),
+            Fault::StopEtcd | Fault::StartEtcd | Fault::Weather(_) | Fault::Conduct(_) => {
+                self.troubled_at.fill(self.now);
+                return;
+            }
+            Fault::RevokeEarly(_) | Fault::Request(_) => return,
+        };
+        for member in all.filter(|member| [one, other].contains(member)) {
+            self.troubled_at[member] = self.now;
         }
     }
 

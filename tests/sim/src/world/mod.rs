@@ -19,7 +19,7 @@ use crate::client::{Acknowledged, Way};
 use crate::conduct::Conduct;
 use crate::dice::Dice;
 use crate::etcd::Etcd;
-use crate::mutation::Mutation;
+use crate::mutation::Broken;
 use crate::net::Net;
 use crate::queue::Queue;
 use crate::sometimes::Sometimes;
@@ -232,7 +232,7 @@ pub struct Plan {
     /// etcd's release.
     pub etcd: EtcdRelease,
     /// What is broken on purpose.
-    pub mutation: Option<Mutation>,
+    pub broken: Option<Broken>,
     /// The span between the starts of two agents.
     pub apart: At,
     /// Each member's clock gains or loses up to this many microseconds a second.
@@ -260,6 +260,8 @@ pub struct World {
     pub conduct: Conduct,
     /// What clients saw succeed.
     pub acknowledged: Vec<Acknowledged>,
+    /// When a fault, or the end of one, last touched each member.
+    pub troubled_at: Vec<At>,
     /// What happened, counted.
     pub sometimes: Sometimes,
     /// What the last event did.
@@ -292,6 +294,7 @@ impl World {
             wals: Histories::default(),
             conduct: Conduct::default(),
             acknowledged: Vec::new(),
+            troubled_at: vec![At(0); plan.members],
             sometimes: Sometimes::default(),
             deeds: Vec::new(),
             story: None,

@@ -1,0 +1,129 @@
+//! Mechanisms of safety that can be switched off, one at a time, so that the proof can show that it would notice.
+//! Only with the feature `mutations`; never in a build for use.
+
+/// What can be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Leadership ends before the lease can.
+    Margin,
+    /// Only a linearizable view, asked for after the renewal, confirms a leadership.
+    Confirmation,
+    /// A look that began before the last work ended tells nothing.
+    Settled,
+    /// What was seen of Postgres too long ago counts as silence.
+    Freshness,
+    /// WAL is compared with the leader's line before anything connects.
+    Comparison,
+    /// Data are given up only on a view that is younger than the look, and than the plan.
+    FreshErase,
+    /// Positions are ranked by timeline first.
+    Rank,
+    /// Data that were made anew are no longer those on the list.
+    Incarnation,
+    /// Only members on the list may lead.
+    List,
+    /// A key that vanished where etcd revokes early is mourned.
+    Mourning,
+    /// After the loss of all, everybody who may stand is heard first.
+    Gathering,
+    /// Who lags for long leaves the list.
+    Laggards,
+    /// Nobody stands who is too far behind.
+    LagLimit,
+    /// The leader's key goes only after Postgres was seen stopped.
+    ReleaseAfterStop,
+    /// A candidate waits for the others' positions, and passes on to whoever has more.
+    Reports,
+    /// Only what was said in this attempt counts.
+    ThisAttempt,
+    /// A leadership's timeline number is above all that are known.
+    Reservation,
+    /// The leader transaction comes after detaching.
+    Detach,
+    /// A second agent with the same name takes nothing for its own.
+    Namesake,
+    /// A timeline that no leadership made may not lead.
+    Elsewhere,
+    /// A member joins its own database system only.
+    Foreign,
+    /// A Postgres that is out of recovery without a leadership is closed.
+    OpenWithoutLeadership,
+    /// The successor of a switchover waits for the shutdown checkpoint.
+    Cover,
+    /// An open Postgres that a restarted agent finds is borne only as long as was remembered.
+    Remembered,
+    /// A promoted Postgres is on the reserved timeline, or gives way.
+    PromotedAsReserved,
+    /// A cluster that is made of data that are there is made of the most.
+    Claim,
+    /// A store that went back is not believed.
+    WentBack,
+}
+
+/// Which mechanism is off: none, outside of mutation tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Off {
+    #[cfg(feature = "mutations")]
+    which: Option<Mechanism>,
+}
+
+impl Off {
+    /// Nothing is off.
+    pub(crate) const NONE: Self = Self {
+        #[cfg(feature = "mutations")]
+        which: None,
+    };
+
+    /// Only this one is off.
+    #[cfg(feature = "mutations")]
+    pub(crate) const fn only(which: Mechanism) -> Self {
+        Self { which: Some(which) }
+    }
+
+    /// Whether this one is off.
+    #[cfg(feature = "mutations")]
+    pub(crate) fn is(self, mechanism: Mechanism) -> bool {
+        self.which == Some(mechanism)
+    }
+
+    /// Whether this one is off.
+    #[cfg(not(feature = "mutations"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(crate) const fn is(self, _: Mechanism) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "mutations")]
+impl Mechanism {
+    /// All of them.
+    pub const ALL: [Self; 27] = [
+        Self::Margin,
+        Self::Confirmation,
+        Self::Settled,
+        Self::Freshness,
+        Self::Comparison,
+        Self::FreshErase,
+        Self::Rank,
+        Self::Incarnation,
+        Self::List,
+        Self::Mourning,
+        Self::Gathering,
+        Self::Laggards,
+        Self::LagLimit,
+        Self::ReleaseAfterStop,
+        Self::Reports,
+        Self::ThisAttempt,
+        Self::Reservation,
+        Self::Detach,
+        Self::Namesake,
+        Self::Elsewhere,
+        Self::Foreign,
+        Self::OpenWithoutLeadership,
+        Self::Cover,
+        Self::Remembered,
+        Self::PromotedAsReserved,
+        Self::Claim,
+        Self::WentBack,
+    ];
+}
