@@ -103,7 +103,7 @@ impl Node {
     }
 
     /// Data were there before the cluster was, or etcd lost it: the member that has the end of them is its
-    /// creator. Everybody with the same database system is heard first, within bounds.
+    /// creator. Nobody can know who else has some, so everybody gets as much time to speak as after the loss of all.
     fn has_most(&mut self, now: Millis, system_id: SystemId, own: Position) -> bool {
         let until = self.born_at.unwrap_or(now).after(self.belief.settings().timing.gather_timeout);
         let name = &self.config.name;
@@ -117,12 +117,12 @@ impl Node {
             Some(theirs) => {
                 record.tags.nofailover || (theirs, Reverse(*other)) < (own, Reverse(name))
             }
-            None => now >= until,
+            None => true,
         });
         let allowed = !self.config.tags.nofailover || same.is_empty();
         self.waits = Some(Waits::Gathering);
         self.desk.wake_at(now.after(Millis(100)));
-        most && allowed || self.off.is(Mechanism::Claim)
+        most && allowed && now >= until || self.off.is(Mechanism::Claim)
     }
 
     fn claim(&mut self, now: Millis, revision: Revision, system_id: Option<SystemId>) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, Source, StoreWish};
+use crate::line::Beside;
 use crate::observe::{DataDir, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
 use crate::reason::Reason;
@@ -281,6 +282,10 @@ impl Node {
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.compared = Some(leader.term);
+        }
+        // Somebody may have promoted it by hand meanwhile.
+        if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {
+            self.rejoining.compared = self.rejoining.compared.filter(|term| *term != leader.term);
         }
         let compared = self.rejoining.compared == Some(leader.term);
         if (compared && attached) || !self.desk.settled(facts) || !self.may_try(now) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::Primary;
-use crate::off::{Mechanism, Off};
+use crate::off::Mechanism;
 use crate::records::{Holder, Key, Record, SyncRecord};
 use crate::units::{Incarnation, Lsn, MemberName, Millis, Term};
 
@@ -34,7 +34,6 @@ impl Roll {
         listed: &BTreeMap<MemberName, Incarnation>,
         (primary, began): (&Primary, Lsn),
         (limit, patience): (u64, Millis),
-        off: Off,
     ) -> Vec<MemberName> {
         self.reached.retain(|name, _| listed.contains_key(name));
         self.behind_since.retain(|name, _| listed.contains_key(name));
@@ -52,9 +51,6 @@ impl Roll {
             } else {
                 self.behind_since.remove(name);
             }
-        }
-        if off.is(Mechanism::Laggards) {
-            return Vec::new();
         }
         let late = self.behind_since.iter().filter(|(_, since)| now.since(**since) >= patience);
         late.map(|(name, _)| name.clone()).collect()
@@ -114,6 +110,9 @@ impl Node {
     }
 
     fn laggards(&mut self, now: Millis, term: Term, primary: &Primary) -> Vec<MemberName> {
+        if self.off.is(Mechanism::Laggards) {
+            return Vec::new();
+        }
         let settings = self.belief.settings();
         let bounds = (settings.maximum_lag_on_failover, settings.timing.ttl);
         let began = match self.belief.term_key().map(|kept| &kept.value.holder) {
@@ -126,6 +125,6 @@ impl Node {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let mut listed = sync.map_or_else(BTreeMap::new, |sync| sync.value.members.clone());
         listed.remove(&self.config.name);
-        self.roll.laggards(now, &listed, (primary, began), bounds, self.off)
+        self.roll.laggards(now, &listed, (primary, began), bounds)
     }
 }
