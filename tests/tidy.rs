@@ -57,6 +57,9 @@ fn files_are_short() {
     none(&findings, "Split by what changes together: one role, one verb, one tool a file.");
 }
 
+/// `async` took 4000 lines; `quorum`, with its voters, grants and takeover, gets half of that again.
+const CORE: usize = 6_000;
+
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]
 fn the_core_stays_small() {
@@ -66,11 +69,11 @@ fn the_core_stays_small() {
         code.lines().filter(|line| !line.trim().is_empty()).count()
     };
     let lines: usize = rust_under(&["src/core/"]).iter().map(deciding).sum();
-    println!("note: the core has {lines} lines of 4000");
+    println!("note: the core has {lines} lines of {CORE}");
     assert!(lines > 500, "only {lines} lines were counted: the look itself is wrong");
     assert!(
-        lines <= 4000,
-        "src/core has {lines} lines, 4000 at most: what does not decide moves out"
+        lines <= CORE,
+        "src/core has {lines} lines, {CORE} at most: what does not decide moves out"
     );
 }
 
@@ -231,11 +234,10 @@ fn catch_all_arms_are_told() {
 }
 
 /// Reasons that no story can show yet, and why.
-const REASONS_WITHOUT_STORY: [(&str, &str); 6] = [
+const REASONS_WITHOUT_STORY: [(&str, &str); 5] = [
     ("another member was faster", "a race: the seeds show it"),
     ("another member has more WAL", "a race of positions: the seeds show it"),
     ("the store names another leader", "in async the lease has always run out before"),
-    ("Postgres is out of recovery without a leadership", "the seeds show it at restarts of agents"),
     ("the data directory holds something else", "tests/it show it on a real directory"),
     ("another agent uses this name", "tests/it show it with two real agents"),
 ];

@@ -1,5 +1,7 @@
 //! One seed from beginning to end: a safety phase with faults, then everything heals, then a liveness phase.
 
+use std::collections::BTreeMap;
+
 use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
 
@@ -119,6 +121,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         members,
         settings: settings(&mut dice),
         guard: options.guard,
+        tags: BTreeMap::new(),
         apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
         broken: options.broken,

@@ -2,25 +2,28 @@
 //!
 //! A block is some lines of commands (`;` separates them too), a line `----`, what happened, and an empty line.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use haa_core::records::Ask;
+use haa_core::records::{Ask, Tags};
 use haa_core::settings::{Settings, Timing};
 use haa_core::units::{MemberName, Millis};
 
 use crate::conduct::Conduct;
 use crate::invariants::Violation;
+use crate::mutation::Broken;
 use crate::postgres::Process;
 use crate::run::Trial;
 use crate::time::At;
 use crate::world::faults::Fault;
 use crate::world::member::Life;
-use crate::world::{EtcdRelease, Guard, Plan, World};
+use crate::world::{EtcdRelease, EtcdState, Guard, Plan, World};
 
 /// A story that is being told.
 #[derive(Debug, Default)]
 pub struct Story {
     trial: Option<Trial>,
+    broken: Option<Broken>,
 }
 
 /// The story in `text` as it comes out, in the same form; equal to `text` if it is as expected.
@@ -28,7 +31,15 @@ pub struct Story {
 /// # Errors
 /// The line that cannot be read, and why.
 pub fn retell(text: &str) -> Result<String, String> {
-    let mut story = Story::default();
+    retell_broken(text, None)
+}
+
+/// As [`retell`], with something broken on purpose.
+///
+/// # Errors
+/// The line that cannot be read, and why.
+pub fn retell_broken(text: &str, broken: Option<Broken>) -> Result<String, String> {
+    let mut story = Story { trial: None, broken };
     let mut told = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
@@ -68,7 +79,7 @@ impl Story {
         let words: Vec<&str> = command.split_whitespace().collect();
         let Some((verb, rest)) = words.split_first() else { return Ok(()) };
         if *verb == "cluster" {
-            self.trial = Some(Trial::new(plan(rest)?));
+            self.trial = Some(Trial::new(Plan { broken: self.broken, ..plan(rest)? }));
             if let Some(trial) = &mut self.trial {
                 trial.world.story = Some(vec![]);
             }
@@ -91,6 +102,9 @@ impl Story {
             }
             _ => {
                 for fault in faults(&trial.world, verb, rest)? {
+                    if idle(&trial.world, &fault) {
+                        return Err(format!("'{command}' does nothing as things stand"));
+                    }
                     trial.world.inject(&fault);
                 }
                 Ok(())
@@ -111,21 +125,33 @@ fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut timing = Timing::default();
     let mut guard = Guard::Off;
     let mut members = 0;
+    let mut tags = BTreeMap::new();
+    let mut etcd = EtcdRelease::New;
+    let mut lag = Settings::default().maximum_lag_on_failover;
     for word in words {
         match word.split_once('=') {
             Some(("ttl", value)) => timing.ttl = millis(value)?,
             Some(("round", value)) => timing.round = millis(value)?,
             Some(("margin", value)) => timing.margin = millis(value)?,
             Some(("guard", "on")) => guard = Guard::On,
+            Some(("etcd", "old")) => etcd = EtcdRelease::Old,
+            Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
+            Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
+            Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
             Some(_) => return Err(format!("'{word}' is not a setting of a story")),
             None => members += 1,
         }
     }
     timing.check()?;
-    let settings = Settings { timing, ..Settings::default() };
-    let etcd = EtcdRelease::New;
+    let settings = Settings { timing, maximum_lag_on_failover: lag, ..Settings::default() };
     let apart = At::ms(500);
-    Ok(Plan { seed: 1, members, settings, guard, etcd, broken: None, apart, drift_ppm: 0 })
+    let drift_ppm = 0;
+    Ok(Plan { seed: 1, members, settings, guard, etcd, broken: None, tags, apart, drift_ppm })
+}
+
+fn tag<'a>(tags: &'a mut BTreeMap<usize, Tags>, name: &str) -> Result<&'a mut Tags, String> {
+    let number: usize = name.trim_start_matches('n').parse().map_err(|_| "tag which member?")?;
+    Ok(tags.entry(number.checked_sub(1).ok_or("members count from n1")?).or_default())
 }
 
 fn millis(text: &str) -> Result<Millis, String> {
@@ -240,8 +266,17 @@ fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fault>, String
         ("stop-etcd", []) => vec![Fault::StopEtcd],
         ("start-etcd", []) => vec![Fault::StartEtcd],
         ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
+        ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
+        ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
+        ("save-etcd", []) => vec![Fault::SaveEtcd],
+        ("restore-etcd", []) => vec![Fault::RestoreEtcd],
+        ("revoke-leader", []) => vec![Fault::RevokeEarly(leaders_lease(world)?)],
         ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
         ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
+        ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
+        ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
+        ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),
+        ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
         ("nothing-fails", []) => odds(world.conduct.healed()),
         ("switchover" | "failover", to) => {
             let to = to.first().map(|name| name.parse()).transpose();
@@ -254,7 +289,59 @@ fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fault>, String
     })
 }
 
+/// Which of etcd's leases the leader's key hangs on.
+fn leaders_lease(world: &World) -> Result<usize, String> {
+    let lease = world.etcd.view.leader.as_ref().and_then(|kept| kept.lease);
+    let all = world.etcd.leases();
+    all.iter().position(|id| Some(*id) == lease).ok_or_else(|| "nobody leads".to_owned())
+}
+
+/// Whether it would change nothing: a story that says so misleads.
+fn idle(world: &World, fault: &Fault) -> bool {
+    let agent = |member: &usize| world.members[*member].agent.state;
+    let postgres = |member: &usize| &world.members[*member].postgres;
+    let down = |member: &usize| postgres(member).process == Process::Down;
+    match fault {
+        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) => down(m),
+        Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
+        Fault::StartAgent(m) => agent(m) != Life::Down,
+        Fault::Freeze(m) | Fault::Stumble(m) => agent(m) != Life::Running,
+        Fault::Thaw(m) => agent(m) != Life::Frozen,
+        Fault::KillHost(m) => agent(m) == Life::Down && down(m),
+        Fault::Revive(m) => agent(m) != Life::Down,
+        Fault::LoseDisk(m) | Fault::ForeignDisk(m) => !down(m) || postgres(m).disk.is_none(),
+        Fault::Cut(from, to) => !world.net.open(*from, *to),
+        Fault::Mend(from, to) => world.net.open(*from, *to),
+        Fault::StopEtcd | Fault::Request(_) => world.etcd_state == EtcdState::Down,
+        Fault::StartEtcd => world.etcd_state == EtcdState::Up,
+        Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
+        Fault::MuteWatch(..)
+        | Fault::Blind(..)
+        | Fault::SaveEtcd
+        | Fault::RestoreEtcd
+        | Fault::RevokeEarly(_)
+        | Fault::Weather(_)
+        | Fault::Conduct(_) => false,
+    }
+}
+
 fn around(world: &World, member: usize, fault: impl Fn(usize, usize) -> Fault) -> Vec<Fault> {
     let others = (0..=world.net.etcd()).filter(|&other| other != member);
     others.flat_map(|other| [fault(member, other), fault(other, member)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_does_nothing_is_an_error() {
+        let told =
+            |commands: &str| retell(&format!("cluster n1 n2; settle\n----\n\n{commands}\n----\n"));
+        for idle in ["thaw n1", "start-agent n1", "lose-disk n1", "mend n1 n2", "start-etcd"] {
+            let why = told(idle).expect_err("it does nothing");
+            assert!(why.contains("does nothing"), "{why}");
+        }
+        assert!(told("kill-postgres n1").is_ok());
+    }
 }

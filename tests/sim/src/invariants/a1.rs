@@ -1,5 +1,5 @@
-//! A1: in `async`, an election goes to the most advanced of those that can be heard: no acknowledged commit is lost that
-//! a member had which could have led.
+//! A1: in `async`, an election goes to the most advanced of those that can be heard: no acknowledged commit is lost
+//! that a member had which could have led.
 //!
 //! Judged where nothing but the loss of the old primary was going on: both members ran, in recovery, reached each
 //! other and etcd, for as long as an election with every patience in it takes.

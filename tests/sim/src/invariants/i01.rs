@@ -1,11 +1,17 @@
-//! I1: at any instant at most one member can acknowledge a write.
+//! I1: at any instant at most one member can acknowledge a write. A server that somebody promoted by hand is not the
+//! cluster's; that it is closed soon is for a story to show.
 
 use super::{Violation, broken, excused};
 use crate::world::{Deed, World};
 
 pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let Deed::Opened(_) = deed else { return Ok(()) };
-    let open = |member: &usize| world.members[*member].postgres.open();
+    let open = |member: &usize| {
+        let postgres = &world.members[*member].postgres;
+        let elected =
+            postgres.wal().is_some_and(|wal| world.wals.branch(wal.branch).term.is_some());
+        postgres.open() && elected
+    };
     let writers: Vec<usize> = (0..world.members.len()).filter(open).collect();
     if writers.len() <= 1 || writers.iter().any(|&member| excused(world, member)) {
         return Ok(());

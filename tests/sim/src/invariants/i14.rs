@@ -6,6 +6,10 @@ use crate::world::{Deed, World};
 pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Violation> {
     let Deed::Branched(id) = deed else { return Ok(()) };
     let branch = world.wals.branch(id);
+    // What somebody made by hand is no leadership's; initdb's is the first.
+    if branch.parent.is_some() && branch.term.is_none() {
+        return Ok(());
+    }
     let known = *ledger.timelines.entry(branch.timeline).or_insert(id);
     if known != id {
         let members = vec![world.wals.branch(known).creator, branch.creator];

@@ -6,7 +6,6 @@ use haa_core::effect::{Effect, Exit};
 use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
 use haa_core::observe::{Heartbeat, Shutdown};
-use haa_core::records::Tags;
 use haa_core::routes::Status;
 use haa_core::units::Millis;
 
@@ -63,7 +62,7 @@ impl World {
             api: haa_core::units::Address { host: postgres.host.clone(), port: 8008 },
             postgres,
             version: "sim".to_owned(),
-            tags: Tags::default(),
+            tags: self.plan.tags.get(&member).cloned().unwrap_or_default(),
             settings: self.plan.settings.clone(),
             seed,
             remembered: who.agent.remembered,
@@ -276,9 +275,10 @@ impl World {
         agent.looking = Ongoing::Yes;
         agent.glance += 1;
         agent.look_began = (local, agent.slot.as_ref().map(|slot| slot.id));
+        let blind = At(agent.blind_until.since(self.now).0);
         let silent = self.now < self.members[member].postgres.stalled_until;
         let span = if silent { At::secs(1) } else { self.dice.ms(1, 5) };
-        self.tell_agent(span, member, ForAgent::Looked);
+        self.tell_agent(span.max(blind), member, ForAgent::Looked);
     }
 
     fn looked(&mut self, member: usize) {

@@ -50,7 +50,10 @@ impl World {
         if !self.grow(member, COMMIT) {
             return false;
         }
-        if let Some(wal) = self.members[member].postgres.wal() {
+        let wal = self.members[member].postgres.wal();
+        // Whoever writes to a server that was promoted by hand writes into no cluster.
+        let wal = wal.filter(|wal| self.wals.branch(wal.branch).term.is_some());
+        if let Some(wal) = wal {
             let (branch, end) = (wal.branch, wal.end);
             self.acknowledged.push(Acknowledged { at: self.now, member, branch, end });
         }

@@ -10,10 +10,10 @@ use crate::conduct::Conduct;
 use crate::net::Weather;
 use crate::postgres::Process;
 use crate::time::At;
-use crate::world::member::Life;
+use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
 use crate::world::store::Gone;
-use crate::world::{EtcdState, World};
+use crate::world::{Deed, EtcdState, Event, ForAgent, World};
 
 /// Something done to the world. Members by number; the network's end after the last member is etcd.
 #[derive(Clone, Debug)]
@@ -60,6 +60,14 @@ pub enum Fault {
     Conduct(Conduct),
     /// An operator asks.
     Request(Ask),
+    /// Somebody promotes a standby behind its agent's back.
+    PromoteByHand(usize),
+    /// Nobody looks at this member's Postgres for so long.
+    Blind(usize, At),
+    /// etcd's data are backed up.
+    SaveEtcd,
+    /// etcd is restored from the backup; from none, it is an empty one. Watches begin anew.
+    RestoreEtcd,
 }
 
 impl World {
@@ -117,6 +125,12 @@ impl World {
             Fault::Weather(weather) => self.net.weather = *weather,
             Fault::Conduct(conduct) => self.conduct = *conduct,
             Fault::Request(ask) => self.request(ask),
+            Fault::PromoteByHand(member) => self.promote_by_hand(*member),
+            Fault::Blind(member, span) => {
+                self.members[*member].agent.blind_until = self.now.after(*span);
+            }
+            Fault::SaveEtcd => self.backup = Some(self.etcd.clone()),
+            Fault::RestoreEtcd => self.restore_etcd(),
         }
     }
 
@@ -136,9 +150,16 @@ impl World {
             | Fault::Revive(m)
             | Fault::LoseDisk(m)
             | Fault::ForeignDisk(m)
+            | Fault::PromoteByHand(m)
+            | Fault::Blind(m, _)
             | Fault::MuteWatch(m, _) => (*m, *m),
             Fault::Cut(a, b) | Fault::Mend(a, b) => (*a, *b),
-            Fault::StopEtcd | Fault::StartEtcd | Fault::Weather(_) | Fault::Conduct(_) => {
+            Fault::StopEtcd
+            | Fault::StartEtcd
+            | Fault::SaveEtcd
+            | Fault::RestoreEtcd
+            | Fault::Weather(_)
+            | Fault::Conduct(_) => {
                 self.troubled_at.fill(self.now);
                 return;
             }
@@ -177,6 +198,31 @@ impl World {
         let leases = self.etcd.leases();
         if let Some(id) = leases.get(nth % leases.len().max(1)).copied() {
             self.change(Gone::Early, |world| world.etcd.revoke(id));
+        }
+    }
+
+    fn promote_by_hand(&mut self, member: usize) {
+        let newest = self.newest_timeline(member);
+        if let (Process::Standby, Some(newest)) = (self.members[member].postgres.process, newest) {
+            self.promoted(member, newest.next(), None);
+        }
+    }
+
+    /// A restored etcd has a history of its own: every watch ends, and whoever asks is told of the older state.
+    fn restore_etcd(&mut self) {
+        let mut etcd = self.backup.clone().unwrap_or_default();
+        etcd.refresh_leases(self.now);
+        for lease in etcd.leases() {
+            self.queue.push(self.now.after(At::secs(31)), Event::Lease(lease));
+        }
+        self.etcd = etcd;
+        self.deeds.push(Deed::Restored);
+        for member in 0..self.members.len() {
+            let agent = &mut self.members[member].agent;
+            agent.watch.listening = Ongoing::No;
+            if agent.brain.is_some() {
+                self.tell_agent(At::ms(5), member, ForAgent::Relist);
+            }
         }
     }
 
@@ -249,6 +295,10 @@ impl World {
             Fault::Weather(weather) => format!("the network changes: {weather:?}"),
             Fault::Conduct(conduct) => format!("things change: {conduct:?}"),
             Fault::Request(ask) => asked(ask),
+            Fault::PromoteByHand(m) => format!("somebody promotes {} by hand", end(m)),
+            Fault::Blind(m, span) => format!("nobody looks at {} for {span}", end(m)),
+            Fault::SaveEtcd => "etcd is backed up".to_owned(),
+            Fault::RestoreEtcd => "etcd is restored".to_owned(),
         }
     }
 }

@@ -118,7 +118,7 @@ impl World {
         Ok(None)
     }
 
-    fn newest_timeline(&self, member: usize) -> Option<Timeline> {
+    pub(crate) fn newest_timeline(&self, member: usize) -> Option<Timeline> {
         let wal = self.members[member].postgres.wal()?;
         Some(self.wals.branch(wal.branch).timeline)
     }

@@ -67,6 +67,8 @@ pub struct Agent {
     pub reading: Ongoing,
     /// A look is under way.
     pub looking: Ongoing,
+    /// Looks come to no end until then.
+    pub blind_until: At,
     /// Looks are frequent until then.
     pub alert_until: At,
     /// Counts the looks, so that one that is due is void when another came before it.
@@ -149,6 +151,7 @@ impl Agent {
             pending: BTreeMap::new(),
             reading: Ongoing::No,
             looking: Ongoing::No,
+            blind_until: At(0),
             alert_until: At(0),
             glance: 0,
             look_began: (Millis(0), None),

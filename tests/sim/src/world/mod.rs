@@ -9,9 +9,11 @@ pub mod nemesis;
 pub mod server;
 pub mod store;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use haa_core::input::Input;
+use haa_core::records::Tags;
 use haa_core::settings::Settings;
 use haa_core::units::{LeaseId, MemberName, Millis, Term, Timeline};
 
@@ -142,6 +144,8 @@ pub enum Deed {
     Closed(usize),
     /// Something changed in etcd.
     Stored,
+    /// etcd was restored: what it said before is no more.
+    Restored,
     /// The `leader` key of this leadership is gone or another's.
     LeaderGone {
         /// Whose.
@@ -233,6 +237,8 @@ pub struct Plan {
     pub etcd: EtcdRelease,
     /// What is broken on purpose.
     pub broken: Option<Broken>,
+    /// The operator's tags.
+    pub tags: BTreeMap<usize, Tags>,
     /// The span between the starts of two agents.
     pub apart: At,
     /// Each member's clock gains or loses up to this many microseconds a second.
@@ -250,6 +256,8 @@ pub struct World {
     pub members: Vec<Member>,
     /// etcd.
     pub etcd: Etcd,
+    /// Its backup.
+    pub(crate) backup: Option<Etcd>,
     /// Whether it answers.
     pub etcd_state: EtcdState,
     /// The network.
@@ -289,6 +297,7 @@ impl World {
             now: At(0),
             members,
             etcd: Etcd::default(),
+            backup: None,
             etcd_state: EtcdState::Up,
             net: Net::new(plan.members),
             wals: Histories::default(),

@@ -88,7 +88,7 @@ impl World {
         }
         match what {
             ForServer::Started => self.started(member),
-            ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
+            ForServer::Promoted(timeline, term) => self.promoted(member, timeline, Some(term)),
             ForServer::Stopped => self.stopped(member),
             ForServer::Killed => self.end_server(member, End::Killed, Shutdown::Crashed),
             ForServer::Connect(tries) => self.connect(member, tries),
@@ -127,12 +127,13 @@ impl World {
         }
     }
 
-    fn promoted(&mut self, member: usize, timeline: Timeline, term: Term) {
+    /// It leaves recovery; by hand, without a term.
+    pub(crate) fn promoted(&mut self, member: usize, timeline: Timeline, term: Option<Term>) {
         let postgres = &mut self.members[member].postgres;
         let Some(disk) = &mut postgres.disk else { return };
         let system = disk.system;
         let parent = Some((disk.wal.branch, disk.wal.end));
-        let branch = Branch { timeline, parent, creator: member, term: Some(term), system };
+        let branch = Branch { timeline, parent, creator: member, term, system };
         let branch = self.wals.grow(branch);
         disk.wal = Wal { branch, end: Lsn(disk.wal.end.0 + RECORD) };
         disk.replayed = disk.wal.end;
@@ -281,6 +282,11 @@ impl World {
             return;
         }
         let now = self.now;
+        if now < self.members[member].postgres.stalled_until {
+            // A receiver whose disk hangs flushes nothing.
+            let ship = ForServer::Ship { source, run: source_run, wal };
+            return self.tell_server(RETRY, member, ship);
+        }
         let way = self.net.open(source, member);
         let postgres = &mut self.members[member].postgres;
         let tries = postgres.tries;
