@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Leadership;
-use crate::observe::Heartbeat;
+use crate::list::List;
+use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
 use crate::records::{Key, Record};
 use crate::routes::Status;
 use crate::units::{Address, JobId, LeaseId, MemberName, Millis, Revision, Timeline, TxnId};
+use crate::voters::Promises;
 
 /// A wish.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,6 +27,14 @@ pub enum Effect {
     Look,
     /// These members' replication slots are to exist, and on a primary no others that haa made.
     Slots(BTreeSet<MemberName>),
+    /// Write this to disk, and sync it, before anything else is written there. Answered by `Input::Promised`; not
+    /// answered while the disk does not take it.
+    Promise(Promises),
+    /// On a primary: commits wait for this list from now on. Seen in the facts when it is effective. Past `until` it is
+    /// refused.
+    List(Leadership, List),
+    /// On a primary: clients are let in. Seen in the facts. Past `until` it is refused.
+    OpenDoor(Leadership),
     /// Say this to every peer.
     Beat(Heartbeat),
     /// What the API answers from now on.
@@ -105,6 +115,10 @@ pub enum Job {
         timeline: Timeline,
         /// Whose slots are to be there before.
         slots: BTreeSet<MemberName>,
+        /// Whom commits wait for from the first instant.
+        list: List,
+        /// Shut: whoever is connected is put out, and clients are let in by `Effect::OpenDoor`.
+        door: Door,
     },
 }
 

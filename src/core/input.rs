@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::{Heartbeat, PostgresFacts};
 use crate::records::StoreView;
 use crate::units::{JobId, LeaseId, Millis, TxnId};
+use crate::voters::Promises;
 
 /// Something happened, or was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Input {
     Postgres(PostgresFacts),
     /// The work in the job slot has ended.
     Job(JobId, JobResult),
+    /// This is on our disk.
+    Promised(Promises),
     /// A peer spoke.
     Peer(Heartbeat),
     /// The operator stops this agent.

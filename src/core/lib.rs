@@ -12,8 +12,9 @@
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
 //! | [`mod@line`] | timelines with their ancestry |
+//! | [`list`] | whom a commit waits for |
 //! | [`lease`] | the proof that we may accept writes |
-//! | [`voters`] | voters and grants |
+//! | [`voters`] | voters, attempts and grants |
 //! | [`reason`] | why |
 //! | [`routes`] | where to write and where to read |
 //! | [`checks`] | health checks beyond those two |
@@ -24,6 +25,7 @@ pub mod effect;
 pub mod input;
 pub mod lease;
 pub mod line;
+pub mod list;
 pub mod node;
 pub mod observe;
 mod off;

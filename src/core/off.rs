@@ -58,6 +58,46 @@ pub enum Mechanism {
     Claim,
     /// A store that went back is not believed.
     WentBack,
+    /// A grant is on disk before anybody is told.
+    DurableGrant,
+    /// Whoever granted attaches to nobody until `term` has moved past it.
+    GrantBinds,
+    /// As many grants as share a voter with every acknowledgement.
+    Grants,
+    /// Only grants of this very attempt count.
+    GrantOfAttempt,
+    /// The leader transaction compares `sync`.
+    SyncInLeadership,
+    /// A write of `sync` compares `term`.
+    TermInSync,
+    /// A write of `sync` compares `sync`.
+    SyncInSync,
+    /// What tightens waits for the barrier.
+    Barrier,
+    /// A list is widened only after `sync` was written once more.
+    Affirmation,
+    /// A voter is added in etcd first.
+    OrderOfAdding,
+    /// A voter is removed in Postgres first.
+    OrderOfRemoving,
+    /// k is raised in Postgres first.
+    OrderOfRaising,
+    /// k is lowered in etcd first.
+    OrderOfLowering,
+    /// A primary is alone in etcd first.
+    OrderOfAlone,
+    /// Voters are founded in Postgres first.
+    OrderOfFounding,
+    /// `async` is in etcd first.
+    OrderOfLeaving,
+    /// A primary goes alone only when the others could not elect.
+    AloneAtLast,
+    /// Clients are let in after k voters have flushed the new timeline.
+    Door,
+    /// Enough voters say that the leader is lost before one stands against it.
+    PreVote,
+    /// A standby that an earlier run may have asked to be promoted is started anew.
+    MayBePromoting,
 }
 
 /// Which mechanism is off: none, outside of mutation tests.
@@ -97,7 +137,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 47] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -125,5 +165,25 @@ impl Mechanism {
         Self::PromotedAsReserved,
         Self::Claim,
         Self::WentBack,
+        Self::DurableGrant,
+        Self::GrantBinds,
+        Self::Grants,
+        Self::GrantOfAttempt,
+        Self::SyncInLeadership,
+        Self::TermInSync,
+        Self::SyncInSync,
+        Self::Barrier,
+        Self::Affirmation,
+        Self::OrderOfAdding,
+        Self::OrderOfRemoving,
+        Self::OrderOfRaising,
+        Self::OrderOfLowering,
+        Self::OrderOfAlone,
+        Self::OrderOfFounding,
+        Self::OrderOfLeaving,
+        Self::AloneAtLast,
+        Self::Door,
+        Self::PreVote,
+        Self::MayBePromoting,
     ];
 }

@@ -46,6 +46,12 @@ pub enum Reason {
     SourceLost,
     /// Writes were seen closed.
     Closed,
+    /// Enough voters say that the primary is lost, and its lease may still live.
+    TakenOver,
+    /// A healthy primary ended a failed attempt against it by a new term of its own.
+    Renewed,
+    /// An earlier run of the agent may have asked Postgres to be promoted.
+    MayBePromoting,
     /// An agent that restarted found its own leadership alive.
     Resumed,
     /// The data belongs to another database system.
@@ -79,6 +85,11 @@ impl Reason {
             Self::PostgresSilent => "Postgres answers no query",
             Self::SourceLost => "the member that it was to stream from does not lead any more",
             Self::Closed => "writes were seen closed",
+            Self::TakenOver => "enough voters lost the primary",
+            Self::Renewed => "a healthy primary ended an attempt against it",
+            Self::MayBePromoting => {
+                "an earlier run of the agent may have asked Postgres to be promoted"
+            }
             Self::Resumed => "the agent found its own leadership alive",
             Self::ForeignSystem => "the data belongs to another database system",
             Self::ForeignData => "the data directory holds something else",

@@ -151,6 +151,12 @@ pub enum MemberRole {
         /// Its leadership.
         term: Term,
     },
+    /// It leads this term and can be copied and streamed from; clients are let in when enough voters have flushed
+    /// the beginning of its timeline.
+    Opening {
+        /// Its leadership.
+        term: Term,
+    },
     /// A standby that follows the leader and streams from it.
     Streaming,
     /// A standby that does not stream at the moment.

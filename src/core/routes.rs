@@ -29,6 +29,9 @@ pub struct Status {
     pub term: Term,
     /// The proof that it may accept writes; look at `until` before you use it.
     pub leadership: Option<Leadership>,
+    /// In `quorum`: until when enough voters are known to stand by it; zero when somebody stands against it.
+    #[serde(default)]
+    pub backed: Option<Millis>,
     /// The last look at Postgres.
     pub postgres: Option<PostgresFacts>,
     /// The `leader` key.
@@ -118,7 +121,19 @@ impl Status {
         if facts.is_stale(now, self.settings.timing) {
             return Err("this member leads, but nothing was heard of its Postgres for too long");
         }
+        match self.backed {
+            Some(until) if until == Millis(0) => {
+                return Err("this member leads, but another stands against it or its voters are silent");
+            }
+            Some(until) if now >= until => {
+                return Err("this member leads, but too few voters were heard lately");
+            }
+            Some(_) | None => {}
+        }
         match (&self.record.role, &facts.server) {
+            (MemberRole::Opening { .. }, _) => {
+                Err("this member leads, and waits for its voters to have the beginning of its timeline")
+            }
             (MemberRole::Primary { .. }, Server::Primary(_) | Server::Refusing(_)) => Ok(()),
             _ => Err("this member leads, but its Postgres does not accept writes yet"),
         }

@@ -19,8 +19,12 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// What an acknowledged commit means.
-    pub durability: Durability,
+    /// What an acknowledged commit means; `None`: `quorum` as soon as two replicas can acknowledge, and from then on.
+    pub durability: Option<Durability>,
+    /// In `quorum`: how many replicas flush a commit before it is acknowledged; half of the voters if not said.
+    pub k: Option<u32>,
+    /// In `quorum`: a primary that lost every other voter waits for one, rather than going on alone.
+    pub strict: bool,
     /// In `async`: a replica further behind the last position heard of the primary than this many bytes does not stand.
     pub maximum_lag_on_failover: u64,
     /// The timings.
@@ -30,7 +34,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            durability: Durability::Async,
+            durability: Some(Durability::Async),
+            k: None,
+            strict: false,
             maximum_lag_on_failover: 1 << 20,
             timing: Timing::default(),
         }
@@ -74,6 +80,16 @@ pub struct Timing {
     /// After the loss of all: without a word of where the last primary's WAL ended, an election waits at most this
     /// long for every member that may stand to say where its own ends.
     pub gather_timeout: Millis,
+    /// A leader is not taken over from, on silence, in the first so long after its election.
+    pub settle: Millis,
+    /// A leader whose WAL still streams counts as lost when its agent was not heard for this long.
+    pub agent_silent_after: Millis,
+    /// A voter that does not stream, or whose agent is silent, for this long is no voter any more.
+    pub voter_timeout: Millis,
+    /// It streams without a break for this long before it is one again; doubled for each removal within an hour.
+    pub voter_return: Millis,
+    /// A primary without enough living voters for this long goes on alone, unless `strict`.
+    pub alone_after: Millis,
     /// The named successor of a switchover has this long to stand before anyone may.
     pub successor_timeout: Millis,
 }
@@ -95,6 +111,11 @@ impl Default for Timing {
             forget_after: Millis(24 * 3_600_000),
             gather_timeout: Millis(30_000),
             successor_timeout: Millis(3_000),
+            settle: Millis(3_000),
+            agent_silent_after: Millis(5_000),
+            voter_timeout: Millis(3_000),
+            voter_return: Millis(10_000),
+            alone_after: Millis(10_000),
         }
     }
 }
@@ -137,10 +158,23 @@ impl Timing {
                 self.heartbeat.times(2)
             ));
         }
+        if self.voter_timeout <= self.suspect_after {
+            return Err(format!(
+                "voter_timeout is {} but a lost primary is noticed after suspect_after, {}: a takeover is to come \
+                 before its voters are given up; raise voter_timeout",
+                self.voter_timeout, self.suspect_after
+            ));
+        }
+        if self.alone_after <= self.attempt_timeout.times(2) {
+            return Err(format!(
+                "alone_after is {} but an attempt to take over lasts {}: raise alone_after above twice that",
+                self.alone_after, self.attempt_timeout
+            ));
+        }
         Ok(())
     }
 
-    const fn spans(&self) -> [(&'static str, Millis); 14] {
+    const fn spans(&self) -> [(&'static str, Millis); 19] {
         [
             ("ttl", self.ttl),
             ("round", self.round),
@@ -156,6 +190,11 @@ impl Timing {
             ("forget_after", self.forget_after),
             ("gather_timeout", self.gather_timeout),
             ("successor_timeout", self.successor_timeout),
+            ("settle", self.settle),
+            ("agent_silent_after", self.agent_silent_after),
+            ("voter_timeout", self.voter_timeout),
+            ("voter_return", self.voter_return),
+            ("alone_after", self.alone_after),
         ]
     }
 }

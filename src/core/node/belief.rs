@@ -49,6 +49,10 @@ pub(super) struct Belief {
     pub(super) store_heard_at: Option<Millis>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
+    /// When we first saw the leader that the newest view names.
+    pub(super) led_since: Millis,
+    /// Since when our standby does not stream.
+    pub(super) dry_since: Option<Millis>,
     /// Since when no view shows a leader.
     pub(super) leaderless_since: Option<Millis>,
     /// The revision of `term` that is in force, and when we first saw it.
@@ -85,6 +89,8 @@ impl Belief {
             linear_at: None,
             store_heard_at: None,
             store_revokes_early: true,
+            led_since: Millis(0),
+            dry_since: None,
             leaderless_since: None,
             term_seen: (Revision::ABSENT, Millis(0)),
             off: Off::default(),
@@ -94,7 +100,7 @@ impl Belief {
     /// Learn what `input` tells about the world.
     pub(super) fn learn(&mut self, now: Millis, input: &Input) {
         match input {
-            Input::Tick | Input::Job(..) | Input::Stop(_) => {}
+            Input::Tick | Input::Job(..) | Input::Promised(_) | Input::Stop(_) => {}
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
             Input::Store(seen) => self.learn_store(now, seen),
             Input::Lease(news) => self.learn_lease(*news),
@@ -128,6 +134,10 @@ impl Belief {
             Some(_) => None,
             None => self.leaderless_since.or(Some(now)),
         };
+        let key = |view: &StoreView| view.leader.as_ref().map(|kept| kept.value.clone());
+        if self.view.as_ref().and_then(key) != key(&seen.view) {
+            self.led_since = now;
+        }
         self.view = Some(seen.view.clone());
         if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
             self.linear_at = self.linear_at.max(Some(asked_at));
@@ -172,6 +182,16 @@ impl Belief {
 
     fn learn_postgres(&mut self, facts: &PostgresFacts) {
         if self.facts.as_ref().is_none_or(|old| facts.began_at >= old.began_at) {
+            let streams = match &facts.server {
+                Server::Standby(standby) => standby.streaming,
+                Server::Stopped(_)
+                | Server::Starting
+                | Server::Silent
+                | Server::Refusing(_)
+                | Server::Primary(_) => true,
+            };
+            self.dry_since =
+                if streams { None } else { self.dry_since.or(Some(facts.began_at)) };
             if let Server::Primary(primary) = &facts.server {
                 self.primary_position = Some(primary.position);
             }
@@ -232,13 +252,20 @@ impl Belief {
     pub(super) fn leadership(&self, now: Millis) -> Option<Leadership> {
         let (term, lease) = self.confirmed?;
         let leader = self.own_leader_key()?;
-        let same = leader.value.term == term && leader.lease == Some(lease.id);
+        // A renewal that is not confirmed yet is the same leadership with a higher number.
+        let same = leader.value.term >= term && leader.lease == Some(lease.id);
         let settings = self.settings().timing;
         // The lease lasts as long as it was granted for, whatever the settings have become since.
         let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
         let off = self.off.is(Mechanism::Margin);
         let margin = if off { Millis(0) } else { settings.margin };
         if same { lease.leadership(term, now, Timing { ttl, margin, ..settings }) } else { None }
+    }
+
+    /// The same, where nothing of a later number is under way.
+    pub(super) fn leadership_of_key(&self, now: Millis) -> Option<Leadership> {
+        let term = self.own_leader_key()?.value.term;
+        self.leadership(now).filter(|proof| proof.term() == term)
     }
 
     /// A renewal that no linearizable view has confirmed yet.

@@ -8,6 +8,7 @@ use crate::observe::Standby;
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
+use crate::settings::Durability;
 use crate::units::{MemberName, Millis, Revision, Term, Timeline, Token};
 
 use super::Node;
@@ -23,12 +24,14 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         if let Some(timeline) = self.elected(token) {
             // The watch may show it before the answer or a read confirms it: only then it is proven.
-            let term = self.belief.leadership(now)?.term();
+            let term = self.belief.leadership_of_key(now)?.term();
             let role = Role::Promoting { term, timeline, since: now, stood_at: since };
             return Some((role, Reason::Elected));
         }
         let attempt = self.belief.term_key().filter(|kept| kept.value.is_candidacy(token)).cloned();
         let leader = self.belief.view.as_ref().and_then(|view| view.leader.as_ref()).is_some();
+        // With voters, the lease of the old leader does not matter: without them it acknowledges nothing.
+        let leader = leader && self.belief.quorum().is_none();
         let (Some(attempt), false, true) = (attempt, leader, self.may_lead(now)) else {
             return Some((Role::Replica, Reason::OutRun));
         };
@@ -45,6 +48,9 @@ impl Node {
         }
         // Each costs several syncs: better while we wait for the others than after the election.
         self.keep_slots(now);
+        if self.belief.quorum().is_some() {
+            return self.ballot(now, &attempt, token, &standby);
+        }
         let patience = since.after(self.belief.settings().timing.report_timeout);
         if now < patience && self.belief.reports_missing(now) {
             self.desk.wake_at(patience);
@@ -72,7 +78,7 @@ impl Node {
     }
 
     /// Move the attempt, in a new term, to a member that has more WAL.
-    fn pass_on(&mut self, attempt: &Kept<TermRecord>, better: MemberName) {
+    pub(super) fn pass_on(&mut self, attempt: &Kept<TermRecord>, better: MemberName) {
         let record = TermRecord {
             term: attempt.value.term.next(),
             holder: Holder::Candidate { member: better, token: self.desk.token() },
@@ -82,7 +88,12 @@ impl Node {
     }
 
     /// One transaction makes a leader: conditioned on our own attempt, on `sync` as we read it, and on nobody leading.
-    fn ask_for_leadership(&mut self, attempt: &Kept<TermRecord>, token: Token, standby: &Standby) {
+    pub(super) fn ask_for_leadership(
+        &mut self,
+        attempt: &Kept<TermRecord>,
+        token: Token,
+        standby: &Standby,
+    ) {
         let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
             return;
         };
@@ -101,11 +112,13 @@ impl Node {
             },
             reason: attempt.value.reason,
         };
-        let compare = vec![
-            (Key::Term, attempt.revision),
-            (Key::Sync, seen(view.sync.as_ref())),
-            (Key::Leader, Revision::ABSENT),
-        ];
+        let mut compare = vec![(Key::Term, attempt.revision)];
+        if !self.off.is(Mechanism::SyncInLeadership) {
+            compare.push((Key::Sync, seen(view.sync.as_ref())));
+        }
+        if self.belief.quorum().is_none() {
+            compare.push((Key::Leader, Revision::ABSENT));
+        }
         let line = standby.line().fork(standby.position.lsn, timeline);
         let sync = self.sync_under(term, line, view.sync.as_ref().map(|kept| &kept.value));
         let change = Change::default()
@@ -125,7 +138,7 @@ impl Node {
             term,
             primary: self.config.name.clone(),
             line,
-            durability: self.belief.settings().durability,
+            durability: last.map_or(Durability::Async, |sync| sync.durability),
             voters: last.map_or_else(BTreeMap::new, |sync| sync.voters.clone()),
             k: last.map_or(0, |sync| sync.k),
             members,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job, StoreWish, Txn};
-use crate::input::{Input, JobResult, Via};
+use crate::input::{Input, JobResult, Outcome, Via};
 use crate::observe::PostgresFacts;
 use crate::off::{Mechanism, Off};
 use crate::records::{Key, Record, RequestId};
@@ -31,6 +31,15 @@ pub(super) enum Purpose {
 /// Answers that do not come are given up after this long. The adapters answer everything; this is for the day
 /// on which one does not.
 const PATIENCE: Millis = Millis(5_000);
+
+/// What has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The work in the slot.
+    Job(Job, JobResult),
+    /// A transaction.
+    Txn(Purpose, Outcome),
+}
 
 /// Work in the one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,17 +88,22 @@ impl Desk {
         }
     }
 
-    /// Learn of an answer. Returns how the work in the slot ended, if it did.
-    pub(super) fn learn(&mut self, now: Millis, input: &Input) -> Option<(Job, JobResult)> {
+    /// Learn of an answer. Returns what came to its end by it, and how.
+    pub(super) fn learn(&mut self, now: Millis, input: &Input) -> Option<Ended> {
         match input {
-            Input::Store(seen) => {
-                match seen.via {
-                    Via::Watch => {}
-                    Via::Read { .. } => self.read_asked = None,
-                    Via::Txn { id, .. } => self.txns.retain(|_, waiting| *waiting != id),
+            Input::Store(seen) => match seen.via {
+                Via::Watch => None,
+                Via::Read { .. } => {
+                    self.read_asked = None;
+                    None
                 }
-                None
-            }
+                Via::Txn { id, outcome, .. } => {
+                    let mut answered = self.txns.iter().filter(|(_, waiting)| **waiting == id);
+                    let purpose = answered.next().map(|(purpose, _)| purpose.clone())?;
+                    self.txns.remove(&purpose);
+                    Some(Ended::Txn(purpose, outcome))
+                }
+            },
             Input::Lease(_) => {
                 self.lease_asked = None;
                 None
@@ -97,11 +111,12 @@ impl Desk {
             Input::Job(id, result) => {
                 let slot = self.slot.take_if(|slot| slot.id == *id)?;
                 self.settled_at = now;
-                Some((slot.job, result.clone()))
+                Some(Ended::Job(slot.job, result.clone()))
             }
             Input::Tick
             | Input::StoreRevokesEarly(_)
             | Input::Postgres(_)
+            | Input::Promised(_)
             | Input::Peer(_)
             | Input::Stop(_) => None,
         }

@@ -12,6 +12,9 @@ use super::desk::{Change, Purpose, seen};
 use super::role::Role;
 use super::waits::Waits;
 
+/// The longest pause between two attempts of one member to take over.
+const LAST_ATTEMPT: Millis = Millis(30_000);
+
 /// What the last term says about when to stand.
 enum Turn {
     /// We are the candidate already.
@@ -46,17 +49,25 @@ impl Node {
         facts: &PostgresFacts,
         standby: &Standby,
     ) -> Option<(Role, Reason)> {
-        if self.belief.view.as_ref()?.leader.is_some() || !self.desk.settled(facts) {
+        let led = self.belief.view.as_ref()?.leader.is_some();
+        let quorum = self.belief.quorum().is_some();
+        if led && !quorum || !self.desk.settled(facts) {
             return None;
         }
-        match self.named_by_operator(now, self.turn(now, standby)) {
+        self.answer_call(now);
+        let bound = self.detach_if_bound(now, standby);
+        let Some(from) = self.opens_at(now, led) else {
+            self.waits = Some(Waits::Another);
+            return None;
+        };
+        match self.named_by_operator(now, self.turn(now, from, standby)) {
             Turn::Ours(token) if self.may_lead(now) => {
                 return Some((Role::Candidate { token, since: now }, self.why()));
             }
             Turn::Help { until } => {
                 self.waits = Some(Waits::Another);
                 self.desk.wake_at(until);
-                if !standby.detached && self.may_try(now) {
+                if !standby.detached && !quorum && !bound && self.may_try(now) {
                     self.desk.job(Job::Detach);
                 }
             }
@@ -91,6 +102,20 @@ impl Node {
         None
     }
 
+    /// Since when there may be an election: nobody leads, or enough voters lost the leader.
+    fn opens_at(&mut self, now: Millis, led: bool) -> Option<Millis> {
+        if !led {
+            return Some(self.belief.leaderless_since.unwrap_or(now));
+        }
+        let from = self.may_take_over(now)?;
+        let (not_before, _) = self.attempts;
+        if now < not_before {
+            self.desk.wake_at(not_before);
+            return None;
+        }
+        Some(from.max(not_before))
+    }
+
     /// An operator's failover goes over `maximum_lag_on_failover`.
     fn within_reach(&self, standby: &Standby) -> bool {
         match self.wish() {
@@ -103,15 +128,14 @@ impl Node {
     /// everybody who may stand is heard first, within bounds.
     fn gathers(&self, now: Millis, from: Millis) -> Option<Millis> {
         let until = from.after(self.belief.settings().timing.gather_timeout);
-        let asked = self.wish() != Wish::None;
+        let asked = self.wish() != Wish::None || self.belief.quorum().is_some();
         let asked = asked || self.off.is(Mechanism::Gathering);
         let known = asked || self.belief.last_end().is_some() || self.belief.end_is_told(now);
         (!known && now < until).then_some(until)
     }
 
-    fn turn(&self, now: Millis, standby: &Standby) -> Turn {
+    fn turn(&self, now: Millis, from: Millis, standby: &Standby) -> Turn {
         let timing = self.belief.settings().timing;
-        let from = self.belief.leaderless_since.unwrap_or(now);
         let Some(kept) = self.belief.term_key() else { return Turn::Best { from } };
         let (_, seen_at) = self.belief.term_seen;
         match &kept.value.holder {
@@ -178,7 +202,8 @@ impl Node {
                 PeerState::NotReady | PeerState::Primary => false,
             });
         let until = from.after(self.belief.settings().timing.ttl);
-        let mourns = self.belief.store_revokes_early && !self.off.is(Mechanism::Mourning);
+        let mourns = self.belief.store_revokes_early && self.belief.quorum().is_none();
+        let mourns = mourns && !self.off.is(Mechanism::Mourning);
         if mourns && !closed && now < until {
             return Turn::Wait { until, why: Waits::LastLeaderMayWrite };
         }
@@ -204,8 +229,10 @@ impl Node {
             Wish::Best | Wish::Us => return Reason::Failover,
             Wish::None | Wish::Other(_) => {}
         }
+        let led = self.belief.view.as_ref().is_some_and(|view| view.leader.is_some());
         match self.belief.term_key().map(|kept| &kept.value) {
             None => Reason::Bootstrap,
+            Some(TermRecord { holder: Holder::Leader { .. }, .. }) if led => Reason::TakenOver,
             Some(TermRecord { holder: Holder::Candidate { .. }, reason, .. }) => *reason,
             Some(TermRecord { holder: Holder::Leader { .. }, .. }) => Reason::LeaderLost,
             Some(TermRecord { holder: Holder::Released { .. }, reason, .. }) => *reason,
@@ -226,13 +253,21 @@ impl Node {
             reason: self.why(),
         };
         self.propose(last.as_ref(), record);
-        if !standby.detached {
+        if self.belief.sitting().is_some() {
+            let (_, wait) = self.attempts;
+            self.attempts = (now.after(wait), wait.times(2).min(LAST_ATTEMPT));
+        }
+        if !standby.detached && self.belief.quorum().is_none() {
             self.desk.job(Job::Detach);
         }
     }
 
     pub(super) fn propose(&mut self, last: Option<&Kept<TermRecord>>, record: TermRecord) {
-        let compare = vec![(Key::Term, seen(last)), (Key::Leader, crate::units::Revision::ABSENT)];
+        let leader = match self.belief.quorum() {
+            Some(_) => seen(self.belief.view.as_ref().and_then(|view| view.leader.as_ref())),
+            None => crate::units::Revision::ABSENT,
+        };
+        let compare = vec![(Key::Term, seen(last)), (Key::Leader, leader)];
         self.desk.txn(Purpose::Term, compare, Change::default().put(Record::Term(record)));
     }
 }

@@ -1,20 +1,26 @@
 //! The node: beliefs, a role, and the one function that turns an input into wishes. Never acts.
 
+mod ballot;
 mod belief;
 mod bootstrap;
 mod candidate;
 mod closing;
 mod desk;
 mod election;
+mod electorate;
 mod primary;
+mod promise;
 mod promoting;
 mod publish;
 mod rank;
 mod rejoin;
+mod renewal;
 mod replica;
 mod requests;
 mod role;
 mod roll;
+mod suspicion;
+mod voting;
 mod waits;
 mod waking;
 
@@ -28,16 +34,20 @@ use crate::off::Off;
 use crate::reason::{Reason, Transition};
 use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
-use crate::units::{Address, Instance, MemberName, Millis, Term};
+use crate::units::{Address, Instance, Lsn, MemberName, Millis, Term};
+use crate::voters::Promises;
 
 use belief::Belief;
 use closing::LetGo;
-use desk::Desk;
+use desk::{Desk, Ended, Purpose};
+use electorate::Electorate;
+use promise::Promised;
 use publish::Told;
 use replica::Rejoining;
 use requests::Accepted;
 pub use role::{Closing, How, Role};
 use roll::Roll;
+use voting::Voting;
 use waits::Waits;
 
 /// What a node is told at birth.
@@ -61,6 +71,9 @@ pub struct Config {
     pub seed: u64,
     /// The last leadership that an earlier run of this agent held, if the machine has not been booted since.
     pub remembered: Option<Remembered>,
+    /// What an earlier run promised.
+    #[serde(default)]
+    pub promises: Promises,
 }
 
 /// A leadership of an earlier run: Postgres may stay open until then, while we look whether it is still ours.
@@ -71,6 +84,9 @@ pub struct Remembered {
     /// Until when, on our clock (which counts from the machine's boot).
     pub until: Millis,
 }
+
+/// How long the first failed attempt to take over keeps its candidate from another.
+const FIRST_ATTEMPT: Millis = Millis(2_000);
 
 /// One member's decisions. It can be written down and read again as it is, for the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +111,13 @@ pub struct Node {
     asked: BTreeMap<RequestId, Millis>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
+    promised: Promised,
+    voting: Voting,
+    electorate: Electorate,
+    /// Of our leadership: where its timeline's first record ended. Voters flush that before clients are let in.
+    opening: Option<(Term, Lsn)>,
+    /// After an attempt to take over: not before this instant, and how long the next wait will be.
+    attempts: (Millis, Millis),
     #[serde(skip)]
     off: Off,
 }
@@ -119,6 +142,11 @@ impl Node {
             accepted: None,
             asked: BTreeMap::new(),
             waits: None,
+            promised: Promised::found(config.promises.clone()),
+            voting: Voting::default(),
+            electorate: Electorate::default(),
+            opening: None,
+            attempts: (Millis(0), FIRST_ATTEMPT),
             off: Off::default(),
             config,
         }
@@ -138,10 +166,16 @@ impl Node {
     pub fn handle(&mut self, now: Millis, input: &Input) -> Vec<Effect> {
         self.born_at.get_or_insert(now);
         self.belief.learn(now, input);
-        if let Some((job, result)) = self.desk.learn(now, input) {
-            self.job_ended(now, &job, &result);
+        match self.desk.learn(now, input) {
+            Some(Ended::Job(job, result)) => self.job_ended(now, &job, &result),
+            Some(Ended::Txn(Purpose::Sync, outcome)) => {
+                let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
+                self.voting.learn(outcome, desk::seen(sync));
+            }
+            Some(Ended::Txn(..)) | None => {}
         }
         match input {
+            Input::Promised(promises) => self.promised.learn(promises),
             Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
             Input::Stop(leave) => {
                 let (_, since) = self.leaving.unwrap_or((*leave, now));
@@ -187,6 +221,8 @@ impl Node {
             return;
         }
         self.keep_lease(now);
+        self.keep_promises(now);
+        self.watch_leader(now);
         self.publish(now);
     }
 
@@ -221,7 +257,11 @@ impl Node {
             term: self.belief.term,
         };
         match &role {
-            Role::Promoting { .. } => self.rejoining.promote_failed = false,
+            Role::Promoting { .. } => {
+                self.rejoining.promote_failed = false;
+                self.attempts.1 = FIRST_ATTEMPT;
+                self.forget_members();
+            }
             Role::Closing(_) => self.desk.may_close_anew(),
             Role::Waking
             | Role::Replica
@@ -230,7 +270,7 @@ impl Node {
             | Role::Refused(_) => {}
         }
         self.role = role;
-        if !quiet {
+        if !quiet || reason == Reason::Renewed {
             self.reason = reason;
             self.desk.wish(Effect::Announce(transition));
         }

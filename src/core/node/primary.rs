@@ -19,6 +19,9 @@ impl Node {
         to_tell: Option<Millis>,
         silent_since: Option<Millis>,
     ) -> Option<(Role, Reason)> {
+        if let Some(term) = self.renewed(now, term) {
+            return Some((Role::Primary { term, to_tell, silent_since }, Reason::Renewed));
+        }
         let Some(proof) = self.belief.leadership(now).filter(|proof| proof.term() == term) else {
             return Some(self.without_proof());
         };
@@ -45,8 +48,19 @@ impl Node {
         if silent_since.is_some() {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
+        let primary = &primary.clone();
         self.keep_slots(now);
-        self.keep_list(now, term, primary);
+        let open = self.keep_door(now, proof, primary);
+        if self.challenged().is_some() {
+            self.renew(now, primary);
+            return None;
+        }
+        if self.keep_voters(now, proof, primary) {
+            self.keep_list(now, term, primary);
+        }
+        if !open {
+            return None;
+        }
         if self.belief.newcomer(now) {
             self.desk.look(now, Millis(100));
         }

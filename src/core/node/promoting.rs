@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::effect::Job;
-use crate::observe::Server;
+use crate::list::List;
+use crate::observe::{Door, Server};
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::units::{MemberName, Millis, Term, Timeline};
@@ -47,11 +48,21 @@ impl Node {
             Server::Standby(_) => {
                 if self.desk.settled(&facts) {
                     let slots = self.slots();
-                    self.desk.job(Job::Promote { proof, timeline, slots });
+                    let (list, door) = self.opens_with();
+                    self.desk.job(Job::Promote { proof, timeline, slots, list, door });
                 }
                 None
             }
             Server::Starting | Server::Silent | Server::Refusing(_) => None,
+        }
+    }
+
+    /// Whom commits wait for from the first instant, and whether clients are let in at once.
+    fn opens_with(&self) -> (List, Door) {
+        match self.belief.quorum() {
+            Some(sync) if self.off.is(Mechanism::Door) => (sync.list(), Door::Open),
+            Some(sync) => (sync.list(), Door::Shut),
+            None => (List::Nothing, Door::Open),
         }
     }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
-use crate::observe::{Heartbeat, PeerState, Server};
-use crate::records::{Key, MemberRecord, MemberRole, Record};
+use crate::observe::{Door, Heartbeat, PeerState, Server};
+use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Term};
+use crate::voters::Attempt;
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -22,7 +23,17 @@ const STATUS_AGAIN: Millis = Millis(250);
 const BEATS: u64 = 4;
 
 /// What in a heartbeat must be told at once when it changes.
-type Urgent = (Term, PeerState, bool, Option<Position>);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Urgent {
+    term: Term,
+    state: PeerState,
+    fit: bool,
+    exact: Option<Position>,
+    suspects: Option<Term>,
+    bound: Option<Attempt>,
+    grants: bool,
+    asks: Option<Attempt>,
+}
 
 /// What was told last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +46,8 @@ pub(super) struct Told {
     leadership: Option<crate::lease::Leadership>,
     leader: Option<(MemberName, Term)>,
     slots: Option<(Millis, BTreeSet<MemberName>)>,
+    /// Routes to us are closed: somebody stands against us, or too few voters speak.
+    closed: bool,
 }
 
 impl Told {
@@ -59,7 +72,10 @@ impl Node {
         let beat_due = self.beat(now);
         let leadership = self.belief.leadership(now);
         let leader = self.leader_key();
+        let backed = self.backed_until(now);
+        let closed = backed == Some(Millis(0));
         let changed = self.told.record.as_ref() != Some(&record)
+            || self.told.closed != closed
             || self.told.leadership != leadership
             || self.told.leader != leader;
         let due = self.told.status_at.is_none_or(|at| now.since(at) >= STATUS_AGAIN);
@@ -68,7 +84,8 @@ impl Node {
             self.told.record = Some(record.clone());
             self.told.leadership = leadership;
             self.told.leader = leader;
-            let status = self.status(now, record);
+            self.told.closed = closed;
+            let status = self.status(record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
         }
     }
@@ -120,7 +137,10 @@ impl Node {
 
     fn member_role(&self) -> MemberRole {
         match &self.role {
-            Role::Primary { term, .. } => MemberRole::Primary { term: *term },
+            Role::Primary { term, .. } => match self.belief.primary().map(|primary| primary.door) {
+                Some(Door::Shut) => MemberRole::Opening { term: *term },
+                Some(Door::Open) | None => MemberRole::Primary { term: *term },
+            },
             Role::Promoting { term, .. } => MemberRole::Promoting { term: *term },
             Role::Closing(_) => MemberRole::Closing,
             Role::Refused(_) => MemberRole::Refused,
@@ -167,8 +187,21 @@ impl Node {
         let (state, position, replayed) = self.peer_state();
         let fit = self.may_lead(now);
         let exact = if state == PeerState::Detached { position } else { None };
-        let urgent: Urgent = (self.belief.term, state, fit, exact);
-        if !due && self.told.urgent == Some(urgent) {
+        let suspects = self.suspects(now).map(|(term, _)| term);
+        let bound = self.bound().cloned();
+        let grant = self.grant();
+        let asks = self.asks();
+        let urgent = Urgent {
+            term: self.belief.term,
+            state,
+            fit,
+            exact,
+            suspects,
+            bound: bound.clone(),
+            grants: grant.is_some(),
+            asks: asks.clone(),
+        };
+        if !due && self.told.urgent.as_ref() == Some(&urgent) {
             self.desk.wake_at(self.told.beat_at.unwrap_or(now).after(interval));
             return false;
         }
@@ -190,6 +223,10 @@ impl Node {
             tags: self.config.tags.clone(),
             progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
             hears: hears.collect(),
+            asks,
+            bound,
+            grant,
+            suspects,
         };
         self.desk.wish(Effect::Beat(beat));
         true
@@ -216,7 +253,45 @@ impl Node {
         }
     }
 
-    fn status(&self, now: Millis, record: MemberRecord) -> Status {
+    /// Our attempt, while we stand.
+    fn asks(&self) -> Option<Attempt> {
+        match &self.role {
+            Role::Candidate { .. } if self.belief.quorum().is_some() => {
+                self.belief.term_key().and_then(Kept::attempt)
+            }
+            Role::Candidate { .. }
+            | Role::Waking
+            | Role::Replica
+            | Role::Promoting { .. }
+            | Role::Primary { .. }
+            | Role::Closing(_)
+            | Role::Refused(_) => None,
+        }
+    }
+
+    /// Until when enough voters have said that they granted nothing: with `k` of them on our side, too few are left
+    /// for an election. `None` where none are needed; zero while somebody stands against us.
+    fn backed_until(&self, now: Millis) -> Option<Millis> {
+        let Role::Primary { term, .. } = self.role else { return None };
+        let sync = self.belief.quorum()?;
+        if self.challenged().is_some() {
+            return Some(Millis(0));
+        }
+        let free = |name: &MemberName| {
+            let (at, beat) = self.belief.peers.get(name)?;
+            let bound = beat.bound.as_ref().is_some_and(|attempt| attempt.term > term);
+            (!bound).then(|| at.after(self.belief.settings().timing.suspect_after))
+        };
+        let mut until: Vec<Millis> = sync.other_voters().keys().filter_map(free).collect();
+        until.retain(|until| now < *until);
+        until.sort_by_key(|until| std::cmp::Reverse(*until));
+        match sync.k {
+            0 => None,
+            k => Some(until.get(k as usize - 1).copied().unwrap_or_default()),
+        }
+    }
+
+    fn status(&self, record: MemberRecord, backed: Option<Millis>) -> Status {
         let view = self.belief.view.as_ref();
         let mut members: BTreeMap<MemberName, MemberStatus> = BTreeMap::new();
         for (name, kept) in view.into_iter().flat_map(|view| &view.members) {
@@ -240,7 +315,8 @@ impl Node {
             reason,
             waits: self.waiting().map(|waits| waits.sentence().to_owned()),
             term: self.belief.term,
-            leadership: self.belief.leadership(now),
+            leadership: self.told.leadership,
+            backed,
             postgres: self.belief.facts.clone(),
             leader: self.leader_key(),
             members,

@@ -19,12 +19,14 @@ impl Belief {
         let Some(view) = self.view.as_ref() else { return false };
         match &view.sync {
             Some(sync) => {
+                let members =
+                    if sync.value.is_quorum() { &sync.value.voters } else { &sync.value.members };
                 let incarnation = if *name == self.me {
                     self.data().map(|(_, incarnation)| incarnation)
                 } else {
                     self.member(name).and_then(|record| record.incarnation)
                 };
-                let listed = sync.value.members.get(name).copied();
+                let listed = members.get(name).copied();
                 let same = listed == incarnation || self.off.is(Mechanism::Incarnation);
                 incarnation.is_some() && listed.is_some() && same || self.off.is(Mechanism::List)
             }
@@ -44,7 +46,7 @@ impl Belief {
     /// Whether a position is within `maximum_lag_on_failover` of the last that was heard of the primary.
     pub(super) fn close_enough(&self, position: Position) -> bool {
         let Some(primary) = self.last_end() else { return true };
-        if self.off.is(Mechanism::LagLimit) {
+        if self.off.is(Mechanism::LagLimit) || self.quorum().is_some() {
             return true;
         }
         primary.lsn.bytes_since(position.lsn) <= self.settings().maximum_lag_on_failover
@@ -99,7 +101,7 @@ impl Belief {
     }
 
     /// A position as it counts in a comparison.
-    fn weigh(&self, position: Position) -> Position {
+    pub(super) fn weigh(&self, position: Position) -> Position {
         let alike = self.off.is(Mechanism::Rank);
         if alike { Position { timeline: Timeline(0), ..position } } else { position }
     }

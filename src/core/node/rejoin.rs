@@ -35,7 +35,19 @@ impl Belief {
     /// Whether the leader can be cloned from, rewound to and streamed from: it has told that it is open.
     pub(super) fn is_open(&self, leader: &Leader) -> bool {
         let record = self.member(&leader.member);
-        record.is_some_and(|record| record.role == MemberRole::Primary { term: leader.term })
+        record.is_some_and(|record| match record.role {
+            MemberRole::Primary { term } | MemberRole::Opening { term } => term == leader.term,
+            MemberRole::Promoting { .. }
+            | MemberRole::Streaming
+            | MemberRole::Replica
+            | MemberRole::Starting
+            | MemberRole::Initialising
+            | MemberRole::Cloning
+            | MemberRole::Rewinding
+            | MemberRole::Closing
+            | MemberRole::Stopped
+            | MemberRole::Refused => false,
+        })
     }
 
     /// The line of the newest leadership, whether it lives or not.

@@ -139,6 +139,7 @@ impl Node {
             return None;
         }
         let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
+        let leader = leader.filter(|_| self.bound().is_none());
         if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
             return Some(Role::close(Reason::SourceLost));
         }
@@ -146,6 +147,9 @@ impl Node {
             (Server::Stopped(_), leader) => {
                 self.bring_up(now, &facts, leader.as_ref());
                 None
+            }
+            (Server::Standby(standby), Some(_)) if self.may_take_over(now).is_some() => {
+                self.election(now, &facts, standby)
             }
             (Server::Standby(standby), Some(leader)) => {
                 self.follow(now, &facts, (standby, &leader));

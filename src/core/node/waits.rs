@@ -100,7 +100,11 @@ impl Node {
         if !self.belief.registered() {
             return Some(Waits::NotRegistered);
         }
-        if self.wish() == Wish::Us {
+        let quorum = self.belief.quorum().is_some();
+        if quorum && self.store_is_behind() {
+            return Some(Waits::StoreWentBack);
+        }
+        if self.wish() == Wish::Us && !quorum {
             return None;
         }
         if !self.belief.listed(&self.config.name) {

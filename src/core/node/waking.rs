@@ -35,6 +35,8 @@ impl Node {
         if self.belief.own_leader_key().is_none() {
             return Some(if open {
                 Role::close(Reason::OpenWithoutLeadership)
+            } else if self.may_be_promoting() {
+                Role::close(Reason::MayBePromoting)
             } else {
                 (Role::Replica, Reason::Started)
             });
@@ -43,9 +45,15 @@ impl Node {
             // A promotion may still be under way: only a stopped Postgres ends that leadership.
             return Self::own_without_primary(&facts.server);
         }
-        let proof = self.belief.leadership(now)?;
+        let proof = self.belief.leadership_of_key(now)?;
         let term = proof.term();
         Some((Role::Primary { term, to_tell: None, silent_since: None }, Reason::Resumed))
+    }
+
+    /// Only a standby without a source is ever promoted, and nothing recalls what was asked of it: it is started anew.
+    fn may_be_promoting(&self) -> bool {
+        let alone = self.belief.standby().is_some_and(|standby| standby.source.is_none());
+        alone && !self.off.is(Mechanism::MayBePromoting)
     }
 
     /// An earlier run proved a leadership until then. Without one, nothing speaks for an open Postgres.

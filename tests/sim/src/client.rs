@@ -8,6 +8,8 @@ use crate::wal::{BranchId, Histories, Wal};
 /// A write that a client saw succeed.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged {
+    /// Which write.
+    pub write: u64,
     /// When.
     pub at: At,
     /// By whose Postgres.

@@ -1,8 +1,10 @@
 //! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
 
-use haa_core::observe::{DataDir, PostgresFacts, Server, Shutdown, Standby};
+use haa_core::list::List;
+use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
 
+use crate::client::Way;
 use crate::time::At;
 use crate::wal::{Histories, Wal};
 
@@ -84,8 +86,27 @@ pub struct Postgres {
     pub started: At,
     /// It was seen to accept connections since it started.
     pub ready: Ready,
+    /// The lists of synchronous standbys that some process goes by, the newest last: each may let a commit go.
+    pub lists: Vec<List>,
+    /// Whether clients are let in.
+    pub door: Door,
+    /// What the promotion under way begins with.
+    pub opens_with: Option<(List, Door)>,
+    /// Commits that wait for replicas, oldest first.
+    pub waiting: Vec<Waiting>,
     /// Counts connections and changes of source, so that an earlier one's events are void.
     pub tries: u32,
+}
+
+/// A commit that waits for replicas.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// Which write.
+    pub write: u64,
+    /// How its client came here.
+    pub way: Way,
+    /// Where its record ends.
+    pub end: Lsn,
 }
 
 /// Whether this run of the server ever accepted connections.
@@ -108,6 +129,10 @@ impl Default for Postgres {
             stalled_until: At(0),
             started: At(0),
             ready: Ready::NotYet,
+            lists: vec![List::Nobody],
+            door: Door::Open,
+            opens_with: None,
+            waiting: Vec::new(),
             tries: 0,
         }
     }
@@ -134,6 +159,10 @@ impl Postgres {
         self.tries += 1;
         self.ready = Ready::NotYet;
         self.stalled_until = At(0);
+        self.lists = vec![List::Nobody];
+        self.door = Door::Open;
+        self.opens_with = None;
+        self.waiting.clear();
         if let Some(disk) = &mut self.disk {
             disk.shutdown = how;
         }
@@ -189,8 +218,13 @@ impl Postgres {
             Process::Standby | Process::Promoting(_) => Server::Standby(self.standby(disk, wals)),
             Process::Primary => Server::Primary(haa_core::observe::Primary {
                 position: wals.position(disk.wal),
+                inserted: wals.position(disk.wal).lsn,
                 lineage: wals.lineage(disk.wal.branch),
                 replicas: std::collections::BTreeMap::new(),
+                shown: self.lists.last().cloned(),
+                effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
+                door: self.door,
+                flush: FlushProbe::default(),
                 started_unix_ms: self.started.0 / 1_000,
             }),
         }

@@ -152,7 +152,10 @@ fn settings(dice: &mut Dice) -> Settings {
         1 => Timing { ttl: Millis(30_000), round: Millis(10_000), margin: Millis(4_000), ..usual },
         _ => usual,
     };
-    Settings { durability: Durability::Async, timing, ..Settings::default() }
+    let durability = [Some(Durability::Async), Some(Durability::Quorum), None, None][dice.below(4)];
+    let k = [None, None, None, Some(2)][dice.below(4)];
+    let strict = dice.percent(20);
+    Settings { durability, k, strict, timing, ..Settings::default() }
 }
 
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use haa_core::records::{Ask, Tags};
-use haa_core::settings::{Settings, Timing};
+use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::{MemberName, Millis};
 
 use crate::conduct::Conduct;
@@ -124,6 +124,8 @@ fn blame(world: &mut World, violation: &Violation) {
 fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut timing = Timing::default();
     let mut guard = Guard::Off;
+    let mut durability = Some(Durability::Async);
+    let (mut k, mut strict) = (None, false);
     let mut members = 0;
     let mut tags = BTreeMap::new();
     let mut etcd = EtcdRelease::New;
@@ -134,6 +136,10 @@ fn plan(words: &[&str]) -> Result<Plan, String> {
             Some(("round", value)) => timing.round = millis(value)?,
             Some(("margin", value)) => timing.margin = millis(value)?,
             Some(("guard", "on")) => guard = Guard::On,
+            Some(("durability", "quorum")) => durability = Some(Durability::Quorum),
+            Some(("durability", "auto")) => durability = None,
+            Some(("strict", "on")) => strict = true,
+            Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
             Some(("etcd", "old")) => etcd = EtcdRelease::Old,
             Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
             Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
@@ -143,7 +149,8 @@ fn plan(words: &[&str]) -> Result<Plan, String> {
         }
     }
     timing.check()?;
-    let settings = Settings { timing, maximum_lag_on_failover: lag, ..Settings::default() };
+    let maximum_lag_on_failover = lag;
+    let settings = Settings { durability, k, strict, maximum_lag_on_failover, timing };
     let apart = At::ms(500);
     let drift_ppm = 0;
     Ok(Plan { seed: 1, members, settings, guard, etcd, broken: None, tags, apart, drift_ppm })
@@ -186,13 +193,17 @@ fn settle(trial: &mut Trial) -> Result<(), Violation> {
 
 /// Writes, ten milliseconds apart; after the last there is time for it to reach the replicas.
 fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
-    let mut by = Vec::new();
+    let mut writes = Vec::new();
     for _ in 0..count {
-        let member = trial.world.routed_write();
-        by.extend(member.map(|member| trial.world.members[member].name.to_string()));
+        writes.extend(trial.world.routed_write());
         let next = trial.world.now.after(At::ms(10));
         trial.until(next)?;
     }
+    let known = &trial.world.acknowledged;
+    let done = |write: &u64| known.iter().any(|known| known.write == *write);
+    let acknowledged = writes.iter().filter(|(_, write)| done(write));
+    let name = |member: usize| trial.world.members[member].name.to_string();
+    let mut by: Vec<String> = acknowledged.map(|(member, _)| name(*member)).collect();
     let total = by.len();
     by.dedup();
     trial.world.say(|_| match total {

@@ -6,7 +6,7 @@
 
 use haa_core::reason::Reason;
 
-use super::{Violation, broken};
+use super::{Violation, broken, quorum};
 use crate::net::Weather;
 use crate::postgres::Process;
 use crate::time::At;
@@ -23,7 +23,7 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let took = Wal { branch, end };
     let asked = world.etcd.view.term.as_ref().map(|kept| kept.value.reason);
     // An operator who names a member, or asks for a failover, has weighed the loss.
-    if !calm(world, member) || asked == Some(Reason::Failover) {
+    if quorum(world) || !calm(world, member) || asked == Some(Reason::Failover) {
         return Ok(());
     }
     let others = (0..world.members.len()).filter(|&other| other != member);

@@ -1,6 +1,6 @@
 //! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery; never on two members.
 
-use super::{Violation, broken, excused};
+use super::{Violation, broken, excused, quorum};
 use crate::postgres::Process;
 use crate::world::{Deed, World};
 
@@ -12,7 +12,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         status.is_some_and(|status| status.primary(who.clock.read(world.now)).is_ok())
     };
     let primaries: Vec<usize> = (0..world.members.len()).filter(says).collect();
-    if primaries.len() > 1 && !primaries.iter().any(|&member| excused(world, member)) {
+    // With voters, both say yes for less than `suspect_after`, and one of them acknowledges nothing.
+    if primaries.len() > 1 && !quorum(world) && !primaries.iter().any(|&member| excused(world, member)) {
         return Err(broken(world, "I9", primaries, "/primary says yes on both".to_owned()));
     }
     for member in primaries {

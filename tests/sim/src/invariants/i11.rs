@@ -1,6 +1,6 @@
 //! I11: when a Leadership lapses, writes are closed before the lease can end elsewhere.
 
-use super::{Violation, broken, excused};
+use super::{Violation, broken, excused, quorum};
 use crate::world::store::Gone;
 use crate::world::{Deed, World};
 
@@ -9,6 +9,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     match how {
         // Nothing that a member does can help against an etcd that breaks its word.
         Gone::Early => return Ok(()),
+        // Without its voters it acknowledges nothing, whatever its lease says.
+        Gone::By(other) if other != member && quorum(world) => return Ok(()),
         Gone::Expired | Gone::By(_) => {}
     }
     if !world.members[member].postgres.open() || excused(world, member) {

@@ -20,7 +20,14 @@ pub enum Demand {
 /// The violation.
 pub fn demand(world: &mut World, what: Demand, by: At) -> Result<bool, Violation> {
     let met = match what {
-        Demand::Write => world.routed_write().is_some(),
+        // One that is acknowledged at once, or one of those before it meanwhile.
+        Demand::Write => {
+            let before = std::mem::take(&mut world.demanded);
+            let met = before.is_some_and(|write| world.routed_ack.is_some_and(|ack| ack >= write));
+            let asked = world.routed_write().map(|(_, write)| write);
+            world.demanded = before.or(asked);
+            met || asked.is_some_and(|write| world.routed_ack.is_some_and(|ack| ack >= write))
+        }
         Demand::Stream => world.whole(),
     };
     if met || world.now < by {

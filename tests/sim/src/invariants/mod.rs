@@ -2,13 +2,17 @@
 
 mod a1;
 mod i01;
+mod i02;
 mod i03;
+mod i05;
+mod i06;
 mod i07;
 mod i08;
 mod i09;
 mod i10;
 mod i11;
 mod i12;
+mod i13;
 mod i14;
 
 use std::collections::BTreeMap;
@@ -72,11 +76,20 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i07::check(world, ledger, deed)?;
     i14::check(world, ledger, deed)?;
     i01::check(world, deed)?;
+    i02::check(world, deed)?;
+    i05::check(world, deed)?;
+    i06::check(world, deed)?;
+    i13::check(world, deed)?;
     a1::check(world, deed)?;
     i08::check(world, ledger, deed)?;
     i09::check(world, deed)?;
     i10::check(world, deed)?;
     i11::check(world, deed)
+}
+
+/// Whether acknowledged commits rest on voters just now.
+fn quorum(world: &World) -> bool {
+    world.etcd.view.sync.as_ref().is_some_and(|kept| kept.value.is_quorum())
 }
 
 fn broken(world: &World, invariant: &'static str, members: Vec<usize>, what: String) -> Violation {

@@ -16,7 +16,7 @@ use crate::time::At;
 use crate::world::faults::Fault;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
-use crate::world::{Deed, EtcdRelease, Event, ForAgent, Guard, World};
+use crate::world::{Deed, EtcdRelease, Event, ForAgent, ForServer, Guard, World};
 
 /// A frozen agent's sockets hold this many heartbeats; later ones are lost.
 const HELD_BEATS: usize = 50;
@@ -66,6 +66,7 @@ impl World {
             settings: self.plan.settings.clone(),
             seed,
             remembered: who.agent.remembered,
+            promises: who.agent.promises.clone(),
         }
     }
 
@@ -127,6 +128,10 @@ impl World {
             ForAgent::Looked => self.looked(member),
             ForAgent::Glance(glance) => self.glance(member, glance),
             ForAgent::Perform(effects) => self.perform_all(member, effects),
+            ForAgent::Promised(promises) => {
+                self.members[member].agent.promises = promises.clone();
+                self.deliver(member, &Input::Promised(promises));
+            }
         }
     }
 
@@ -185,6 +190,19 @@ impl World {
             Effect::Look => self.look(member),
             // Slots keep WAL for followers; here no WAL is ever thrown away.
             Effect::Slots(_) => {}
+            Effect::Promise(promises) => {
+                let grants = promises.grant != self.members[member].agent.promises.grant;
+                let span = if grants { self.takes(1, 15) } else { At::ms(2) };
+                self.tell_agent(span, member, ForAgent::Promised(promises));
+            }
+            Effect::List(proof, list) => self.set_list(member, proof, list),
+            Effect::OpenDoor(proof) => {
+                let late = self.local(member) >= proof.until();
+                if !late && self.members[member].postgres.open() {
+                    let span = self.takes(1, 10);
+                    self.tell_server(span, member, ForServer::Door);
+                }
+            }
             Effect::Beat(beat) => self.beat(member, beat),
             Effect::Publish(status) => self.publish(member, status),
             Effect::Announce(transition) => {
@@ -208,6 +226,9 @@ impl World {
     }
 
     fn beat(&mut self, member: usize, beat: Heartbeat) {
+        if let Some(grant) = &beat.grant {
+            self.members[member].agent.granted = Some(grant.attempt.clone());
+        }
         let beat = Rc::new(Input::Peer(beat));
         for to in 0..self.members.len() {
             if to == member {

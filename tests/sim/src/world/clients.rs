@@ -1,10 +1,14 @@
 //! Clients: they find a server, write, and remember what was acknowledged. They know no role but what they are told.
 
+use haa_core::list::List;
+use haa_core::observe::Door;
 use haa_core::routes::Status;
+use haa_core::units::{Incarnation, Lsn, MemberName};
 
 use crate::client::{Acknowledged, Way};
+use crate::postgres::Waiting;
 use crate::time::At;
-use crate::world::{Event, World};
+use crate::world::{Deed, Event, World};
 
 /// A commit's WAL.
 const COMMIT: u64 = 0x120;
@@ -24,18 +28,18 @@ impl World {
             Way::Routed => drop(self.routed_write()),
             Way::Pinned => {
                 let member = self.dice.below(self.members.len());
-                self.write(member);
+                self.write(member, Way::Pinned);
             }
         }
     }
 
-    /// Asks one agent after the other, until one answers with a route, and writes there.
-    pub(crate) fn routed_write(&mut self) -> Option<usize> {
+    /// Asks one agent after the other, until one answers with a route, and writes there: at whom, and which write.
+    pub(crate) fn routed_write(&mut self) -> Option<(usize, u64)> {
         let count = self.members.len();
         let first = self.dice.below(count);
         let asked = (first..first + count).map(|member| member % count);
         let member = asked.into_iter().find_map(|member| self.route(member))?;
-        self.write(member).then_some(member)
+        Some((member, self.write(member, Way::Routed)?))
     }
 
     fn route(&self, asked: usize) -> Option<usize> {
@@ -45,19 +49,62 @@ impl World {
         self.index(&route.member)
     }
 
-    /// Writes at this member, if its Postgres lets anybody; the commit is acknowledged once flushed there.
-    pub(crate) fn write(&mut self, member: usize) -> bool {
-        if !self.grow(member, COMMIT) {
-            return false;
+    /// Writes at this member, if its Postgres lets anybody: which write it was. Acknowledged when it is.
+    pub(crate) fn write(&mut self, member: usize, way: Way) -> Option<u64> {
+        if self.members[member].postgres.door == Door::Shut || !self.grow(member, COMMIT) {
+            return None;
         }
-        let wal = self.members[member].postgres.wal();
+        self.serial += 1;
+        let write = self.serial;
         // Whoever writes to a server that was promoted by hand writes into no cluster.
-        let wal = wal.filter(|wal| self.wals.branch(wal.branch).term.is_some());
-        if let Some(wal) = wal {
-            let (branch, end) = (wal.branch, wal.end);
-            self.acknowledged.push(Acknowledged { at: self.now, member, branch, end });
+        let wal = self.members[member].postgres.wal()?;
+        if self.wals.branch(wal.branch).term.is_some() {
+            let waiting = Waiting { write, way, end: wal.end };
+            self.members[member].postgres.waiting.push(waiting);
+            self.acknowledge(member);
         }
-        true
+        Some(write)
+    }
+
+    /// Lets go the commits that enough replicas have flushed, by any list that is in force somewhere.
+    pub(crate) fn acknowledge(&mut self, member: usize) {
+        let postgres = &self.members[member].postgres;
+        let (true, Some(wal)) = (postgres.open(), postgres.wal()) else { return };
+        if self.now < postgres.stalled_until || postgres.waiting.is_empty() {
+            return;
+        }
+        let replicas = self.walsenders(member);
+        let speaks = |name: &MemberName| {
+            self.index(name).is_some_and(|other| self.net.open(other, member))
+        };
+        let lets_go = |list: &List, end: Lsn| match list {
+            List::Nobody => false,
+            List::Nothing => true,
+            List::Any { k, names } | List::FirstPadded { k, names } => {
+                let has = |(name, data): &(&MemberName, &Incarnation)| {
+                    let sender = replicas.get(*name).filter(|sender| sender.incarnation == **data);
+                    speaks(name) && sender.is_some_and(|sender| sender.flushed >= end)
+                };
+                names.iter().filter(has).count() >= *k as usize
+            }
+        };
+        let done = |waiting: &&Waiting| postgres.lists.iter().any(|list| lets_go(list, waiting.end));
+        let gone: Vec<Waiting> = postgres.waiting.iter().filter(done).copied().collect();
+        let durable = self.etcd.view.sync.as_ref().is_some_and(|sync| sync.value.is_quorum());
+        let let_go = |waiting: &Waiting| gone.iter().any(|done| done.write == waiting.write);
+        self.members[member].postgres.waiting.retain(|waiting| !let_go(waiting));
+        for Waiting { write, way, end } in gone {
+            let commit = Acknowledged { write, at: self.now, member, branch: wal.branch, end };
+            self.acknowledged.push(commit);
+            if way == Way::Routed {
+                self.routed_ack = Some(write);
+            }
+            if durable {
+                let known = self.durable.entry(wal.branch).or_default();
+                *known = (*known).max(end);
+                self.deeds.push(Deed::Acknowledged { member, branch: wal.branch, end });
+            }
+        }
     }
 
     /// What every primary writes of its own accord, clients or none.

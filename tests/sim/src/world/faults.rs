@@ -255,6 +255,7 @@ impl World {
         self.say(|_| "  * everything heals".to_owned());
         self.net.heal();
         self.conduct = self.conduct.healed();
+        self.demanded = None;
         if self.etcd_state == EtcdState::Down {
             self.inject(&Fault::StartEtcd);
         }

@@ -83,10 +83,11 @@ impl World {
                     Err("Postgres is not a standby")
                 }
             },
-            Job::Promote { proof, timeline, .. } => {
+            Job::Promote { proof, timeline, list, door, .. } => {
                 if local >= proof.until() {
                     return Err("the leadership has run out");
                 }
+                self.members[member].postgres.opens_with = Some((list.clone(), *door));
                 self.arm(member, proof.until());
                 self.promote(member, *timeline, proof.term())
             }

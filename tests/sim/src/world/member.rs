@@ -6,6 +6,7 @@ use haa_core::effect::Job;
 use haa_core::node::Remembered;
 use haa_core::routes::Status;
 use haa_core::units::{Instance, JobId, MemberName, Millis};
+use haa_core::voters::{Attempt, Promises};
 
 use crate::brain::Brain;
 use crate::dice::Dice;
@@ -61,6 +62,10 @@ pub struct Agent {
     pub instance: Instance,
     /// On its disk.
     pub remembered: Option<Remembered>,
+    /// On its disk, synced.
+    pub promises: Promises,
+    /// The last grant that it told.
+    pub granted: Option<Attempt>,
     /// Requests under way.
     pub pending: BTreeMap<u64, Pending>,
     /// A linearizable read is under way.
@@ -148,6 +153,8 @@ impl Agent {
             status: None,
             instance: Instance(dice.number()),
             remembered: None,
+            promises: Promises::default(),
+            granted: None,
             pending: BTreeMap::new(),
             reading: Ongoing::No,
             looking: Ongoing::No,

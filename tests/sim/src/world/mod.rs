@@ -105,6 +105,8 @@ pub enum ForAgent {
     Glance(u32),
     /// Wishes that were held up between decision and deed.
     Perform(Vec<haa_core::effect::Effect>),
+    /// The disk has taken this.
+    Promised(haa_core::voters::Promises),
 }
 
 /// What happens to a server.
@@ -133,6 +135,10 @@ pub enum ForServer {
     Hangup(u32),
     /// Replay has come so far.
     Replay(haa_core::units::Lsn),
+    /// Every process has taken the newest list, if it is still this one of so many.
+    ListTaken(usize),
+    /// Clients are let in.
+    Door,
 }
 
 /// Something that an invariant may care about.
@@ -142,6 +148,26 @@ pub enum Deed {
     Opened(usize),
     /// A Postgres that was out of recovery ended.
     Closed(usize),
+    /// A commit was acknowledged in `quorum`.
+    Acknowledged {
+        /// By whom.
+        member: usize,
+        /// On which branch.
+        branch: BranchId,
+        /// Where its record ends.
+        end: haa_core::units::Lsn,
+    },
+    /// Clients are let in.
+    DoorOpened(usize),
+    /// A member's WAL has grown by what another sent.
+    Received {
+        /// Who.
+        member: usize,
+        /// From whom.
+        source: usize,
+    },
+    /// The lists that a primary goes by have changed.
+    Listed(usize),
     /// Something changed in etcd.
     Stored,
     /// etcd was restored: what it said before is no more.
@@ -268,6 +294,12 @@ pub struct World {
     pub conduct: Conduct,
     /// What clients saw succeed.
     pub acknowledged: Vec<Acknowledged>,
+    /// The same in `quorum`, the newest of each branch: what must never be lost.
+    pub durable: BTreeMap<BranchId, haa_core::units::Lsn>,
+    /// The last write that a client saw succeed through a route.
+    pub routed_ack: Option<u64>,
+    /// The first write of a demand that is not met yet.
+    pub(crate) demanded: Option<u64>,
     /// When a fault, or the end of one, last touched each member.
     pub troubled_at: Vec<At>,
     /// What happened, counted.
@@ -303,6 +335,9 @@ impl World {
             wals: Histories::default(),
             conduct: Conduct::default(),
             acknowledged: Vec::new(),
+            durable: BTreeMap::new(),
+            routed_ack: None,
+            demanded: None,
             troubled_at: vec![At(0); plan.members],
             sometimes: Sometimes::default(),
             deeds: Vec::new(),
@@ -393,7 +428,14 @@ impl World {
                 agent.slot.as_ref().map(|slot| &slot.job),
             )
         };
-        (0..self.members.len()).map(line).collect()
+        let sync = self.etcd.view.sync.as_ref().map(|kept| {
+            let sync = &kept.value;
+            let (term, primary, k) = (sync.term, &sync.primary, sync.k);
+            let lists = self.members.iter().filter(|who| who.postgres.open());
+            let lists: Vec<_> = lists.map(|who| (&who.postgres.lists, who.postgres.door)).collect();
+            format!("sync: term {term}, primary {primary}, voters {:?}, k {k}; {lists:?}", sync.voters)
+        });
+        (0..self.members.len()).map(line).chain(sync).collect()
     }
 
     /// Writes a line of the story, if somebody reads it.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use haa_core::effect::{Job, Source};
 use haa_core::input::JobResult;
-use haa_core::observe::{Shutdown, Walsender};
+use haa_core::lease::Leadership;
+use haa_core::list::List;
+use haa_core::observe::{Door, Shutdown, SyncState, Walsender};
 use haa_core::units::{Incarnation, Lsn, MemberName, Term, Timeline};
 
 use crate::postgres::{Busy, Process, Ready, Stream};
@@ -95,6 +97,8 @@ impl World {
             ForServer::Ship { source, run, wal } => self.arrive(member, source, run, wal),
             ForServer::Hangup(tries) => self.hangup(member, tries),
             ForServer::Replay(end) => self.replay(member, end),
+            ForServer::ListTaken(count) => self.list_taken(member, count),
+            ForServer::Door => self.open_door(member),
         }
     }
 
@@ -138,14 +142,51 @@ impl World {
         disk.wal = Wal { branch, end: Lsn(disk.wal.end.0 + RECORD) };
         disk.replayed = disk.wal.end;
         postgres.process = Process::Primary;
+        if let (Some((list, door)), true) = (postgres.opens_with.take(), term.is_some()) {
+            (postgres.lists, postgres.door) = (vec![list], door);
+        }
+        let shut = postgres.door == Door::Shut;
         postgres.source = None;
         postgres.stream = Stream::Idle;
         postgres.tries += 1;
         self.sometimes.count("promotion");
         self.deeds.push(Deed::Branched(branch));
         self.deeds.push(Deed::Opened(member));
+        if !shut {
+            self.deeds.push(Deed::DoorOpened(member));
+        }
         self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Promote { .. }));
         self.kick(member);
+    }
+
+    /// Its list changes: some processes see it sooner, some later.
+    pub(crate) fn set_list(&mut self, member: usize, proof: Leadership, list: List) {
+        let late = self.local(member) >= proof.until();
+        if late || !self.members[member].postgres.open() {
+            return;
+        }
+        let lists = &mut self.members[member].postgres.lists;
+        lists.push(list);
+        let count = lists.len();
+        let span = self.takes(2, 40);
+        self.deeds.push(Deed::Listed(member));
+        self.acknowledge(member);
+        self.tell_server(span, member, ForServer::ListTaken(count));
+    }
+
+    fn list_taken(&mut self, member: usize, count: usize) {
+        let lists = &mut self.members[member].postgres.lists;
+        if lists.len() == count && count > 1 {
+            lists.drain(..count - 1);
+            self.deeds.push(Deed::Listed(member));
+        }
+    }
+
+    fn open_door(&mut self, member: usize) {
+        if self.members[member].postgres.door == Door::Shut {
+            self.members[member].postgres.door = Door::Open;
+            self.deeds.push(Deed::DoorOpened(member));
+        }
     }
 
     /// An orderly stop: a primary ships its shutdown checkpoint before it ends.
@@ -227,7 +268,15 @@ impl World {
             let disk = who.postgres.disk.as_ref()?;
             let incarnation: Incarnation = disk.incarnation;
             let (flushed, replayed) = (disk.wal.end, disk.replayed);
-            Some((who.name.clone(), Walsender { incarnation, streaming: true, flushed, replayed }))
+            let walsender = Walsender {
+                incarnation,
+                streaming: true,
+                flushed,
+                replayed,
+                priority: 0,
+                sync: SyncState::Async,
+            };
+            Some((who.name.clone(), walsender))
         };
         followers.filter_map(row).collect()
     }
@@ -253,6 +302,7 @@ impl World {
         let stream = Stream::Joined { run, mute_since: None, busy: Busy::No };
         self.members[member].postgres.stream = stream;
         self.deeds.push(Deed::Joined { member, source });
+        self.acknowledge(source);
         self.kick(source);
         self.consistent(member);
     }
@@ -302,6 +352,8 @@ impl World {
         *mute_since = None;
         *busy = Busy::No;
         if self.append(member, wal) {
+            self.deeds.push(Deed::Received { member, source });
+            self.acknowledge(source);
             self.kick(source);
             self.kick(member);
             self.consistent(member);

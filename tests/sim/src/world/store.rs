@@ -231,7 +231,8 @@ impl World {
             if how == Gone::Expired {
                 self.sometimes.count("leader's lease expired");
             }
-            if let Some(member) = self.index(&old.member) {
+            let renewed = after.is_some_and(|new| new.member == old.member);
+            if let Some(member) = self.index(&old.member).filter(|_| !renewed) {
                 self.deeds.push(Deed::LeaderGone { member, term: old.term, how });
             }
         }

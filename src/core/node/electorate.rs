@@ -1,0 +1,214 @@
+//! Who should be a voter: who streams and is close joins, who is silent or gone leaves, and a primary without any goes
+//! on alone where it may. Decides what is to change; `voting` how.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observe::Primary;
+use crate::off::Mechanism;
+use crate::records::SyncRecord;
+use crate::settings::Durability;
+use crate::units::{Incarnation, MemberName, Millis};
+use crate::voters::usual_k;
+
+use super::Node;
+use super::voting::{Names, Turn};
+
+/// Removals within this time double the wait for a return.
+const LATELY: Millis = Millis(3_600_000);
+/// The longest wait for a return.
+const LONGEST: Millis = Millis(600_000);
+
+/// How the members have fared in this leadership.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Electorate {
+    /// Since when each streams from us and its agent is heard, without a break.
+    well_since: BTreeMap<MemberName, (Incarnation, Millis)>,
+    /// Since when each voter does not.
+    ill_since: BTreeMap<MemberName, Millis>,
+    /// When each was removed last, and how long it has to be well before it returns.
+    removed: BTreeMap<MemberName, (Millis, Millis)>,
+    /// Since when fewer than `k` voters are well.
+    lonely_since: Option<Millis>,
+}
+
+impl Electorate {
+    fn is_back(&self, now: Millis, name: &MemberName) -> bool {
+        let Some((_, well)) = self.well_since.get(name) else { return false };
+        let wait = self.removed.get(name).map_or(Millis(0), |(_, wait)| *wait);
+        now.since(*well) >= wait
+    }
+
+    fn is_gone(&self, now: Millis, name: &MemberName, patience: Millis) -> bool {
+        self.ill_since.get(name).is_some_and(|since| now.since(*since) >= patience)
+    }
+}
+
+impl Node {
+    /// Note how the members fare.
+    pub(super) fn watch_voters(&mut self, now: Millis, primary: &Primary, sync: &SyncRecord) {
+        let names: Vec<MemberName> =
+            primary.replicas.keys().chain(sync.voters.keys()).cloned().collect();
+        for name in names.into_iter().filter(|name| *name != self.config.name) {
+            let heard = self.belief.heard(now, &name).is_some();
+            let sender = primary.replicas.get(&name).filter(|sender| sender.streaming && heard);
+            let since = self.electorate.well_since.remove(&name);
+            if let Some(sender) = sender {
+                let since = since.filter(|(data, _)| *data == sender.incarnation);
+                let (_, since) = since.unwrap_or((sender.incarnation, now));
+                self.electorate.ill_since.remove(&name);
+                self.electorate.well_since.insert(name, (sender.incarnation, since));
+            } else {
+                self.electorate.ill_since.entry(name).or_insert(now);
+            }
+        }
+        let streams = |name: &MemberName| primary.replicas.contains_key(name);
+        self.electorate.well_since.retain(|name, _| streams(name));
+        let well = sync.voters.iter().filter(|voter| self.is_well(*voter)).count();
+        if well >= sync.k as usize {
+            self.electorate.lonely_since = None;
+        } else {
+            self.electorate.lonely_since.get_or_insert(now);
+        }
+    }
+
+    /// It streams, with the data that the record names.
+    fn is_well(&self, (name, data): (&MemberName, &Incarnation)) -> bool {
+        self.electorate.well_since.get(name).is_some_and(|(of, _)| of == data)
+    }
+
+    /// A new leadership has no memory of the members.
+    pub(super) fn forget_members(&mut self) {
+        self.electorate = Electorate {
+            removed: std::mem::take(&mut self.electorate.removed),
+            ..Electorate::default()
+        };
+        self.voting = super::voting::Voting::default();
+        self.opening = None;
+    }
+
+    /// A change is about to be written.
+    pub(super) fn note_change(&mut self, now: Millis, turn: &Turn) {
+        let Turn::Remove(name) = turn else { return };
+        let first = self.belief.settings().timing.voter_return;
+        let last = self.electorate.removed.get(name).copied();
+        let wait = match last {
+            // The write may be refused and come again: that is no second removal.
+            Some((at, wait)) if now.since(at) < first => wait,
+            Some((at, wait)) if now.since(at) < LATELY => wait.times(2).min(LONGEST),
+            Some(_) | None => first,
+        };
+        self.electorate.removed.insert(name.clone(), (now, wait));
+    }
+
+    /// The next change, if any.
+    pub(super) fn change_of_voters(
+        &self,
+        now: Millis,
+        sync: &SyncRecord,
+        primary: &Primary,
+    ) -> Turn {
+        let settings = self.belief.settings();
+        let fit = self.fit_for_voting(now, primary);
+        match (settings.durability, sync.is_quorum()) {
+            (Some(Durability::Async), true) => return Turn::Leave,
+            (Some(Durability::Async), false) => return Turn::Stay,
+            (None, false) if fit.len() < 2 => return Turn::Stay,
+            (Some(Durability::Quorum) | None, false) => return self.founding(fit),
+            (Some(Durability::Quorum) | None, true) => {}
+        }
+        if sync.k == 0 {
+            return match (fit.is_empty(), settings.strict) {
+                (false, _) => self.founding(fit),
+                (true, true) => Turn::Hold,
+                (true, false) => Turn::Stay,
+            };
+        }
+        // Whoever was made anew is a second copy again, and not the voter that it was.
+        let anew = |(name, data): (&MemberName, &Incarnation)| {
+            sync.voters.get(name).is_some_and(|listed| listed != data)
+        };
+        let alone = !settings.strict || fit.iter().any(anew);
+        if alone && self.may_go_alone(now, sync) {
+            return Turn::Alone;
+        }
+        let patience = settings.timing.voter_timeout;
+        let others = sync.other_voters();
+        let gone = others.keys().find(|name| {
+            let record = self.belief.member(name);
+            let made_anew = record.is_some_and(|record| {
+                let new = record.incarnation.filter(|data| others.get(*name) != Some(data));
+                new.is_some() || record.tags.nofailover
+            });
+            made_anew || self.electorate.is_gone(now, name, patience)
+        });
+        let k = sync.k as usize;
+        if let Some(gone) = gone {
+            let left = others.iter().filter(|(name, _)| *name != gone);
+            let left = left.filter(|voter| self.is_well(*voter)).count();
+            return match k {
+                _ if k + 2 <= sync.voters.len() && left >= k => Turn::Remove(gone.clone()),
+                _ if k > 1 => Turn::Lower,
+                _ => Turn::Stay,
+            };
+        }
+        let new = fit.into_iter().find(|(name, _)| !others.contains_key(name));
+        if let Some((name, incarnation)) = new {
+            return Turn::Add(name, incarnation);
+        }
+        let wanted = k_of(settings.k, sync.voters.len());
+        let well = others.iter().filter(|voter| self.is_well(*voter)).count();
+        match sync.k.cmp(&wanted) {
+            std::cmp::Ordering::Less if well > k => Turn::Raise,
+            std::cmp::Ordering::Greater => Turn::Lower,
+            std::cmp::Ordering::Less | std::cmp::Ordering::Equal => Turn::Stay,
+        }
+    }
+
+    fn founding(&self, mut voters: Names) -> Turn {
+        let own = self.belief.data().map(|(_, incarnation)| incarnation);
+        if voters.is_empty() {
+            return Turn::Stay;
+        }
+        voters.extend(own.map(|incarnation| (self.config.name.clone(), incarnation)));
+        let k = k_of(self.belief.settings().k, voters.len());
+        Turn::Found(voters, k)
+    }
+
+    /// Who streams, is close, may lead, and has been well for long enough.
+    fn fit_for_voting(&self, now: Millis, primary: &Primary) -> Names {
+        let limit = self.belief.settings().maximum_lag_on_failover;
+        let fit = primary.replicas.iter().filter(|(name, sender)| {
+            let record = self.belief.member(name);
+            let same = record.is_some_and(|record| {
+                record.incarnation == Some(sender.incarnation) && !record.tags.nofailover
+            });
+            let close = primary.inserted.bytes_since(sender.flushed) <= limit;
+            sender.streaming && same && close && self.electorate.is_back(now, name)
+        });
+        fit.map(|(name, sender)| (name.clone(), sender.incarnation)).collect()
+    }
+
+    /// Nobody who could acknowledge is left, and those who are left in the store could not elect another.
+    fn may_go_alone(&self, now: Millis, sync: &SyncRecord) -> bool {
+        let settings = self.belief.settings();
+        let lonely = self.electorate.lonely_since;
+        let long = lonely.is_some_and(|since| now.since(since) >= settings.timing.alone_after);
+        // Whose data were made anew cannot grant.
+        let could = |(name, data): &(&MemberName, &Incarnation)| {
+            let record = self.belief.member(name);
+            record.is_some_and(|record| record.incarnation.is_none_or(|own| own == **data))
+        };
+        let known = sync.other_voters().iter().filter(could).count();
+        let safe = known < sync.grants_needed() || self.off.is(Mechanism::AloneAtLast);
+        long && safe
+    }
+}
+
+/// How many others are to flush a commit: as asked, within what there is.
+fn k_of(asked: Option<u32>, voters: usize) -> u32 {
+    let most = u32::try_from(voters.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    asked.unwrap_or_else(|| usual_k(voters)).clamp(1, most)
+}
+

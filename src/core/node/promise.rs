@@ -1,0 +1,161 @@
+//! What outlives the agent: the attempt that was granted, the highest term and version seen. On disk before anybody
+//! is told (I5). Never decides who stands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Effect, Job};
+use crate::observe::Standby;
+use crate::off::Mechanism;
+use crate::records::{Holder, Kept, TermRecord};
+use crate::units::{Millis, Term};
+use crate::voters::{Attempt, Grant, Promises};
+
+use super::Node;
+
+/// A disk that has not taken a promise by then is asked again.
+const AGAIN: Millis = Millis(1_000);
+
+/// What is to be on disk, and what is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Promised {
+    wanted: Promises,
+    kept: Promises,
+    asked_at: Option<Millis>,
+}
+
+impl Promised {
+    /// As an earlier run left it.
+    pub(super) fn found(kept: Promises) -> Self {
+        Self { wanted: kept.clone(), kept, asked_at: None }
+    }
+
+    /// This is on our disk.
+    pub(super) fn learn(&mut self, kept: &Promises) {
+        self.kept = kept.clone();
+        self.asked_at = None;
+    }
+
+    fn keeps(&self, attempt: &Attempt) -> bool {
+        self.kept.grant.as_ref() == Some(attempt)
+    }
+
+    fn granted(&self) -> Term {
+        self.wanted.grant.as_ref().map_or(Term(0), |attempt| attempt.term)
+    }
+}
+
+impl Node {
+    /// Whatever is to outlive us goes to the disk; asked again while it does not get there.
+    pub(super) fn keep_promises(&mut self, now: Millis) {
+        if let Some(view) = &self.belief.view {
+            let term = view.term.as_ref().map_or(Term(0), |kept| kept.value.term);
+            let version = view.sync.as_ref().map_or(0, |kept| kept.value.version);
+            let wanted = &mut self.promised.wanted;
+            wanted.term = wanted.term.max(term);
+            wanted.sync_version = wanted.sync_version.max(version);
+        }
+        if self.off.is(Mechanism::DurableGrant) {
+            self.promised.kept = self.promised.wanted.clone();
+        }
+        if self.promised.wanted == self.promised.kept {
+            return;
+        }
+        let urgent = self.promised.wanted.grant != self.promised.kept.grant;
+        let due = self.promised.asked_at.is_none_or(|at| now.since(at) >= AGAIN);
+        if due {
+            self.promised.asked_at = Some(now);
+            self.desk.wish(Effect::Promise(self.promised.wanted.clone()));
+        }
+        if urgent {
+            self.desk.wake_at(now.after(AGAIN));
+        }
+    }
+
+    /// The attempt that we are bound to: we attach to nobody until `term` has moved past it, or its candidate or a
+    /// later one leads. Both are facts that no later view takes back, so any view shows them.
+    pub(super) fn bound(&self) -> Option<&Attempt> {
+        let attempt = self.promised.wanted.grant.as_ref()?;
+        if self.off.is(Mechanism::GrantBinds) {
+            return None;
+        }
+        let view = self.belief.view.as_ref();
+        let term = view.and_then(|view| view.term.as_ref()).map(|kept| kept.value.term);
+        let leads = view.and_then(|view| view.leader.as_ref()).map(|kept| kept.value.term);
+        let past = term.is_some_and(|term| term > attempt.term)
+            || leads.is_some_and(|term| term >= attempt.term);
+        (!past).then_some(attempt)
+    }
+
+    /// Etcd shows less than our own disk: what it says of voters and terms is not believed.
+    pub(super) fn store_is_behind(&self) -> bool {
+        let Some(view) = &self.belief.view else { return false };
+        let term = view.term.as_ref().map_or(Term(0), |kept| kept.value.term);
+        let version = view.sync.as_ref().map_or(0, |kept| kept.value.version);
+        let known = &self.promised.wanted;
+        let behind = term < known.term || version < known.sync_version;
+        behind && !self.off.is(Mechanism::WentBack)
+    }
+
+    /// Somebody stands: the attempt, from `term` or from the candidate itself, if it reached us first.
+    fn call(&self, now: Millis) -> Option<Attempt> {
+        let seen = self.belief.term_key().and_then(Kept::attempt);
+        let heard = self.belief.peers.keys();
+        let heard = heard.filter_map(|name| self.belief.heard(now, name)?.asks.clone());
+        heard.chain(seen).max_by_key(|attempt| attempt.term)
+    }
+
+    /// A voter grants whoever stands first in a term, if it knows no higher one.
+    pub(super) fn answer_call(&mut self, now: Millis) {
+        let Some(call) = self.call(now) else { return };
+        let voter = self.belief.quorum().is_some() && self.belief.listed(&self.config.name);
+        let newer = call.term > self.promised.granted() && call.term >= self.belief.term;
+        if voter && newer && !self.store_is_behind() {
+            self.promise(call);
+        }
+    }
+
+    /// We are bound to this attempt from now on.
+    pub(super) fn promise(&mut self, attempt: Attempt) {
+        if self.promised.wanted.grant.as_ref() != Some(&attempt) {
+            self.promised.wanted.grant = Some(attempt);
+            self.promised.asked_at = None;
+        }
+    }
+
+    /// Whoever is bound receives from nobody; the promise comes first.
+    pub(super) fn detach_if_bound(&mut self, now: Millis, standby: &Standby) -> bool {
+        let Some(attempt) = self.bound().cloned() else { return false };
+        let kept = self.promised.keeps(&attempt);
+        let off = self.off.is(Mechanism::Detach);
+        if kept && !standby.detached && !off && self.may_try(now) {
+            self.desk.job(Job::Detach);
+        }
+        true
+    }
+
+    /// What we grant: promised on disk, and detached.
+    pub(super) fn grant(&self) -> Option<Grant> {
+        let attempt = self.bound().filter(|attempt| self.promised.keeps(attempt))?;
+        self.belief.facts.as_ref().filter(|facts| self.desk.settled(facts))?;
+        let standby = self.belief.standby()?;
+        let (_, incarnation) = self.belief.data()?;
+        let exact = standby.detached || self.off.is(Mechanism::Detach);
+        let position = standby.position;
+        exact.then(|| Grant { attempt: attempt.clone(), incarnation, position })
+    }
+}
+
+impl Kept<TermRecord> {
+    /// The attempt that this record is, if it is one.
+    pub(super) fn attempt(&self) -> Option<Attempt> {
+        match &self.value.holder {
+            Holder::Candidate { member, token } => Some(Attempt {
+                candidate: member.clone(),
+                term: self.value.term,
+                revision: self.revision,
+                token: *token,
+            }),
+            Holder::Leader { .. } | Holder::Released { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A healthy primary against whom somebody stands: it waits, and ends a failed attempt by a new term of its own. Never
+//! changes its voters meanwhile.
+
+use crate::observe::Primary;
+use crate::reason::Reason;
+use crate::records::{Holder, Kept, Key, LeaderRecord, Record, SyncRecord, TermRecord};
+use crate::units::{Millis, Term};
+
+use super::Node;
+use super::desk::{Change, Purpose, seen};
+
+impl Node {
+    /// Somebody stands against our leadership: the attempt, as `term` has it.
+    pub(super) fn challenged(&self) -> Option<&Kept<TermRecord>> {
+        self.belief.own_leader_key()?;
+        let kept = self.belief.term_key()?;
+        match kept.value.holder {
+            Holder::Candidate { .. } => Some(kept),
+            Holder::Leader { .. } | Holder::Released { .. } => None,
+        }
+    }
+
+    /// The number of our leadership, after a renewal that is proven.
+    pub(super) fn renewed(&self, now: Millis, term: Term) -> Option<Term> {
+        let proof = self.belief.leadership(now)?;
+        (proof.term() > term).then_some(proof.term())
+    }
+
+    /// End an attempt that has come to nothing: our Postgres never stopped, our leadership is proven, and enough voters
+    /// hear us. Granters see `term` past their grant and follow again; the timeline goes on.
+    pub(super) fn renew(&mut self, now: Millis, primary: &Primary) {
+        let Some(attempt) = self.challenged().cloned() else { return };
+        let until = self.belief.term_seen.1.after(self.belief.settings().timing.attempt_timeout);
+        if now < until {
+            return self.desk.wake_at(until);
+        }
+        let (Some(sync), Some(lease)) = (self.belief.quorum().cloned(), self.belief.lease) else {
+            return;
+        };
+        let me = &self.config.name;
+        let hear = |name: &&_| self.belief.heard(now, name).is_some_and(|b| b.hears.contains(me));
+        let hearing = sync.other_voters().keys().filter(hear).count();
+        if hearing < sync.k as usize || self.desk.waits_for(&Purpose::Term) {
+            return self.desk.wake_at(now.after(Millis(100)));
+        }
+        let term = attempt.value.term.next();
+        let position = primary.lineage.last().map_or(primary.position, |fork| {
+            crate::units::Position { timeline: fork.timeline, lsn: fork.lsn }
+        });
+        let token = self.desk.token();
+        let member = me.clone();
+        let timeline = primary.position.timeline;
+        let holder = Holder::Leader { member: member.clone(), token, timeline, position };
+        let record = TermRecord { term, holder, reason: Reason::Renewed, ..attempt.value.clone() };
+        let view = self.belief.view.as_ref();
+        let compare = vec![
+            (Key::Term, attempt.revision),
+            (Key::Leader, seen(self.belief.own_leader_key())),
+            (Key::Sync, seen(view.and_then(|view| view.sync.as_ref()))),
+        ];
+        let leader = LeaderRecord { member, term, instance: self.config.instance };
+        let sync = SyncRecord { version: sync.version + 1, term, ..sync };
+        let change = Change::default()
+            .put(Record::Term(record))
+            .put_on(lease.id, Record::Leader(leader))
+            .put(Record::Sync(sync));
+        self.desk.txn(Purpose::Term, compare, change);
+    }
+}
