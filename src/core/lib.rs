@@ -12,6 +12,7 @@
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
 //! | [`mod@line`] | timelines with their ancestry |
+//! | [`list`] | whom a commit waits for |
 //! | [`lease`] | the proof that we may accept writes |
 //! | [`voters`] | voters and grants |
 //! | [`reason`] | why |
@@ -24,6 +25,7 @@ pub mod effect;
 pub mod input;
 pub mod lease;
 pub mod line;
+pub mod list;
 pub mod node;
 pub mod observe;
 mod off;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::line::{Fork, Line};
+use crate::list::List;
 use crate::records::Tags;
 use crate::settings::Timing;
 use crate::units::{
@@ -116,12 +117,34 @@ pub struct Standby {
 pub struct Primary {
     /// Timeline, and the flushed LSN.
     pub position: Position,
+    /// End of what was inserted into its WAL, flushed or not: a barrier waits for this.
+    #[serde(default)]
+    pub inserted: Lsn,
     /// The ancestry of its timeline, oldest first.
     pub lineage: Vec<Fork>,
     /// Who streams from it, by member name; others are not listed.
     pub replicas: BTreeMap<MemberName, Walsender>,
+    /// Whom commits wait for, as a session shows it; `None` for a text that haa did not write.
+    #[serde(default)]
+    pub shown: Option<List>,
+    /// As `shown`, once it is effective: every walsender has taken it, and commits that are to wait do. `None` while a
+    /// change is under way, and until this agent has proven it: then it is to be wished once more.
+    #[serde(default)]
+    pub effective: Option<List>,
+    /// How its disk fares.
+    #[serde(default)]
+    pub flush: FlushProbe,
     /// Unix milliseconds of the postmaster's start.
     pub started_unix_ms: u64,
+}
+
+/// What became of writing a little to the WAL and flushing it, without waiting for any replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FlushProbe {
+    /// How long the last one took that succeeded, in milliseconds.
+    pub took_ms: Option<u64>,
+    /// How long the one that is under way has been waiting, in milliseconds, when the look ended.
+    pub waiting_ms: Option<u64>,
 }
 
 /// One replica, as its primary sees it.
@@ -135,6 +158,39 @@ pub struct Walsender {
     pub flushed: Lsn,
     /// Replayed up to here.
     pub replayed: Lsn,
+    /// Its place on the list that its walsender has taken, from 1; 0 when it is not on it. `Any` gives all of them 1,
+    /// `FirstPadded` begins with 2.
+    #[serde(default)]
+    pub priority: u32,
+    /// Whether commits wait for it, as its walsender sees it.
+    #[serde(default)]
+    pub sync: SyncState,
+}
+
+/// Postgres' `sync_state` of a walsender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// Not on the list.
+    #[default]
+    Async,
+    /// On the list, behind the first `k` (`FirstPadded`).
+    Potential,
+    /// Among the first `k` (`FirstPadded`).
+    Sync,
+    /// On the list, where any `k` count (`Any`).
+    Quorum,
+}
+
+impl SyncState {
+    /// What it has flushed releases commits.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        match self {
+            Self::Async | Self::Potential => false,
+            Self::Sync | Self::Quorum => true,
+        }
+    }
 }
 
 /// What an agent says to the others, every 100 ms and on change.

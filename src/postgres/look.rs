@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use haa_core::line::Fork;
-use haa_core::observe::{DataDir, Primary, Server, Shutdown, Standby, Walsender};
+use haa_core::observe::{
+    DataDir, FlushProbe, Primary, Server, Shutdown, Standby, SyncState, Walsender,
+};
 use haa_core::units::{Lsn, Position, Timeline};
 
 use super::control::{Control, State};
@@ -191,6 +193,8 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
             streaming: row.text(7) == Some("streaming"),
             flushed: row.parse(2).unwrap_or_default(),
             replayed: row.parse(4).unwrap_or_default(),
+            priority: 0,
+            sync: SyncState::Async,
         };
         // A dead connection may linger beside the new one; the one that streams counts.
         let better = |old: &Walsender| !old.streaming || walsender.streaming;
@@ -200,8 +204,12 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
     }
     Ok(Primary {
         position: Position { timeline, lsn: row.need(2)? },
+        inserted: row.need(2)?,
         lineage,
         replicas: by_name,
+        shown: None,
+        effective: None,
+        flush: FlushProbe::default(),
         started_unix_ms: row.need(1)?,
     })
 }

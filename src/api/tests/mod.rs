@@ -7,8 +7,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use haa_core::lease::{Leadership, Lease};
+use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown, Standby, Walsender,
+    DataDir, FlushProbe, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown, Standby,
+    SyncState, Walsender,
 };
 use haa_core::records::{MemberRecord, MemberRole, Tags};
 use haa_core::routes::{MemberStatus, Status};
@@ -110,6 +112,8 @@ fn primary() -> Status {
         streaming: true,
         flushed: Lsn(0x500_0000),
         replayed: Lsn(0x500_0000),
+        priority: 0,
+        sync: SyncState::Async,
     };
     let own = record(MemberRole::Primary { term: TERM }, 5001);
     let peer = |member: &str, port| {
@@ -121,6 +125,10 @@ fn primary() -> Status {
         position: at(0x500_0000),
         lineage: Vec::new(),
         replicas: BTreeMap::from([(name("n2"), walsender)]),
+        inserted: Lsn(0x500_0000),
+        shown: Some(List::Nothing),
+        effective: Some(List::Nothing),
+        flush: FlushProbe::default(),
         started_unix_ms: 1_700_000_000_123,
     });
     Status {

@@ -1,6 +1,7 @@
 //! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
 
-use haa_core::observe::{DataDir, PostgresFacts, Server, Shutdown, Standby};
+use haa_core::list::List;
+use haa_core::observe::{DataDir, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
 
 use crate::time::At;
@@ -189,8 +190,12 @@ impl Postgres {
             Process::Standby | Process::Promoting(_) => Server::Standby(self.standby(disk, wals)),
             Process::Primary => Server::Primary(haa_core::observe::Primary {
                 position: wals.position(disk.wal),
+                inserted: wals.position(disk.wal).lsn,
                 lineage: wals.lineage(disk.wal.branch),
                 replicas: std::collections::BTreeMap::new(),
+                shown: Some(List::Nothing),
+                effective: Some(List::Nothing),
+                flush: FlushProbe::default(),
                 started_unix_ms: self.started.0 / 1_000,
             }),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haa_core::effect::{Job, Source};
 use haa_core::input::JobResult;
-use haa_core::observe::{Shutdown, Walsender};
+use haa_core::observe::{Shutdown, SyncState, Walsender};
 use haa_core::units::{Incarnation, Lsn, MemberName, Term, Timeline};
 
 use crate::postgres::{Busy, Process, Ready, Stream};
@@ -227,7 +227,15 @@ impl World {
             let disk = who.postgres.disk.as_ref()?;
             let incarnation: Incarnation = disk.incarnation;
             let (flushed, replayed) = (disk.wal.end, disk.replayed);
-            Some((who.name.clone(), Walsender { incarnation, streaming: true, flushed, replayed }))
+            let walsender = Walsender {
+                incarnation,
+                streaming: true,
+                flushed,
+                replayed,
+                priority: 0,
+                sync: SyncState::Async,
+            };
+            Some((who.name.clone(), walsender))
         };
         followers.filter_map(row).collect()
     }
