@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Leadership;
-use crate::observe::Heartbeat;
+use crate::list::List;
+use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
 use crate::records::{Key, Record};
 use crate::routes::Status;
@@ -105,6 +106,12 @@ pub enum Job {
         timeline: Timeline,
         /// Whose slots are to be there before.
         slots: BTreeSet<MemberName>,
+        /// Whom commits are to wait for from the first one on; `None` leaves it as it is.
+        #[serde(default)]
+        list: Option<List>,
+        /// `Shut`: no client is let in any more before it is promoted, and none is left.
+        #[serde(default)]
+        door: Door,
     },
 }
 

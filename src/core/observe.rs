@@ -131,11 +131,25 @@ pub struct Primary {
     /// change is under way, and until this agent has proven it: then it is to be wished once more.
     #[serde(default)]
     pub effective: Option<List>,
+    /// Whom the postmaster lets in; `None` while unknown.
+    #[serde(default)]
+    pub door: Option<Door>,
     /// How its disk fares.
     #[serde(default)]
     pub flush: FlushProbe,
     /// Unix milliseconds of the postmaster's start.
     pub started_unix_ms: u64,
+}
+
+/// Whom Postgres lets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// Whom the operator's rules let in.
+    #[default]
+    Open,
+    /// The agent beside it, replication and rewinds only.
+    Shut,
 }
 
 /// What became of writing a little to the WAL and flushing it, without waiting for any replica.

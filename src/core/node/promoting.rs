@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::effect::Job;
-use crate::observe::Server;
+use crate::observe::{Door, Server};
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::units::{MemberName, Millis, Term, Timeline};
@@ -47,7 +47,8 @@ impl Node {
             Server::Standby(_) => {
                 if self.desk.settled(&facts) {
                     let slots = self.slots();
-                    self.desk.job(Job::Promote { proof, timeline, slots });
+                    let (list, door) = (None, Door::Open);
+                    self.desk.job(Job::Promote { proof, timeline, slots, list, door });
                 }
                 None
             }

@@ -1,7 +1,7 @@
 //! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
 
 use haa_core::list::List;
-use haa_core::observe::{DataDir, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
+use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
 
 use crate::time::At;
@@ -195,6 +195,7 @@ impl Postgres {
                 replicas: std::collections::BTreeMap::new(),
                 shown: Some(List::Nothing),
                 effective: Some(List::Nothing),
+                door: Some(Door::Open),
                 flush: FlushProbe::default(),
                 started_unix_ms: self.started.0 / 1_000,
             }),
