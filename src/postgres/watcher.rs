@@ -99,7 +99,6 @@ impl Watcher {
         loop {
             if self.postmaster.is_none() {
                 self.session.send_replace(None);
-                self.site.sync.forget();
                 self.postmaster = process::postmaster(&data)?
                     .map(|process| Postmaster { process, accepted: says_ready(&self.site) });
             }
@@ -117,7 +116,10 @@ impl Watcher {
             };
             // Even while a question waits for its answer, the end of the postmaster is seen at once.
             tokio::select! {
-                ended = postmaster.process.ended() => ended?,
+                ended = postmaster.process.ended() => {
+                    self.site.sync.forget();
+                    ended?;
+                }
                 (server, accepted) = self.ask(postmaster.accepted) => {
                     self.postmaster = Some(Postmaster { accepted, ..postmaster });
                     return Ok(server);

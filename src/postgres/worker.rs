@@ -201,10 +201,10 @@ impl Worker {
 
     /// A job writes the same files, and a start does not want them changed after it.
     fn put_aside(&mut self) {
-        for work in [self.list.take().map(|w| w.1), self.door.take().map(|w| w.1)] {
-            if let Some(work) = work {
-                work.abort();
-            }
+        let list = self.list.take().map(|(_, work)| work);
+        let door = self.door.take().map(|(_, work)| work);
+        for work in list.into_iter().chain(door) {
+            work.abort();
         }
     }
 

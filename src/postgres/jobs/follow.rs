@@ -13,7 +13,7 @@ use crate::postgres::look::RETRY;
 use crate::postgres::process::{self, Process};
 use crate::postgres::reload;
 use crate::postgres::site::Site;
-use crate::postgres::sql::Session;
+use crate::postgres::sql::{Session, quoted};
 use crate::postgres::worker::Bench;
 use crate::postgres::{files, incarnation, list, slot, sync};
 
@@ -49,6 +49,7 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
     let site = &*bench.site;
     let postmaster = running(site)?;
     let session = change(site, &postmaster, None).await?.session;
+    let blockers = end_blockers(&site.config.superuser.user);
     let replayed = async {
         loop {
             if let Some(pid) = session.value(RECEIVER).await? {
@@ -56,6 +57,8 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
             } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
                 // From this wait it cannot start a receiver before it has taken the empty source.
                 return Ok::<(), JobError>(());
+            } else {
+                session.rows(&blockers).await?;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -74,6 +77,19 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
 
 const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') FROM pg_stat_activity \
      WHERE backend_type = 'startup' LIMIT 1";
+
+/// Replay that waits for a reader takes no reload before it is through: not even one that says not to wait. Then
+/// every reader amid a transaction is ended.
+fn end_blockers(superuser: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE backend_type = 'client backend' AND xact_start IS NOT NULL \
+           AND NOT (usename = {} AND client_addr IS NULL) \
+           AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
+             AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event LIKE 'RecoveryConflict%'))",
+        quoted(superuser)
+    )
+}
 
 struct Change {
     /// Opened after the reload.
@@ -96,8 +112,9 @@ async fn change(
         files::write_source(site, source, own).map_err(JobError::file("write into", data))?;
     // What a leadership that did not come about left there.
     let rest = list::at_rest(site);
-    site.sync.doubt(&rest);
-    list::write(site, &rest).map_err(JobError::file("write", &list::file(site)))?;
+    if list::write(site, &rest).map_err(JobError::file("write", &list::file(site)))? {
+        site.sync.doubt(&rest);
+    }
     let shown = [("primary_conninfo", written.as_str()), (sync::SETTING, &list::text(&rest))];
     let session = reload::until_shown(site, postmaster, &shown).await?;
     site.source_settled();
