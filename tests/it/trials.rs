@@ -48,13 +48,13 @@ macro_rules! tests {
 use tests;
 
 trials!(v15 = 15, v17 = 17, v18 = 18 => {
-    nothing_comes_after_detaching: crate::trials::timelines::nothing_comes_after_detaching,
-    detaching_does_not_wait_for_a_reader: crate::trials::timelines::detaching_does_not_wait_for_a_reader,
-    a_reserved_number_is_taken: crate::trials::timelines::a_reserved_number_is_taken,
-    without_stubs_nobody_follows: crate::trials::timelines::without_stubs_nobody_follows,
-    a_restart_is_a_promotion: crate::trials::timelines::a_restart_is_a_promotion,
-    connecting_first_acknowledges_too_much: crate::trials::diverged::connecting_first,
-    comparing_first_acknowledges_what_is_there: crate::trials::diverged::comparing_first,
+    nothing_comes_after_detaching: super::timelines::nothing_comes_after_detaching,
+    detaching_does_not_wait_for_a_reader: super::timelines::detaching_does_not_wait_for_a_reader,
+    a_reserved_number_is_taken: super::timelines::a_reserved_number_is_taken,
+    without_stubs_nobody_follows: super::timelines::without_stubs_nobody_follows,
+    a_restart_is_a_promotion: super::timelines::a_restart_is_a_promotion,
+    connecting_first_acknowledges_too_much: super::diverged::connecting_first,
+    comparing_first_acknowledges_what_is_there: super::diverged::comparing_first,
     lists_are_seen: super::sync::lists_are_seen,
     a_late_walsender_is_waited_for: super::sync::a_late_walsender_is_waited_for,
     commits_are_seen_waiting: super::sync::commits_are_seen_waiting,

@@ -30,13 +30,13 @@ pub(crate) async fn nothing_is_written_for_nothing(binaries: &Path) {
 
     a.sql(INSERT).await;
     let at = Instant::now();
-    let after = a
-        .primary(|p| {
-            p.flush.took_ms.is_some() && p.flush != before.flush || p.position.lsn > before.inserted
-        })
-        .await;
-    note(&format!("WAL that nobody flushed was, after {:?}: {:?}", at.elapsed(), after.flush));
-    assert!(after.position.lsn > before.inserted);
+    // By Postgres itself, or by the probe.
+    let after = a.primary(|seen| seen.position.lsn > before.inserted).await;
+    note(&format!(
+        "WAL that nobody asked to flush was, after {:?}: {:?}",
+        at.elapsed(),
+        after.flush
+    ));
 }
 
 /// A backend that is stopped amid its flush holds what every other flush waits for: as good as a hung disk.
