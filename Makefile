@@ -8,7 +8,7 @@ HAACTL := $(or $(CARGO_TARGET_DIR),target)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps build demo tour test verify check runner fix scenarios-accept clean
+.PHONY: help install-deps build demo tour test trials verify check runner fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -26,6 +26,10 @@ tour: build  ## the main job, unattended and told step by step, in a throw-away 
 	@$(HAACTL) playground tour
 
 test: install-deps verify  ## install what is missing, then everything that CI runs
+
+trials:  ## what haa takes for granted about PostgreSQL, tried on 15, 17 and 18; fetches the latter two
+	@tests/fetch-postgres.sh
+	cargo nextest run --test it -E 'test(trials::)' --no-capture
 
 # The runner comes last: its summary is the last that is printed.
 verify: check runner  ## the gate: every warning is an error; changes no file

@@ -148,13 +148,16 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 12] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 15] = [
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
     ("src/playground/tour/mod.rs", "an operator tries again a little later"),
     ("src/postgres/jobs/follow.rs", "what the startup process does is only seen by looking"),
     ("src/postgres/jobs/promote.rs", "nothing tells the end of recovery"),
     ("src/postgres/jobs/rewind.rs", "nothing tells that the source has made its checkpoint"),
     ("src/postgres/jobs/start.rs", "nothing tells that a server accepts connections"),
+    ("src/postgres/door.rs", "nothing tells that a session of a client has ended"),
+    ("src/postgres/reload.rs", "nothing tells that the postmaster has read its files"),
+    ("src/postgres/sync.rs", "walsenders take a reload at their own pace, and nothing tells"),
     ("src/postgres/watcher.rs", "looks have a cadence beside the events"),
     ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
     ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),

@@ -115,9 +115,11 @@ pub enum Job {
         timeline: Timeline,
         /// Whose slots are to be there before.
         slots: BTreeSet<MemberName>,
-        /// Whom commits wait for from the first instant.
-        list: List,
-        /// Shut: whoever is connected is put out, and clients are let in by `Effect::OpenDoor`.
+        /// Whom commits are to wait for from the first one on; `None` leaves it as it is.
+        #[serde(default)]
+        list: Option<List>,
+        /// `Shut`: no client is let in any more before it is promoted, and none is left.
+        #[serde(default)]
         door: Door,
     },
 }

@@ -132,9 +132,9 @@ pub struct Primary {
     /// change is under way, and until this agent has proven it: then it is to be wished once more.
     #[serde(default)]
     pub effective: Option<List>,
-    /// Whether clients are let in.
+    /// Whom the postmaster lets in; `None` while unknown.
     #[serde(default)]
-    pub door: Door,
+    pub door: Option<Door>,
     /// How its disk fares.
     #[serde(default)]
     pub flush: FlushProbe,
@@ -142,14 +142,14 @@ pub struct Primary {
     pub started_unix_ms: u64,
 }
 
-/// Whom a primary lets in.
+/// Whom Postgres lets in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Door {
-    /// Whomever the operator's rules let in.
+    /// Whom the operator's rules let in.
     #[default]
     Open,
-    /// Agents and replication only.
+    /// The agent beside it, replication and rewinds only.
     Shut,
 }
 

@@ -8,14 +8,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use haa_core::effect::Source;
+use haa_core::observe::Door;
 use haa_core::units::Incarnation;
 
-use super::conninfo;
 use super::process::remove_if_there;
 use super::site::Site;
-use super::slot;
+use super::{conninfo, door, list, slot};
 
-const HEAD: &str = "# Written by haad at every start of Postgres: what you change here is lost.\n";
+pub(super) const HEAD: &str =
+    "# Written by haad at every start of Postgres: what you change here is lost.\n";
 
 /// Fewer than this of senders and slots do not carry a cluster.
 const CARRIERS: u32 = 10;
@@ -59,7 +60,8 @@ const OURS: [&str; 32] = [
 /// Everything that a start needs, but for the source and the signal files.
 pub(super) fn write_configuration(site: &Site, max_wal_senders: u32) -> io::Result<()> {
     write_private(&site.state("pgpass"), &pgpass(site))?;
-    write_private(&site.state("pg_hba.conf"), &hba(site))?;
+    door::write(site, Door::Open)?;
+    list::write(site, &list::at_rest(site))?;
     write_private(&config_file(site), &configuration(site, max_wal_senders))
 }
 
@@ -82,24 +84,6 @@ fn pgpass(site: &Site) -> String {
     logins
         .map(|login| format!("*:*:*:{}:{}\n", escape(&login.user), escape(&login.password)))
         .concat()
-}
-
-fn hba(site: &Site) -> String {
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let superuser = quote(&site.config.superuser.user);
-    let replication = quote(&site.config.replication.user);
-    let rewind = quote(&site.config.rewind.user);
-    let mut text = HEAD.to_owned();
-    let _ = writeln!(text, "local all {superuser} scram-sha-256");
-    let _ = writeln!(text, "host replication {replication} all scram-sha-256");
-    let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
-    if site.config.hba.is_empty() {
-        text.push_str("local all all scram-sha-256\nhost all all all scram-sha-256\n");
-    }
-    for line in &site.config.hba {
-        let _ = writeln!(text, "{line}");
-    }
-    text
 }
 
 fn configuration(site: &Site, max_wal_senders: u32) -> String {
@@ -136,7 +120,6 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     own("max_replication_slots", &carriers("max_replication_slots").to_string());
     own("wal_retrieve_retry_interval", "100ms");
     own("restart_after_crash", "off");
-    own("synchronous_standby_names", "");
     own("primary_slot_name", &slot::name(&site.me));
     own("restore_command", "");
     own("archive_cleanup_command", "");
@@ -149,11 +132,13 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     if site.major() < 16 {
         own("promote_trigger_file", "");
     }
-    let _ = writeln!(text, "include = {}", setting(&source_file(site).to_string_lossy()));
+    for file in [source_file(site), list::file(site), door::file(site)] {
+        let _ = writeln!(text, "include = {}", setting(&file.to_string_lossy()));
+    }
     text
 }
 
-fn setting(value: &str) -> String {
+pub(super) fn setting(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', "''").replace('\n', " "))
 }
 
@@ -221,7 +206,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Replaces a file: whoever reads it sees the old one or the new one.
-fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(write_new(path, text)?, path)
 }
 

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use haa_core::line::Fork;
-use haa_core::observe::{
-    DataDir, FlushProbe, Primary, Server, Shutdown, Standby, SyncState, Walsender,
-};
+use haa_core::observe::{DataDir, Primary, Server, Shutdown, Standby, SyncState, Walsender};
 use haa_core::units::{Lsn, Position, Timeline};
 
 use super::control::{Control, State};
@@ -15,7 +13,7 @@ use super::error::sentence;
 use super::jobs::rewind;
 use super::site::Site;
 use super::sql::{Row, Session, SqlError};
-use super::{conninfo, incarnation, timeline};
+use super::{conninfo, door, incarnation, list, timeline};
 
 /// What is in the data directory.
 pub(super) fn data(site: &Site) -> DataDir {
@@ -107,11 +105,13 @@ SELECT r.standby,
   CASE WHEN r.standby THEN pg_is_wal_replay_paused() END,
   current_setting('primary_conninfo'),
   w.pid, w.status, w.flushed_lsn, w.received_tli,
-  (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1)
+  (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1),
+  CASE WHEN NOT r.standby THEN pg_current_wal_insert_lsn() END,
+  current_setting('synchronous_standby_names'), current_setting('haa.door', true)
 FROM r LEFT JOIN pg_stat_wal_receiver w ON true
 UNION ALL
 SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, state,
-  NULL, NULL, NULL, NULL, NULL
+  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_stat_replication";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
@@ -193,8 +193,8 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
             streaming: row.text(7) == Some("streaming"),
             flushed: row.parse(2).unwrap_or_default(),
             replayed: row.parse(4).unwrap_or_default(),
-            priority: 0,
-            sync: SyncState::Async,
+            priority: row.parse(8).unwrap_or_default(),
+            sync: sync_state(row.text(9).unwrap_or_default()),
         };
         // A dead connection may linger beside the new one; the one that streams counts.
         let better = |old: &Walsender| !old.streaming || walsender.streaming;
@@ -202,14 +202,25 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
             by_name.insert(member, walsender);
         }
     }
+    let shown = list::parse(row.text(14).unwrap_or_default());
     Ok(Primary {
         position: Position { timeline, lsn: row.need(2)? },
-        inserted: row.need(2)?,
+        inserted: row.need(13)?,
         lineage,
         replicas: by_name,
-        shown: None,
-        effective: None,
-        flush: FlushProbe::default(),
+        effective: site.sync.proven().filter(|list| Some(list) == shown.as_ref()),
+        shown,
+        door: row.text(15).and_then(door::parse),
+        flush: site.flush.shown(),
         started_unix_ms: row.need(1)?,
     })
+}
+
+fn sync_state(shown: &str) -> SyncState {
+    match shown {
+        "quorum" => SyncState::Quorum,
+        "sync" => SyncState::Sync,
+        "potential" => SyncState::Potential,
+        _ => SyncState::Async,
+    }
 }

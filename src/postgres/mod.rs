@@ -9,6 +9,10 @@
 //! | `process` | postmasters and leftovers, by pidfd; never a pid that was not verified |
 //! | `sql` | sessions over the unix socket, each answer with a deadline |
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
+//! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
+//! | `door` | whom Postgres lets in |
+//! | `reload` | making a running Postgres read its files, and seeing that it has |
+//! | `probe` | how long the disk takes to flush WAL |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
@@ -16,28 +20,37 @@
 mod binaries;
 mod conninfo;
 mod control;
+mod door;
 mod error;
 mod files;
 mod incarnation;
 mod inspect;
 mod jobs;
+mod list;
 mod log;
 mod look;
+mod probe;
 mod process;
+mod reload;
 mod site;
 mod slot;
 mod sql;
+mod sync;
 mod timeline;
 mod tool;
 mod watcher;
 mod worker;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use haa_core::effect::Job;
 use haa_core::input::Input;
+use haa_core::lease::Leadership;
+use haa_core::list::List;
+use haa_core::settings::Durability;
 use haa_core::units::{JobId, MemberName};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -48,12 +61,13 @@ pub use inspect::inspect;
 
 use crate::config;
 use site::Site;
-use worker::Wish;
+use worker::{Entry, Wish};
 
 /// This member's Postgres. Facts and the ends of jobs go to the `inputs` that it was started with.
 ///
 /// Dropping it, like [`Postgres::leave`], ends its tasks and leaves Postgres alone.
 pub struct Postgres {
+    site: Arc<Site>,
     wishes: mpsc::UnboundedSender<Wish>,
     nudge: Arc<Notify>,
     worker: JoinHandle<()>,
@@ -78,10 +92,10 @@ impl Postgres {
         let (session, session_seen) = watch::channel(None);
         let watcher = watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session);
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench { site, session: session_seen };
+        let bench = worker::Bench { site: site.clone(), session: session_seen };
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
-        Ok(Self { wishes, nudge, worker, watcher })
+        Ok(Self { site, wishes, nudge, worker, watcher })
     }
 
     /// Puts long work into the one slot. Its end comes as `Input::Job`.
@@ -111,6 +125,33 @@ impl Postgres {
             _ = &mut self.watcher => "the task that looks at Postgres has ended",
             _ = &mut self.worker => "the task that works on Postgres has ended",
         }
+    }
+
+    /// What a Postgres that no leadership has opened does from now on, and from each start on: in `Quorum` it
+    /// acknowledges nothing. On disk when this returns; a standby that runs takes it soon after.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub fn rest(&self, durability: Durability) -> io::Result<()> {
+        list::rest(&self.site, durability)?;
+        self.wish(Wish::Rest);
+        Ok(())
+    }
+
+    /// On a primary: commits wait for these from now on. Refused past the proof; to be wished until a look says that
+    /// it is effective. On the way commits may wait for more, never for fewer.
+    pub fn list(&self, proof: Leadership, list: List) {
+        self.wish(Wish::List(proof, list));
+    }
+
+    /// Lets clients in again. Refused past the proof.
+    pub fn open_door(&self, proof: Leadership) {
+        self.wish(Wish::Door(Entry::Open(proof)));
+    }
+
+    /// Lets no client in any more, and ends their sessions.
+    pub fn shut_door(&self) {
+        self.wish(Wish::Door(Entry::Shut));
     }
 
     /// Ends the tasks and a job under way. The server is not touched.

@@ -128,8 +128,15 @@ pub(super) fn postmaster(data: &Path) -> io::Result<Option<Process>> {
 
 /// A backend calls itself `postgres: ...`; a postmaster keeps its command line.
 fn leads(pid: u32) -> bool {
+    let line = title(pid);
+    !line.is_empty() && !line.starts_with("postgres: ")
+}
+
+/// Its command line, which a backend replaces by what it does; empty for one that is gone.
+pub(super) fn title(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    !line.is_empty() && !line.starts_with(b"postgres: ")
+    let line = String::from_utf8_lossy(&line);
+    line.trim_end_matches(['\0', ' ']).replace('\0', " ")
 }
 
 fn parent(pid: u32) -> Option<u32> {

@@ -9,6 +9,8 @@ use haa_core::units::MemberName;
 
 use super::binaries::server_version;
 use super::error::PostgresError;
+use super::probe::Flushes;
+use super::sync::Known;
 use crate::config;
 
 /// The configuration with the paths that follow from it.
@@ -21,6 +23,10 @@ pub(super) struct Site {
     /// Even: `primary_conninfo` in our file is what a new session was seen to have. Odd: it was written
     /// and not seen yet. Counts up.
     source_writes: AtomicU64,
+    /// Whom commits wait for, as far as it was proven.
+    pub(super) sync: Known,
+    /// How long flushes of WAL take.
+    pub(super) flush: Flushes,
     /// Of the tool at work, in percent; `NO_PROGRESS` when none says.
     progress: AtomicU8,
 }
@@ -48,6 +54,8 @@ impl Site {
             version,
             state,
             source_writes: AtomicU64::new(0),
+            sync: Known::nothing(),
+            flush: Flushes::nothing(),
             progress: AtomicU8::new(NO_PROGRESS),
         })
     }

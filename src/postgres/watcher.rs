@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::error::sentence;
 use super::look::{self, LookError};
+use super::probe::Prober;
 use super::process::{self, Ended, Process};
 use super::site::Site;
 use super::sql::{Session, SqlError};
@@ -34,6 +35,7 @@ pub(super) struct Watcher {
     postmaster: Option<Postmaster>,
     alert_until: Instant,
     complaint: String,
+    prober: Prober,
 }
 
 struct Postmaster {
@@ -50,7 +52,9 @@ impl Watcher {
         session: watch::Sender<Option<Arc<Session>>>,
     ) -> Self {
         let alert_until = Instant::now() + ALERT;
-        Self { site, inputs, job, session, postmaster: None, alert_until, complaint: String::new() }
+        let (postmaster, complaint) = (None, String::new());
+        let prober = Prober::new(site.clone());
+        Self { site, inputs, job, session, postmaster, alert_until, complaint, prober }
     }
 
     pub(super) async fn run(mut self, nudge: Arc<Notify>) {
@@ -84,6 +88,7 @@ impl Watcher {
                 Server::Silent
             }
         };
+        self.prober.note(&server);
         let data = look::data(&self.site);
         let (progress, server_version) = (self.site.progress(), self.site.version);
         PostgresFacts { began_at, data, server, job, progress, server_version }
@@ -111,7 +116,10 @@ impl Watcher {
             };
             // Even while a question waits for its answer, the end of the postmaster is seen at once.
             tokio::select! {
-                ended = postmaster.process.ended() => ended?,
+                ended = postmaster.process.ended() => {
+                    self.site.sync.forget();
+                    ended?;
+                }
                 (server, accepted) = self.ask(postmaster.accepted) => {
                     self.postmaster = Some(Postmaster { accepted, ..postmaster });
                     return Ok(server);

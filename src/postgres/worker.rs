@@ -5,22 +5,35 @@ use std::sync::Arc;
 
 use haa_core::effect::Job;
 use haa_core::input::{Input, JobResult};
+use haa_core::lease::Leadership;
+use haa_core::list::List;
+use haa_core::observe::Door;
 use haa_core::units::{JobId, MemberName};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::error::sentence;
+use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::{jobs, slot};
+use super::{door, jobs, list, slot, sync};
 
 /// What the agent wishes of its Postgres.
 pub(super) enum Wish {
     Job(JobId, Job),
     Close,
     Slots(BTreeSet<MemberName>),
+    Rest,
+    List(Leadership, List),
+    Door(Entry),
     Leave,
+}
+
+/// Whom to let in; letting clients in needs a proof.
+#[derive(Clone, Copy)]
+pub(super) enum Entry {
+    Open(Leadership),
+    Shut,
 }
 
 /// What a job works with.
@@ -48,6 +61,8 @@ pub(super) struct Worker {
     running: Option<(JobId, JoinHandle<JobResult>)>,
     last: Option<(JobId, JobResult)>,
     slots: Option<JoinHandle<()>>,
+    list: Option<(List, JoinHandle<()>)>,
+    door: Option<(Door, JoinHandle<()>)>,
 }
 
 impl Worker {
@@ -58,7 +73,8 @@ impl Worker {
         nudge: Arc<Notify>,
     ) -> Self {
         let bench = Arc::new(bench);
-        Self { bench, inputs, job, nudge, running: None, last: None, slots: None }
+        let (running, last, slots, list, door) = (None, None, None, None, None);
+        Self { bench, inputs, job, nudge, running, last, slots, list, door }
     }
 
     pub(super) async fn run(mut self, mut wishes: mpsc::UnboundedReceiver<Wish>) {
@@ -68,6 +84,9 @@ impl Worker {
                     Some(Wish::Job(id, job)) => self.begin(id, job).await,
                     Some(Wish::Close) => self.close().await,
                     Some(Wish::Slots(wanted)) => self.reconcile(wanted),
+                    Some(Wish::Rest) => self.rest(),
+                    Some(Wish::List(proof, list)) => self.apply(proof, list),
+                    Some(Wish::Door(entry)) => self.enter(entry),
                     Some(Wish::Leave) | None => return,
                 },
                 (id, result) = end_of(&mut self.running) => self.finish(id, result).await,
@@ -88,6 +107,7 @@ impl Worker {
             return;
         }
         tracing::debug!(%id, ?job, "job begins");
+        self.put_aside();
         self.job.send_replace(Some(id));
         let bench = self.bench.clone();
         let work = async move {
@@ -114,6 +134,7 @@ impl Worker {
     }
 
     async fn close(&mut self) {
+        self.put_aside();
         if let Some((id, mut handle)) = self.running.take() {
             handle.abort();
             let result = match (&mut handle).await {
@@ -145,6 +166,48 @@ impl Worker {
         }));
     }
 
+    fn rest(&mut self) {
+        let bench = self.bench.clone();
+        if self.running.is_some() {
+            // A start or a follow writes it anyway, and a promotion is not to be disturbed.
+            return;
+        }
+        let rest = list::at_rest(&bench.site);
+        let work = async move { sync::rest(&bench.site).await };
+        self.list = aside(self.list.take(), rest, &self.nudge, work);
+    }
+
+    fn apply(&mut self, proof: Leadership, list: List) {
+        let bench = self.bench.clone();
+        let wanted = list.clone();
+        let work = async move { sync::apply(&bench.site, proof, &wanted).await };
+        self.list = aside(self.list.take(), list, &self.nudge, work);
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        let bench = self.bench.clone();
+        let wanted = match entry {
+            Entry::Open(_) => Door::Open,
+            Entry::Shut => Door::Shut,
+        };
+        let work = async move {
+            if let Entry::Open(proof) = entry {
+                jobs::in_time(proof)?;
+            }
+            door::set(&bench.site, &jobs::running(&bench.site)?, wanted).await
+        };
+        self.door = aside(self.door.take(), wanted, &self.nudge, work);
+    }
+
+    /// A job writes the same files, and a start does not want them changed after it.
+    fn put_aside(&mut self) {
+        let list = self.list.take().map(|(_, work)| work);
+        let door = self.door.take().map(|(_, work)| work);
+        for work in list.into_iter().chain(door) {
+            work.abort();
+        }
+    }
+
     async fn tell(&self, id: JobId, result: JobResult) {
         if self.inputs.send(Input::Job(id, result)).await.is_err() {
             tracing::debug!(%id, "nobody wants to know how the job ended");
@@ -152,8 +215,32 @@ impl Worker {
     }
 }
 
+/// Work beside the job slot: the newest wish of its kind wins, and one that is at work already goes on. A look follows.
+fn aside<W: PartialEq>(
+    before: Option<(W, JoinHandle<()>)>,
+    wish: W,
+    nudge: &Arc<Notify>,
+    work: impl Future<Output = Result<(), JobError>> + Send + 'static,
+) -> Option<(W, JoinHandle<()>)> {
+    if let Some((known, handle)) = before {
+        if known == wish && !handle.is_finished() {
+            return Some((known, handle));
+        }
+        handle.abort();
+    }
+    let nudge = nudge.clone();
+    let handle = tokio::spawn(async move {
+        if let Err(error) = work.await {
+            tracing::warn!("Postgres' settings are not as they should be: {}", sentence(&error));
+        }
+        nudge.notify_one();
+    });
+    Some((wish, handle))
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.put_aside();
         if let Some((_, job)) = &self.running {
             job.abort();
         }

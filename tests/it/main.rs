@@ -7,3 +7,4 @@ mod playground;
 mod postgres;
 mod store;
 mod support;
+mod trials;

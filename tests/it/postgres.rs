@@ -1,7 +1,10 @@
 //! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
 
-mod member;
+pub(crate) mod door;
+pub(crate) mod member;
+pub(crate) mod probe;
 mod refusals;
+pub(crate) mod sync;
 
 use std::time::Instant;
 
@@ -14,7 +17,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::become_postgres;
 
-fn root() -> tempfile::TempDir {
+pub(crate) fn root() -> tempfile::TempDir {
     become_postgres();
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
@@ -147,11 +150,11 @@ async fn what_diverged_is_rewound() {
 
 /// For whoever runs the tests: times are printed, not asserted.
 #[expect(clippy::print_stdout, reason = "a test tells its times")]
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     println!("{text}");
 }
 
-fn print_times(what: &str, mut times: Vec<f64>) {
+pub(crate) fn print_times(what: &str, mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
     let last = times.len() - 1;
     let (middle, worst) = (times[last / 2], times[last]);

@@ -9,8 +9,8 @@ use axum::http::{Method, Request, StatusCode};
 use haa_core::lease::{Leadership, Lease};
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, FlushProbe, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown, Standby,
-    SyncState, Walsender,
+    DataDir, Door, FlushProbe, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown,
+    Standby, SyncState, Walsender,
 };
 use haa_core::records::{MemberRecord, MemberRole, Tags};
 use haa_core::routes::{MemberStatus, Status};
@@ -128,6 +128,7 @@ fn primary() -> Status {
         inserted: Lsn(0x500_0000),
         shown: Some(List::Nothing),
         effective: Some(List::Nothing),
+        door: Some(Door::Open),
         flush: FlushProbe::default(),
         started_unix_ms: 1_700_000_000_123,
     });

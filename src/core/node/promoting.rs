@@ -49,7 +49,7 @@ impl Node {
                 if self.desk.settled(&facts) {
                     let slots = self.slots();
                     let (list, door) = self.opens_with();
-                    self.desk.job(Job::Promote { proof, timeline, slots, list, door });
+                    self.desk.job(Job::Promote { proof, timeline, slots, list: Some(list), door });
                 }
                 None
             }

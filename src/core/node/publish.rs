@@ -137,7 +137,7 @@ impl Node {
 
     fn member_role(&self) -> MemberRole {
         match &self.role {
-            Role::Primary { term, .. } => match self.belief.primary().map(|primary| primary.door) {
+            Role::Primary { term, .. } => match self.belief.primary().and_then(|p| p.door) {
                 Some(Door::Shut) => MemberRole::Opening { term: *term },
                 Some(Door::Open) | None => MemberRole::Primary { term: *term },
             },

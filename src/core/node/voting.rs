@@ -24,6 +24,15 @@ pub(super) type Names = BTreeMap<MemberName, Incarnation>;
 /// A list that is not seen effective is wished again after this long.
 const AGAIN: Millis = Millis(1_000);
 
+/// Where the WAL ended once a list was effective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Barrier {
+    /// First seen by a look that came in then: its positions may be older than that.
+    Seen(Millis),
+    /// By a later look.
+    At(Lsn),
+}
+
 /// A change of V or k: one row of the table in docs/protocol.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -58,8 +67,8 @@ enum Step {
 /// What a leader remembers about its voters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Voting {
-    /// The list that is effective, and where the WAL ended when it was first seen so.
-    barrier: Option<(List, Lsn)>,
+    /// The list that is effective, and how far it was seen to be so.
+    barrier: Option<(List, Barrier)>,
     /// `sync` as we wrote it last: nothing of ours that is still on its way can change it.
     affirmed: Option<Revision>,
     /// The list that we wished for last.
@@ -78,10 +87,23 @@ impl Voting {
     /// A commit that `list` acknowledged before it was effective everywhere is on enough of it.
     fn passed(&self, list: &List, primary: &Primary, off: Off) -> bool {
         let (List::Any { k, names } | List::FirstPadded { k, names }) = list else { return true };
-        let Some((_, barrier)) = self.barrier.as_ref().filter(|(of, _)| of == list) else {
-            return false;
-        };
-        off.is(Mechanism::Barrier) || flushed(primary, names, *barrier) >= *k as usize
+        match self.barrier.as_ref().filter(|(of, _)| of == list) {
+            Some(_) if off.is(Mechanism::Barrier) => true,
+            Some((_, Barrier::At(lsn))) => flushed(primary, names, *lsn) >= *k as usize,
+            Some((_, Barrier::Seen(_))) | None => false,
+        }
+    }
+
+    fn note(&mut self, now: Millis, effective: &List, (looked_at, inserted): (Millis, Lsn)) {
+        match &self.barrier {
+            Some((list, Barrier::At(_))) if list == effective => {}
+            Some((list, Barrier::Seen(seen))) if list == effective => {
+                if looked_at >= *seen {
+                    self.barrier = Some((effective.clone(), Barrier::At(inserted)));
+                }
+            }
+            Some(_) | None => self.barrier = Some((effective.clone(), Barrier::Seen(now))),
+        }
     }
 }
 
@@ -180,9 +202,8 @@ impl Node {
             self.prove_list(now, proof, &sync);
             return false;
         };
-        if self.voting.barrier.as_ref().is_none_or(|(of, _)| of != effective) {
-            self.voting.barrier = Some((effective.clone(), primary.inserted));
-        }
+        let looked_at = self.belief.facts.as_ref().map_or(now, |facts| facts.began_at);
+        self.voting.note(now, effective, (looked_at, primary.inserted));
         let turn = self.change_of_voters(now, &sync, primary);
         let passed = |list: &List| self.voting.passed(list, primary, self.off);
         match turn.next(&sync, effective, passed, self.off) {
@@ -254,8 +275,11 @@ impl Node {
 
     /// Clients are let in when enough voters have flushed the beginning of the new timeline (I13). Whether they are.
     pub(super) fn keep_door(&mut self, now: Millis, proof: Leadership, primary: &Primary) -> bool {
-        if primary.door == Door::Open {
-            return true;
+        match primary.door {
+            Some(Door::Open) => return true,
+            Some(Door::Shut) => {}
+            // Whoever cannot tell has not shut it: that is asked of the promotion, which fails without it.
+            None => return true,
         }
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let sync = sync.map(|kept| &kept.value).filter(|sync| sync.term == proof.term());

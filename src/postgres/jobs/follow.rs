@@ -7,13 +7,15 @@ use std::time::Duration;
 use haa_core::effect::Source;
 use rustix::process::Signal;
 
+use super::running;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::look::RETRY;
 use crate::postgres::process::{self, Process};
+use crate::postgres::reload;
 use crate::postgres::site::Site;
-use crate::postgres::sql::Session;
+use crate::postgres::sql::{Session, quoted};
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, slot};
+use crate::postgres::{files, incarnation, list, slot, sync};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -47,6 +49,7 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
     let site = &*bench.site;
     let postmaster = running(site)?;
     let session = change(site, &postmaster, None).await?.session;
+    let blockers = end_blockers(&site.config.superuser.user);
     let replayed = async {
         loop {
             if let Some(pid) = session.value(RECEIVER).await? {
@@ -54,6 +57,8 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
             } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
                 // From this wait it cannot start a receiver before it has taken the empty source.
                 return Ok::<(), JobError>(());
+            } else {
+                session.rows(&blockers).await?;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -73,10 +78,17 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
 const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') FROM pg_stat_activity \
      WHERE backend_type = 'startup' LIMIT 1";
 
-/// The postmaster, which must be there.
-pub(super) fn running(site: &Site) -> Result<Process, JobError> {
-    let missing = || JobError::Refused("Postgres does not run".to_owned());
-    process::postmaster(site.data()).map_err(JobError::Signal)?.ok_or_else(missing)
+/// Replay that waits for a reader takes no reload before it is through: not even one that says not to wait. Then
+/// every reader amid a transaction is ended.
+fn end_blockers(superuser: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE backend_type = 'client backend' AND xact_start IS NOT NULL \
+           AND NOT (usename = {} AND client_addr IS NULL) \
+           AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
+             AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event LIKE 'RecoveryConflict%'))",
+        quoted(superuser)
+    )
 }
 
 struct Change {
@@ -98,23 +110,13 @@ async fn change(
     site.source_unsettled();
     let written =
         files::write_source(site, source, own).map_err(JobError::file("write into", data))?;
-    postmaster.signal(Signal::HUP).map_err(JobError::Signal)?;
-    let seen = async {
-        loop {
-            let session = Session::open(site).await?;
-            if session.value(SHOWN).await?.as_deref() == Some(written.as_str()) {
-                return Ok::<Session, JobError>(session);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    let session = tokio::time::timeout(PATIENCE, seen).await.map_err(|_| {
-        JobError::Refused(format!(
-            "Postgres does not take our primary_conninfo from {}; what overrides it? \
-             (SELECT sourcefile FROM pg_settings WHERE name = 'primary_conninfo')",
-            files::config_file(site).display()
-        ))
-    })??;
+    // What a leadership that did not come about left there.
+    let rest = list::at_rest(site);
+    if list::write(site, &rest).map_err(JobError::file("write", &list::file(site)))? {
+        site.sync.doubt(&rest);
+    }
+    let shown = [("primary_conninfo", written.as_str()), (sync::SETTING, &list::text(&rest))];
+    let session = reload::until_shown(site, postmaster, &shown).await?;
     site.source_settled();
     Ok(Change { session, written })
 }

@@ -11,9 +11,13 @@ mod start;
 mod stop;
 
 use haa_core::effect::Job;
+use haa_core::lease::Leadership;
 
 use super::error::JobError;
+use super::process::{self, Process};
+use super::site::Site;
 use super::worker::Bench;
+use crate::agent::clock;
 
 /// Does the job. Dropping the future gives it up at its next wait, with its tools killed.
 pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
@@ -26,8 +30,27 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source) => follow::follow(bench, &source).await,
         Job::Detach => follow::detach(bench).await,
-        Job::Promote { proof, timeline, slots } => {
-            promote::run(bench, proof, timeline, &slots).await
+        Job::Promote { proof, timeline, slots, list, door } => {
+            promote::run(bench, proof, timeline, &promote::Before { slots, list, door }).await
         }
     }
+}
+
+/// Whatever opens something is refused past its proof.
+pub(super) fn in_time(proof: Leadership) -> Result<(), JobError> {
+    let now = clock::now();
+    if now < proof.until() {
+        return Ok(());
+    }
+    Err(JobError::Refused(format!(
+        "the leadership of term {} ended {} ago; nothing was to be opened past it",
+        proof.term(),
+        now.since(proof.until())
+    )))
+}
+
+/// The postmaster, which must be there.
+pub(super) fn running(site: &Site) -> Result<Process, JobError> {
+    let missing = || JobError::Refused("Postgres does not run".to_owned());
+    process::postmaster(site.data()).map_err(JobError::Signal)?.ok_or_else(missing)
 }

@@ -4,37 +4,51 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haa_core::lease::Leadership;
+use haa_core::list::List;
+use haa_core::observe::Door;
 use haa_core::units::{MemberName, Timeline};
 
-use super::follow::running;
-use crate::agent::clock;
+use super::{in_time, running};
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, slot, timeline};
+use crate::postgres::{door, files, incarnation, slot, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// On a large server an immediate checkpoint takes a while.
 const CHECKPOINT: Duration = Duration::from_secs(600);
 
+/// What is to be so before the first write.
+pub(super) struct Before {
+    pub(super) slots: BTreeSet<MemberName>,
+    pub(super) list: Option<List>,
+    pub(super) door: Door,
+}
+
 pub(super) async fn run(
     bench: &Bench,
     proof: Leadership,
     reserved: Timeline,
-    slots: &BTreeSet<MemberName>,
+    before: &Before,
 ) -> Result<(), JobError> {
     let site = &*bench.site;
     in_time(proof)?;
-    drop(running(site)?);
+    let postmaster = running(site)?;
     let session = bench.session().await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
         return check(&session, reserved).await;
     }
     // Followers come after the primary: without a slot they are late, without a promotion nobody writes.
-    if let Err(error) = slot::create(&session, slots).await {
+    if let Err(error) = slot::create(&session, &before.slots).await {
         tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
+    }
+    if let Some(list) = &before.list {
+        sync::prepare(site, &postmaster, list).await?;
+    }
+    if before.door == Door::Shut {
+        door::set(site, &postmaster, Door::Shut).await?;
     }
     reserve(site, reserved)?;
     in_time(proof)?;
@@ -52,18 +66,6 @@ pub(super) async fn run(
         }
     });
     Ok(())
-}
-
-fn in_time(proof: Leadership) -> Result<(), JobError> {
-    let now = clock::now();
-    if now < proof.until() {
-        return Ok(());
-    }
-    Err(JobError::Refused(format!(
-        "the leadership of term {} ended {} ago; Postgres was not to be promoted past it",
-        proof.term(),
-        now.since(proof.until())
-    )))
 }
 
 /// Postgres takes the first number without a history file, and connects to nobody any more.

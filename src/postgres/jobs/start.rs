@@ -16,7 +16,7 @@ use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
 use crate::postgres::watcher::says_ready;
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, look, timeline};
+use crate::postgres::{files, incarnation, list, look, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -94,6 +94,7 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
     let mut child = command.spawn().map_err(|source| JobError::Spawn { program, source })?;
     // What a new session shows is from now on what was written.
     site.source_settled();
+    site.sync.started(&list::at_rest(site));
     match hold(&mut child, site)? {
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),

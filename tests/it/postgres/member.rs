@@ -11,24 +11,25 @@ use haa::postgres::{Postgres, find_binaries};
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::{Leadership, Lease};
-use haa_core::observe::{PostgresFacts, Primary, Server, Standby};
+use haa_core::list::List;
+use haa_core::observe::{DataDir, Door, PostgresFacts, Primary, Server, Standby};
 use haa_core::settings::Timing;
-use haa_core::units::{Address, JobId, LeaseId, MemberName, Millis, Term, Timeline};
+use haa_core::units::{Address, Incarnation, JobId, LeaseId, MemberName, Millis, Term, Timeline};
 use tokio::sync::mpsc;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct Member {
-    pub(super) name: MemberName,
-    pub(super) config: config::Postgres,
-    pub(super) state: PathBuf,
-    pub(super) postgres: Option<Postgres>,
+pub(crate) struct Member {
+    pub(crate) name: MemberName,
+    pub(crate) config: config::Postgres,
+    pub(crate) state: PathBuf,
+    pub(crate) postgres: Option<Postgres>,
     inputs: mpsc::Receiver<Input>,
     next: u64,
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }
@@ -38,13 +39,18 @@ fn login(user: &str, password: &str) -> Login {
 }
 
 impl Member {
-    pub(super) fn new(name: &str, root: &Path) -> Self {
+    pub(crate) fn new(name: &str, root: &Path) -> Self {
+        Self::of(name, root, &find_binaries().expect("Postgres is installed"))
+    }
+
+    /// A member with these server binaries.
+    pub(crate) fn of(name: &str, root: &Path, binaries: &Path) -> Self {
         let address = Address { host: "127.0.0.1".to_owned(), port: free_port() };
         let home = root.join(name);
         std::fs::create_dir_all(&home).expect("a temporary directory");
         let config = config::Postgres {
             data_directory: home.join("data"),
-            bin_directory: find_binaries().expect("Postgres is installed"),
+            bin_directory: binaries.to_owned(),
             listen: address.clone(),
             address,
             socket_directory: home.join("run"),
@@ -58,7 +64,7 @@ impl Member {
         Self::with(name, config, home.join("state"))
     }
 
-    pub(super) fn with(name: &str, config: config::Postgres, state: PathBuf) -> Self {
+    pub(crate) fn with(name: &str, config: config::Postgres, state: PathBuf) -> Self {
         let name: MemberName = name.parse().expect("a legal name");
         let (to, inputs) = mpsc::channel(1024);
         let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to);
@@ -66,27 +72,27 @@ impl Member {
         Self { name, config, state, postgres, inputs, next: 1 }
     }
 
-    pub(super) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source { member: self.name.clone(), address: self.config.address.clone() }
     }
 
-    pub(super) fn hands(&self) -> &Postgres {
+    pub(crate) fn hands(&self) -> &Postgres {
         self.postgres.as_ref().expect("not left yet")
     }
 
     /// Leaves Postgres alone; a second agent may take it over.
-    pub(super) async fn leave(&mut self) {
+    pub(crate) async fn leave(&mut self) {
         self.postgres.take().expect("not left yet").leave().await;
     }
 
-    pub(super) fn begin(&mut self, job: Job) -> JobId {
+    pub(crate) fn begin(&mut self, job: Job) -> JobId {
         let id = JobId(self.next);
         self.next += 1;
         self.hands().job(id, job);
         id
     }
 
-    pub(super) async fn end_of(&mut self, id: JobId) -> JobResult {
+    pub(crate) async fn end_of(&mut self, id: JobId) -> JobResult {
         loop {
             if let Input::Job(ended, result) = self.input().await
                 && ended == id
@@ -96,37 +102,76 @@ impl Member {
         }
     }
 
-    pub(super) async fn job(&mut self, job: Job) -> JobResult {
+    pub(crate) async fn job(&mut self, job: Job) -> JobResult {
         let id = self.begin(job);
         self.end_of(id).await
     }
 
-    pub(super) async fn done(&mut self, job: Job) {
+    pub(crate) async fn done(&mut self, job: Job) {
         let shown = format!("{job:?}");
         assert_eq!(self.job(job).await, JobResult::Done, "{shown}");
     }
 
     /// The sentence of a job that fails.
-    pub(super) async fn failed(&mut self, job: Job) -> String {
+    pub(crate) async fn failed(&mut self, job: Job) -> String {
         match self.job(job).await {
             JobResult::Failed(why) => why,
             other => panic!("expected a failure: {other:?}"),
         }
     }
 
-    pub(super) async fn promote(&mut self, timeline: u32, slots: &[&Self]) -> JobResult {
+    pub(crate) async fn promote(&mut self, timeline: u32, slots: &[&Self]) -> JobResult {
         let slots: BTreeSet<MemberName> = slots.iter().map(|member| member.name.clone()).collect();
         let proof = leadership(clock::now());
-        self.job(Job::Promote { proof, timeline: Timeline(timeline), slots }).await
+        let timeline = Timeline(timeline);
+        self.job(Job::Promote { proof, timeline, slots, list: None, door: Door::Open }).await
     }
 
-    pub(super) async fn input(&mut self) -> Input {
+    /// A standby of `source`, which has its slot.
+    pub(crate) async fn join(&mut self, source: &mut Self) {
+        self.done(Job::Clone(source.source())).await;
+        self.done(Job::Start(Some(source.source()))).await;
+        let name = self.name.clone();
+        source.primary(|primary| primary.replicas.get(&name).is_some_and(|w| w.streaming)).await;
+    }
+
+    /// As a list names it.
+    pub(crate) async fn listed(&mut self) -> (MemberName, Incarnation) {
+        match self.facts(|_| true).await.data {
+            DataDir::Present { incarnation, .. } => (self.name.clone(), incarnation),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Wishes for a list until a look says that it is effective.
+    pub(crate) async fn list(&mut self, list: &List) -> Primary {
+        self.hands().list(leadership(clock::now()), list.clone());
+        self.primary(|primary| primary.effective.as_ref() == Some(list)).await
+    }
+
+    /// Whether a commit returns within a time in which it would have, had it not to wait. The client stays.
+    pub(crate) async fn commits(&self) -> bool {
+        let client = self.client().await;
+        let commit = tokio::spawn(async move {
+            client.batch_execute("SELECT pg_logical_emit_message(true, 'it', '')").await
+        });
+        let came = tokio::time::timeout(Duration::from_millis(400), commit).await;
+        came.is_ok_and(|done| done.expect("not cancelled").is_ok())
+    }
+
+    /// The pid of the one backend of this type.
+    pub(crate) async fn backend(&self, kind: &str) -> i32 {
+        let question = format!("SELECT pid FROM pg_stat_activity WHERE backend_type = '{kind}'");
+        self.client().await.query_one(&question, &[]).await.expect("there is one").get(0)
+    }
+
+    pub(crate) async fn input(&mut self) -> Input {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
         input.expect("something happens in time").expect("the watcher lives")
     }
 
     /// The first facts, of a look that begins from now on, that are as wanted.
-    pub(super) async fn facts(
+    pub(crate) async fn facts(
         &mut self,
         mut wanted: impl FnMut(&PostgresFacts) -> bool,
     ) -> PostgresFacts {
@@ -145,7 +190,7 @@ impl Member {
         panic!("not seen in time; last: {last:?}");
     }
 
-    pub(super) async fn standby(&mut self, wanted: impl Fn(&Standby) -> bool) -> Standby {
+    pub(crate) async fn standby(&mut self, wanted: impl Fn(&Standby) -> bool) -> Standby {
         let facts = self
             .facts(|facts| matches!(&facts.server, Server::Standby(standby) if wanted(standby)))
             .await;
@@ -155,7 +200,7 @@ impl Member {
         }
     }
 
-    pub(super) async fn primary(&mut self, wanted: impl Fn(&Primary) -> bool) -> Primary {
+    pub(crate) async fn primary(&mut self, wanted: impl Fn(&Primary) -> bool) -> Primary {
         let facts = self
             .facts(|facts| matches!(&facts.server, Server::Primary(primary) if wanted(primary)))
             .await;
@@ -165,46 +210,50 @@ impl Member {
         }
     }
 
-    pub(super) async fn stopped(&mut self) -> PostgresFacts {
+    pub(crate) async fn stopped(&mut self) -> PostgresFacts {
         self.facts(|facts| matches!(facts.server, Server::Stopped(_))).await
     }
 
     /// From nothing to a primary on `timeline`.
-    pub(super) async fn become_primary(&mut self, timeline: u32, slots: &[&Self]) {
+    pub(crate) async fn become_primary(&mut self, timeline: u32, slots: &[&Self]) {
         self.done(Job::InitDb).await;
         self.done(Job::Start(None)).await;
         self.standby(|standby| standby.detached).await;
         assert_eq!(self.promote(timeline, slots).await, JobResult::Done);
     }
 
-    /// As a client would, over TCP.
-    pub(super) async fn client(&self) -> tokio_postgres::Client {
+    pub(crate) fn client_config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.config.listen.port).dbname("postgres");
         config.user(&self.config.superuser.user).password(&self.config.superuser.password);
-        let (client, connection) =
-            config.connect(tokio_postgres::NoTls).await.expect("a client is let in");
+        config
+    }
+
+    /// As a client would, over TCP.
+    pub(crate) async fn client(&self) -> tokio_postgres::Client {
+        let connected = self.client_config().connect(tokio_postgres::NoTls).await;
+        let (client, connection) = connected.expect("a client is let in");
         tokio::spawn(connection);
         client
     }
 
-    pub(super) async fn sql(&self, text: &str) {
+    pub(crate) async fn sql(&self, text: &str) {
         self.client().await.batch_execute(text).await.expect("a legal statement");
     }
 
-    pub(super) async fn count(&self, table: &str) -> i64 {
+    pub(crate) async fn count(&self, table: &str) -> i64 {
         let question = format!("SELECT count(*) FROM {table}");
         self.client().await.query_one(&question, &[]).await.expect("a table").get(0)
     }
 
     /// From `postmaster.pid`.
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         let text = std::fs::read_to_string(self.config.data_directory.join("postmaster.pid"));
         text.expect("it runs").lines().next().expect("a line").parse().expect("a pid")
     }
 
     /// How many processes have the data directory as their working directory.
-    pub(super) fn processes(&self) -> usize {
+    pub(crate) fn processes(&self) -> usize {
         let entries = std::fs::read_dir("/proc").expect("Linux").flatten();
         let here = |path: PathBuf| path == self.config.data_directory;
         entries.filter(|e| std::fs::read_link(e.path().join("cwd")).is_ok_and(here)).count()
@@ -226,12 +275,12 @@ impl Drop for Member {
     }
 }
 
-pub(super) fn kill(pid: i32, signal: nix::sys::signal::Signal) -> nix::Result<()> {
+pub(crate) fn kill(pid: i32, signal: nix::sys::signal::Signal) -> nix::Result<()> {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)
 }
 
 /// A leadership that was confirmed at `asked_at`.
-pub(super) fn leadership(asked_at: Millis) -> Leadership {
+pub(crate) fn leadership(asked_at: Millis) -> Leadership {
     let lease = Lease { id: LeaseId(1), asked_at };
     lease.leadership(Term(1), asked_at, Timing::default()).expect("a fresh lease")
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use haa::agent::clock;
 use haa_core::effect::Job;
 use haa_core::input::{Input, JobResult};
-use haa_core::observe::{DataDir, Server, Shutdown};
+use haa_core::observe::{DataDir, Door, Server, Shutdown};
 use haa_core::units::{Millis, Timeline};
 
 use super::member::{self, Member, leadership};
@@ -87,7 +87,8 @@ async fn a_promotion_needs_a_leadership_and_its_timeline() {
     a.done(Job::Start(None)).await;
     a.standby(|standby| standby.detached).await;
     let proof = leadership(clock::now().before(Millis(3_600_000)));
-    let late = Job::Promote { proof, timeline: Timeline(2), slots: [].into() };
+    let (timeline, slots, list, door) = (Timeline(2), [].into(), None, Door::Open);
+    let late = Job::Promote { proof, timeline, slots, list, door };
     let why = a.failed(late).await;
     assert!(why.contains("ended"), "{why}");
     a.standby(|_| true).await;

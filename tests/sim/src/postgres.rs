@@ -223,7 +223,7 @@ impl Postgres {
                 replicas: std::collections::BTreeMap::new(),
                 shown: self.lists.last().cloned(),
                 effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
-                door: self.door,
+                door: Some(self.door),
                 flush: FlushProbe::default(),
                 started_unix_ms: self.started.0 / 1_000,
             }),

@@ -87,7 +87,8 @@ impl World {
                 if local >= proof.until() {
                     return Err("the leadership has run out");
                 }
-                self.members[member].postgres.opens_with = Some((list.clone(), *door));
+                let list = list.clone().unwrap_or(haa_core::list::List::Nobody);
+                self.members[member].postgres.opens_with = Some((list, *door));
                 self.arm(member, proof.until());
                 self.promote(member, *timeline, proof.term())
             }

@@ -1,0 +1,184 @@
+//! Who is let in: `pg_hba.conf` in two forms, and ending the sessions of those who are not to be there.
+//! Never touches sessions of haad, of replication or of a rewind.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use haa_core::observe::Door;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::JobError;
+use super::files::{self, HEAD, setting};
+use super::process::{self, Ended, Process};
+use super::reload;
+use super::site::Site;
+use super::sql::{Session, quoted};
+
+/// A setting of ours, which tells a session which form the postmaster has read: it reads `pg_hba.conf` after
+/// this, before it takes another connection.
+pub(super) const SETTING: &str = "haa.door";
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Sessions end in a moment when told to.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whoever has not got through its login by then waits for its client.
+const LOGIN: Duration = Duration::from_millis(50);
+
+/// Included by our configuration.
+pub(super) fn file(site: &Site) -> PathBuf {
+    site.state("haa.door.conf")
+}
+
+/// Writes both files, `pg_hba.conf` first. Returns what [`SETTING`] will be. Not synced: a start writes them anew.
+pub(super) fn write(site: &Site, door: Door) -> io::Result<String> {
+    let hba = hba(site, door);
+    let mut hash = DefaultHasher::new();
+    hba.hash(&mut hash);
+    let word = match door {
+        Door::Open => "open",
+        Door::Shut => "shut",
+    };
+    let mark = format!("{word} {:x}", hash.finish());
+    files::write_atomically(&site.state("pg_hba.conf"), &hba)?;
+    files::write_atomically(&file(site), &format!("{HEAD}{SETTING} = {}\n", setting(&mark)))?;
+    Ok(mark)
+}
+
+/// What a session shows as [`SETTING`], read back.
+pub(super) fn parse(mark: &str) -> Option<Door> {
+    match mark.split_once(' ')?.0 {
+        "open" => Some(Door::Open),
+        "shut" => Some(Door::Shut),
+        _ => None,
+    }
+}
+
+fn hba(site: &Site, door: Door) -> String {
+    let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let superuser = name(&site.config.superuser.user);
+    let replication = name(&site.config.replication.user);
+    let rewind = name(&site.config.rewind.user);
+    let mut text = HEAD.to_owned();
+    let _ = writeln!(text, "local all {superuser} scram-sha-256");
+    let _ = writeln!(text, "host replication {replication} all scram-sha-256");
+    let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
+    match door {
+        Door::Shut => {
+            text.push_str("local all,replication all reject\nhost all,replication all all reject\n")
+        }
+        Door::Open if site.config.hba.is_empty() => {
+            text.push_str("local all all scram-sha-256\nhost all all all scram-sha-256\n");
+        }
+        Door::Open => {
+            for line in &site.config.hba {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
+}
+
+/// Done when the postmaster lets in whom it is to let in from now on, and with [`Door::Shut`] nobody else is left.
+pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result<(), JobError> {
+    let mark = write(site, door).map_err(JobError::file("write", &file(site)))?;
+    let session = reload::until_shown(site, postmaster, &[(SETTING, &mark)]).await?;
+    in_order(site, &session).await?;
+    match door {
+        Door::Open => Ok(()),
+        Door::Shut => end_clients(site, postmaster, &session).await,
+    }
+}
+
+/// A file with an error is not taken, and the one before it stays.
+pub(super) async fn in_order(site: &Site, session: &Session) -> Result<(), JobError> {
+    const QUESTION: &str = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules \
+         WHERE error IS NOT NULL LIMIT 1";
+    session.value(QUESTION).await?.map_or(Ok(()), |error| {
+        let path = site.state("pg_hba.conf");
+        Err(JobError::Refused(format!(
+            "Postgres does not take {}, {error}; check postgres.hba in haad.toml",
+            path.display()
+        )))
+    })
+}
+
+/// Ends every session that is not ours, and every login under way: it was begun under the rules before.
+/// To be called after the reload was seen.
+pub(super) async fn end_clients(
+    site: &Site,
+    postmaster: &Process,
+    session: &Session,
+) -> Result<(), JobError> {
+    let ended = async {
+        let mut logins = logins(site, postmaster).map_err(JobError::Signal)?;
+        let began = Instant::now();
+        loop {
+            let rows = session.rows(&sessions(site)).await?;
+            let known = |pid: u32| rows.iter().any(|row| row.parse(0) == Some(pid));
+            logins.retain(|login| !known(login.pid));
+            still_there(&mut logins).await?;
+            if logins.is_empty() && !rows.iter().any(|row| row.is_true(1)) {
+                return Ok::<(), JobError>(());
+            }
+            if began.elapsed() > LOGIN {
+                for login in &logins {
+                    login.signal(Signal::TERM).map_err(JobError::Signal)?;
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(PATIENCE, ended).await.map_err(|_| {
+        let why = "sessions of clients do not end; the door cannot be shut before them";
+        JobError::Refused(why.to_owned())
+    })?
+}
+
+async fn still_there(logins: &mut Vec<Process>) -> Result<(), JobError> {
+    let mut left = Vec::new();
+    for login in logins.drain(..) {
+        if login.ended_within(Duration::ZERO).await.map_err(JobError::Signal)? == Ended::NotYet {
+            left.push(login);
+        }
+    }
+    *logins = left;
+    Ok(())
+}
+
+/// Everybody's pid, and whether it was to end: it is told to by the question.
+fn sessions(site: &Site) -> String {
+    let superuser = quoted(&site.config.superuser.user);
+    let replication = quoted(&site.config.replication.user);
+    let rewind = quoted(&site.config.rewind.user);
+    format!(
+        "SELECT pid, CASE WHEN backend_type = 'client backend' \
+           AND NOT (usename = {superuser} AND client_addr IS NULL) AND usename <> {rewind} \
+           OR backend_type = 'walsender' AND usename <> {replication} \
+         THEN pg_terminate_backend(pid) ELSE false END FROM pg_stat_activity"
+    )
+}
+
+/// Children of the postmaster that may be on the way through a login. A session shows such a one only when it is
+/// through; by its title it has none yet, or is about to be let in.
+fn logins(site: &Site, postmaster: &Process) -> io::Result<Vec<Process>> {
+    let ours = format!(" {} ", site.config.superuser.user);
+    let mut found = Vec::new();
+    for pid in process::scan(site.data())? {
+        let Some(child) = process::child(postmaster, pid, site.data())? else { continue };
+        let title = process::title(pid);
+        let nameless = !title.starts_with("postgres: ");
+        let stage = ["initializing", "authentication", "startup"];
+        let login = stage.iter().any(|stage| title.ends_with(stage));
+        let local = title.contains(&ours) && title.contains(" [local] ");
+        if nameless || login && !local {
+            found.push(child);
+        }
+    }
+    Ok(found)
+}

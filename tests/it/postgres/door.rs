@@ -1,0 +1,118 @@
+//! The door: who is let in, and who is made to leave, with real sessions.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use haa::agent::clock;
+use haa_core::effect::Job;
+use haa_core::input::JobResult;
+use haa_core::list::List;
+use haa_core::observe::Door;
+use haa_core::units::{Millis, Timeline};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::member::{Member, leadership};
+use super::{print_times, root};
+
+async fn is_let_in(member: &Member) -> bool {
+    let config = member.client_config();
+    match config.connect(tokio_postgres::NoTls).await {
+        Ok(_) => true,
+        Err(error) => {
+            let said = error.as_db_error().map(|e| e.message().to_owned()).unwrap_or_default();
+            assert!(said.contains("pg_hba.conf rejects"), "{error:?}");
+            false
+        }
+    }
+}
+
+/// At a promotion behind a shut door nobody is left: no reader, and nobody who was about to log in.
+pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    let mut b = Member::of("b", root.path(), binaries);
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    let reader = b.client().await;
+    let mut silent = TcpStream::connect(("127.0.0.1", b.config.listen.port)).await.expect("open");
+    a.done(Job::Stop(Millis(5000))).await;
+    b.done(Job::Detach).await;
+    let proof = leadership(clock::now());
+    let (timeline, slots) = (Timeline(5), [a.name.clone()].into());
+    let (list, door) = (Some(List::Nobody), Door::Shut);
+    b.done(Job::Promote { proof, timeline, slots, list, door }).await;
+
+    let seen = b.primary(|_| true).await;
+    assert_eq!(seen.door, Some(Door::Shut));
+    assert_eq!(seen.shown, Some(List::Nobody));
+    assert_eq!(seen.effective, None, "whether commits wait cannot be seen before a promotion");
+    assert!(reader.batch_execute("SELECT 1").await.is_err(), "the reader was made to leave");
+    let left = tokio::time::timeout(Duration::from_secs(1), silent.read(&mut [0; 64])).await;
+    assert!(left.expect("the login was broken off").map_or(true, |read| read == 0));
+    assert!(!is_let_in(&b).await);
+
+    // Replication and rewinds are let in.
+    a.done(Job::Start(Some(b.source()))).await;
+    a.standby(|standby| standby.streaming && standby.position.timeline == Timeline(5)).await;
+    let mut rewinder = b.client_config();
+    rewinder.user(&b.config.rewind.user).password(&b.config.rewind.password);
+    let rewound = rewinder.connect(tokio_postgres::NoTls).await;
+    assert!(rewound.is_ok(), "a rewind is let in");
+
+    // Past the proof it stays shut.
+    b.hands().open_door(leadership(clock::now().before(Millis(3_600_000))));
+    for _ in 0..5 {
+        assert_eq!(b.primary(|_| true).await.door, Some(Door::Shut));
+    }
+    b.hands().open_door(leadership(clock::now()));
+    b.primary(|primary| primary.door == Some(Door::Open)).await;
+    assert!(is_let_in(&b).await);
+
+    // Shut again while it is primary, and a stop and a start open it for readers.
+    let client = b.client().await;
+    b.hands().shut_door();
+    b.primary(|primary| primary.door == Some(Door::Shut)).await;
+    let asked = tokio::time::timeout(Duration::from_secs(5), async {
+        while client.batch_execute("SELECT 1").await.is_ok() {}
+    });
+    asked.await.expect("the client was made to leave");
+    b.done(Job::Stop(Millis(5000))).await;
+    b.done(Job::Start(None)).await;
+    assert!(is_let_in(&b).await);
+}
+
+/// Without the step, a reader of the standby writes to the primary that it becomes.
+pub(crate) async fn an_open_door_keeps_readers(binaries: &Path) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    a.done(Job::InitDb).await;
+    a.done(Job::Start(None)).await;
+    a.standby(|standby| standby.detached).await;
+    let reader = a.client().await;
+    assert_eq!(a.promote(2, &[]).await, JobResult::Done);
+    reader.batch_execute("CREATE TABLE t (n int)").await.expect("it writes");
+    assert_eq!(a.primary(|_| true).await.door, Some(Door::Open));
+}
+
+/// Not asserted: how long the door takes.
+pub(crate) async fn times(binaries: &Path) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    a.become_primary(2, &[]).await;
+    let (mut shut, mut open) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let clients = [a.client().await, a.client().await];
+        let at = Instant::now();
+        a.hands().shut_door();
+        a.primary(|primary| primary.door == Some(Door::Shut)).await;
+        shut.push(at.elapsed().as_secs_f64() * 1e3);
+        drop(clients);
+        let at = Instant::now();
+        a.hands().open_door(leadership(clock::now()));
+        a.primary(|primary| primary.door == Some(Door::Open)).await;
+        open.push(at.elapsed().as_secs_f64() * 1e3);
+    }
+    print_times("door shut with two clients, until a look says so", shut);
+    print_times("door opened, until a look says so", open);
+}

@@ -1,0 +1,69 @@
+//! What the protocol takes for granted about Postgres, tried on every supported version whose binaries are here.
+//! Never a decision of haa's: only its hands, and Postgres.
+
+mod diverged;
+mod timelines;
+
+use std::path::{Path, PathBuf};
+
+use haa::postgres::{find_binaries, server_version};
+
+use crate::postgres::{door, note, probe, sync};
+use crate::support::become_postgres;
+
+/// From the system; else as `tests/fetch-postgres.sh` laid them down.
+fn binaries(major: u32) -> Option<PathBuf> {
+    become_postgres();
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/postgres/{major}"));
+    let fetched = std::fs::read_dir(fetched).into_iter().flatten().flatten();
+    let fetched = fetched.map(|entry| entry.path().join("pginstall/bin"));
+    let system = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
+    let default = find_binaries().ok();
+    [system]
+        .into_iter()
+        .chain(fetched)
+        .chain(default)
+        .find(|directory| server_version(directory).is_ok_and(|version| version / 10_000 == major))
+}
+
+macro_rules! trials {
+    ($($version:ident = $major:literal),* => $trials:tt) => {
+        $(mod $version { $crate::trials::tests!($major, $trials); })*
+    };
+}
+
+macro_rules! tests {
+    ($major:literal, { $($name:ident: $trial:path,)* }) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                match super::binaries($major) {
+                    Some(binaries) => $trial(&binaries).await,
+                    None => super::note(concat!("not tried: no binaries of PostgreSQL ", $major)),
+                }
+            }
+        )*
+    };
+}
+use tests;
+
+trials!(v15 = 15, v17 = 17, v18 = 18 => {
+    nothing_comes_after_detaching: super::timelines::nothing_comes_after_detaching,
+    detaching_does_not_wait_for_a_reader: super::timelines::detaching_does_not_wait_for_a_reader,
+    a_reserved_number_is_taken: super::timelines::a_reserved_number_is_taken,
+    without_stubs_nobody_follows: super::timelines::without_stubs_nobody_follows,
+    a_restart_is_a_promotion: super::timelines::a_restart_is_a_promotion,
+    connecting_first_acknowledges_too_much: super::diverged::connecting_first,
+    comparing_first_acknowledges_what_is_there: super::diverged::comparing_first,
+    lists_are_seen: super::sync::lists_are_seen,
+    a_late_walsender_is_waited_for: super::sync::a_late_walsender_is_waited_for,
+    commits_are_seen_waiting: super::sync::commits_are_seen_waiting,
+    an_unopened_primary_acknowledges_nothing: super::sync::an_unopened_primary_acknowledges_nothing,
+    another_agent_proves_a_list_anew: super::sync::another_agent_proves_it_anew,
+    how_long_a_list_takes: super::sync::times,
+    nobody_is_left_at_a_promotion: super::door::nobody_is_left_at_a_promotion,
+    an_open_door_keeps_readers: super::door::an_open_door_keeps_readers,
+    how_long_the_door_takes: super::door::times,
+    nothing_is_written_for_nothing: super::probe::nothing_is_written_for_nothing,
+    a_hung_flush_is_told: super::probe::a_hung_flush_is_told_while_looks_go_on,
+});
