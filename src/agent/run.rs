@@ -71,6 +71,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         config.name.clone(),
         config.state_directory.clone(),
         inputs.clone(),
+        None,
     )?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);

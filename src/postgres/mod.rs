@@ -38,8 +38,9 @@ use std::sync::Arc;
 
 use haa_core::effect::Job;
 use haa_core::input::Input;
+use haa_core::lease::Leadership;
 use haa_core::units::{JobId, MemberName};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use binaries::{find_binaries, server_version};
@@ -49,6 +50,18 @@ pub use inspect::inspect;
 use crate::config;
 use site::Site;
 use worker::Wish;
+
+/// A promotion is about to begin. It does, once the answer is good; on any other it fails with that sentence.
+#[derive(Debug)]
+pub struct Opening {
+    /// What allows it.
+    pub proof: Leadership,
+    /// Whether writes will be closed at `proof.until()` whatever becomes of this process; if not, why.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Who is asked before a promotion; `None` where nobody guards.
+pub type Gate = Option<mpsc::Sender<Opening>>;
 
 /// This member's Postgres. Facts and the ends of jobs go to the `inputs` that it was started with.
 ///
@@ -70,6 +83,7 @@ impl Postgres {
         me: MemberName,
         state_directory: PathBuf,
         inputs: mpsc::Sender<Input>,
+        gate: Gate,
     ) -> Result<Self, PostgresError> {
         let site = Arc::new(Site::open(config, me, state_directory)?);
         let nudge = Arc::new(Notify::new());
@@ -78,7 +92,7 @@ impl Postgres {
         let (session, session_seen) = watch::channel(None);
         let watcher = watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session);
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench { site, session: session_seen };
+        let bench = worker::Bench { site, session: session_seen, gate };
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
         Ok(Self { wishes, nudge, worker, watcher })

@@ -13,7 +13,7 @@ use super::error::sentence;
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::{jobs, slot};
+use super::{Gate, jobs, slot};
 
 /// What the agent wishes of its Postgres.
 pub(super) enum Wish {
@@ -27,6 +27,7 @@ pub(super) enum Wish {
 pub(super) struct Bench {
     pub(super) site: Arc<Site>,
     pub(super) session: watch::Receiver<Option<Arc<Session>>>,
+    pub(super) gate: Gate,
 }
 
 impl Bench {

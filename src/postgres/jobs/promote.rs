@@ -6,18 +6,24 @@ use std::time::Duration;
 use haa_core::lease::Leadership;
 use haa_core::units::{MemberName, Timeline};
 
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::follow::running;
 use crate::agent::clock;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, slot, timeline};
+use crate::postgres::{Opening, files, incarnation, slot, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// On a large server an immediate checkpoint takes a while.
 const CHECKPOINT: Duration = Duration::from_secs(600);
+
+/// A guard that has just died is started again within this.
+const GUARD: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
     bench: &Bench,
@@ -28,6 +34,7 @@ pub(super) async fn run(
     let site = &*bench.site;
     in_time(proof)?;
     drop(running(site)?);
+    guarded(bench, proof).await?;
     let session = bench.session().await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
         return check(&session, reserved).await;
@@ -52,6 +59,22 @@ pub(super) async fn run(
         }
     });
     Ok(())
+}
+
+/// From here on somebody else closes writes at `until`, whatever becomes of this process.
+async fn guarded(bench: &Bench, proof: Leadership) -> Result<(), JobError> {
+    let Some(gate) = &bench.gate else { return Ok(()) };
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        gate.send(Opening { proof, answer }).await.ok()?;
+        answered.await.ok()
+    };
+    let why = match timeout(GUARD, asked).await {
+        Ok(Some(Ok(()))) => return Ok(()),
+        Ok(Some(Err(why))) => why,
+        Ok(None) | Err(_) => format!("it gave no answer within {GUARD:?}"),
+    };
+    Err(JobError::Refused(format!("Postgres is not promoted without its guard: {why}")))
 }
 
 fn in_time(proof: Leadership) -> Result<(), JobError> {
