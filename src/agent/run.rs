@@ -22,8 +22,9 @@ use super::{chain, clock};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call};
 use crate::config::Config;
+use crate::guard::Tether;
 use crate::peers::{self, Peers};
-use crate::postgres::Postgres;
+use crate::postgres::{Gate, Opening, Postgres};
 use crate::store::Store;
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
@@ -46,6 +47,7 @@ struct Agent {
     store: Arc<Store>,
     postgres: Postgres,
     peers: Peers,
+    guard: Option<Tether>,
     status: watch::Sender<Option<Arc<Status>>>,
     alive_at: watch::Sender<Millis>,
     remembered: Option<Leadership>,
@@ -66,12 +68,13 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
     })?;
     let (inputs, received) = mpsc::channel(INPUTS);
+    let (gate, openings) = gate(&config);
     let postgres = Postgres::start(
         config.postgres.clone(),
         config.name.clone(),
         config.state_directory.clone(),
         inputs.clone(),
-        None,
+        gate,
     )?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
@@ -93,12 +96,14 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
     let notes = Notes::begin(&config.state_directory, memory, &node)
         .context("cannot start the thread that writes the journal")?;
+    let guard = guard(&config, openings).await;
     let agent = Agent {
         node,
         notes,
         store,
         postgres,
         peers: Peers::new(&config.cluster, tokens),
+        guard,
         status,
         alive_at,
         remembered: None,
@@ -112,6 +117,21 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         tracing::debug!("some API connections were cut");
     }
     Ok(end)
+}
+
+/// Where promotions ask for the guard, if there is to be one.
+fn gate(config: &Config) -> (Gate, Option<mpsc::Receiver<Opening>>) {
+    config.guard.enabled.then(|| mpsc::channel(1)).unzip()
+}
+
+async fn guard(config: &Config, openings: Option<mpsc::Receiver<Opening>>) -> Option<Tether> {
+    match openings {
+        Some(openings) => Some(Tether::start(config, openings)),
+        None => {
+            Tether::dismiss(config).await;
+            None
+        }
+    }
 }
 
 fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
@@ -187,6 +207,9 @@ impl Agent {
     }
 
     fn publish(&mut self, status: Status) {
+        if let Some(guard) = &mut self.guard {
+            guard.know(clock::now(), &status);
+        }
         self.peers.know(&status);
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
@@ -206,6 +229,9 @@ impl Agent {
         self.postgres.leave().await;
         self.store.shutdown().await;
         self.notes.end().await;
+        if let Some(guard) = self.guard {
+            guard.leave().await;
+        }
     }
 }
 

@@ -85,6 +85,9 @@ pub(super) struct File {
     /// The HTTP API and the peers' service.
     #[schemars(required)]
     pub(super) api: Option<Said<ApiFile>>,
+    /// The process that closes writes when the agent cannot.
+    #[serde(default)]
+    pub(super) guard: GuardFile,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,
@@ -173,6 +176,16 @@ pub(super) struct ApiFile {
     /// The file with the tokens that commands and peers need; nobody else may read it.
     #[schemars(required)]
     pub(super) token_file: Option<Text>,
+}
+
+/// `[guard]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GuardFile {
+    /// Whether there is one. Default: true.
+    pub(super) enabled: Option<Said<bool>>,
+    /// A watchdog device that it feeds while this member leads, such as `/dev/watchdog`. Default: none.
+    pub(super) watchdog: Option<Text>,
 }
 
 /// `[log]`

@@ -65,6 +65,8 @@ pub(super) static KEYS: &[Key] = &[
     key("api.listen", Kind::Text, "HAAD_API_LISTEN"),
     key("api.address", Kind::Text, "HAAD_API_ADDRESS"),
     key("api.token_file", Kind::Text, "HAAD_API_TOKEN_FILE"),
+    key("guard.enabled", Kind::Plain, "HAAD_GUARD_ENABLED"),
+    key("guard.watchdog", Kind::Text, "HAAD_GUARD_WATCHDOG"),
     key("tags", Kind::Free, ""),
     key("log.format", Kind::Text, "HAAD_LOG_FORMAT"),
     key("log.level", Kind::Text, "HAAD_LOG_LEVEL"),

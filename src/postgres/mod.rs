@@ -7,6 +7,7 @@
 //! | `watcher` | looks: when, and what a look found |
 //! | `look` | one look, from the data directory and the server to `PostgresFacts` |
 //! | `process` | postmasters and leftovers, by pidfd; never a pid that was not verified |
+//! | `fence` | what the guard needs: the postmaster held, its end, the proof of recovery |
 //! | `sql` | sessions over the unix socket, each answer with a deadline |
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
@@ -17,6 +18,7 @@ mod binaries;
 mod conninfo;
 mod control;
 mod error;
+pub(crate) mod fence;
 mod files;
 mod incarnation;
 mod inspect;
