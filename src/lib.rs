@@ -9,6 +9,7 @@
 //! | [`agent`] | the loop: input in, effects out |
 //! | [`store`] | etcd |
 //! | [`postgres`] | the server, its tools and its files |
+//! | [`guard`] | the process that closes writes when the agent cannot |
 //! | [`peers`] | agent to agent |
 //! | [`api`] | HTTP |
 //! | [`ctl`] | haactl, one file a verb |
@@ -18,6 +19,7 @@ pub mod agent;
 pub mod api;
 pub mod config;
 pub mod ctl;
+pub mod guard;
 pub mod logging;
 pub mod peers;
 pub mod playground;

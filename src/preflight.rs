@@ -70,6 +70,7 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     found.push(writable("state_directory", &config.state_directory));
     found.push(writable("postgres.socket_directory", &config.postgres.socket_directory));
     found.push(tokens(&config.api.token_file));
+    found.extend(guard(&config.guard));
     found.push(port("api.listen", &config.api.listen).await);
     if config.postgres.data_directory.join("postmaster.pid").exists() {
         let says = "a Postgres runs in the data directory, or ended without order: haad adopts or \
@@ -193,6 +194,22 @@ fn writable(key: &str, path: &Path) -> Finding {
             there.display()
         )),
     }
+}
+
+/// A watchdog is not opened: that would start it.
+fn guard(guard: &config::Guard) -> Option<Finding> {
+    if !guard.enabled {
+        let says = "guard.enabled is false: nobody closes writes when haad is frozen or killed";
+        return Some(Finding::Doubtful(says.to_owned()));
+    }
+    let path = guard.watchdog.as_deref()?;
+    Some(match rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Finding::Fine(format!("guard.watchdog: {} can be written", path.display())),
+        Err(error) => Finding::Doubtful(format!(
+            "guard.watchdog: {} cannot be written ({error}): the guard goes on without it",
+            path.display()
+        )),
+    })
 }
 
 fn tokens(path: &Path) -> Finding {

@@ -148,7 +148,9 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 15] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 17] = [
+    ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
+    ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
     ("src/playground/tour/mod.rs", "an operator tries again a little later"),
     ("src/postgres/jobs/follow.rs", "what the startup process does is only seen by looking"),

@@ -52,6 +52,9 @@ pub const fn is_told(effect: &Effect) -> bool {
         | Effect::Close(_)
         | Effect::Look
         | Effect::Slots(_)
+        | Effect::Promise(_)
+        | Effect::List(..)
+        | Effect::OpenDoor(_)
         | Effect::Announce(_)
         | Effect::Exit(_) => true,
     }

@@ -4,9 +4,11 @@ pub mod clock;
 pub mod journal;
 mod memory;
 mod notes;
+mod promises;
 mod run;
 
 pub use memory::{Memory, MemoryError};
+pub use promises::PromiseError;
 pub use run::{End, run};
 
 /// An error with all its causes, in one line.

@@ -185,6 +185,7 @@ mod tests {
             settings: Settings::default(),
             seed: 1,
             remembered: None,
+            promises: haa_core::voters::Promises::default(),
         };
         (memory, Node::new(config))
     }

@@ -10,7 +10,9 @@ use haa_core::input::{Input, JobResult, Leave};
 use haa_core::lease::Leadership;
 use haa_core::node::{Config as NodeConfig, Node};
 use haa_core::routes::Status;
+use haa_core::settings::Durability;
 use haa_core::units::Millis;
+use haa_core::voters::Promises;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -18,12 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
 use super::notes::{self, Notes};
+use super::promises::{self, Keeper};
 use super::{chain, clock};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call};
 use crate::config::Config;
+use crate::guard::Tether;
 use crate::peers::{self, Peers};
-use crate::postgres::Postgres;
+use crate::postgres::{Gate, Opening, Postgres};
 use crate::store::Store;
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
@@ -43,9 +47,11 @@ pub enum End {
 struct Agent {
     node: Node,
     notes: Notes,
+    promises: Keeper,
     store: Arc<Store>,
     postgres: Postgres,
     peers: Peers,
+    guard: Option<Tether>,
     status: watch::Sender<Option<Arc<Status>>>,
     alive_at: watch::Sender<Millis>,
     remembered: Option<Leadership>,
@@ -66,12 +72,18 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
     })?;
     let (inputs, received) = mpsc::channel(INPUTS);
+    let (gate, openings) = gate(&config);
     let postgres = Postgres::start(
         config.postgres.clone(),
         config.name.clone(),
         config.state_directory.clone(),
         inputs.clone(),
+        gate,
     )?;
+    // Whoever is promoted, by us or by hand, acknowledges nothing until a leadership says for whom commits wait.
+    postgres.rest(Durability::Quorum).with_context(|| {
+        format!("cannot write into the state directory {}", config.state_directory.display())
+    })?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
     let (alive_at, alive) = watch::channel(clock::now());
@@ -87,17 +99,22 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
     tokio::spawn(answer_calls(called, Arc::clone(&store)));
+    let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(pass_signals(inputs, leave));
-    let node = Node::new(node_config(&config, &memory));
+    let promised = promises::read(&config.state_directory)?;
+    let node = Node::new(node_config(&config, &memory, promised));
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
     let notes = Notes::begin(&config.state_directory, memory, &node)
         .context("cannot start the thread that writes the journal")?;
+    let guard = guard(&config, openings).await;
     let agent = Agent {
         node,
         notes,
+        promises,
         store,
         postgres,
         peers: Peers::new(&config.cluster, tokens),
+        guard,
         status,
         alive_at,
         remembered: None,
@@ -113,7 +130,22 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     Ok(end)
 }
 
-fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
+/// Where promotions ask for the guard, if there is to be one.
+fn gate(config: &Config) -> (Gate, Option<mpsc::Receiver<Opening>>) {
+    config.guard.enabled.then(|| mpsc::channel(1)).unzip()
+}
+
+async fn guard(config: &Config, openings: Option<mpsc::Receiver<Opening>>) -> Option<Tether> {
+    match openings {
+        Some(openings) => Some(Tether::start(config, openings)),
+        None => {
+            Tether::dismiss(config).await;
+            None
+        }
+    }
+}
+
+fn node_config(config: &Config, memory: &Memory, promises: Promises) -> NodeConfig {
     NodeConfig {
         name: config.name.clone(),
         instance: memory.instance(),
@@ -124,6 +156,7 @@ fn node_config(config: &Config, memory: &Memory) -> NodeConfig {
         settings: config.settings.clone(),
         seed: rand::random(),
         remembered: memory.leadership(),
+        promises,
     }
 }
 
@@ -171,6 +204,9 @@ impl Agent {
             }
             Effect::Look => self.postgres.look(),
             Effect::Slots(slots) => self.postgres.slots(slots),
+            Effect::Promise(promises) => self.promises.keep(promises),
+            Effect::List(proof, list) => self.postgres.list(proof, list),
+            Effect::OpenDoor(proof) => self.postgres.open_door(proof),
             Effect::Beat(beat) => self.peers.beat(beat),
             Effect::Publish(status) => self.publish(*status),
             Effect::Announce(transition) => tracing::info!(
@@ -186,6 +222,9 @@ impl Agent {
     }
 
     fn publish(&mut self, status: Status) {
+        if let Some(guard) = &mut self.guard {
+            guard.know(clock::now(), &status);
+        }
         self.peers.know(&status);
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
@@ -205,6 +244,9 @@ impl Agent {
         self.postgres.leave().await;
         self.store.shutdown().await;
         self.notes.end().await;
+        if let Some(guard) = self.guard {
+            guard.leave().await;
+        }
     }
 }
 
@@ -218,6 +260,7 @@ fn log_input(input: &Input) {
         | Input::Lease(_)
         | Input::StoreRevokesEarly(_)
         | Input::Postgres(_)
+        | Input::Promised(_)
         | Input::Peer(_) => {}
     }
 }

@@ -182,9 +182,10 @@ fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
 
 const fn word(role: MemberRole) -> &'static str {
     match role {
-        MemberRole::Primary { .. } | MemberRole::Promoting { .. } | MemberRole::Replica => {
-            "running"
-        }
+        MemberRole::Primary { .. }
+        | MemberRole::Promoting { .. }
+        | MemberRole::Opening { .. }
+        | MemberRole::Replica => "running",
         MemberRole::Streaming => "streaming",
         MemberRole::Starting => "starting",
         MemberRole::Initialising => "initializing new cluster",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use haa::agent::{self, End};
 use haa::config::{self, Config};
+use haa::guard::{self, Post};
 use haa::{logging, preflight};
 use haa_core::input::Leave;
 
@@ -54,12 +55,26 @@ enum Verb {
         #[command(flatten)]
         file: File,
     },
+    /// Close Postgres when a deadline passes; started by `haad run`, not by hand
+    #[command(after_help = GUARD)]
+    Guard(Post),
     /// About haad.toml itself
     Config {
         #[command(subcommand)]
         what: About,
     },
 }
+
+const GUARD: &str = "\
+`haad run` starts one beside itself, and starts it again when it ends. It outlives haad: it holds the
+postmaster and a deadline, which haad moves on as often as its lease is renewed. When the deadline passes
+because haad was killed, is frozen or lost its lease, the guard ends every process of this Postgres, and says
+so in one line. A Postgres in recovery is left alone. It ends by itself when it has nothing to guard; SIGTERM
+ends it no sooner than that.
+
+Exit codes:
+  0  there was nothing left to guard
+  1  failed: another guard has this state directory, or it cannot be used";
 
 #[derive(Debug, clap::Args)]
 struct File {
@@ -83,6 +98,7 @@ fn main() -> ExitCode {
             run(&file.config, leave)
         }
         Verb::Check { file } => check(&file.config),
+        Verb::Guard(post) => stand_guard(&post),
         Verb::Config { what: About::Example } => print(config::EXAMPLE),
         Verb::Config { what: About::Schema } => print(&format!("{:#}\n", config::schema())),
     }
@@ -110,6 +126,16 @@ fn run(file: &Path, leave: Leave) -> ExitCode {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Refused(why)) => complain(&format!("refused to join: {why}"), REFUSED),
         Err(error) => complain(&format!("{error:#}"), FAILED),
+    }
+}
+
+fn stand_guard(post: &Post) -> ExitCode {
+    if let Err(error) = logging::begin(&post.log()) {
+        return complain(&format!("{error:#}"), USAGE);
+    }
+    match guard::run(post) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("guard: {error:#}"), FAILED),
     }
 }
 

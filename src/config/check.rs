@@ -139,6 +139,7 @@ impl Checker<'_> {
             section.as_ref().and_then(|section| self.postgres(section, state.as_deref()));
         let api = self.need("api", file.api.as_ref(), At::File);
         let api = api.and_then(|section| self.api(&section));
+        let guard = self.guard(file, state.as_deref());
         let tags = self.tags(&file.tags);
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
@@ -160,6 +161,7 @@ impl Checker<'_> {
             etcd: etcd?,
             postgres,
             api,
+            guard: guard?,
             tags: tags?,
             log: log?,
             settings: settings?,

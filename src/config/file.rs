@@ -85,6 +85,9 @@ pub(super) struct File {
     /// The HTTP API and the peers' service.
     #[schemars(required)]
     pub(super) api: Option<Said<ApiFile>>,
+    /// The process that closes writes when the agent cannot.
+    #[serde(default)]
+    pub(super) guard: GuardFile,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,
@@ -175,6 +178,16 @@ pub(super) struct ApiFile {
     pub(super) token_file: Option<Text>,
 }
 
+/// `[guard]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GuardFile {
+    /// Whether there is one. Default: true.
+    pub(super) enabled: Option<Said<bool>>,
+    /// A watchdog device that it feeds while this member leads, such as `/dev/watchdog`. Default: none.
+    pub(super) watchdog: Option<Text>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -189,8 +202,13 @@ pub(super) struct LogFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SettingsFile {
-    /// `async`: a commit is flushed by the primary alone. The only one in this version.
+    /// `quorum`: a commit is flushed by `k` replicas too before it is acknowledged. `async`: by the primary alone. Not
+    /// said: `quorum` once two replicas stream.
     pub(super) durability: Option<Text>,
+    /// In `quorum`: how many replicas flush a commit. Default: half of the voters, the primary among them.
+    pub(super) k: Option<Said<u32>>,
+    /// In `quorum`: a primary that lost every other voter waits for one, rather than going on alone. Default: false.
+    pub(super) strict: Option<Said<bool>>,
     /// How far behind the primary a replica may be and still stand, such as `1MB` (default), or a number of bytes.
     pub(super) maximum_lag_on_failover: Option<Said<Scalar>>,
     /// The spans of the protocol, such as `ttl = "10s"`.
@@ -230,4 +248,14 @@ pub(super) struct TimingFile {
     pub(super) gather_timeout: Option<Text>,
     /// The named successor of a switchover has this long to stand. Default: 3s.
     pub(super) successor_timeout: Option<Text>,
+    /// A leader is not taken over from, on silence, in the first so long after its election. Default: 3s.
+    pub(super) settle: Option<Text>,
+    /// A leader whose WAL still streams counts as lost when its agent was not heard for this long. Default: 5s.
+    pub(super) agent_silent_after: Option<Text>,
+    /// A voter that does not stream, or whose agent is silent, for this long is no voter any more. Default: 3s.
+    pub(super) voter_timeout: Option<Text>,
+    /// A removed voter streams this long without a break before it is one again; doubled for each removal within an hour. Default: 10s.
+    pub(super) voter_return: Option<Text>,
+    /// A primary without enough voters for this long goes on alone, unless `strict`. Default: 10s.
+    pub(super) alone_after: Option<Text>,
 }

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod etcd;
 mod file;
+mod guard;
 mod keys;
 mod near;
 mod parameters;
@@ -73,6 +74,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// The API.
     pub api: Api,
+    /// The guard.
+    pub guard: Guard,
     /// The operator's tags.
     pub tags: Tags,
     /// How to log.
@@ -147,6 +150,15 @@ pub struct Api {
     pub token_file: PathBuf,
 }
 
+/// The process that closes writes when the agent cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Whether there is one; without it, nothing is promoted less, and an agent that is frozen closes nothing.
+    pub enabled: bool,
+    /// A watchdog device to feed while this member leads.
+    pub watchdog: Option<PathBuf>,
+}
+
 /// How to log.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -157,7 +169,7 @@ pub struct Log {
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,

@@ -8,7 +8,7 @@ use super::file::{File, LoginFile, PostgresFile, Said, Text};
 use super::{Login, Postgres, binaries, secrets};
 
 /// Bytes of a Unix socket's path, without its closing zero (`sun_path` of Linux).
-const SOCKET_PATH_MAX: usize = 107;
+pub(super) const SOCKET_PATH_MAX: usize = 107;
 
 /// What a line of pg_hba.conf begins with.
 const HBA_WORDS: [&str; 6] =

@@ -17,18 +17,28 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let before = self.problems.len();
         match file.durability.as_ref().map(|said| (said, said.value().as_str())) {
-            None | Some((_, "async")) => settings.durability = Durability::Async,
-            Some((said, "quorum")) => {
-                let says = "settings.durability: this version of haad does not offer quorum: \
-                     write async, \
-                     and know that a failover may lose the last commits";
-                self.refuse_said::<(), _>(said, says.to_owned());
-            }
+            None => {}
+            Some((_, "async")) => settings.durability = Some(Durability::Async),
+            Some((_, "quorum")) => settings.durability = Some(Durability::Quorum),
             Some((said, other)) => {
-                let says = format!("settings.durability: '{other}' is none: write async");
+                let says = format!(
+                    "settings.durability: '{other}' is none: write quorum or async, or leave it out for quorum from \
+                     three members on"
+                );
                 self.refuse_said::<(), _>(said, says);
             }
         }
+        if let Some(said) = &file.k {
+            match *said.value() {
+                0 => {
+                    let says =
+                        "settings.k: 0 copies are none: write 1 or more, or durability = \"async\"";
+                    self.refuse_said::<(), _>(said, says.to_owned());
+                }
+                k => settings.k = Some(k),
+            }
+        }
+        settings.strict = file.strict.as_ref().is_some_and(|said| *said.value());
         if let Some(said) = &file.maximum_lag_on_failover {
             match size::bytes(&said.value().text()) {
                 Some(bytes) => settings.maximum_lag_on_failover = bytes,
@@ -88,7 +98,7 @@ impl Checker<'_> {
     }
 }
 
-fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>; 14] {
+fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>; 19] {
     [
         ("ttl", file.ttl.as_ref(), &mut timing.ttl),
         ("round", file.round.as_ref(), &mut timing.round),
@@ -104,5 +114,10 @@ fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>;
         ("forget_after", file.forget_after.as_ref(), &mut timing.forget_after),
         ("gather_timeout", file.gather_timeout.as_ref(), &mut timing.gather_timeout),
         ("successor_timeout", file.successor_timeout.as_ref(), &mut timing.successor_timeout),
+        ("settle", file.settle.as_ref(), &mut timing.settle),
+        ("agent_silent_after", file.agent_silent_after.as_ref(), &mut timing.agent_silent_after),
+        ("voter_timeout", file.voter_timeout.as_ref(), &mut timing.voter_timeout),
+        ("voter_return", file.voter_return.as_ref(), &mut timing.voter_return),
+        ("alone_after", file.alone_after.as_ref(), &mut timing.alone_after),
     ]
 }

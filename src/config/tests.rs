@@ -93,6 +93,7 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.postgres.rewind.user, "haa_rewind");
     assert_eq!(config.api.address, config.api.listen);
     assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
     assert_eq!(config.settings, Settings::default());
     assert!(!format!("{config:?}").contains("pass word"));
 }
@@ -104,6 +105,9 @@ fn a_full_file_is_taken_as_written() {
 max_connections = 200
 shared_buffers = "128MB"
 jit = false
+[guard]
+enabled = false
+watchdog = "/dev/watchdog"
 [tags]
 noloadbalance = true
 failover_priority = -3
@@ -121,6 +125,7 @@ stagger = "50ms"
     let parameters: Vec<_> = config.postgres.parameters.into_iter().collect();
     let expected = [("jit", "off"), ("max_connections", "200"), ("shared_buffers", "128MB")];
     assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(config.guard, Guard { enabled: false, watchdog: Some("/dev/watchdog".into()) });
     assert!(config.tags.noloadbalance);
     assert_eq!(config.tags.failover_priority, -3);
     assert_eq!(config.tags.free["zone"], "a");
@@ -202,7 +207,10 @@ fn golden() {
         ("[api]", "[settings.timing]\nttl = \"60s\"\nmargin = \"1s\"\n[api]"),
         ("[api]", "[settings.timing]\nttl = 10\n[api]"),
         ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
-        ("[api]", "[settings]\ndurability = \"quorum\"\n[api]"),
+        ("[api]", "[settings]\ndurability = \"sync\"\n[api]"),
+        ("[api]", "[settings]\nk = 0\n[api]"),
+        ("[api]", "[guard]\nenabled = \"no\"\nwatchdog = \"watchdog\"\n[api]"),
+        ("[api]", "[guard]\nwatchdog = \"watchdog\"\n[api]"),
         ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
         ("[api]", "[log]\nformat = \"xml\"\n[api]"),
         ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),
@@ -269,6 +277,11 @@ fn a_long_socket_path_is_refused_where_it_was_said() {
     let wrong = Place::new().load(&GOOD.replace("@/pg", &long)).unwrap_err();
     assert!(wrong.starts_with("@/haad.toml:7: postgres.socket_directory: @/ddd"), "{wrong}");
     assert!(wrong.ends_with("write a shorter one, such as /run/haa"), "{wrong}");
+    let elsewhere = "[postgres]\nsocket_directory = \"/run/haa\"";
+    let text = GOOD.replace("@/pg", &long).replace("[postgres]", elsewhere);
+    let wrong = Place::new().load(&text).unwrap_err();
+    assert!(wrong.contains("guard.sock, the guard's socket, is 1"), "{wrong}");
+    assert!(Place::new().load(&format!("{text}\n[guard]\nenabled = false\n")).is_ok());
 }
 
 #[test]

@@ -8,11 +8,11 @@ use crate::line::{Fork, Line};
 use crate::list::List;
 use crate::records::Tags;
 use crate::settings::Timing;
-use crate::voters::{Attempt, Grant};
 use crate::units::{
     Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
     Timeline,
 };
+use crate::voters::{Attempt, Grant};
 
 /// One look at our own Postgres.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -123,7 +123,9 @@ impl Status {
         }
         match self.backed {
             Some(until) if until == Millis(0) => {
-                return Err("this member leads, but another stands against it or its voters are silent");
+                return Err(
+                    "this member leads, but another stands against it or its voters are silent",
+                );
             }
             Some(until) if now >= until => {
                 return Err("this member leads, but too few voters were heard lately");
@@ -131,9 +133,9 @@ impl Status {
             Some(_) | None => {}
         }
         match (&self.record.role, &facts.server) {
-            (MemberRole::Opening { .. }, _) => {
-                Err("this member leads, and waits for its voters to have the beginning of its timeline")
-            }
+            (MemberRole::Opening { .. }, _) => Err(
+                "this member leads, and waits for its voters to have the beginning of its timeline",
+            ),
             (MemberRole::Primary { .. }, Server::Primary(_) | Server::Refusing(_)) => Ok(()),
             _ => Err("this member leads, but its Postgres does not accept writes yet"),
         }

@@ -34,7 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            durability: Some(Durability::Async),
+            durability: None,
             k: None,
             strict: false,
             maximum_lag_on_failover: 1 << 20,

@@ -141,7 +141,8 @@ mod tests {
     fn a_record_is_kept_by_its_own_list_and_by_stricter_ones_only() {
         let three = record(3, 1);
         let all = record(4, 1).other_voters();
-        let any = |k, count: usize| List::Any { k, names: all.clone().into_iter().take(count).collect() };
+        let any =
+            |k, count: usize| List::Any { k, names: all.clone().into_iter().take(count).collect() };
         assert!(three.is_kept_by(&three.list()) && three.is_kept_by(&List::Nobody));
         assert!(three.is_kept_by(&any(1, 1)) && three.is_kept_by(&any(2, 2)));
         assert!(!three.is_kept_by(&any(1, 3)) && !three.is_kept_by(&List::Nothing));

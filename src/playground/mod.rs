@@ -211,6 +211,14 @@ impl Playground {
         Ok(agents.last().copied().filter(|agent| agent.alive()))
     }
 
+    /// The guard that one of a member's agents started, while it lives.
+    ///
+    /// # Errors
+    /// When there is no such member.
+    pub fn guard(&self, name: &MemberName) -> Result<Option<Process>, PlaygroundError> {
+        Ok(self.state.member(name)?.sessions().find(|process| process.is_guard()))
+    }
+
     /// The postmaster's process while it lives.
     ///
     /// # Errors

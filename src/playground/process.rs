@@ -130,6 +130,12 @@ impl Process {
         true
     }
 
+    /// Whether it runs as `haad guard`.
+    pub(super) fn is_guard(self) -> bool {
+        let said = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        said.split(|byte| *byte == 0).nth(1) == Some(b"guard")
+    }
+
     /// A handle that cannot come to mean another process: opened first, compared afterwards.
     fn handle(self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;

@@ -10,6 +10,7 @@ use haa_core::units::{Lsn, Position, SystemId, Timeline};
 pub(super) enum State {
     ShutDown,
     ShutDownInRecovery,
+    InRecovery,
     Other,
 }
 
@@ -49,6 +50,7 @@ impl Control {
             state: match u32_at(16)? {
                 1 => State::ShutDown,
                 2 => State::ShutDownInRecovery,
+                5 => State::InRecovery,
                 _ => State::Other,
             },
             checkpoint: Position { timeline: Timeline(u32_at(48)?), lsn: Lsn(u64_at(32)?) },

@@ -84,7 +84,7 @@ pub(super) fn shutdown(site: &Site) -> Shutdown {
     match Control::read(site.data()) {
         Ok(Control { state: State::ShutDown, checkpoint, .. }) => Shutdown::Primary(checkpoint),
         Ok(Control { state: State::ShutDownInRecovery, .. }) => Shutdown::Standby,
-        Ok(Control { state: State::Other, .. }) => Shutdown::Crashed,
+        Ok(Control { state: State::InRecovery | State::Other, .. }) => Shutdown::Crashed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Shutdown::NoData,
         Err(error) => {
             tracing::warn!(error = %sentence(&error), "how Postgres ended cannot be read");

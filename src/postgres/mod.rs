@@ -7,6 +7,7 @@
 //! | `watcher` | looks: when, and what a look found |
 //! | `look` | one look, from the data directory and the server to `PostgresFacts` |
 //! | `process` | postmasters and leftovers, by pidfd; never a pid that was not verified |
+//! | `fence` | what the guard needs: the postmaster held, its end, the proof of recovery |
 //! | `sql` | sessions over the unix socket, each answer with a deadline |
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
 //! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
@@ -22,6 +23,7 @@ mod conninfo;
 mod control;
 mod door;
 mod error;
+pub(crate) mod fence;
 mod files;
 mod incarnation;
 mod inspect;
@@ -52,7 +54,7 @@ use haa_core::lease::Leadership;
 use haa_core::list::List;
 use haa_core::settings::Durability;
 use haa_core::units::{JobId, MemberName};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use binaries::{find_binaries, server_version};
@@ -62,6 +64,18 @@ pub use inspect::inspect;
 use crate::config;
 use site::Site;
 use worker::{Entry, Wish};
+
+/// A promotion is about to begin. It does, once the answer is good; on any other it fails with that sentence.
+#[derive(Debug)]
+pub struct Opening {
+    /// What allows it.
+    pub proof: Leadership,
+    /// Whether writes will be closed at `proof.until()` whatever becomes of this process; if not, why.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Who is asked before a promotion; `None` where nobody guards.
+pub type Gate = Option<mpsc::Sender<Opening>>;
 
 /// This member's Postgres. Facts and the ends of jobs go to the `inputs` that it was started with.
 ///
@@ -84,6 +98,7 @@ impl Postgres {
         me: MemberName,
         state_directory: PathBuf,
         inputs: mpsc::Sender<Input>,
+        gate: Gate,
     ) -> Result<Self, PostgresError> {
         let site = Arc::new(Site::open(config, me, state_directory)?);
         let nudge = Arc::new(Notify::new());
@@ -92,7 +107,7 @@ impl Postgres {
         let (session, session_seen) = watch::channel(None);
         let watcher = watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session);
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench { site: site.clone(), session: session_seen };
+        let bench = worker::Bench { site: site.clone(), session: session_seen, gate };
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
         Ok(Self { site, wishes, nudge, worker, watcher })

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -47,6 +48,13 @@ impl Process {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub(super) fn lives(&self) -> bool {
+        let mut wanted = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        !poll(&mut wanted, Some(&now)).is_ok_and(|ended| ended > 0)
+    }
+
     /// Returns when the process has ended, and reaps it if it was our child.
     pub(super) async fn ended(&self) -> io::Result<()> {
         self.fd.readable().await?.retain_ready();
@@ -67,7 +75,7 @@ impl Process {
 
 /// Whether a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Yes,
     NotYet,
 }
@@ -117,6 +125,11 @@ pub(super) fn postmaster(data: &Path) -> io::Result<Option<Process>> {
     {
         return Ok(Some(process));
     }
+    leader(data)
+}
+
+/// The postmaster, found without a file of its: a process that is nobody's backend.
+pub(super) fn leader(data: &Path) -> io::Result<Option<Process>> {
     let found = scan(data)?;
     for &pid in &found {
         if leads(pid) && parent(pid).is_some_and(|parent| !found.contains(&parent)) {
@@ -199,10 +212,15 @@ async fn kill_each(
 /// Ends this Postgres as fast as it can be: SIGQUIT, which lets it tell its clients, then SIGKILL to all.
 pub(super) async fn close(data: &Path) -> io::Result<Ended> {
     if let Some(postmaster) = postmaster(data)? {
-        postmaster.signal(Signal::QUIT)?;
-        postmaster.ended_within(Duration::from_millis(150)).await?;
+        quit(&postmaster).await?;
     }
     kill_all(data, Duration::from_secs(5)).await
+}
+
+/// SIGQUIT, and a moment to end by it.
+pub(super) async fn quit(postmaster: &Process) -> io::Result<Ended> {
+    postmaster.signal(Signal::QUIT)?;
+    postmaster.ended_within(Duration::from_millis(150)).await
 }
 
 /// Removes a file; that it is not there is no error.

@@ -16,7 +16,7 @@ use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::{door, jobs, list, slot, sync};
+use super::{Gate, door, jobs, list, slot, sync};
 
 /// What the agent wishes of its Postgres.
 pub(super) enum Wish {
@@ -40,6 +40,7 @@ pub(super) enum Entry {
 pub(super) struct Bench {
     pub(super) site: Arc<Site>,
     pub(super) session: watch::Receiver<Option<Arc<Session>>>,
+    pub(super) gate: Gate,
 }
 
 impl Bench {

@@ -93,6 +93,10 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         fit: true,
         tags: Tags::default(),
         hears: Vec::new(),
+        asks: None,
+        bound: None,
+        grant: None,
+        suspects: None,
     };
     (clock::now(), beat)
 }
@@ -140,6 +144,7 @@ fn primary() -> Status {
         waits: None,
         term: TERM,
         leadership: Some(leadership(Millis(5_000))),
+        backed: None,
         postgres: Some(facts(server)),
         leader: Some((name("n1"), TERM)),
         members: BTreeMap::from([

@@ -38,7 +38,8 @@ impl Node {
             self.ask_for_leadership(attempt, token, standby);
             return None;
         }
-        let best = ahead.iter().max_by_key(|(name, grant)| (grant.position, Reverse((*name).clone())));
+        let best =
+            ahead.iter().max_by_key(|(name, grant)| (grant.position, Reverse((*name).clone())));
         let better = best.map(|(name, _)| (*name).clone());
         match better {
             Some(better) if equal.len() + ahead.len() + 1 >= needed => {

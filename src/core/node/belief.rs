@@ -190,8 +190,7 @@ impl Belief {
                 | Server::Refusing(_)
                 | Server::Primary(_) => true,
             };
-            self.dry_since =
-                if streams { None } else { self.dry_since.or(Some(facts.began_at)) };
+            self.dry_since = if streams { None } else { self.dry_since.or(Some(facts.began_at)) };
             if let Server::Primary(primary) = &facts.server {
                 self.primary_position = Some(primary.position);
             }

@@ -211,4 +211,3 @@ fn k_of(asked: Option<u32>, voters: usize) -> u32 {
     let most = u32::try_from(voters.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
     asked.unwrap_or_else(|| usual_k(voters)).clamp(1, most)
 }
-

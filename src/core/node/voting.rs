@@ -174,7 +174,13 @@ impl Turn {
         }
     }
 
-    fn next(&self, sync: &SyncRecord, now: &List, passed: impl Fn(&List) -> bool, off: Off) -> Step {
+    fn next(
+        &self,
+        sync: &SyncRecord,
+        now: &List,
+        passed: impl Fn(&List) -> bool,
+        off: Off,
+    ) -> Step {
         let written = self.written(sync);
         let list = written.list();
         let (tightens, order) = self.row();
@@ -195,7 +201,12 @@ impl Turn {
 
 impl Node {
     /// Postgres' list and `sync` go together, step by step. Whether `sync` is at rest.
-    pub(super) fn keep_voters(&mut self, now: Millis, proof: Leadership, primary: &Primary) -> bool {
+    pub(super) fn keep_voters(
+        &mut self,
+        now: Millis,
+        proof: Leadership,
+        primary: &Primary,
+    ) -> bool {
         let Some(sync) = self.own_sync(proof).cloned() else { return false };
         self.watch_voters(now, primary, &sync);
         let Some(effective) = primary.effective.as_ref() else {

@@ -7,18 +7,23 @@ use haa_core::lease::Leadership;
 use haa_core::list::List;
 use haa_core::observe::Door;
 use haa_core::units::{MemberName, Timeline};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{in_time, running};
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::worker::Bench;
-use crate::postgres::{door, files, incarnation, slot, sync, timeline};
+use crate::postgres::{Opening, door, files, incarnation, slot, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// On a large server an immediate checkpoint takes a while.
 const CHECKPOINT: Duration = Duration::from_secs(600);
+
+/// A guard that has just died is started again within this.
+const GUARD: Duration = Duration::from_secs(2);
 
 /// What is to be so before the first write.
 pub(super) struct Before {
@@ -36,6 +41,7 @@ pub(super) async fn run(
     let site = &*bench.site;
     in_time(proof)?;
     let postmaster = running(site)?;
+    guarded(bench, proof).await?;
     let session = bench.session().await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
         return check(&session, reserved).await;
@@ -66,6 +72,22 @@ pub(super) async fn run(
         }
     });
     Ok(())
+}
+
+/// From here on somebody else closes writes at `until`, whatever becomes of this process.
+async fn guarded(bench: &Bench, proof: Leadership) -> Result<(), JobError> {
+    let Some(gate) = &bench.gate else { return Ok(()) };
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        gate.send(Opening { proof, answer }).await.ok()?;
+        answered.await.ok()
+    };
+    let why = match timeout(GUARD, asked).await {
+        Ok(Some(Ok(()))) => return Ok(()),
+        Ok(Some(Err(why))) => why,
+        Ok(None) | Err(_) => format!("it gave no answer within {GUARD:?}"),
+    };
+    Err(JobError::Refused(format!("Postgres is not promoted without its guard: {why}")))
 }
 
 /// Postgres takes the first number without a history file, and connects to nobody any more.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod failover;
 mod fixture;
+mod guard;
 mod journal;
 mod operations;
 mod outage;

@@ -67,7 +67,7 @@ impl Member {
     pub(crate) fn with(name: &str, config: config::Postgres, state: PathBuf) -> Self {
         let name: MemberName = name.parse().expect("a legal name");
         let (to, inputs) = mpsc::channel(1024);
-        let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to);
+        let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to, None);
         let postgres = Some(postgres.expect("Postgres can be looked after"));
         Self { name, config, state, postgres, inputs, next: 1 }
     }

@@ -7,7 +7,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let Deed::Received { member, source } = deed else { return Ok(()) };
     let agent = &world.members[member].agent;
     let Some(attempt) = &agent.promises.grant else { return Ok(()) };
-    let (Some(kept), Some(wal)) = (&world.etcd.view.term, world.members[source].postgres.wal()) else {
+    let (Some(kept), Some(wal)) = (&world.etcd.view.term, world.members[source].postgres.wal())
+    else {
         return Ok(());
     };
     // Only a grant that was told, and that can still make a leader or has made one, binds.

@@ -22,7 +22,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
             let member = world.index(name);
             let disk = member.and_then(|member| world.members[member].postgres.disk);
             disk.is_some_and(|disk| {
-                sync.voters.get(*name) == Some(&disk.incarnation) && !world.wals.holds(disk.wal, commit)
+                sync.voters.get(*name) == Some(&disk.incarnation)
+                    && !world.wals.holds(disk.wal, commit)
             })
         };
         let lacking: Vec<_> = sync.voters.keys().filter(lacks).collect();

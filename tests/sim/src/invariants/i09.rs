@@ -13,7 +13,10 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     };
     let primaries: Vec<usize> = (0..world.members.len()).filter(says).collect();
     // With voters, both say yes for less than `suspect_after`, and one of them acknowledges nothing.
-    if primaries.len() > 1 && !quorum(world) && !primaries.iter().any(|&member| excused(world, member)) {
+    if primaries.len() > 1
+        && !quorum(world)
+        && !primaries.iter().any(|&member| excused(world, member))
+    {
         return Err(broken(world, "I9", primaries, "/primary says yes on both".to_owned()));
     }
     for member in primaries {

@@ -7,7 +7,9 @@ use crate::world::{Deed, World};
 pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let Deed::DoorOpened(member) = deed else { return Ok(()) };
     let who = &world.members[member];
-    let (Some(wal), Some(sync)) = (who.postgres.wal(), &world.etcd.view.sync) else { return Ok(()) };
+    let (Some(wal), Some(sync)) = (who.postgres.wal(), &world.etcd.view.sync) else {
+        return Ok(());
+    };
     let sync = &sync.value;
     let Some((_, fork)) = world.wals.branch(wal.branch).parent else { return Ok(()) };
     // Deposed meanwhile, or promoted by hand: its clients can do no harm with a list that nobody satisfies.

@@ -74,9 +74,8 @@ impl World {
             return;
         }
         let replicas = self.walsenders(member);
-        let speaks = |name: &MemberName| {
-            self.index(name).is_some_and(|other| self.net.open(other, member))
-        };
+        let speaks =
+            |name: &MemberName| self.index(name).is_some_and(|other| self.net.open(other, member));
         let lets_go = |list: &List, end: Lsn| match list {
             List::Nobody => false,
             List::Nothing => true,
@@ -88,7 +87,8 @@ impl World {
                 names.iter().filter(has).count() >= *k as usize
             }
         };
-        let done = |waiting: &&Waiting| postgres.lists.iter().any(|list| lets_go(list, waiting.end));
+        let done =
+            |waiting: &&Waiting| postgres.lists.iter().any(|list| lets_go(list, waiting.end));
         let gone: Vec<Waiting> = postgres.waiting.iter().filter(done).copied().collect();
         let durable = self.etcd.view.sync.as_ref().is_some_and(|sync| sync.value.is_quorum());
         let let_go = |waiting: &Waiting| gone.iter().any(|done| done.write == waiting.write);

@@ -433,7 +433,10 @@ impl World {
             let (term, primary, k) = (sync.term, &sync.primary, sync.k);
             let lists = self.members.iter().filter(|who| who.postgres.open());
             let lists: Vec<_> = lists.map(|who| (&who.postgres.lists, who.postgres.door)).collect();
-            format!("sync: term {term}, primary {primary}, voters {:?}, k {k}; {lists:?}", sync.voters)
+            format!(
+                "sync: term {term}, primary {primary}, voters {:?}, k {k}; {lists:?}",
+                sync.voters
+            )
         });
         (0..self.members.len()).map(line).chain(sync).collect()
     }
