@@ -266,3 +266,29 @@ async fn until(session: &Session, question: &str) -> Result<(), JobError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use haa_core::units::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn each_list_can_be_told_from_the_one_before() {
+        let names = || (1..=3).map(|n| (format!("n{n}").parse().expect("legal"), Incarnation(n)));
+        let any = |k| List::Any { k, names: names().collect() };
+        let first = |k| List::FirstPadded { k, names: names().collect() };
+        let (see, set, nobody) = (Step::See, Step::Set, List::Nobody);
+        let check = |before, wanted, expected: &[Step]| {
+            assert_eq!(steps(Some(&before), true, &wanted), expected, "{before:?} {wanted:?}");
+        };
+        check(any(1), any(2), &[see(any(1)), set(first(2)), set(any(2))]);
+        check(first(2), any(2), &[see(first(2)), set(any(2))]);
+        check(first(1), first(2), &[see(first(1)), set(any(1)), set(first(2))]);
+        check(any(2), any(1), &[see(any(2)), set(any(1))]);
+        check(any(1), nobody.clone(), &[set(nobody.clone())]);
+        let anew = [set(nobody), Step::Wait, set(any(1))];
+        assert_eq!(steps(Some(&any(1)), false, &any(1)), anew, "it may not be enforced");
+        assert_eq!(steps(None, true, &any(1)), anew, "somebody else's list tells nothing");
+    }
+}

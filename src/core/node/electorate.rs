@@ -147,11 +147,13 @@ impl Node {
         if let Some(gone) = gone {
             let left = others.iter().filter(|(name, _)| *name != gone);
             let left = left.filter(|voter| self.is_well(*voter)).count();
-            return match k {
-                _ if k + 2 <= sync.voters.len() && left >= k => Turn::Remove(gone.clone()),
-                _ if k > 1 => Turn::Lower,
-                _ => Turn::Stay,
-            };
+            // Where nobody can be spared, somebody has to join first.
+            if k + 2 <= sync.voters.len() && left >= k {
+                return Turn::Remove(gone.clone());
+            }
+            if k > 1 {
+                return Turn::Lower;
+            }
         }
         let new = fit.into_iter().find(|(name, _)| !others.contains_key(name));
         if let Some((name, incarnation)) = new {

@@ -175,6 +175,8 @@ fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     trial.until(until)?;
     trial.world.heal();
     let ttl = At::ms(trial.world.plan.settings.timing.ttl.0);
-    trial.expect(Demand::Write, WRITE_BOUND.after(ttl))?;
+    // A strict primary that lost every other copy waits until one is made anew.
+    let copy = if trial.world.plan.settings.strict { STREAM_BOUND } else { At(0) };
+    trial.expect(Demand::Write, WRITE_BOUND.after(ttl).after(copy))?;
     trial.expect(Demand::Stream, STREAM_BOUND)
 }
