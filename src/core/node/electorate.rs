@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::Primary;
 use crate::off::Mechanism;
-use crate::records::SyncRecord;
+use crate::records::{MemberRole, SyncRecord};
 use crate::settings::Durability;
 use crate::units::{Incarnation, MemberName, Millis};
 use crate::voters::usual_k;
@@ -197,10 +197,13 @@ impl Node {
         let settings = self.belief.settings();
         let lonely = self.electorate.lonely_since;
         let long = lonely.is_some_and(|since| now.since(since) >= settings.timing.alone_after);
-        // Whose data were made anew cannot grant.
+        // Whose data were made anew, or are being copied, cannot grant.
         let could = |(name, data): &(&MemberName, &Incarnation)| {
             let record = self.belief.member(name);
-            record.is_some_and(|record| record.incarnation.is_none_or(|own| own == **data))
+            record.is_some_and(|record| {
+                let same = record.incarnation.is_none_or(|own| own == **data);
+                same && record.role != MemberRole::Cloning
+            })
         };
         let known = sync.other_voters().iter().filter(could).count();
         let safe = known < sync.grants_needed() || self.off.is(Mechanism::AloneAtLast);
