@@ -10,6 +10,7 @@
 //! | `sql` | sessions over the unix socket, each answer with a deadline |
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
+//! | `room` | how much room there is, and what is mounted |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
 
@@ -24,6 +25,7 @@ mod jobs;
 mod log;
 mod look;
 mod process;
+mod room;
 mod site;
 mod slot;
 mod sql;
@@ -45,6 +47,7 @@ use tokio::task::JoinHandle;
 pub use binaries::{find_binaries, server_version};
 pub use error::PostgresError;
 pub use inspect::inspect;
+pub use room::is_mount_point;
 
 use crate::config;
 use site::Site;
