@@ -6,4 +6,5 @@ mod fixture;
 mod journal;
 mod operations;
 mod outage;
+mod secured;
 mod stops;
