@@ -28,7 +28,7 @@ pub(super) struct HistoryArgs {
 /// # Errors
 /// When no agent answers.
 pub(super) async fn run(args: &HistoryArgs, target: &Target) -> Result<(), CtlError> {
-    let rows: Vec<HistoryRow> = target.document("/history").await?;
+    let rows: Vec<HistoryRow> = target.stored("/history").await?;
     if let Some(text) = document(args.output, &rows)? {
         return say(text);
     }
