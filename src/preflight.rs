@@ -140,6 +140,13 @@ fn data_directory(path: &Path, major: Option<String>) -> Finding {
             return Finding::Wrong(says);
         }
     };
+    let mounted = crate::postgres::is_mount_point(path);
+    if mounted && entries <= 1 {
+        return Finding::Wrong(format!(
+            "{name} is a mount point, so no new data can be put in its place: set \
+             postgres.data_directory to a directory in it"
+        ));
+    }
     if entries == 0 {
         return Finding::Fine(format!("{name} is empty: it will be made or cloned"));
     }
@@ -166,6 +173,10 @@ fn data_directory(path: &Path, major: Option<String>) -> Finding {
         Ok(found) if found.mode() & 0o027 != 0 => Finding::Wrong(format!(
             "{name} has mode {:04o}, which Postgres refuses: run chmod 0700 {name}",
             found.mode() & 0o7777
+        )),
+        Ok(_) if mounted => Finding::Doubtful(format!(
+            "{name} is a mount point: it will be adopted, but never cloned into; better is a \
+             directory in it"
         )),
         Ok(_) | Err(_) => Finding::Fine(format!(
             "{name} holds a PostgreSQL {}: it will be \
@@ -241,6 +252,18 @@ async fn port(key: &str, listen: &Address) -> Finding {
     }
 }
 
+/// What may be wrong when no etcd answers.
+fn remedy(config: &Config) -> String {
+    let mut keys = vec!["etcd.endpoints"];
+    if config.etcd.login.is_some() {
+        keys.push("etcd.user, etcd.password_file");
+    }
+    if config.etcd.ca.is_some() {
+        keys.push("etcd.ca_file, etcd.cert_file (etcd may want a client's certificate)");
+    }
+    format!("start etcd, or correct {}", keys.join(", "))
+}
+
 async fn etcd(config: &Config, found: &mut Vec<Finding>) {
     // Nobody listens to the inputs: only whether etcd answers is asked here.
     let (inputs, _nobody) = tokio::sync::mpsc::channel(1);
@@ -256,13 +279,13 @@ async fn etcd(config: &Config, found: &mut Vec<Finding>) {
                 answered += 1;
                 found.push(Finding::Fine(format!("{}: etcd {version}", reach.endpoint)));
             }
-            Err(error) => silent.push(format!("{}: {}", reach.endpoint, chain(&error))),
+            Err(error) => silent.push(chain(&error)),
         }
     }
     let needed = config.etcd.endpoints.len() / 2 + 1;
     for says in silent {
         found.push(if answered == 0 {
-            Finding::Wrong(format!("{says}: start etcd, or correct etcd.endpoints"))
+            Finding::Wrong(format!("{says}: {}", remedy(config)))
         } else {
             Finding::Doubtful(says)
         });

@@ -23,6 +23,16 @@ impl Checker<'_> {
                 .to_owned();
             return self.refuse_said(said, says);
         }
+        if let Some(said) = &file.endpoints
+            && file.ca_file.is_none()
+            && endpoints.iter().any(|url| url.starts_with("https://"))
+        {
+            let says =
+                "etcd.ca_file is missing: for https:// write the file with the certificate of \
+                 the authority that etcd's servers have theirs from, such as /etc/haa/etcd-ca.pem"
+                    .to_owned();
+            return self.refuse_said(said, says);
+        }
         Some(Etcd {
             endpoints,
             login: login?,

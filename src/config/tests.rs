@@ -202,6 +202,7 @@ fn golden() {
         ("10.0.0.1:8008", "10.0.0.1:5432"),
         ("@/tokens", "@/token"),
         ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
+        ("http://10", "https://10"),
         ("[api]", "[settings.timing]\nround = \"5s\"\n[api]"),
         ("[api]", "[settings.timing]\nmargin = \"100ms\"\n[api]"),
         ("[api]", "[settings.timing]\nttl = \"60s\"\nmargin = \"1s\"\n[api]"),

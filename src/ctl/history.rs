@@ -16,7 +16,7 @@ Examples:
   haactl history
   haactl history --output yaml
 
-Exit codes: 0 shown, 2 wrong usage, 3 no agent could be reached")]
+Exit codes: 0 shown, 1 the agent cannot read it from etcd, 2 wrong usage, 3 no agent could be reached")]
 pub(super) struct HistoryArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]
@@ -28,7 +28,7 @@ pub(super) struct HistoryArgs {
 /// # Errors
 /// When no agent answers.
 pub(super) async fn run(args: &HistoryArgs, target: &Target) -> Result<(), CtlError> {
-    let rows: Vec<HistoryRow> = target.document("/history").await?;
+    let rows: Vec<HistoryRow> = target.stored("/history").await?;
     if let Some(text) = document(args.output, &rows)? {
         return say(text);
     }

@@ -132,7 +132,7 @@ fn lag(member: &MemberView) -> String {
 }
 
 /// Bytes as people read them: `0 B`, `640 kB`, `1.5 MB`.
-fn readable(bytes: u64) -> String {
+pub(super) fn readable(bytes: u64) -> String {
     let units = [(1_u64 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
     match units.into_iter().find(|(size, _)| bytes >= *size) {
         None => format!("{bytes} B"),

@@ -115,7 +115,12 @@ pub(super) async fn run(args: &PlaygroundArgs) -> Result<(), CtlError> {
             }
         }
         PlaygroundVerb::Revive { member } => {
-            open()?.revive(member)?;
+            let mut playground = open()?;
+            let ran = playground.runs_of(member, Part::Agent)? > 0;
+            playground.revive(member)?;
+            if ran {
+                return say(format_args!("the agent of {member} runs already"));
+            }
             say(format_args!("{member} is started; see it come back: haactl playground watch"))
         }
         PlaygroundVerb::Watch => Ok(watch::watch(&open()?, interrupted()).await?),

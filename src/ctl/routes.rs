@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::documents::{RouteView, RoutesView};
 use super::error::CtlError;
+use super::list::readable;
 use super::print::{Output, document, say, table};
 use super::target::Target;
 
@@ -80,7 +81,7 @@ fn all(format: Option<Format>, routes: &RoutesView) -> Result<(), CtlError> {
         None => {
             let mut rows = table(&["for", "member", "address", "lag"]);
             for (kind, route) in kinds {
-                let lag = route.lag_bytes.map_or("-".to_owned(), |bytes| format!("{bytes} B"));
+                let lag = route.lag_bytes.map_or("-".to_owned(), readable);
                 rows.add_row([kind.to_owned(), route.member.clone(), hostport(route), lag]);
             }
             say(rows.trim_fmt())

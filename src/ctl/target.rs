@@ -1,6 +1,7 @@
 //! Which cluster is meant: its agents' addresses and the token. Tries the agents in turn; never guesses one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
@@ -10,6 +11,9 @@ use haa_core::units::Address;
 
 use super::error::{CtlError, Tried};
 use super::http::{Answer, Ask, HttpError};
+
+/// An agent gives etcd 5 s for what it does not know itself; then it says so.
+const STORE_PATIENCE: Duration = Duration::from_secs(7);
 
 /// Where the cluster is.
 #[derive(Args, Clone, Debug, Default)]
@@ -112,7 +116,18 @@ impl Target {
     /// # Errors
     /// When none answers, none can tell, or one answers something odd.
     pub async fn document<T: DeserializeOwned>(&self, path: &str) -> Result<T, CtlError> {
-        let ask = Ask::get(path);
+        self.told(path, Ask::get(path)).await
+    }
+
+    /// As [`Target::document`], for a question that an agent passes on to etcd: it has longer, and says why not.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn stored<T: DeserializeOwned>(&self, path: &str) -> Result<T, CtlError> {
+        self.told(path, Ask::get(path).within(STORE_PATIENCE)).await
+    }
+
+    async fn told<T: DeserializeOwned>(&self, path: &str, ask: Ask) -> Result<T, CtlError> {
         let mut tried = Vec::new();
         let mut refusal = None;
         for address in &self.addresses {

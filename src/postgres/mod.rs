@@ -15,6 +15,7 @@
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
+//! | `room` | how much room there is, and what is mounted |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
 
@@ -34,6 +35,7 @@ mod look;
 mod probe;
 mod process;
 mod reload;
+mod room;
 mod site;
 mod slot;
 mod sql;
@@ -60,6 +62,7 @@ use tokio::task::JoinHandle;
 pub use binaries::{find_binaries, server_version};
 pub use error::PostgresError;
 pub use inspect::inspect;
+pub use room::is_mount_point;
 
 use crate::config;
 use site::Site;

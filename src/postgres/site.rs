@@ -35,7 +35,7 @@ const NO_PROGRESS: u8 = u8::MAX;
 
 impl Site {
     pub(super) fn open(
-        config: config::Postgres,
+        mut config: config::Postgres,
         me: MemberName,
         state: PathBuf,
     ) -> Result<Self, PostgresError> {
@@ -48,6 +48,7 @@ impl Site {
         let state = state
             .canonicalize()
             .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
+        config.data_directory = followed(config.data_directory);
         Ok(Self {
             config,
             me,
@@ -122,10 +123,37 @@ impl Site {
     }
 }
 
+/// Where a data directory is that is named by a link: data are replaced there, on that file system, and the link
+/// stays.
+fn followed(path: PathBuf) -> PathBuf {
+    let found = path.canonicalize().or_else(|_| {
+        // The link leads to a directory that is not there yet.
+        let target = std::fs::read_link(&path)?;
+        Ok::<PathBuf, io::Error>(path.parent().unwrap_or(Path::new("/")).join(target))
+    });
+    found.unwrap_or(path)
+}
+
 fn make_private(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     let probe = path.join(".writable");
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_followed_also_to_what_is_not_there_yet() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        assert_eq!(followed(target.clone()), target, "no link, and not there");
+        std::os::unix::fs::symlink("target", &link).expect("a link");
+        assert_eq!(followed(link.clone()), target);
+        std::fs::create_dir(&target).expect("made");
+        assert_eq!(followed(link), target.canonicalize().expect("it is there"));
+    }
 }

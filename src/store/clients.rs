@@ -5,13 +5,13 @@
 //! just one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use haa_core::units::Millis;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{AttemptError, Sent, StoreError, chain, sent};
 use crate::agent::clock;
@@ -19,6 +19,9 @@ use crate::config;
 
 /// How long one attempt at one endpoint may take, connecting included.
 const ATTEMPT: Duration = Duration::from_millis(400);
+/// How long a client may take to be made. With a login that is more than an attempt: etcd checks passwords slowly
+/// on purpose, and slower on a busy machine.
+const MADE: Duration = Duration::from_secs(3);
 /// etcd closes connections that ping more often than every 5 s, or ping while nothing is under way.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_ANSWER: Duration = Duration::from_secs(3);
@@ -50,9 +53,17 @@ pub(super) struct Clients {
 
 struct Endpoint {
     url: String,
+    door: Arc<Door>,
+    down: AtomicBool,
+}
+
+/// The way to one etcd: its client, and who makes it.
+struct Door {
+    url: String,
     options: ConnectOptions,
     client: Mutex<Option<Client>>,
-    down: AtomicBool,
+    /// One login at a time, and whoever waits takes it too: many at once would keep each other from ending.
+    making: tokio::sync::Mutex<()>,
 }
 
 /// Pauses between rounds: short at first, with jitter, so that the members do not ask in step.
@@ -190,8 +201,9 @@ impl Endpoint {
             }
             (_, _, _) => return Err(wrong()),
         }
-        let (client, down) = (Mutex::new(None), AtomicBool::new(false));
-        Ok(Self { url: url.to_owned(), options, client, down })
+        let (client, making) = (Mutex::new(None), tokio::sync::Mutex::new(()));
+        let door = Arc::new(Door { url: url.to_owned(), options, client, making });
+        Ok(Self { url: url.to_owned(), door, down: AtomicBool::new(false) })
     }
 
     async fn attempt<T, F, Fut>(&self, call: F) -> Result<T, AttemptError>
@@ -202,7 +214,7 @@ impl Endpoint {
         let end = Instant::now() + ATTEMPT;
         let endpoint = || self.url.clone();
         let late = |sent| AttemptError::Late { endpoint: endpoint(), deadline: ATTEMPT, sent };
-        let connected = timeout_at(end, self.client()).await;
+        let connected = timeout_at(end, Door::client(&self.door)).await;
         let failed = |sent, error: etcd_client::Error| AttemptError::Failed {
             endpoint: endpoint(),
             sent,
@@ -214,8 +226,41 @@ impl Endpoint {
         answered.map_err(|error| failed(sent(&error), error))
     }
 
-    /// The client; made, and logged in, if there is none. Two that are made at once do no harm.
-    async fn client(&self) -> Result<Client, etcd_client::Error> {
+    fn heard(&self) {
+        if self.down.swap(false, Ordering::Relaxed) {
+            tracing::info!(endpoint = self.url, "etcd answers here again");
+        }
+    }
+
+    fn lost(&self, error: &AttemptError) {
+        if !error.without_client() {
+            *self.door.slot() = None;
+        }
+        if !self.down.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error = chain(error), "an etcd endpoint failed; the next one is asked");
+        }
+    }
+}
+
+impl Door {
+    /// The client; made, and logged in, if there is none. An attempt that gives up waiting does not end that: the
+    /// next one finds it.
+    async fn client(door: &Arc<Self>) -> Result<Client, etcd_client::Error> {
+        let kept = door.slot().clone();
+        if let Some(client) = kept {
+            return Ok(client);
+        }
+        let own = Arc::clone(door);
+        let made = tokio::spawn(timeout(MADE, async move { own.make().await })).await;
+        match made {
+            Ok(Ok(made)) => made,
+            // Later than any attempt waits.
+            Ok(Err(_)) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn make(&self) -> Result<Client, etcd_client::Error> {
+        let _alone = self.making.lock().await;
         let kept = self.slot().clone();
         if let Some(client) = kept {
             return Ok(client);
@@ -227,19 +272,6 @@ impl Endpoint {
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn heard(&self) {
-        if self.down.swap(false, Ordering::Relaxed) {
-            tracing::info!(endpoint = self.url, "etcd answers here again");
-        }
-    }
-
-    fn lost(&self, error: &AttemptError) {
-        *self.slot() = None;
-        if !self.down.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error = chain(error), "an etcd endpoint failed; the next one is asked");
-        }
     }
 }
 

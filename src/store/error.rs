@@ -141,6 +141,15 @@ impl AttemptError {
         }
     }
 
+    /// Whether time ran out before there was a client to ask with.
+    #[must_use]
+    pub const fn without_client(&self) -> bool {
+        match self {
+            Self::Late { sent: Sent::No, .. } => true,
+            Self::Late { sent: Sent::Perhaps, .. } | Self::Failed { .. } => false,
+        }
+    }
+
     /// Whether etcd refused the request because it names a lease that etcd does not know: nothing
     /// was written.
     #[must_use]

@@ -160,7 +160,7 @@ impl Store {
     pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
         let key = Key::Request(id.clone());
         let json = keys::encode(&Record::Request(id, record));
-        match txn::create(&self.shared, &key, json.clone()).await {
+        match txn::create(&self.shared, &key, json.clone(), PATIENCE).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::AlreadyThere { key }),
             Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
@@ -168,15 +168,22 @@ impl Store {
         }
     }
 
-    /// Asks every endpoint, each within the deadline of one attempt.
+    /// Asks every endpoint, each within the deadline of one attempt once there is a connection.
     pub async fn reach(&self) -> Vec<Reach> {
         let mut reached = Vec::new();
         for (at, endpoint) in self.shared.clients.urls().enumerate() {
-            let status = self
-                .shared
-                .clients
-                .once(at, |client| async move { client.maintenance_client().status().await })
-                .await;
+            let end = tokio::time::Instant::now() + PATIENCE;
+            let status = loop {
+                let clients = &self.shared.clients;
+                let ask =
+                    clients.once(at, |c| async move { c.maintenance_client().status().await });
+                match ask.await {
+                    // A login can take longer than an attempt; the next one finds it done.
+                    Err(miss)
+                        if miss.error.without_client() && tokio::time::Instant::now() < end => {}
+                    status => break status,
+                }
+            };
             let version = status
                 .map(|answer: Answer<_>| answer.value.version().to_owned())
                 .map_err(|miss| miss.error);

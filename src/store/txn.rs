@@ -10,6 +10,7 @@ use haa_core::effect;
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
 use haa_core::records::{Key, StoreView};
 use haa_core::units::{LeaseId, Millis};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::clients::{Answer, Miss, PAUSE_MIN, pauses};
@@ -120,18 +121,28 @@ pub(super) async fn send(shared: &Shared, txn: Txn) -> Result<Answer<TxnResponse
     }
 }
 
-/// Creates one key unless it is there. The answer says whether it was written.
+/// Creates one key unless it is there. The answer says whether it was written. Tried again for so long as there is
+/// nobody to send it to.
 pub(super) async fn create(
     shared: &Shared,
     key: &Key,
     json: Vec<u8>,
+    patience: Duration,
 ) -> Result<bool, AttemptError> {
+    let end = Instant::now() + patience;
+    let mut pauses = pauses();
     let path = shared.keys.path(key);
     let txn = Txn::new()
         .when([Compare::mod_revision(path.as_str(), CompareOp::Equal, 0)])
         .and_then([TxnOp::put(path.as_str(), json, None)]);
-    let answer = send(shared, txn).await.map_err(|miss| miss.error)?;
-    Ok(answer.value.succeeded())
+    loop {
+        match send(shared, txn.clone()).await {
+            Ok(answer) => return Ok(answer.value.succeeded()),
+            Err(miss) if miss.error.sent() == Sent::No && Instant::now() < end => {}
+            Err(miss) => return Err(miss.error),
+        }
+        tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MIN)).await;
+    }
 }
 
 /// Both branches end with the same ranges, so that the answer shows what the transaction left.

@@ -156,6 +156,10 @@ fn history_shows_positions_as_postgres_writes_them() {
     assert_eq!(said.code, 0, "{}", said.err);
     let row = said.out.lines().nth(1).expect("a row");
     assert!(row.contains("0/3000060") && row.contains("n2"), "{row}");
+    let stub = Stub::start(&[("/history", 503, r#"{"error":"the store is silent"}"#)]);
+    let silent = haactl(&["--api", &stub.address, "history"]);
+    assert_eq!(silent.code, 1, "an agent was reached");
+    assert!(silent.err.contains("the store is silent"), "{}", silent.err);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use haa_core::effect::Source;
 use haa_core::observe::DataDir;
 
-use super::keep::{Scaffold, remove_older};
+use super::keep::{Scaffold, make_room};
 use super::rewind;
 use crate::postgres::error::JobError;
 use crate::postgres::site::Site;
@@ -20,8 +20,8 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
     }
     refuse_if_running(site)?;
     files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
-    remove_older(site).await;
     let new = Scaffold::new(site, ".clone").await?;
+    make_room(site).await;
     let user = &site.config.replication.user;
     let name = format!("haa clone of {}", site.me);
     let more = [("application_name", name.as_str())];
@@ -47,9 +47,7 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
     if let Some(aside) = new.place(site)? {
         tracing::info!("the data from before the clone is in {}", aside.display());
     }
-    rewind::forget(site).map_err(JobError::file("remove the mark of a rewind in", site.data()))?;
-    remove_older(site).await;
-    Ok(())
+    rewind::forget(site).map_err(JobError::file("remove the mark of a rewind in", site.data()))
 }
 
 /// Data is not replaced under a living server.

@@ -1,4 +1,5 @@
-//! Putting new data in the place of old, and keeping the old. Never removes a directory that haad did not name.
+//! Putting new data in the place of old, and keeping the old where there is room. Never removes a directory that
+//! haad did not name, and never the newest of those.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::postgres::error::JobError;
 use crate::postgres::files::sync_parent;
+use crate::postgres::room::{self, is_mount_point};
 use crate::postgres::site::Site;
 
 /// Seconds since 1970, for names that people read.
@@ -21,7 +23,17 @@ pub(super) struct Scaffold {
 
 impl Scaffold {
     /// Removes what an earlier attempt left.
+    ///
+    /// # Errors
+    /// When it could not take the data's place in the end: that is said before anything is copied.
     pub(super) async fn new(site: &Site, suffix: &str) -> Result<Self, JobError> {
+        if is_mount_point(site.data()) {
+            return Err(JobError::Refused(format!(
+                "{} is a mount point, so no new data can be put in its place: set \
+                 postgres.data_directory in haad.toml to a directory in it",
+                site.data().display()
+            )));
+        }
         let path = site.beside(suffix);
         let stale = path.clone();
         let removed = tokio::task::spawn_blocking(move || remove(&stale)).await;
@@ -79,22 +91,39 @@ fn remove(path: &Path) -> io::Result<()> {
 
 const OLD: &str = ".old-";
 
-/// Removes the data directories that were moved aside, but for the newest.
-pub(super) async fn remove_older(site: &Site) {
+/// Removes data directories that were moved aside earlier, the oldest first, while a copy of the data would not fit.
+/// Never the newest.
+pub(super) async fn make_room(site: &Site) {
     let data = site.data().to_owned();
-    let removed = tokio::task::spawn_blocking(move || {
-        for path in older(&data)? {
-            tracing::info!("removing {}, the data of an earlier life", path.display());
-            remove(&path)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = removed.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+    let made = tokio::task::spawn_blocking(move || make_room_beside(&data, room::free));
+    if let Err(error) = made.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
         tracing::warn!(%error, "data that was moved aside cannot be removed");
     }
 }
 
-fn older(data: &Path) -> io::Result<Vec<PathBuf>> {
+fn make_room_beside(data: &Path, free: impl Fn(&Path) -> io::Result<u64>) -> io::Result<()> {
+    let Some(parent) = data.parent() else { return Ok(()) };
+    let mut aside = aside(data)?;
+    let Some(newest) = aside.pop() else { return Ok(()) };
+    if aside.is_empty() {
+        return Ok(());
+    }
+    let needed = room::taken(data)?.max(room::taken(&newest)?);
+    for path in aside {
+        if free(parent)? >= needed {
+            break;
+        }
+        tracing::warn!(
+            "no room for a copy: removing {}, the data of an earlier life",
+            path.display()
+        );
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+/// The data directories that were moved aside, the oldest first.
+fn aside(data: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(parent) = data.parent() else { return Ok(Vec::new()) };
     let prefix = format!("{}{OLD}", data.file_name().unwrap_or_default().to_string_lossy());
     let mut found = Vec::new();
@@ -107,6 +136,37 @@ fn older(data: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     found.sort();
-    found.pop();
     Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_moved_aside_goes_only_for_want_of_room_and_the_newest_never() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let data = folder.path().join("data");
+        let there = |name: &str| folder.path().join(name).exists();
+        let others =
+            ["data.old-30", "data.old-200", "data.old-1000", "data.old-mine", "other.old-1"];
+        for name in others.into_iter().chain(["data"]) {
+            std::fs::create_dir(folder.path().join(name)).expect("made");
+            std::fs::write(folder.path().join(name).join("file"), vec![1; 100_000])
+                .expect("written");
+        }
+        make_room_beside(&data, |_| Ok(1 << 30)).expect("nothing to do");
+        assert!(others.into_iter().all(there), "there was room");
+        // Room for one comes with the first that goes.
+        let free = |_: &Path| Ok(if there("data.old-30") { 0 } else { 1 << 30 });
+        make_room_beside(&data, free).expect("it removes");
+        assert!(
+            !there("data.old-30") && there("data.old-200"),
+            "the oldest, and no more than needed"
+        );
+        make_room_beside(&data, |_| Ok(0)).expect("it removes");
+        assert!(!there("data.old-200"));
+        assert!(there("data.old-1000"), "the newest stays, whatever the room");
+        assert!(there("data") && there("data.old-mine") && there("other.old-1"), "none of ours");
+    }
 }

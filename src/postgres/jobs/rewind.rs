@@ -1,8 +1,11 @@
 //! Job: take back the WAL that the source does not have. The divergent WAL is kept aside first; a rewind
 //! that was broken off is remembered, so that nothing starts on half of it.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use haa_core::effect::Source;
@@ -16,7 +19,7 @@ use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::tool::{Said, Tool};
-use crate::postgres::{conninfo, files, incarnation, timeline};
+use crate::postgres::{conninfo, files, incarnation, room, timeline};
 
 /// The mark is outside of the data, for pg_rewind removes what the source does not have. It holds the
 /// number of the directory's inode: data that came in its place is not meant.
@@ -102,20 +105,44 @@ fn divergence(plan: &Said) -> Option<(Timeline, Lsn)> {
     })
 }
 
-/// Copies our WAL from the fork on, for whoever wants to look for what was lost.
+/// Copies our WAL from the fork on, for whoever wants to look for what was lost; where it would take more than half
+/// of what is free, that is said instead.
 fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(), JobError> {
     let aside = site.state(&format!("diverged-{}", unix_time()));
     let write = || JobError::file("keep the divergent WAL in", &aside);
-    std::fs::create_dir_all(&aside).map_err(write())?;
     let pg_wal = site.pg_wal();
+    let mut names = BTreeSet::new();
     for timeline in [fork.0, control.checkpoint.timeline] {
         let segments = timeline::segments_from(&pg_wal, control.segment_size, (timeline, fork.1));
-        for name in segments.map_err(write())? {
-            std::fs::copy(pg_wal.join(&name), aside.join(&name)).map_err(write())?;
-        }
+        names.extend(segments.map_err(write())?);
     }
+    let needed = control.segment_size.saturating_mul(names.len().try_into().unwrap_or(u64::MAX));
+    let free = room::free(&site.state("")).map_err(write())?;
+    if needed > free / 2 {
+        tracing::warn!(
+            needed,
+            free,
+            "the WAL that is taken back is not kept in {}: there is no room; what only this member had is gone",
+            aside.display()
+        );
+        return Ok(());
+    }
+    copy(&pg_wal, &names, &aside)
+        .inspect_err(|_| drop(std::fs::remove_dir_all(&aside)))
+        .map_err(write())?;
     tracing::info!("the WAL that is taken back is kept in {}", aside.display());
     Ok(())
+}
+
+/// On disk when it returns: what is copied here is overwritten next.
+fn copy(from: &Path, names: &BTreeSet<String>, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for name in names {
+        std::fs::copy(from.join(name), to.join(name))?;
+        File::open(to.join(name))?.sync_all()?;
+    }
+    File::open(to)?.sync_all()?;
+    files::sync_parent(to)
 }
 
 fn mark(site: &Site) -> io::Result<()> {

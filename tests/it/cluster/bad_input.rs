@@ -1,29 +1,9 @@
 //! What operators get wrong: each is told in a sentence, and nothing is lost by it.
 
-use std::path::Path;
 use std::process::Command;
 
-use haa_core::units::MemberName;
-
-use super::fixture::{Cluster, LONG, name};
+use super::fixture::{Cluster, LONG, haad, name};
 use crate::support;
-
-/// `haad run` or `haad check`, until it ends by itself: its exit code, and all that it said.
-fn haad(verb: &str, config: &Path) -> (i32, String) {
-    let ran = Command::new(support::programs().join("haad"))
-        .args([verb, "--config"])
-        .arg(config)
-        .output()
-        .expect("haad can be run");
-    let said = [ran.stdout, ran.stderr].concat();
-    (ran.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
-}
-
-fn edit(cluster: &Cluster, member: &MemberName, adapt: impl FnOnce(String) -> String) {
-    let path = cluster.playground.config(member);
-    let text = std::fs::read_to_string(&path).expect("it has a configuration");
-    std::fs::write(&path, adapt(text)).expect("it can be written");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_of_another_cluster_and_data_that_are_no_postgres_are_refused_and_left_alone() {
@@ -53,7 +33,7 @@ async fn data_of_another_cluster_and_data_that_are_no_postgres_are_refused_and_l
 async fn a_namesake_is_refused_and_the_first_goes_on() {
     let mut cluster = Cluster::prepare(|options| options);
     let (first, second) = (name("n1"), name("n2"));
-    edit(&cluster, &second, |text| text.replace("name = \"n2\"", "name = \"n1\""));
+    cluster.edit(&second, |text| text.replace("name = \"n2\"", "name = \"n1\""));
     cluster.playground.start_etcd().await.expect("etcd starts");
     cluster.playground.start_member(&first).expect("it starts");
     assert_eq!(cluster.primary().await, first);
@@ -101,7 +81,7 @@ async fn a_wrong_replication_password_is_told_and_mended_without_a_new_start() {
     let wrong = cluster.playground.directory().join("wrong-password");
     std::fs::copy(&right, &wrong).expect("a copy keeps its mode");
     std::fs::write(&wrong, "wrong\n").expect("a file");
-    edit(&cluster, &member, |text| {
+    cluster.edit(&member, |text| {
         text.replace(&right.display().to_string(), &wrong.display().to_string())
     });
     cluster.playground.start_etcd().await.expect("etcd starts");
@@ -111,7 +91,7 @@ async fn a_wrong_replication_password_is_told_and_mended_without_a_new_start() {
     cluster.says(&member, "password authentication failed").await;
     cluster.playground.terminate_agent(&member).expect("it runs");
     cluster.agent_is_gone(&member).await;
-    edit(&cluster, &member, |text| {
+    cluster.edit(&member, |text| {
         text.replace(&wrong.display().to_string(), &right.display().to_string())
     });
     cluster.playground.start_member(&member).expect("it starts");
@@ -125,11 +105,11 @@ fn what_is_missing_is_said_before_anything_starts() {
     let config = cluster.playground.config(&member);
     let programs = cluster.postgres_program("").display().to_string();
     let programs = programs.trim_end_matches('/');
-    edit(&cluster, &member, |text| text.replace(programs, "/nowhere"));
+    cluster.edit(&member, |text| text.replace(programs, "/nowhere"));
     let (code, said) = haad("check", &config);
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("/nowhere"), "{said}");
-    edit(&cluster, &member, |text| text.replace("[postgres]", "[postgress]"));
+    cluster.edit(&member, |text| text.replace("[postgres]", "[postgress]"));
     let (code, said) = haad("run", &config);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("haad.toml") && said.contains("postgress"), "{said}");
@@ -172,7 +152,7 @@ fn a_disk_that_fills_during_a_clone_is_told_and_cleaned_up() {
         let member = name("n2");
         let data = cluster.playground.data(&member).display().to_string();
         let small = mount.join("data").display().to_string();
-        edit(&cluster, &member, |text| {
+        cluster.edit(&member, |text| {
             let state = format!("state_directory = \"{data}.haa\"\n");
             let text = text.replace(&format!("\"{data}\""), &format!("\"{small}\""));
             if text.contains("state_directory") { text } else { state + &text }
@@ -182,7 +162,40 @@ fn a_disk_that_fills_during_a_clone_is_told_and_cleaned_up() {
         cluster.primary().await;
         cluster.playground.start_member(&member).expect("it starts");
         cluster.says(&member, "No space left on device").await;
+        let beside = mount.join("data.clone");
+        let told = std::time::Instant::now();
+        // It goes within a moment, and comes back for a moment with the next attempt.
+        while beside.exists() {
+            assert!(told.elapsed() < LONG, "the half copy stays");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         cluster.execute("CREATE TABLE t (id bigint)").await;
+    });
+}
+
+/// Nothing can take its place, so nothing is copied. Needs root to mount.
+#[test]
+fn a_data_directory_that_is_a_mount_point_is_refused_before_the_copy() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not root: nothing can be mounted, nothing was tested");
+        return;
+    }
+    let mount = small_disk();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut cluster = Cluster::prepare(|options| options);
+        let member = name("n2");
+        let data = cluster.playground.data(&member).display().to_string();
+        cluster.edit(&member, |text| text.replace(&data, &mount.display().to_string()));
+        let (code, said) = haad("check", &cluster.playground.config(&member));
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("is a mount point"), "{said}");
+        cluster.playground.start_etcd().await.expect("etcd starts");
+        cluster.playground.start_member(&name("n1")).expect("it starts");
+        cluster.primary().await;
+        cluster.playground.start_member(&member).expect("it starts");
+        cluster.says(&member, "is a mount point").await;
+        assert!(!cluster.log(&member).contains("cloning:"), "{}", cluster.log(&member));
     });
 }
 

@@ -1,5 +1,7 @@
 //! A cluster of this test, and clients that write to it and count what was acknowledged.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haa::playground::{Options, Playground};
@@ -19,6 +21,17 @@ pub(crate) struct Cluster {
 
 pub(crate) fn name(text: &str) -> MemberName {
     text.parse().expect("a legal name")
+}
+
+/// `haad run` or `haad check`, until it ends by itself: its exit code, and all that it said.
+pub(crate) fn haad(verb: &str, config: &Path) -> (i32, String) {
+    let ran = Command::new(support::programs().join("haad"))
+        .args([verb, "--config"])
+        .arg(config)
+        .output()
+        .expect("haad can be run");
+    let said = [ran.stdout, ran.stderr].concat();
+    (ran.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
 
 impl Cluster {
@@ -177,6 +190,13 @@ impl Cluster {
         let table: toml::Table = text.parse().expect("it is TOML");
         let file = table["postgres"][role]["password_file"].as_str();
         file.expect("every role has a password file").into()
+    }
+
+    /// Changes a member's configuration.
+    pub(crate) fn edit(&self, member: &MemberName, adapt: impl FnOnce(String) -> String) {
+        let path = self.playground.config(member);
+        let text = std::fs::read_to_string(&path).expect("it has a configuration");
+        std::fs::write(&path, adapt(text)).expect("it can be written");
     }
 
     /// What a member's agent has logged.

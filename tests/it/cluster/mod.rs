@@ -7,4 +7,5 @@ mod guard;
 mod journal;
 mod operations;
 mod outage;
+mod secured;
 mod stops;

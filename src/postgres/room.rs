@@ -1,0 +1,61 @@
+//! What the file system says of a directory: how much room, how large, whether it is mounted. Only looks.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statvfs, statx};
+
+/// Whether something is mounted on exactly this directory: it can be neither moved nor replaced. What is not there,
+/// or cannot be looked at, is not.
+#[must_use]
+pub fn is_mount_point(path: &Path) -> bool {
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Bytes that are free for us on the file system of this directory.
+pub(super) fn free(path: &Path) -> io::Result<u64> {
+    let found = statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Bytes that this directory takes, and all that is in it; nothing if it is not there. Follows no link.
+pub(super) fn taken(path: &Path) -> io::Result<u64> {
+    let found = match std::fs::symlink_metadata(path) {
+        // Postgres removes files while we look.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        found => found?,
+    };
+    let mut bytes = found.blocks() * 512;
+    if found.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            bytes += taken(&entry?.path())?;
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_as_large_as_what_is_in_it() {
+        let folder = tempfile::tempdir().expect("a directory");
+        assert!(taken(folder.path()).expect("it is there") < 100_000);
+        std::fs::create_dir(folder.path().join("sub")).expect("made");
+        std::fs::write(folder.path().join("sub/file"), vec![1; 200_000]).expect("written");
+        assert!(taken(folder.path()).expect("it is there") >= 200_000);
+        assert_eq!(taken(&folder.path().join("nothing")).expect("no error"), 0);
+        assert!(free(folder.path()).expect("there is a file system") > 0);
+    }
+
+    #[test]
+    fn only_a_mount_point_is_one() {
+        let folder = tempfile::tempdir().expect("a directory");
+        assert!(!is_mount_point(folder.path()));
+        assert!(!is_mount_point(&folder.path().join("nothing")));
+        assert!(is_mount_point(Path::new("/proc")));
+    }
+}
