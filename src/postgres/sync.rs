@@ -151,13 +151,18 @@ fn steps(before: Option<&List>, enforced: bool, wanted: &List) -> Vec<Step> {
 }
 
 async fn set(site: &Site, postmaster: &Process, next: &List) -> Result<(), JobError> {
+    let session = put(site, postmaster, next).await?;
+    seen(site, &session, next).await
+}
+
+/// The postmaster has it: new sessions, and walsenders that begin, go by it.
+async fn put(site: &Site, postmaster: &Process, next: &List) -> Result<Session, JobError> {
     if site.sync.proven().as_ref() != Some(next) {
         site.sync.doubt(next);
     }
     list::write(site, next).map_err(JobError::file("write", &list::file(site)))?;
     let text = list::text(next);
-    let session = reload::until_shown(site, postmaster, &[(SETTING, &text)]).await?;
-    seen(site, &session, next).await
+    reload::until_shown(site, postmaster, &[(SETTING, &text)]).await
 }
 
 const WALSENDERS: &str = "SELECT application_name, sync_priority, flush_lsn IS NULL, \
@@ -173,7 +178,8 @@ pub(super) async fn rest(site: &Site) -> Result<(), JobError> {
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("t") {
         return Ok(());
     }
-    set(site, &postmaster, &list::at_rest(site)).await
+    drop(put(site, &postmaster, &list::at_rest(site)).await?);
+    Ok(())
 }
 
 /// Waits until every walsender has taken `list`, which the postmaster has. `session` was opened after that.
@@ -197,8 +203,9 @@ async fn seen(site: &Site, session: &Session, list: &List) -> Result<(), JobErro
     Ok(())
 }
 
-/// Writes `list` for a standby that is about to be promoted: all walsenders of its leadership begin with it. Whether
-/// commits wait for it is known from the start on, or proven afterwards by [`apply`].
+/// Writes `list` for a standby that is about to be promoted: all walsenders of its leadership begin with it. A standby's
+/// own, of followers that came early, show no place on it whatever they took, and look again when the new timeline
+/// begins. Whether commits wait for it is known from the start on, or proven afterwards by [`apply`].
 pub(super) async fn prepare(
     site: &Site,
     postmaster: &Process,
@@ -207,7 +214,8 @@ pub(super) async fn prepare(
     if !list.is_sound() {
         return Err(JobError::Refused(format!("no commit can wait for {}", list::text(list))));
     }
-    set(site, postmaster, list).await
+    drop(put(site, postmaster, list).await?);
+    Ok(())
 }
 
 /// One that has no flush position yet shows priority 0 whatever it has taken: only if it is younger than the reload

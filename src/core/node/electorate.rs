@@ -73,6 +73,11 @@ impl Node {
         }
     }
 
+    /// Too few voters streamed already when an attempt against us began.
+    pub(super) fn was_lonely_before(&self, then: Millis) -> bool {
+        self.electorate.lonely_since.is_some_and(|since| since < then)
+    }
+
     /// It streams, with the data that the record names.
     fn is_well(&self, (name, data): (&MemberName, &Incarnation)) -> bool {
         self.electorate.well_since.get(name).is_some_and(|(of, _)| of == data)

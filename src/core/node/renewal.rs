@@ -30,7 +30,12 @@ impl Node {
     /// hear us. Granters see `term` past their grant and follow again; the timeline goes on.
     pub(super) fn renew(&mut self, now: Millis, primary: &Primary) {
         let Some(attempt) = self.challenged().cloned() else { return };
-        let until = self.belief.term_seen.1.after(self.belief.settings().timing.attempt_timeout);
+        let timing = self.belief.settings().timing;
+        let began = self.belief.term_seen.1;
+        // Whoever could acknowledge nothing before the attempt gives it more time.
+        let lonely = self.was_lonely_before(began);
+        let patience = if lonely { timing.alone_after } else { timing.attempt_timeout };
+        let until = began.after(patience);
         if now < until {
             return self.desk.wake_at(until);
         }

@@ -57,5 +57,11 @@ async fn diverge(cluster: &Cluster, primary: &MemberName) {
         let pid = nix::unistd::Pid::from_raw(row.get(0));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it runs");
     }
-    client.execute("INSERT INTO t VALUES (2)", &[]).await.expect("it writes");
+    // Nobody acknowledges it: it is in this member's WAL and in nobody else's.
+    let waits = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
+    tokio::spawn(async move { client.execute("INSERT INTO t VALUES (2)", &[]).await });
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while waits.query(waiting, &[]).await.expect("it answers").is_empty() {
+        tokio::task::yield_now().await;
+    }
 }
