@@ -226,7 +226,7 @@ impl Node {
             reason: self.why(),
         };
         self.propose(last.as_ref(), record);
-        if !standby.detached {
+        if !standby.detached && !self.off.is(Mechanism::Detach) {
             self.desk.job(Job::Detach);
         }
     }

@@ -122,6 +122,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         settings: settings(&mut dice),
         guard: options.guard,
         tags: BTreeMap::new(),
+        namesakes: BTreeMap::new(),
         apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
         broken: options.broken,
@@ -147,9 +148,10 @@ pub fn run(seed: u64, options: Options) -> Report {
 
 fn settings(dice: &mut Dice) -> Settings {
     let usual = Timing::default();
-    let timing = match dice.below(3) {
+    let timing = match dice.below(4) {
         0 => Timing { ttl: Millis(5_000), round: Millis(1_000), margin: Millis(1_000), ..usual },
         1 => Timing { ttl: Millis(30_000), round: Millis(10_000), margin: Millis(4_000), ..usual },
+        2 => Timing { margin: Millis(500), ..usual },
         _ => usual,
     };
     Settings { durability: Durability::Async, timing, ..Settings::default() }

@@ -1,4 +1,5 @@
-//! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery; never on two members.
+//! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery, on the timeline of that
+//! leadership; never on two members.
 
 use super::{Violation, broken, excused};
 use crate::postgres::Process;
@@ -18,6 +19,10 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     for member in primaries {
         // A Postgres that has just died is still called primary until its end is noticed; one in recovery never is.
         match world.members[member].postgres.process {
+            Process::Primary if !is_its_own(world, member) => {
+                let what = "/primary says yes on a timeline of another leadership, or of none";
+                return Err(broken(world, "I9", vec![member], what.to_owned()));
+            }
             Process::Primary | Process::Down => {}
             Process::Starting | Process::Standby | Process::Promoting(_) => {
                 let what = "/primary says yes, and Postgres is in recovery".to_owned();
@@ -26,4 +31,11 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+fn is_its_own(world: &World, member: usize) -> bool {
+    let who = &world.members[member];
+    let proof = who.agent.status.as_ref().and_then(|status| status.leadership);
+    let made_in = who.postgres.wal().and_then(|wal| world.wals.branch(wal.branch).term);
+    made_in.is_some() && made_in == proof.map(haa_core::lease::Leadership::term)
 }
