@@ -40,9 +40,14 @@ pub(super) struct Belief {
     pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
     /// Where the WAL of the newest primary ended when it was last heard.
     pub(super) primary_position: Option<Position>,
-    /// A linearizable view was older than one seen before: etcd was restored, or is another one.
+    /// The store has shown less than it had before: etcd was restored, or is another one.
     pub(super) store_went_back: bool,
-    store_went_back_before: bool,
+    /// The last read showed less than we have seen; perhaps it was only slow.
+    #[serde(default)]
+    store_in_doubt: bool,
+    /// When the newest view came.
+    #[serde(default)]
+    view_at: Millis,
     /// When the newest linearizable view was asked for.
     pub(super) linear_at: Option<Millis>,
     /// When the store last answered us: the instant we asked.
@@ -85,7 +90,8 @@ impl Belief {
             peers: BTreeMap::new(),
             primary_position: None,
             store_went_back: false,
-            store_went_back_before: false,
+            store_in_doubt: false,
+            view_at: Millis(0),
             linear_at: None,
             store_heard_at: None,
             store_revokes_early: true,
@@ -114,16 +120,10 @@ impl Belief {
             self.store_heard_at = self.store_heard_at.max(Some(asked_at));
         }
         let first = self.view.is_none();
-        let newer = self.view.as_ref().is_none_or(|old| seen.view.revision >= old.revision);
-        if let Via::Read { .. } = seen.via {
-            // A read that was slow may be overtaken by the watch; a store that went back stays behind.
-            let believed = self.off.is(Mechanism::WentBack);
-            self.store_went_back = !newer && self.store_went_back_before && !believed;
-            self.store_went_back_before = !newer;
-        }
-        if !newer || (first && seen.via == Via::Watch) {
+        if self.is_older(seen) || (first && seen.via == Via::Watch) {
             return;
         }
+        self.view_at = now;
         let term = seen.view.term.as_ref();
         let revision = term.map_or(Revision::ABSENT, |kept| kept.revision);
         if first || revision != self.term_seen.0 {
@@ -143,6 +143,23 @@ impl Belief {
             self.linear_at = self.linear_at.max(Some(asked_at));
         }
         self.confirm(seen.via);
+    }
+
+    /// Whether it shows less than we have seen. A read that was slow may have been overtaken by the watch; one that was
+    /// asked for later is not, and no store that keeps its history shows an older term in a newer revision. A store
+    /// that went back once is not believed any more: its revisions will overtake what we have seen.
+    fn is_older(&mut self, seen: &Seen) -> bool {
+        let older = self.view.as_ref().is_some_and(|old| seen.view.revision < old.revision);
+        let term = seen.view.term.as_ref().map_or(Term(0), |kept| kept.value.term);
+        let back = match seen.via {
+            Via::Read { asked_at } if older => asked_at > self.view_at,
+            Via::Read { .. } | Via::Txn { .. } | Via::Watch => !older && term < self.term,
+        };
+        if let Via::Read { .. } = seen.via {
+            self.store_in_doubt = older;
+        }
+        self.store_went_back |= back;
+        (older || self.store_went_back) && !self.off.is(Mechanism::WentBack)
     }
 
     /// Only a linearizable view asked for after the lease was renewed confirms the leadership of that renewal.
@@ -168,6 +185,9 @@ impl Belief {
                 let newer = self.lease.is_none_or(|old| old.id != id || asked_at > old.asked_at);
                 if newer {
                     self.lease = Some(Lease { id, asked_at });
+                    if self.off.is(Mechanism::Confirmation) {
+                        self.confirm(Via::Watch);
+                    }
                 }
             }
             LeaseNews::Gone { id } => {
@@ -280,7 +300,7 @@ impl Belief {
 
     /// One read showed less than we had seen: a second one tells whether it was only slow.
     pub(super) const fn doubts_store(&self) -> bool {
-        self.store_went_back_before && !self.store_went_back
+        self.store_in_doubt && !self.store_went_back
     }
 
     pub(super) fn server(&self) -> Option<&Server> {

@@ -100,7 +100,7 @@ impl Node {
         let member = self.config.name.clone();
         let instance = self.config.instance;
         let term = attempt.value.term;
-        let timeline = self.belief.highest_timeline().next();
+        let timeline = self.belief.free_timeline();
         let record = TermRecord {
             term,
             reserved: timeline,

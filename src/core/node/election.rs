@@ -257,7 +257,8 @@ impl Node {
             let (_, wait) = self.attempts;
             self.attempts = (now.after(wait), wait.times(2).min(LAST_ATTEMPT));
         }
-        if !standby.detached && self.belief.quorum().is_none() {
+        let detach = self.belief.quorum().is_none() && !self.off.is(Mechanism::Detach);
+        if !standby.detached && detach {
             self.desk.job(Job::Detach);
         }
     }

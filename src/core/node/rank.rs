@@ -138,8 +138,14 @@ impl Belief {
         ahead.max().map(|(_, name)| name.clone())
     }
 
+    /// The number for a leadership's timeline: above all that are known, and not the next. That is what Postgres
+    /// takes when somebody promotes it by hand, perhaps at the same LSN: then nothing would tell the two apart.
+    pub(super) fn free_timeline(&self) -> Timeline {
+        self.highest_timeline().next().next()
+    }
+
     /// The highest timeline number that anybody is known to have.
-    pub(super) fn highest_timeline(&self) -> Timeline {
+    fn highest_timeline(&self) -> Timeline {
         let own = self.server().and_then(crate::observe::Server::timeline);
         let peers = self.peers.values().filter_map(|(_, beat)| beat.position);
         let reserved = self.term_key().map(|kept| kept.value.reserved);

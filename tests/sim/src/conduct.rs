@@ -17,6 +17,8 @@ pub struct Conduct {
     pub promote_fails: u32,
     /// A promotion takes seconds.
     pub promote_hangs: u32,
+    /// A promotion takes another timeline than it was told.
+    pub promote_astray: u32,
     /// Replay is behind by up to this much.
     pub replay_lag: At,
     /// A transaction is applied but nobody is told.
@@ -40,6 +42,7 @@ impl Default for Conduct {
             start_fails: 0,
             promote_fails: 0,
             promote_hangs: 0,
+            promote_astray: 0,
             replay_lag: At(0),
             txn_untold: 0,
             txn_late: 0,

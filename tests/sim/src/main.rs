@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use haa_core::settings::Durability;
 use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
@@ -29,12 +30,30 @@ struct Arguments {
     /// Break this safety mechanism.
     #[arg(long)]
     mutation: Option<Broken>,
+    /// With this durability only; else each seed draws its own.
+    #[arg(long)]
+    durability: Option<Only>,
     /// Go on after a violation, and count them.
     #[arg(long)]
     keep_going: bool,
     /// How many threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Only {
+    Async,
+    Quorum,
+}
+
+impl Only {
+    const fn durability(self) -> Durability {
+        match self {
+            Self::Async => Durability::Async,
+            Self::Quorum => Durability::Quorum,
+        }
+    }
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -55,7 +74,8 @@ struct Total {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
-    let options = Options { guard, broken: arguments.mutation, told: Told::No };
+    let only = arguments.durability.map(Only::durability);
+    let options = Options { guard, broken: arguments.mutation, only, told: Told::No };
     match arguments.seed {
         Some(seed) => replay(seed, options),
         None => many(&arguments, options),

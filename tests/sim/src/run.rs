@@ -21,6 +21,8 @@ pub struct Options {
     pub guard: Guard,
     /// What is broken on purpose.
     pub broken: Option<Broken>,
+    /// With this durability only; else the seed draws it.
+    pub only: Option<Durability>,
     /// Whether to write the story down.
     pub told: Told,
 }
@@ -119,9 +121,10 @@ pub fn run(seed: u64, options: Options) -> Report {
     let plan = Plan {
         seed,
         members,
-        settings: settings(&mut dice),
+        settings: settings(&mut dice, seed, options.only),
         guard: options.guard,
         tags: BTreeMap::new(),
+        namesakes: BTreeMap::new(),
         apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
         broken: options.broken,
@@ -145,14 +148,21 @@ pub fn run(seed: u64, options: Options) -> Report {
     Report { simulated: world.now, events: world.events, sometimes, violation, story }
 }
 
-fn settings(dice: &mut Dice) -> Settings {
+fn settings(dice: &mut Dice, seed: u64, only: Option<Durability>) -> Settings {
     let usual = Timing::default();
-    let timing = match dice.below(3) {
+    let timing = match dice.below(4) {
         0 => Timing { ttl: Millis(5_000), round: Millis(1_000), margin: Millis(1_000), ..usual },
         1 => Timing { ttl: Millis(30_000), round: Millis(10_000), margin: Millis(4_000), ..usual },
+        2 => Timing { margin: Millis(500), ..usual },
         _ => usual,
     };
-    let durability = [Some(Durability::Async), Some(Durability::Quorum), None, None][dice.below(4)];
+    // Of its own, so that a seed brings the same faults in both.
+    let mut dice = Dice::new(seed ^ 0xacc0);
+    let any = [Some(Durability::Async), Some(Durability::Quorum), None, None];
+    let durability = match only {
+        None => any[dice.below(4)],
+        Some(only) => Some(only),
+    };
     let k = [None, None, None, Some(2)][dice.below(4)];
     let strict = dice.percent(20);
     Settings { durability, k, strict, timing, ..Settings::default() }

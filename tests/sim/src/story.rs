@@ -2,22 +2,20 @@
 //!
 //! A block is some lines of commands (`;` separates them too), a line `----`, what happened, and an empty line.
 
-use std::collections::BTreeMap;
+mod commands;
+mod plan;
+
 use std::fmt::Write as _;
 
-use haa_core::records::{Ask, Tags};
-use haa_core::settings::{Durability, Settings, Timing};
-use haa_core::units::{MemberName, Millis};
-
-use crate::conduct::Conduct;
 use crate::invariants::Violation;
 use crate::mutation::Broken;
 use crate::postgres::Process;
 use crate::run::Trial;
 use crate::time::At;
-use crate::world::faults::Fault;
 use crate::world::member::Life;
-use crate::world::{EtcdRelease, EtcdState, Guard, Plan, World};
+use crate::world::{Plan, World};
+use commands::{faults, idle};
+use plan::plan;
 
 /// A story that is being told.
 #[derive(Debug, Default)]
@@ -89,12 +87,17 @@ impl Story {
         let outcome = match (*verb, rest) {
             ("settle", []) => settle(trial),
             ("advance", [span]) => {
-                let until = trial.world.now.after(self::span(span)?);
+                let until = trial.world.now.after(plan::span(span)?);
                 trial.until(until)
             }
             ("write", [count]) => {
                 let count = count.parse().map_err(|_| "how many writes?")?;
                 write(trial, count)
+            }
+            ("write-to", [name, count]) => {
+                let member = trial.world.index(&name.parse().map_err(|_| "write to whom?")?);
+                let count = count.parse().map_err(|_| "how many writes?")?;
+                write_to(trial, member.ok_or("there is no such member")?, count)
             }
             ("status", []) => {
                 status(&mut trial.world);
@@ -119,58 +122,6 @@ impl Story {
 
 fn blame(world: &mut World, violation: &Violation) {
     world.say(|_| format!("VIOLATION {violation}"));
-}
-
-fn plan(words: &[&str]) -> Result<Plan, String> {
-    let mut timing = Timing::default();
-    let mut guard = Guard::Off;
-    let mut durability = Some(Durability::Async);
-    let (mut k, mut strict) = (None, false);
-    let mut members = 0;
-    let mut tags = BTreeMap::new();
-    let mut etcd = EtcdRelease::New;
-    let mut lag = Settings::default().maximum_lag_on_failover;
-    for word in words {
-        match word.split_once('=') {
-            Some(("ttl", value)) => timing.ttl = millis(value)?,
-            Some(("round", value)) => timing.round = millis(value)?,
-            Some(("margin", value)) => timing.margin = millis(value)?,
-            Some(("guard", "on")) => guard = Guard::On,
-            Some(("durability", "quorum")) => durability = Some(Durability::Quorum),
-            Some(("durability", "auto")) => durability = None,
-            Some(("strict", "on")) => strict = true,
-            Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
-            Some(("etcd", "old")) => etcd = EtcdRelease::Old,
-            Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
-            Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
-            Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
-            Some(_) => return Err(format!("'{word}' is not a setting of a story")),
-            None => members += 1,
-        }
-    }
-    timing.check()?;
-    let maximum_lag_on_failover = lag;
-    let settings = Settings { durability, k, strict, maximum_lag_on_failover, timing };
-    let apart = At::ms(500);
-    let drift_ppm = 0;
-    Ok(Plan { seed: 1, members, settings, guard, etcd, broken: None, tags, apart, drift_ppm })
-}
-
-fn tag<'a>(tags: &'a mut BTreeMap<usize, Tags>, name: &str) -> Result<&'a mut Tags, String> {
-    let number: usize = name.trim_start_matches('n').parse().map_err(|_| "tag which member?")?;
-    Ok(tags.entry(number.checked_sub(1).ok_or("members count from n1")?).or_default())
-}
-
-fn millis(text: &str) -> Result<Millis, String> {
-    Ok(Millis(span(text)?.0 / 1_000))
-}
-
-fn span(text: &str) -> Result<At, String> {
-    let wrong = |_| format!("'{text}' is not a span such as 500ms or 10s");
-    match text.strip_suffix("ms") {
-        Some(ms) => ms.parse().map(At::ms).map_err(wrong),
-        None => text.trim_end_matches('s').parse().map(At::secs).map_err(wrong),
-    }
 }
 
 /// Until one leads, all that run stream from it, and nothing has happened for two seconds; two minutes at most.
@@ -213,6 +164,19 @@ fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
     Ok(())
 }
 
+/// The same by clients that hold a connection to this member and ask nobody.
+fn write_to(trial: &mut Trial, member: usize, count: usize) -> Result<(), Violation> {
+    let mut done = 0;
+    for _ in 0..count {
+        done += usize::from(trial.world.write(member, crate::client::Way::Pinned).is_some());
+        let next = trial.world.now.after(At::ms(10));
+        trial.until(next)?;
+    }
+    let name = trial.world.members[member].name.clone();
+    trial.world.say(|_| format!("{done} of {count} writes acknowledged by {name}, asked directly"));
+    Ok(())
+}
+
 fn status(world: &mut World) {
     for member in 0..world.members.len() {
         let line = world.describe(member);
@@ -246,99 +210,6 @@ impl World {
         let timeline = who.postgres.wal().map_or(0, |wal| self.wals.branch(wal.branch).timeline.0);
         format!("{} {postgres}, timeline {timeline}{agent}", who.name)
     }
-}
-
-fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fault>, String> {
-    let end = |name: &str| -> Result<usize, String> {
-        if name == "etcd" {
-            return Ok(world.net.etcd());
-        }
-        let name: MemberName = name.parse().map_err(|why| format!("{why}"))?;
-        world.index(&name).ok_or_else(|| format!("there is no member {name}"))
-    };
-    let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
-    Ok(match (verb, rest) {
-        ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
-        ("stall-postgres", [m, time]) => vec![Fault::StallPostgres(end(m)?, span(time)?)],
-        ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
-        ("stop-agent", [m]) => vec![Fault::StopAgent(end(m)?)],
-        ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
-        ("kill-host", [m]) => vec![Fault::KillHost(end(m)?)],
-        ("revive", [m]) => vec![Fault::Revive(end(m)?)],
-        ("freeze", [m]) => vec![Fault::Freeze(end(m)?)],
-        ("thaw", [m]) => vec![Fault::Thaw(end(m)?)],
-        ("lose-disk", [m]) => vec![Fault::LoseDisk(end(m)?)],
-        ("foreign-disk", [m]) => vec![Fault::ForeignDisk(end(m)?)],
-        ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
-        ("cut", [a, "->", b]) => vec![Fault::Cut(end(a)?, end(b)?)],
-        ("mend", [a, b]) => vec![Fault::Mend(end(a)?, end(b)?), Fault::Mend(end(b)?, end(a)?)],
-        ("isolate", [m]) => around(world, end(m)?, Fault::Cut),
-        ("rejoin", [m]) => around(world, end(m)?, Fault::Mend),
-        ("stop-etcd", []) => vec![Fault::StopEtcd],
-        ("start-etcd", []) => vec![Fault::StartEtcd],
-        ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
-        ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
-        ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
-        ("save-etcd", []) => vec![Fault::SaveEtcd],
-        ("restore-etcd", []) => vec![Fault::RestoreEtcd],
-        ("revoke-leader", []) => vec![Fault::RevokeEarly(leaders_lease(world)?)],
-        ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
-        ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
-        ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
-        ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
-        ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),
-        ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
-        ("nothing-fails", []) => odds(world.conduct.healed()),
-        ("switchover" | "failover", to) => {
-            let to = to.first().map(|name| name.parse()).transpose();
-            let to = to.map_err(|why: haa_core::units::Unreadable| why.to_string())?;
-            let ask =
-                if verb == "failover" { Ask::Failover { to } } else { Ask::Switchover { to } };
-            vec![Fault::Request(ask)]
-        }
-        _ => return Err("not a command of a story".to_owned()),
-    })
-}
-
-/// Which of etcd's leases the leader's key hangs on.
-fn leaders_lease(world: &World) -> Result<usize, String> {
-    let lease = world.etcd.view.leader.as_ref().and_then(|kept| kept.lease);
-    let all = world.etcd.leases();
-    all.iter().position(|id| Some(*id) == lease).ok_or_else(|| "nobody leads".to_owned())
-}
-
-/// Whether it would change nothing: a story that says so misleads.
-fn idle(world: &World, fault: &Fault) -> bool {
-    let agent = |member: &usize| world.members[*member].agent.state;
-    let postgres = |member: &usize| &world.members[*member].postgres;
-    let down = |member: &usize| postgres(member).process == Process::Down;
-    match fault {
-        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) => down(m),
-        Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
-        Fault::StartAgent(m) => agent(m) != Life::Down,
-        Fault::Freeze(m) | Fault::Stumble(m) => agent(m) != Life::Running,
-        Fault::Thaw(m) => agent(m) != Life::Frozen,
-        Fault::KillHost(m) => agent(m) == Life::Down && down(m),
-        Fault::Revive(m) => agent(m) != Life::Down,
-        Fault::LoseDisk(m) | Fault::ForeignDisk(m) => !down(m) || postgres(m).disk.is_none(),
-        Fault::Cut(from, to) => !world.net.open(*from, *to),
-        Fault::Mend(from, to) => world.net.open(*from, *to),
-        Fault::StopEtcd | Fault::Request(_) => world.etcd_state == EtcdState::Down,
-        Fault::StartEtcd => world.etcd_state == EtcdState::Up,
-        Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
-        Fault::MuteWatch(..)
-        | Fault::Blind(..)
-        | Fault::SaveEtcd
-        | Fault::RestoreEtcd
-        | Fault::RevokeEarly(_)
-        | Fault::Weather(_)
-        | Fault::Conduct(_) => false,
-    }
-}
-
-fn around(world: &World, member: usize, fault: impl Fn(usize, usize) -> Fault) -> Vec<Fault> {
-    let others = (0..=world.net.etcd()).filter(|&other| other != member);
-    others.flat_map(|other| [fault(member, other), fault(other, member)]).collect()
 }
 
 #[cfg(test)]

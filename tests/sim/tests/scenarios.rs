@@ -21,6 +21,7 @@ fn every_story_comes_out_as_it_is_written() {
             Ok(told) => told,
             Err(why) => panic!("{}: {why}", path.display()),
         };
+        assert!(!told.contains("VIOLATION"), "{}:\n{told}", path.display());
         if accept {
             fs::write(&path, told).expect("a story can be written");
         } else if told != written {

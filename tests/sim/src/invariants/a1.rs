@@ -5,12 +5,14 @@
 //! other and etcd, for as long as an election with every patience in it takes.
 
 use haa_core::reason::Reason;
+use haa_core::units::{Lsn, Term};
 
 use super::{Violation, broken, quorum};
+use crate::client::Acknowledged;
 use crate::net::Weather;
 use crate::postgres::Process;
 use crate::time::At;
-use crate::wal::Wal;
+use crate::wal::{BranchId, Wal};
 use crate::world::{Deed, World};
 
 /// Longer than a candidate waits for anything that it is to wait for.
@@ -19,8 +21,10 @@ const CALM: At = At::secs(8);
 pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let Deed::Opened(member) = deed else { return Ok(()) };
     let Some(wal) = world.members[member].postgres.wal() else { return Ok(()) };
-    let Some((branch, end)) = world.wals.branch(wal.branch).parent else { return Ok(()) };
+    let made = world.wals.branch(wal.branch);
+    let (Some((branch, end)), Some(_)) = (made.parent, made.term) else { return Ok(()) };
     let took = Wal { branch, end };
+    let last = last_led(world, made.term).map(|branch| Wal { branch, end: Lsn(u64::MAX) });
     let asked = world.etcd.view.term.as_ref().map(|kept| kept.value.reason);
     // An operator who names a member, or asks for a failover, has weighed the loss.
     if quorum(world) || !calm(world, member) || asked == Some(Reason::Failover) {
@@ -29,10 +33,13 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let others = (0..world.members.len()).filter(|&other| other != member);
     for other in others.filter(|&other| could_lead(world, other, member)) {
         let Some(theirs) = world.members[other].postgres.wal() else { continue };
-        let lost = world
-            .acknowledged
-            .iter()
-            .filter(|commit| commit.is_in(&world.wals, theirs) && !commit.is_in(&world.wals, took));
+        let is_in = |commit: &Acknowledged, wal| commit.is_in(&world.wals, wal);
+        // What an earlier election lost is not lost in this one.
+        let lost = world.acknowledged.iter().filter(|commit| {
+            is_in(commit, theirs)
+                && !is_in(commit, took)
+                && last.is_none_or(|wal| is_in(commit, wal))
+        });
         let count = lost.count();
         if count > 0 {
             let what = format!("elected without {count} acknowledged commits that another had");
@@ -40,6 +47,13 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// The timeline of the leadership before that of this term.
+fn last_led(world: &World, term: Option<Term>) -> Option<BranchId> {
+    let made = (0..).map(BranchId).zip(world.wals.all());
+    let led = made.filter_map(|(id, branch)| Some((branch.term?, id)));
+    led.filter(|(of, _)| Some(*of) < term).max_by_key(|(of, _)| *of).map(|(_, id)| id)
 }
 
 fn calm(world: &World, member: usize) -> bool {

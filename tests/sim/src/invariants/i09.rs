@@ -1,4 +1,5 @@
-//! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery; never on two members.
+//! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery, on the timeline of that
+//! leadership; never on two members.
 
 use super::{Violation, broken, excused, quorum};
 use crate::postgres::Process;
@@ -22,6 +23,10 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     for member in primaries {
         // A Postgres that has just died is still called primary until its end is noticed; one in recovery never is.
         match world.members[member].postgres.process {
+            Process::Primary if !is_its_own(world, member) => {
+                let what = "/primary says yes on a timeline of another leadership, or of none";
+                return Err(broken(world, "I9", vec![member], what.to_owned()));
+            }
             Process::Primary | Process::Down => {}
             Process::Starting | Process::Standby | Process::Promoting(_) => {
                 let what = "/primary says yes, and Postgres is in recovery".to_owned();
@@ -30,4 +35,14 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+fn is_its_own(world: &World, member: usize) -> bool {
+    let who = &world.members[member];
+    let proof = who.agent.status.as_ref().and_then(|status| status.leadership);
+    let made = who.postgres.wal().map(|wal| world.wals.branch(wal.branch));
+    let (Some(made), Some(proof)) = (made, proof) else { return false };
+    // A renewal is a later term of the same leadership, on the same timeline.
+    let renewed = quorum(world) && made.creator == member && made.term < Some(proof.term());
+    made.term.is_some() && (made.term == Some(proof.term()) || renewed)
 }

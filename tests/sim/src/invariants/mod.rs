@@ -1,6 +1,9 @@
 //! The invariants of the design, one file each. They see everything and change nothing.
 
 mod a1;
+mod a2;
+mod a3;
+mod a4;
 mod i01;
 mod i02;
 mod i03;
@@ -18,7 +21,7 @@ mod i14;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use haa_core::units::{SystemId, Term, Timeline};
+use haa_core::units::{MemberName, SystemId, Term, Timeline};
 
 pub use i12::{Demand, demand};
 
@@ -61,6 +64,9 @@ pub struct Ledger {
     leaders: BTreeMap<Term, usize>,
     timelines: BTreeMap<Timeline, BranchId>,
     system: Option<SystemId>,
+    creator: Option<MemberName>,
+    before: a2::Before,
+    strays: BTreeMap<usize, At>,
 }
 
 /// Every invariant, after one event.
@@ -81,6 +87,9 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i06::check(world, deed)?;
     i13::check(world, deed)?;
     a1::check(world, deed)?;
+    a2::check(world, ledger, deed)?;
+    a3::check(world, deed)?;
+    a4::check(world, ledger, deed)?;
     i08::check(world, ledger, deed)?;
     i09::check(world, deed)?;
     i10::check(world, deed)?;

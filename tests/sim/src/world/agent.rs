@@ -57,7 +57,7 @@ impl World {
         let who = &self.members[member];
         let postgres = postgres::address(member);
         Config {
-            name: who.name.clone(),
+            name: self.plan.namesakes.get(&member).unwrap_or(&who.name).clone(),
             instance: who.agent.instance,
             api: haa_core::units::Address { host: postgres.host.clone(), port: 8008 },
             postgres,
@@ -295,7 +295,15 @@ impl World {
         let agent = &mut self.members[member].agent;
         agent.looking = Ongoing::Yes;
         agent.glance += 1;
-        agent.look_began = (local, agent.slot.as_ref().map(|slot| slot.id));
+        let job = agent.slot.as_ref().map(|slot| slot.id);
+        // What it tells may be as old as its beginning: that is what `began_at` says, and no more.
+        let mut facts = self.members[member].postgres.look(self.now, local, &self.wals);
+        facts.job = job;
+        if let haa_core::observe::Server::Primary(primary) = &mut facts.server {
+            primary.replicas = self.walsenders(member);
+        }
+        let agent = &mut self.members[member].agent;
+        agent.sight = Some(Box::new(facts));
         let blind = At(agent.blind_until.since(self.now).0);
         let silent = self.now < self.members[member].postgres.stalled_until;
         let span = if silent { At::secs(1) } else { self.dice.ms(1, 5) };
@@ -305,14 +313,10 @@ impl World {
     fn looked(&mut self, member: usize) {
         let agent = &mut self.members[member].agent;
         let again = std::mem::replace(&mut agent.looking, Ongoing::No);
-        let (began, job) = agent.look_began;
         let pause = if self.now < agent.alert_until { LIVELY } else { STEADY };
-        let mut facts = self.members[member].postgres.look(self.now, began, &self.wals);
-        facts.job = job;
-        if let haa_core::observe::Server::Primary(primary) = &mut facts.server {
-            primary.replicas = self.walsenders(member);
+        if let Some(facts) = agent.sight.take() {
+            self.deliver(member, &Input::Postgres(*facts));
         }
-        self.deliver(member, &Input::Postgres(facts));
         let agent = &self.members[member].agent;
         if agent.looking != Ongoing::No {
             return;

@@ -62,6 +62,8 @@ pub enum Fault {
     Request(Ask),
     /// Somebody promotes a standby behind its agent's back.
     PromoteByHand(usize),
+    /// Somebody deletes the `leader` key with etcd's own tools.
+    DeleteLeader,
     /// Nobody looks at this member's Postgres for so long.
     Blind(usize, At),
     /// etcd's data are backed up.
@@ -126,8 +128,10 @@ impl World {
             Fault::Conduct(conduct) => self.conduct = *conduct,
             Fault::Request(ask) => self.request(ask),
             Fault::PromoteByHand(member) => self.promote_by_hand(*member),
+            Fault::DeleteLeader => self.delete_leader(),
             Fault::Blind(member, span) => {
-                self.members[*member].agent.blind_until = self.now.after(*span);
+                let blind = &mut self.members[*member].agent.blind_until;
+                *blind = self.now.after(*span).max(*blind);
             }
             Fault::SaveEtcd => self.backup = Some(self.etcd.clone()),
             Fault::RestoreEtcd => self.restore_etcd(),
@@ -163,7 +167,7 @@ impl World {
                 self.troubled_at.fill(self.now);
                 return;
             }
-            Fault::RevokeEarly(_) | Fault::Request(_) => return,
+            Fault::RevokeEarly(_) | Fault::DeleteLeader | Fault::Request(_) => return,
         };
         for member in all.filter(|member| [one, other].contains(member)) {
             self.troubled_at[member] = self.now;
@@ -199,6 +203,12 @@ impl World {
         if let Some(id) = leases.get(nth % leases.len().max(1)).copied() {
             self.change(Gone::Early, |world| world.etcd.revoke(id));
         }
+    }
+
+    /// To the leader that is as if etcd had ended its lease early.
+    fn delete_leader(&mut self) {
+        let txn = Txn { id: TxnId(0), compare: vec![], put: vec![], delete: vec![Key::Leader] };
+        self.change(Gone::Early, |world| world.etcd.apply(&txn) == crate::etcd::Applied::Yes);
     }
 
     fn promote_by_hand(&mut self, member: usize) {
@@ -261,7 +271,8 @@ impl World {
         }
         for member in 0..self.members.len() {
             self.members[member].agent.watch.mute_until = self.now;
-            self.members[member].postgres.stalled_until = At(0);
+            let stalled = &mut self.members[member].postgres.stalled_until;
+            *stalled = self.now.min(*stalled);
             self.thaw(member);
             self.revive(member);
         }
@@ -298,6 +309,7 @@ impl World {
             Fault::Request(ask) => asked(ask),
             Fault::PromoteByHand(m) => format!("somebody promotes {} by hand", end(m)),
             Fault::Blind(m, span) => format!("nobody looks at {} for {span}", end(m)),
+            Fault::DeleteLeader => "somebody deletes the leader key".to_owned(),
             Fault::SaveEtcd => "etcd is backed up".to_owned(),
             Fault::RestoreEtcd => "etcd is restored".to_owned(),
         }

@@ -116,6 +116,10 @@ impl World {
         let span = if hangs { self.dice.ms(2_000, 9_000) } else { self.takes(5, 60) };
         let postgres = &mut self.members[member].postgres;
         postgres.process = Process::Promoting(timeline);
+        let astray = self.dice.ppm(self.conduct.promote_astray);
+        // What Postgres makes against its orders is nobody's leadership, as if it were made by hand.
+        let (timeline, term) =
+            if astray { (timeline.next(), None) } else { (timeline, Some(term)) };
         self.tell_server(span, member, ForServer::Promoted(timeline, term));
         Ok(None)
     }

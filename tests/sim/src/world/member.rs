@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use haa_core::effect::Job;
 use haa_core::node::Remembered;
+use haa_core::observe::PostgresFacts;
 use haa_core::routes::Status;
 use haa_core::units::{Instance, JobId, MemberName, Millis};
 use haa_core::voters::{Attempt, Promises};
@@ -78,8 +79,8 @@ pub struct Agent {
     pub alert_until: At,
     /// Counts the looks, so that one that is due is void when another came before it.
     pub glance: u32,
-    /// When the look under way began, by the member's clock, and what was in the slot.
-    pub look_began: (Millis, Option<JobId>),
+    /// What the look under way has seen: all of it when it began.
+    pub sight: Option<Box<PostgresFacts>>,
     /// The watch.
     pub watch: Watch,
     /// Until when the guard lets Postgres stay open.
@@ -161,7 +162,7 @@ impl Agent {
             blind_until: At(0),
             alert_until: At(0),
             glance: 0,
-            look_began: (Millis(0), None),
+            sight: None,
             watch: Watch { listening: Ongoing::No, last: At(0), mute_until: At(0) },
             guard_until: None,
             guard_set: Ongoing::No,

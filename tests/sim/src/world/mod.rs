@@ -115,7 +115,7 @@ pub enum ForServer {
     /// Its start comes to an end.
     Started,
     /// It leaves recovery onto this timeline, in this term.
-    Promoted(Timeline, Term),
+    Promoted(Timeline, Option<Term>),
     /// It ends in order.
     Stopped,
     /// It is killed.
@@ -265,6 +265,8 @@ pub struct Plan {
     pub broken: Option<Broken>,
     /// The operator's tags.
     pub tags: BTreeMap<usize, Tags>,
+    /// Agents that were given another member's name by mistake, and that name.
+    pub namesakes: BTreeMap<usize, MemberName>,
     /// The span between the starts of two agents.
     pub apart: At,
     /// Each member's clock gains or loses up to this many microseconds a second.

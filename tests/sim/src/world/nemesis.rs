@@ -43,11 +43,15 @@ pub enum Kind {
     Switchover,
     /// An operator asks for a failover.
     Failover,
+    /// Somebody promotes a standby by hand.
+    ByHand,
+    /// Nobody can look at a Postgres.
+    Blind,
     /// etcd ends leases early.
     Early,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 17] = [
     Kind::Postgres,
     Kind::Stall,
     Kind::Agent,
@@ -63,6 +67,8 @@ const KINDS: [Kind; 15] = [
     Kind::Conduct,
     Kind::Switchover,
     Kind::Failover,
+    Kind::ByHand,
+    Kind::Blind,
 ];
 
 /// What a seed brings.
@@ -178,7 +184,18 @@ impl World {
                 let to = self.somebody();
                 self.inject(&Fault::Request(Ask::Failover { to }));
             }
+            Kind::ByHand => self.by_hand(victim),
+            Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::Early => self.inject(&Fault::RevokeEarly(victim)),
+        }
+    }
+
+    /// Not the leader, and not while nobody leads: where every member's data are promoted by hand, only an operator
+    /// can say whose count.
+    fn by_hand(&mut self, victim: usize) {
+        let leader = self.etcd.view.leader.as_ref().and_then(|kept| self.index(&kept.value.member));
+        if leader.is_some_and(|leader| leader != victim) {
+            self.inject(&Fault::PromoteByHand(victim));
         }
     }
 

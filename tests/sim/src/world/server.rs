@@ -90,7 +90,7 @@ impl World {
         }
         match what {
             ForServer::Started => self.started(member),
-            ForServer::Promoted(timeline, term) => self.promoted(member, timeline, Some(term)),
+            ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
             ForServer::Stopped => self.stopped(member),
             ForServer::Killed => self.end_server(member, End::Killed, Shutdown::Crashed),
             ForServer::Connect(tries) => self.connect(member, tries),

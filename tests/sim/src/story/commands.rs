@@ -1,0 +1,115 @@
+//! The commands of a story that do something to the world: which faults each stands for. Does none of them.
+
+use haa_core::records::Ask;
+use haa_core::units::MemberName;
+
+use super::plan::span;
+use crate::conduct::Conduct;
+use crate::net::Weather;
+use crate::postgres::Process;
+use crate::world::faults::Fault;
+use crate::world::member::Life;
+use crate::world::{EtcdState, World};
+
+/// The faults that a command brings.
+pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fault>, String> {
+    let end = |name: &str| -> Result<usize, String> {
+        if name == "etcd" {
+            return Ok(world.net.etcd());
+        }
+        let name: MemberName = name.parse().map_err(|why| format!("{why}"))?;
+        world.index(&name).ok_or_else(|| format!("there is no member {name}"))
+    };
+    let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
+    Ok(match (verb, rest) {
+        ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
+        ("stall-postgres", [m, time]) => vec![Fault::StallPostgres(end(m)?, span(time)?)],
+        ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
+        ("stop-agent", [m]) => vec![Fault::StopAgent(end(m)?)],
+        ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
+        ("kill-host", [m]) => vec![Fault::KillHost(end(m)?)],
+        ("revive", [m]) => vec![Fault::Revive(end(m)?)],
+        ("freeze", [m]) => vec![Fault::Freeze(end(m)?)],
+        ("thaw", [m]) => vec![Fault::Thaw(end(m)?)],
+        ("lose-disk", [m]) => vec![Fault::LoseDisk(end(m)?)],
+        ("foreign-disk", [m]) => vec![Fault::ForeignDisk(end(m)?)],
+        ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
+        ("cut", [a, "->", b]) => vec![Fault::Cut(end(a)?, end(b)?)],
+        ("mend", [a, b]) => vec![Fault::Mend(end(a)?, end(b)?), Fault::Mend(end(b)?, end(a)?)],
+        ("isolate", [m]) => around(world, end(m)?, Fault::Cut),
+        ("rejoin", [m]) => around(world, end(m)?, Fault::Mend),
+        ("slow-network", [late]) => {
+            let late = span(late)?;
+            vec![Fault::Weather(Weather { late_often: 1_000_000, late, ..Weather::default() })]
+        }
+        ("stop-etcd", []) => vec![Fault::StopEtcd],
+        ("start-etcd", []) => vec![Fault::StartEtcd],
+        ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
+        ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
+        ("delete-leader-key", []) => vec![Fault::DeleteLeader],
+        ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
+        ("save-etcd", []) => vec![Fault::SaveEtcd],
+        ("restore-etcd", []) => vec![Fault::RestoreEtcd],
+        ("revoke-leader", []) => vec![Fault::RevokeEarly(leaders_lease(world)?)],
+        ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
+        ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
+        ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
+        ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
+        ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),
+        ("promotions-go-astray", []) => {
+            odds(Conduct { promote_astray: 1_000_000, ..world.conduct })
+        }
+        ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
+        ("nothing-fails", []) => odds(world.conduct.healed()),
+        ("switchover" | "failover", to) => {
+            let to = to.first().map(|name| name.parse()).transpose();
+            let to = to.map_err(|why: haa_core::units::Unreadable| why.to_string())?;
+            let ask =
+                if verb == "failover" { Ask::Failover { to } } else { Ask::Switchover { to } };
+            vec![Fault::Request(ask)]
+        }
+        _ => return Err("not a command of a story".to_owned()),
+    })
+}
+
+/// Which of etcd's leases the leader's key hangs on.
+fn leaders_lease(world: &World) -> Result<usize, String> {
+    let lease = world.etcd.view.leader.as_ref().and_then(|kept| kept.lease);
+    let all = world.etcd.leases();
+    all.iter().position(|id| Some(*id) == lease).ok_or_else(|| "nobody leads".to_owned())
+}
+
+/// Whether it would change nothing: a story that says so misleads.
+pub(super) fn idle(world: &World, fault: &Fault) -> bool {
+    let agent = |member: &usize| world.members[*member].agent.state;
+    let postgres = |member: &usize| &world.members[*member].postgres;
+    let down = |member: &usize| postgres(member).process == Process::Down;
+    match fault {
+        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) => down(m),
+        Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
+        Fault::StartAgent(m) => agent(m) != Life::Down,
+        Fault::Freeze(m) | Fault::Stumble(m) => agent(m) != Life::Running,
+        Fault::Thaw(m) => agent(m) != Life::Frozen,
+        Fault::KillHost(m) => agent(m) == Life::Down && down(m),
+        Fault::Revive(m) => agent(m) != Life::Down,
+        Fault::LoseDisk(m) | Fault::ForeignDisk(m) => !down(m) || postgres(m).disk.is_none(),
+        Fault::Cut(from, to) => !world.net.open(*from, *to),
+        Fault::Mend(from, to) => world.net.open(*from, *to),
+        Fault::StopEtcd | Fault::Request(_) => world.etcd_state == EtcdState::Down,
+        Fault::StartEtcd => world.etcd_state == EtcdState::Up,
+        Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
+        Fault::MuteWatch(..)
+        | Fault::Blind(..)
+        | Fault::SaveEtcd
+        | Fault::RestoreEtcd
+        | Fault::RevokeEarly(_)
+        | Fault::DeleteLeader
+        | Fault::Weather(_)
+        | Fault::Conduct(_) => false,
+    }
+}
+
+fn around(world: &World, member: usize, fault: impl Fn(usize, usize) -> Fault) -> Vec<Fault> {
+    let others = (0..=world.net.etcd()).filter(|&other| other != member);
+    others.flat_map(|other| [fault(member, other), fault(other, member)]).collect()
+}

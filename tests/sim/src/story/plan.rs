@@ -1,0 +1,79 @@
+//! The first command of a story: `cluster` and its settings, made into the plan of a world. Runs nothing.
+
+use std::collections::BTreeMap;
+
+use haa_core::records::Tags;
+use haa_core::settings::{Durability, Settings, Timing};
+use haa_core::units::Millis;
+
+use crate::time::At;
+use crate::world::{EtcdRelease, Guard, Plan};
+
+/// What `cluster` says.
+pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
+    let mut timing = Timing::default();
+    let mut guard = Guard::Off;
+    let mut durability = Some(Durability::Async);
+    let (mut k, mut strict) = (None, false);
+    let mut members = 0;
+    let mut tags = BTreeMap::new();
+    let mut etcd = EtcdRelease::New;
+    let mut namesakes = BTreeMap::new();
+    let mut apart = At::ms(500);
+    let mut lag = Settings::default().maximum_lag_on_failover;
+    for word in words {
+        match word.split_once('=') {
+            Some(("ttl", value)) => timing.ttl = millis(value)?,
+            Some(("round", value)) => timing.round = millis(value)?,
+            Some(("margin", value)) => timing.margin = millis(value)?,
+            Some(("guard", "on")) => guard = Guard::On,
+            Some(("durability", "quorum")) => durability = Some(Durability::Quorum),
+            Some(("durability", "auto")) => durability = None,
+            Some(("strict", "on")) => strict = true,
+            Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
+            Some(("etcd", "old")) => etcd = EtcdRelease::Old,
+            Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
+            Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
+            Some((name, own)) if member(name).is_ok() => {
+                let own =
+                    own.parse().map_err(|why: haa_core::units::Unreadable| why.to_string())?;
+                namesakes.insert(member(name)?, own);
+                members += 1;
+            }
+            Some(("apart", value)) => apart = span(value)?,
+            Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
+            Some(_) => return Err(format!("'{word}' is not a setting of a story")),
+            None => members += 1,
+        }
+    }
+    timing.check()?;
+    let maximum_lag_on_failover = lag;
+    let settings = Settings { durability, k, strict, maximum_lag_on_failover, timing };
+    let drift_ppm = 0;
+    let broken = None;
+    let seed = 1;
+    Ok(Plan { seed, members, settings, guard, etcd, broken, tags, namesakes, apart, drift_ppm })
+}
+
+fn tag<'a>(tags: &'a mut BTreeMap<usize, Tags>, name: &str) -> Result<&'a mut Tags, String> {
+    Ok(tags.entry(member(name)?).or_default())
+}
+
+/// `n1` is the first.
+fn member(name: &str) -> Result<usize, String> {
+    let number = name.strip_prefix('n').and_then(|number| number.parse::<usize>().ok());
+    number.and_then(|number| number.checked_sub(1)).ok_or_else(|| format!("'{name}' is no member"))
+}
+
+fn millis(text: &str) -> Result<Millis, String> {
+    Ok(Millis(span(text)?.0 / 1_000))
+}
+
+/// `500ms` or `10s`.
+pub(super) fn span(text: &str) -> Result<At, String> {
+    let wrong = |_| format!("'{text}' is not a span such as 500ms or 10s");
+    match text.strip_suffix("ms") {
+        Some(ms) => ms.parse().map(At::ms).map_err(wrong),
+        None => text.trim_end_matches('s').parse().map(At::secs).map_err(wrong),
+    }
+}
