@@ -38,6 +38,9 @@ pub(super) struct Belief {
     pub(super) facts: Option<PostgresFacts>,
     /// The last heartbeat of each peer, and when it came.
     pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
+    /// The newest term in which each peer was heard to have its Postgres out of recovery.
+    #[serde(default)]
+    opened_in: BTreeMap<MemberName, Term>,
     /// Where the WAL of the newest primary ended when it was last heard.
     pub(super) primary_position: Option<Position>,
     /// The store has shown less than it had before: etcd was restored, or is another one.
@@ -88,6 +91,7 @@ impl Belief {
             confirmed: None,
             facts: None,
             peers: BTreeMap::new(),
+            opened_in: BTreeMap::new(),
             primary_position: None,
             store_went_back: false,
             store_in_doubt: false,
@@ -232,6 +236,9 @@ impl Belief {
         if leads && beat.state == PeerState::Primary && beat.position.is_some() {
             self.primary_position = beat.position;
         }
+        if beat.state == PeerState::Primary {
+            self.opened_in.insert(beat.from.clone(), beat.term);
+        }
         self.peers.insert(beat.from.clone(), (now, beat.clone()));
     }
 
@@ -357,6 +364,20 @@ impl Belief {
     /// Where a member's Postgres listens.
     pub(super) fn address(&self, name: &MemberName) -> Option<Address> {
         self.member(name).map(|record| record.postgres.clone())
+    }
+
+    /// Whether the last leader's own heartbeat says that its Postgres is closed: we have heard it open in this term. A
+    /// standby that it was before its promotion tells nothing.
+    pub(super) fn has_closed(&self, now: Millis, leader: &MemberName) -> bool {
+        let opened = self.opened_in.get(leader).is_some_and(|term| *term >= self.term);
+        let beat = self.heard(now, leader).filter(|beat| opened && beat.term >= self.term);
+        beat.is_some_and(|beat| match beat.state {
+            PeerState::Stopped
+            | PeerState::Standby
+            | PeerState::Streaming
+            | PeerState::Detached => true,
+            PeerState::NotReady | PeerState::Primary => false,
+        })
     }
 
     /// A peer's last heartbeat, if it is young enough to count on.

@@ -1,7 +1,7 @@
 //! Nobody leads: who stands, and when. The best at once, the others a stagger later each.
 
 use crate::effect::Job;
-use crate::observe::{PeerState, PostgresFacts, Standby};
+use crate::observe::{PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Ask, Holder, Kept, Key, Record, RequestState, TermRecord};
@@ -192,15 +192,9 @@ impl Node {
     /// A leader's key vanished without a release. Where etcd may have revoked its lease early, it may not know
     /// and write on for one ttl - unless it says itself that its Postgres is closed.
     fn after_a_loss(&self, now: Millis, from: Millis, lost: &MemberName) -> Turn {
-        let closed = *lost == self.config.name
-            || self.belief.heard(now, lost).is_some_and(|beat| match beat.state {
-                _ if beat.term < self.belief.term => false,
-                PeerState::Stopped
-                | PeerState::Standby
-                | PeerState::Streaming
-                | PeerState::Detached => true,
-                PeerState::NotReady | PeerState::Primary => false,
-            });
+        // Whoever was away may have missed that leadership, and seen no leader for long.
+        let from = from.max(self.belief.term_seen.1);
+        let closed = *lost == self.config.name || self.belief.has_closed(now, lost);
         let until = from.after(self.belief.settings().timing.ttl);
         let mourns = self.belief.store_revokes_early && self.belief.quorum().is_none();
         let mourns = mourns && !self.off.is(Mechanism::Mourning);

@@ -156,6 +156,8 @@ impl World {
             Job::Clone(from) => done(self.clone_from(member, from, slot.source_run)),
             Job::Rewind(from) => done(self.rewind(member, from, slot.source_run)),
             Job::Follow(from) => done(match self.index(&from.member) {
+                // Somebody promoted it by hand meanwhile.
+                Some(_) if self.may_write(member) => Err("Postgres is not a standby"),
                 Some(source) => {
                     self.point(member, Some(source));
                     Ok(())
