@@ -209,8 +209,10 @@ impl Node {
     ) -> bool {
         let Some(sync) = self.own_sync(proof).cloned() else { return false };
         self.watch_voters(now, primary, &sync);
-        let Some(effective) = primary.effective.as_ref() else {
-            self.prove_list(now, proof, &sync);
+        // What was effective before our last wish tells nothing about it.
+        let wished = |list: &&List| self.voting.asked.as_ref().is_none_or(|(of, _)| of == *list);
+        let Some(effective) = primary.effective.as_ref().filter(wished) else {
+            self.prove_list(now, proof, &sync, primary);
             return false;
         };
         let looked_at = self.belief.facts.as_ref().map_or(now, |facts| facts.began_at);
@@ -246,8 +248,13 @@ impl Node {
     }
 
     /// A list whose effect is not proven is wished (again); to wish for the record's own may widen what is there.
-    fn prove_list(&mut self, now: Millis, proof: Leadership, sync: &SyncRecord) {
+    /// A walsender that hangs never takes one: going alone waits for nobody.
+    fn prove_list(&mut self, now: Millis, proof: Leadership, sync: &SyncRecord, primary: &Primary) {
+        let turn = self.change_of_voters(now, sync, primary);
+        let released = sync.is_quorum() && sync.k == 0 && self.is_affirmed();
         match self.voting.asked.clone() {
+            _ if turn == Turn::Alone => self.write_sync(turn.written(sync)),
+            _ if released && turn == Turn::Stay => self.ask_list(now, proof, sync.list()),
             Some((list, _)) => self.ask_list(now, proof, list),
             None if self.is_affirmed() => self.ask_list(now, proof, sync.list()),
             None => self.write_sync(sync.clone()),

@@ -14,9 +14,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     // Only a grant that was told, and that can still make a leader or has made one, binds.
     let told = agent.granted.as_ref() == Some(attempt);
     let written = world.wals.branch(wal.branch).term.unwrap_or_default();
-    let follows = world.etcd.view.leader.as_ref().is_some_and(|leader| {
-        leader.value.term >= attempt.term && leader.value.member == world.members[source].name
-    });
+    // Whom it granted, it follows; from there comes nothing that an older leader goes on writing.
+    let follows = attempt.candidate == world.members[source].name;
     if !told || follows || kept.value.term > attempt.term || written >= attempt.term {
         return Ok(());
     }

@@ -165,6 +165,7 @@ impl World {
         if late || !self.members[member].postgres.open() {
             return;
         }
+        self.say(|world| format!("{} {}", world.members[member].name, spoken(&list)));
         let lists = &mut self.members[member].postgres.lists;
         lists.push(list);
         let count = lists.len();
@@ -417,5 +418,19 @@ impl World {
     #[must_use]
     pub fn may_write(&self, member: usize) -> bool {
         matches!(self.members[member].postgres.process, Process::Primary | Process::Promoting(_))
+    }
+}
+
+/// Whom commits wait for, in words.
+fn spoken(list: &List) -> String {
+    let all = |names: &BTreeMap<MemberName, Incarnation>| {
+        let names: Vec<&str> = names.keys().map(MemberName::as_str).collect();
+        names.join(" ")
+    };
+    match list {
+        List::Nobody => "holds every commit".to_owned(),
+        List::Nothing => "waits for no replica".to_owned(),
+        List::Any { k, names } => format!("waits for any {k} of {}", all(names)),
+        List::FirstPadded { k, names } => format!("waits for the first {k} of {}", all(names)),
     }
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use haa_core::effect::{StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
-use haa_core::records::{Record, RequestState, StoreView};
-use haa_core::units::{LeaseId, Millis, Term, TxnId};
+use haa_core::records::{Record, RequestState, StoreView, SyncRecord};
+use haa_core::units::{LeaseId, MemberName, Millis, Term, TxnId};
 
 use crate::etcd::Applied;
 use crate::time::At;
@@ -191,6 +191,7 @@ impl World {
 
     fn transact(&mut self, member: usize, txn: &Txn) -> Outcome {
         let mut applied = Applied::No;
+        let before = self.etcd.view.sync.as_ref().map(|kept| kept.value.clone());
         self.change(Gone::By(member), |world| {
             applied = world.etcd.apply(txn);
             applied == Applied::Yes
@@ -198,10 +199,23 @@ impl World {
         match applied {
             Applied::Yes => {
                 self.requests_spoken(txn);
+                self.voters_spoken(before.as_ref());
                 Outcome::Committed
             }
             Applied::No => Outcome::Refused,
         }
+    }
+
+    /// The voters are part of a story when they change.
+    fn voters_spoken(&mut self, before: Option<&SyncRecord>) {
+        let Some(now) = self.etcd.view.sync.as_ref().map(|kept| kept.value.clone()) else { return };
+        let same = |old: &SyncRecord| old.voters == now.voters && old.k == now.k;
+        if !now.is_quorum() && before.is_none_or(|old| !old.is_quorum()) || before.is_some_and(same)
+        {
+            return;
+        }
+        let names: Vec<&str> = now.voters.keys().map(MemberName::as_str).collect();
+        self.say(|_| format!("voters: {}; k = {}", names.join(" "), now.k));
     }
 
     fn requests_spoken(&mut self, txn: &Txn) {
