@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use haa_sim::model::explore::explore;
+use haa_sim::model::state::Scope;
 use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
@@ -35,6 +37,37 @@ struct Arguments {
     /// How many threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Instead of seeds: every order of events in a small world.
+    #[arg(long)]
+    model: bool,
+    #[command(flatten)]
+    small: Small,
+}
+
+/// The bounds of the small world.
+#[derive(clap::Args)]
+struct Small {
+    /// How many members.
+    #[arg(long, requires = "model", value_parser = clap::value_parser!(u8).range(2..=3))]
+    members: Option<u8>,
+    /// How much may go wrong.
+    #[arg(long, requires = "model")]
+    faults: Option<u8>,
+    /// How many writes clients make.
+    #[arg(long, requires = "model")]
+    writes: Option<u8>,
+    /// How many switchovers an operator asks for.
+    #[arg(long, requires = "model")]
+    wishes: Option<u8>,
+    /// How many seconds pass.
+    #[arg(long, requires = "model")]
+    steps: Option<u8>,
+    /// At most so many choices in a row.
+    #[arg(long, requires = "model")]
+    depth: Option<usize>,
+    /// One fault more: hours instead of minutes.
+    #[arg(long, requires = "model")]
+    large: bool,
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -56,9 +89,32 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
     let options = Options { guard, broken: arguments.mutation, told: Told::No };
+    if arguments.model {
+        return small(&arguments);
+    }
     match arguments.seed {
         Some(seed) => replay(seed, options),
         None => many(&arguments, options),
+    }
+}
+
+fn small(arguments: &Arguments) -> ExitCode {
+    let asked = &arguments.small;
+    let scope = Scope {
+        members: usize::from(asked.members.unwrap_or(2)),
+        faults: asked.faults.unwrap_or(1),
+        writes: asked.writes.unwrap_or(0),
+        wishes: asked.wishes.unwrap_or(0),
+        steps: asked.steps.unwrap_or(6),
+        depth: asked.depth,
+        broken: arguments.mutation,
+    };
+    let began = Instant::now();
+    let report = explore(&scope);
+    println!("{report}; {:.1} s", began.elapsed().as_secs_f64());
+    match report.violation {
+        Some(_) => ExitCode::FAILURE,
+        None => ExitCode::SUCCESS,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use haa_core::observe::{DataDir, PostgresFacts, Server, Shutdown, Standby};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
+use serde::Serialize;
 
 use crate::time::At;
 use crate::wal::{Histories, Wal};
 
 /// What is in the data directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Disk {
     /// Its database system.
     pub system: SystemId,
@@ -26,7 +27,7 @@ pub struct Disk {
 }
 
 /// The server's processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Process {
     /// None.
     Down,
@@ -41,7 +42,7 @@ pub enum Process {
 }
 
 /// The connection of a standby to its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stream {
     /// Not connected; it tries again and again.
     Idle,
@@ -57,7 +58,7 @@ pub enum Stream {
 }
 
 /// Whether WAL is on its way over a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Busy {
     /// Yes; its arrival asks for the next.
     Yes,
@@ -66,7 +67,7 @@ pub enum Busy {
 }
 
 /// One Postgres.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Postgres {
     /// `None` where no data directory is.
     pub disk: Option<Disk>,
@@ -89,7 +90,7 @@ pub struct Postgres {
 }
 
 /// Whether this run of the server ever accepted connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Ready {
     /// Yes.
     Yes,
