@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
+use haa_sim::model::action::Kind;
 use haa_sim::model::explore::explore;
-use haa_sim::model::state::Scope;
+use haa_sim::model::scope::{Pace, Scope};
+use haa_sim::model::worlds::WORLDS;
 use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
@@ -37,35 +39,38 @@ struct Arguments {
     /// How many threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Instead of seeds: every order of events in a small world.
+    /// Instead of seeds: every order of events in small worlds; those of each verification, or one of these bounds.
     #[arg(long)]
     model: bool,
     #[command(flatten)]
     small: Small,
 }
 
-/// The bounds of the small world.
+/// The bounds of a small world.
 #[derive(clap::Args)]
 struct Small {
     /// How many members.
     #[arg(long, requires = "model", value_parser = clap::value_parser!(u8).range(2..=3))]
     members: Option<u8>,
     /// How much may go wrong.
-    #[arg(long, requires = "model")]
-    faults: Option<u8>,
+    #[arg(long, requires = "model", default_value_t = 1)]
+    faults: u8,
+    /// What may go wrong; anything if not said.
+    #[arg(long, requires = "model", value_delimiter = ',')]
+    kinds: Vec<Kind>,
     /// How many writes clients make.
-    #[arg(long, requires = "model")]
-    writes: Option<u8>,
+    #[arg(long, requires = "model", default_value_t = 0)]
+    writes: u8,
     /// How many switchovers an operator asks for.
-    #[arg(long, requires = "model")]
-    wishes: Option<u8>,
+    #[arg(long, requires = "model", default_value_t = 0)]
+    wishes: u8,
     /// How many seconds pass.
-    #[arg(long, requires = "model")]
-    steps: Option<u8>,
+    #[arg(long, requires = "model", default_value_t = 4)]
+    steps: u8,
     /// At most so many choices in a row.
     #[arg(long, requires = "model")]
     depth: Option<usize>,
-    /// One fault more: hours instead of minutes.
+    /// One fault more, and long work that ends whenever it likes: hours instead of minutes.
     #[arg(long, requires = "model")]
     large: bool,
 }
@@ -98,24 +103,39 @@ fn main() -> ExitCode {
     }
 }
 
+/// The world that was asked for, or those of each verification.
 fn small(arguments: &Arguments) -> ExitCode {
     let asked = &arguments.small;
-    let scope = Scope {
-        members: usize::from(asked.members.unwrap_or(2)),
-        faults: asked.faults.unwrap_or(1),
-        writes: asked.writes.unwrap_or(0),
-        wishes: asked.wishes.unwrap_or(0),
-        steps: asked.steps.unwrap_or(6),
-        depth: asked.depth,
-        broken: arguments.mutation,
+    let every = Kind::value_variants();
+    let kinds = if asked.kinds.is_empty() { every } else { asked.kinds.clone().leak() };
+    let worlds: Vec<(&str, Scope)> = match asked.members {
+        Some(members) => {
+            let scope = Scope {
+                members: usize::from(members),
+                faults: asked.faults,
+                kinds,
+                writes: asked.writes,
+                wishes: asked.wishes,
+                steps: asked.steps,
+                pace: Pace::Usual,
+                depth: asked.depth,
+                broken: None,
+            };
+            vec![("as asked", scope)]
+        }
+        None => WORLDS.into_iter().map(|world| (world.name, world.scope)).collect(),
     };
-    let began = Instant::now();
-    let report = explore(&scope);
-    println!("{report}; {:.1} s", began.elapsed().as_secs_f64());
-    match report.violation {
-        Some(_) => ExitCode::FAILURE,
-        None => ExitCode::SUCCESS,
+    let mut code = ExitCode::SUCCESS;
+    for (name, scope) in worlds {
+        let scope = if asked.large { scope.enlarged() } else { scope };
+        let began = Instant::now();
+        let report = explore(&Scope { broken: arguments.mutation, ..scope });
+        println!("{name}\n{report}; {:.1} s\n", began.elapsed().as_secs_f64());
+        if report.violation.is_some() {
+            code = ExitCode::FAILURE;
+        }
     }
+    code
 }
 
 fn replay(seed: u64, options: Options) -> ExitCode {

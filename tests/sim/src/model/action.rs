@@ -1,4 +1,4 @@
-//! What can happen next in a small world, what it does, and its sentence. Never which of it does happen.
+//! What happens in a small world, event by event. Never which of it does happen.
 
 use std::rc::Rc;
 
@@ -8,9 +8,33 @@ use haa_core::observe::Shutdown;
 use haa_core::records::{Ask as Wished, Record, RequestRecord, RequestState};
 use haa_core::units::{LeaseId, TxnId};
 
-use crate::model::judge::{Gone, Sometimes};
-use crate::model::state::{Ask, Due, Life, Link, STEP, State, name};
-use crate::postgres::Process;
+use crate::model::judge::Gone;
+use crate::model::scope::STEP;
+use crate::model::sometimes::Sometimes;
+use crate::model::state::{Ask, Due, Life, Link, State, Unknown, name};
+
+/// What can go wrong; each time costs one fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Time passes, and what was on its way is late.
+    Delay,
+    /// etcd applies a transaction and its answer is lost.
+    Untold,
+    /// A transaction stays on its way; nobody knows what becomes of it.
+    Stray,
+    /// etcd's answer to a renewal or a read is late.
+    Slow,
+    /// Postgres dies.
+    Crash,
+    /// An agent dies, and may start again.
+    EndAgent,
+    /// An agent is frozen, and may thaw.
+    Freeze,
+    /// An agent does not reach etcd, and may again.
+    Cut,
+    /// The work in a job slot fails.
+    Fail,
+}
 
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,157 +81,11 @@ pub enum Action {
     Wish(usize),
     /// Time passes.
     Step,
-    /// Fault: time passes, and what was on its way is late.
-    Delay,
-    /// Fault: etcd applies a transaction and its answer is lost.
-    Untold(usize),
-    /// Fault: a transaction stays on its way; nobody knows what becomes of it.
-    Stray(usize),
-    /// Fault: etcd's answer is late.
-    Slow(usize),
-    /// Fault: Postgres dies.
-    Crash(usize),
-    /// Fault: an agent dies.
-    EndAgent(usize),
-    /// Fault: an agent is frozen.
-    Freeze(usize),
-    /// Fault: an agent does not reach etcd.
-    Cut(usize),
-    /// Fault: the work in the slot fails.
-    Fail(usize),
+    /// Something goes wrong, with this member if it is with one.
+    Fault(Kind, usize),
 }
 
 impl State {
-    /// All that can happen now. What is urgent goes before everything else, in one order: the requests of an agent
-    /// reach etcd and are answered at once, unless a fault comes between.
-    #[must_use]
-    pub fn choices(&self) -> Vec<Action> {
-        let everybody = 0..self.members.len();
-        let mut asking = everybody.clone().filter(|m| !self.members[*m].asks.is_empty());
-        if let Some(m) = asking.next() {
-            return self.fates(m);
-        }
-        let waits = |m: &usize| {
-            self.members[*m].life == Life::Running && !self.members[*m].inbox.is_empty()
-        };
-        if let Some(m) = everybody.clone().find(waits) {
-            return vec![Action::Hand(m)];
-        }
-        let looks = |m: &usize| self.members[*m].life == Life::Running && self.members[*m].due.look;
-        if let Some(m) = everybody.clone().find(looks) {
-            return vec![Action::Look(m)];
-        }
-        let mut all = Vec::new();
-        for m in everybody.clone() {
-            self.soon(m, &mut all);
-        }
-        let due = !all.is_empty();
-        for m in everybody.clone() {
-            self.whenever(m, &mut all);
-        }
-        let ended = self.etcd.leases().into_iter();
-        let ended = ended.filter(|id| self.etcd.lease(*id).is_some_and(|l| l.ends <= self.at()));
-        all.extend(ended.map(Action::Expire));
-        all.extend((0..self.late.len()).map(Action::Apply));
-        if self.left.steps > 0 && !due {
-            all.push(Action::Step);
-        }
-        if self.left.faults > 0 {
-            if self.left.steps > 0 && due {
-                all.push(Action::Delay);
-            }
-            everybody.for_each(|m| self.faults(m, &mut all));
-        }
-        all
-    }
-
-    /// What can become of a member's next request.
-    fn fates(&self, m: usize) -> Vec<Action> {
-        let mut fates = vec![Action::Serve(m)];
-        if self.left.faults > 0 {
-            match self.members[m].asks.front().map(|ask| &ask.wish) {
-                Some(StoreWish::Txn(_)) => fates.extend([Action::Untold(m), Action::Stray(m)]),
-                Some(StoreWish::KeepAlive(_) | StoreWish::Read) => fates.push(Action::Slow(m)),
-                Some(StoreWish::GrantLease { .. } | StoreWish::RevokeLease(_)) | None => {}
-            }
-        }
-        fates
-    }
-
-    /// What happens to a member before time goes on, in any order.
-    fn soon(&self, m: usize, all: &mut Vec<Action>) {
-        let who = &self.members[m];
-        if who.due.kill {
-            all.push(Action::Kill(m));
-        }
-        let open = matches!(who.postgres.process, Process::Primary | Process::Promoting(_));
-        if open && who.guard.is_some_and(|until| until <= self.local(m)) {
-            all.push(Action::Guard(m));
-        }
-        if matches!(who.postgres.process, Process::Promoting(_)) && who.slot.is_none() {
-            all.push(Action::Open(m));
-        }
-        if who.life != Life::Running {
-            return;
-        }
-        if who.due.turn {
-            all.push(Action::Turn(m));
-        }
-        all.extend(who.heard.keys().map(|from| Action::Hear(m, *from)));
-        if self.can_end(m) {
-            all.push(Action::Work(m));
-        }
-        if who.link == Link::Up {
-            if who.shown < self.etcd.view.revision {
-                all.push(Action::Watch(m));
-            }
-            if !who.unknown.is_empty() {
-                all.push(Action::ReadBack(m));
-            }
-        }
-    }
-
-    /// What may wait for as long as it likes.
-    fn whenever(&self, m: usize, all: &mut Vec<Action>) {
-        let who = &self.members[m];
-        match who.life {
-            Life::Running if !who.answers.is_empty() => all.push(Action::Answer(m)),
-            Life::Running => {}
-            Life::Frozen => all.push(Action::Thaw(m)),
-            Life::Down => all.push(Action::Start(m)),
-        }
-        if who.link == Link::Cut {
-            all.push(Action::Mend(m));
-        }
-        let starts = who.postgres.process == Process::Starting;
-        if !starts && self.can_stream(m) {
-            all.push(Action::Stream(m));
-        }
-        if self.left.writes > 0 && who.postgres.open() {
-            all.push(Action::Write(m));
-        }
-        let requests = &self.etcd.view.requests;
-        if self.left.wishes > 0 && requests.is_empty() && who.postgres.process == Process::Standby {
-            all.push(Action::Wish(m));
-        }
-    }
-
-    fn faults(&self, m: usize, all: &mut Vec<Action>) {
-        let who = &self.members[m];
-        if who.postgres.process != Process::Down {
-            all.push(Action::Crash(m));
-        }
-        if who.life == Life::Running {
-            all.extend([Action::EndAgent(m), Action::Freeze(m)]);
-            if who.link == Link::Up {
-                all.push(Action::Cut(m));
-            }
-            if self.can_fail(m) {
-                all.push(Action::Fail(m));
-            }
-        }
-    }
-
     /// Lets it happen.
     pub fn apply(&mut self, action: Action) {
         self.say(|state| state.sentence(action));
@@ -264,51 +142,40 @@ impl State {
             }
             Action::Wish(m) => self.wish(m),
             Action::Step => self.step(),
-            Action::Delay
-            | Action::Untold(_)
-            | Action::Stray(_)
-            | Action::Slow(_)
-            | Action::Crash(_)
-            | Action::EndAgent(_)
-            | Action::Freeze(_)
-            | Action::Cut(_)
-            | Action::Fail(_) => self.fault(action),
+            Action::Fault(kind, m) => self.strike(kind, m),
         }
     }
 
-    fn fault(&mut self, action: Action) {
+    fn strike(&mut self, kind: Kind, m: usize) {
         self.left.faults -= 1;
-        if let Some(m) = action.victim() {
-            self.trouble(m);
-        }
-        match action {
-            Action::Delay => {
+        self.trouble(m);
+        match kind {
+            Kind::Delay => {
                 (0..self.members.len()).for_each(|m| self.trouble(m));
                 self.step();
             }
-            Action::Untold(m) => {
+            Kind::Untold => {
                 if let Some((ask, txn)) = self.lose_answer(m)
                     && self.transact(ask.member, &txn) == Outcome::Committed
                 {
                     self.note(Sometimes::UnknownApplied);
                 }
             }
-            Action::Stray(m) => {
+            Kind::Stray => {
                 if let Some((ask, _)) = self.lose_answer(m) {
                     self.late.push(Rc::new(ask));
                 }
             }
-            Action::Slow(m) => {
+            Kind::Slow => {
                 if let Some(answer) = self.next_ask(m).and_then(|ask| self.serve(&ask)) {
                     self.member(m).answers.push_back(answer);
                 }
             }
-            Action::Crash(m) => self.end_server(m, Shutdown::Crashed),
-            Action::EndAgent(m) => self.end_agent(m),
-            Action::Freeze(m) => self.member(m).life = Life::Frozen,
-            Action::Cut(m) => self.member(m).link = Link::Cut,
-            Action::Fail(m) => self.fail_work(m),
-            _ => {}
+            Kind::Crash => self.end_server(m, Shutdown::Crashed),
+            Kind::EndAgent => self.end_agent(m),
+            Kind::Freeze => self.member(m).life = Life::Frozen,
+            Kind::Cut => self.member(m).link = Link::Cut,
+            Kind::Fail => self.fail_work(m),
         }
     }
 
@@ -323,7 +190,7 @@ impl State {
         let ask = self.next_ask(m)?;
         let StoreWish::Txn(txn) = &ask.wish else { return None };
         let (id, asked_at, txn) = (txn.id, ask.asked_at, txn.clone());
-        self.member(m).unknown.push_back(crate::model::state::Unknown { id, asked_at });
+        self.member(m).unknown.push_back(Unknown { id, asked_at });
         Some((ask, txn))
     }
 
@@ -383,18 +250,9 @@ impl State {
 }
 
 impl Action {
-    /// Whom a fault strikes.
-    const fn victim(self) -> Option<usize> {
-        match self {
-            Self::Untold(m)
-            | Self::Stray(m)
-            | Self::Slow(m)
-            | Self::Crash(m)
-            | Self::EndAgent(m)
-            | Self::Freeze(m)
-            | Self::Cut(m)
-            | Self::Fail(m) => Some(m),
-            _ => None,
-        }
+    /// Which kind of fault it is, if it is one.
+    #[must_use]
+    pub fn fault(self) -> Option<Kind> {
+        if let Self::Fault(kind, _) = self { Some(kind) } else { None }
     }
 }

@@ -15,7 +15,8 @@ use haa_core::routes::Status;
 use haa_core::units::{LeaseId, Revision};
 
 use crate::etcd::Applied;
-use crate::model::judge::{Gone, Sometimes};
+use crate::model::judge::Gone;
+use crate::model::sometimes::Sometimes;
 use crate::model::state::{Ask, Gist, Life, Link, State, Unknown, name};
 
 impl State {

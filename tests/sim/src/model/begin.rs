@@ -1,7 +1,8 @@
 //! From nothing to a cluster in which the first member leads and all others stream: one way, without a choice.
 
 use crate::model::action::Action;
-use crate::model::state::{Left, Life, Scope, State};
+use crate::model::scope::{Left, Scope};
+use crate::model::state::{Life, State};
 use crate::postgres::{Process, Stream};
 
 /// More events than it takes.
@@ -9,12 +10,15 @@ const PATIENCE: usize = 5_000;
 /// So many quiet steps after that, so that nothing of the beginning is under way any more.
 const QUIET: usize = 4;
 
+/// So much is told of a cluster that does not form.
+const TOLD: usize = 100;
+
 impl State {
     /// The state in which every exploration begins.
     ///
     /// # Errors
-    /// The last of what happened, if the cluster does not come to be.
-    pub fn formed(scope: &Scope) -> Result<Self, String> {
+    /// The first of what happened, if the cluster does not come to be.
+    pub fn formed(scope: &Scope) -> Result<Self, Vec<String>> {
         let mut state = Self::empty(scope);
         state.noted.story = Some(Vec::new());
         state.start_agent(0);
@@ -44,7 +48,7 @@ impl State {
         (1..self.members.len()).all(joined) && listed == self.members.len()
     }
 
-    fn run_until(&mut self, reached: impl Fn(&Self) -> bool) -> Result<(), String> {
+    fn run_until(&mut self, reached: impl Fn(&Self) -> bool) -> Result<(), Vec<String>> {
         for _ in 0..PATIENCE {
             if reached(self) {
                 return Ok(());
@@ -59,6 +63,6 @@ impl State {
             self.apply(next);
         }
         let story = self.noted.story.take().unwrap_or_default();
-        Err(story.join("\n"))
+        Err(story.into_iter().take(TOLD).collect())
     }
 }

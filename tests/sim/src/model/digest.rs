@@ -5,13 +5,13 @@
 //! rank, and counters that only make such numbers are left out: two states that differ in nothing else go on alike.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use serde::ser::{self, Serialize};
+use serde::Serialize;
 
 /// What a number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
+pub(super) enum Class {
     Revision,
     Lease,
     Token,
@@ -24,8 +24,8 @@ enum Class {
 pub struct Words {
     out: Vec<u64>,
     named: Vec<(usize, Class)>,
-    field: &'static str,
-    scope: u32,
+    pub(super) field: &'static str,
+    pub(super) scope: u32,
 }
 
 /// Counters that only make fresh numbers.
@@ -81,16 +81,16 @@ impl Words {
         }
     }
 
-    fn push(&mut self, word: u64) {
+    pub(super) fn push(&mut self, word: u64) {
         self.out.push(word);
     }
 
-    fn named(&mut self, class: Class, word: u64) {
+    pub(super) fn named(&mut self, class: Class, word: u64) {
         self.named.push((self.out.len(), class));
         self.push(word);
     }
 
-    fn field<T: Serialize + ?Sized>(
+    pub(super) fn field<T: Serialize + ?Sized>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -105,229 +105,36 @@ impl Words {
     }
 }
 
-/// FNV-1a over text as it is written.
-struct Text(u64);
+#[cfg(test)]
+mod tests {
+    use haa_core::units::{LeaseId, Revision, Token};
 
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Ok(())
-    }
-}
+    use super::*;
 
-type Done = Result<(), fmt::Error>;
+    #[derive(Serialize)]
+    struct Part {
+        revision: Vec<Revision>,
+        lease: Option<LeaseId>,
+        token: Token,
+        number: u64,
+        plain: u64,
+    }
 
-impl<'a> ser::Serializer for &'a mut Words {
-    type Ok = ();
-    type Error = fmt::Error;
-    type SerializeSeq = &'a mut Words;
-    type SerializeTuple = &'a mut Words;
-    type SerializeTupleStruct = &'a mut Words;
-    type SerializeTupleVariant = &'a mut Words;
-    type SerializeMap = &'a mut Words;
-    type SerializeStruct = &'a mut Words;
-    type SerializeStructVariant = &'a mut Words;
+    fn digest(revisions: [i64; 3], token: u64, number: u64, plain: u64) -> u128 {
+        let revision = revisions.map(Revision).to_vec();
+        let part = Part { revision, lease: Some(LeaseId(7)), token: Token(token), number, plain };
+        let mut words = Words::default();
+        words.add(&part);
+        words.finish()
+    }
 
-    fn serialize_bool(self, v: bool) -> Done {
-        self.push(u64::from(v));
-        Ok(())
-    }
-    fn serialize_i8(self, v: i8) -> Done {
-        self.push(v as u64);
-        Ok(())
-    }
-    fn serialize_i16(self, v: i16) -> Done {
-        self.push(v as u64);
-        Ok(())
-    }
-    fn serialize_i32(self, v: i32) -> Done {
-        self.push(v as u64);
-        Ok(())
-    }
-    /// Only revisions and leases are of this type.
-    fn serialize_i64(self, v: i64) -> Done {
-        let class = match self.field {
-            "lease" | "leases" | "id" | "put" | "keep_alive" | "revoke_lease" => Class::Lease,
-            _ => Class::Revision,
-        };
-        // Absence stays absence.
-        if v == 0 {
-            self.push(0)
-        } else {
-            self.named(class, v as u64)
-        }
-        Ok(())
-    }
-    fn serialize_u8(self, v: u8) -> Done {
-        self.push(u64::from(v));
-        Ok(())
-    }
-    fn serialize_u16(self, v: u16) -> Done {
-        self.push(u64::from(v));
-        Ok(())
-    }
-    fn serialize_u32(self, v: u32) -> Done {
-        self.push(u64::from(v));
-        Ok(())
-    }
-    fn serialize_u64(self, v: u64) -> Done {
-        match self.field {
-            "token" => self.named(Class::Token, v),
-            "id" | "txns" | "job" | "unknown" => self.named(Class::Wish(self.scope), v),
-            _ => self.push(v),
-        }
-        Ok(())
-    }
-    fn serialize_f32(self, v: f32) -> Done {
-        self.push(u64::from(v.to_bits()));
-        Ok(())
-    }
-    fn serialize_f64(self, v: f64) -> Done {
-        self.push(v.to_bits());
-        Ok(())
-    }
-    fn serialize_char(self, v: char) -> Done {
-        self.push(u64::from(v));
-        Ok(())
-    }
-    fn serialize_str(self, v: &str) -> Done {
-        self.collect_str(v)
-    }
-    fn serialize_bytes(self, v: &[u8]) -> Done {
-        self.push(v.len() as u64);
-        v.iter().for_each(|byte| self.push(u64::from(*byte)));
-        Ok(())
-    }
-    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Done {
-        let mut text = Text(0xcbf2_9ce4_8422_2325);
-        write!(text, "{value}")?;
-        self.push(text.0);
-        Ok(())
-    }
-    fn serialize_none(self) -> Done {
-        self.push(0);
-        Ok(())
-    }
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Done {
-        self.push(1);
-        value.serialize(self)
-    }
-    fn serialize_unit(self) -> Done {
-        Ok(())
-    }
-    fn serialize_unit_struct(self, _: &'static str) -> Done {
-        Ok(())
-    }
-    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Done {
-        self.push(u64::from(index));
-        Ok(())
-    }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Done {
-        value.serialize(self)
-    }
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        index: u32,
-        variant: &'static str,
-        value: &T,
-    ) -> Done {
-        self.push(u64::from(index));
-        self.field(variant, value)
-    }
-    fn serialize_seq(self, len: Option<usize>) -> Result<Self, fmt::Error> {
-        self.push(len.unwrap_or(usize::MAX) as u64);
-        Ok(self)
-    }
-    fn serialize_tuple(self, _: usize) -> Result<Self, fmt::Error> {
-        Ok(self)
-    }
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, fmt::Error> {
-        Ok(self)
-    }
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, fmt::Error> {
-        self.push(u64::from(index));
-        Ok(self)
-    }
-    fn serialize_map(self, len: Option<usize>) -> Result<Self, fmt::Error> {
-        self.push(len.unwrap_or(usize::MAX) as u64);
-        Ok(self)
-    }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, fmt::Error> {
-        Ok(self)
-    }
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, fmt::Error> {
-        self.push(u64::from(index));
-        Ok(self)
-    }
-}
-
-/// The parts of what has parts: each is written after the other.
-macro_rules! parts {
-    ($($of:ident :: $one:ident),*) => { $(
-        impl ser::$of for &mut Words {
-            type Ok = ();
-            type Error = fmt::Error;
-            fn $one<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
-                value.serialize(&mut **self)
-            }
-            fn end(self) -> Done {
-                Ok(())
-            }
-        }
-    )* };
-}
-parts!(
-    SerializeSeq::serialize_element,
-    SerializeTuple::serialize_element,
-    SerializeTupleStruct::serialize_field,
-    SerializeTupleVariant::serialize_field
-);
-
-macro_rules! fields {
-    ($($of:ident),*) => { $(
-        impl ser::$of for &mut Words {
-            type Ok = ();
-            type Error = fmt::Error;
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                name: &'static str,
-                value: &T,
-            ) -> Done {
-                self.field(name, value)
-            }
-            fn end(self) -> Done {
-                Ok(())
-            }
-        }
-    )* };
-}
-fields!(SerializeStruct, SerializeStructVariant);
-
-impl ser::SerializeMap for &mut Words {
-    type Ok = ();
-    type Error = fmt::Error;
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Done {
-        key.serialize(&mut **self)
-    }
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
-        value.serialize(&mut **self)
-    }
-    fn end(self) -> Done {
-        Ok(())
+    #[test]
+    fn numbers_that_are_only_compared_count_by_their_order() {
+        let one = digest([3, 9, 0], 5, 1, 1);
+        assert_eq!(one, digest([4, 5, 0], 6, 2, 1));
+        assert_ne!(one, digest([9, 3, 0], 5, 1, 1));
+        assert_ne!(one, digest([3, 3, 0], 5, 1, 1));
+        assert_ne!(one, digest([3, 9, 9], 5, 1, 1), "absent is not a revision");
+        assert_ne!(one, digest([3, 9, 0], 5, 1, 2));
     }
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::model::action::Action;
-use crate::model::judge::{Sometimes, Violation};
-use crate::model::state::{Scope, State};
+use crate::model::judge::Violation;
+use crate::model::scope::Scope;
+use crate::model::sometimes::Sometimes;
+use crate::model::state::State;
 
 /// What came of an exploration.
 #[derive(Clone, Debug)]
@@ -69,22 +71,23 @@ struct Search {
 }
 
 /// Every state within the scope, from the cluster that is formed.
-///
-/// # Panics
-/// If no cluster forms where nothing goes wrong.
 #[must_use]
 pub fn explore(scope: &Scope) -> Report {
-    let start = match State::formed(scope) {
-        Ok(state) => state,
-        Err(story) => panic!("no cluster forms where nothing goes wrong:\n{story}"),
-    };
-    let report = Report {
+    let mut report = Report {
         states: 1,
         events: 0,
         depth: 0,
         sometimes: BTreeMap::new(),
         violation: None,
         choices: 0,
+    };
+    let start = match State::formed(scope) {
+        Ok(state) => state,
+        Err(story) => {
+            let what = "no cluster forms, though nothing goes wrong".to_owned();
+            report.violation = Some((Violation { invariant: "I12", what }, story));
+            return report;
+        }
     };
     let steps = vec![Step { from: 0, action: None }];
     let mut search = Search { seen: Seen::default(), steps, report };

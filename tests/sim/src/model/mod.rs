@@ -3,21 +3,28 @@
 //! | module | owns |
 //! |---|---|
 //! | [`explore`] | the search: breadth first, each state once, the shortest way to a violation |
+//! | [`scope`], [`worlds`] | the bounds of a world, and the worlds of each verification |
 //! | [`state`] | a world of two or three members |
-//! | [`action`] | what can happen next, and its sentence |
+//! | [`choices`], [`action`], [`sentence`] | what can happen next, what it does, how it is told |
 //! | [`adapter`] | between a node and the world: inputs, effects, etcd's answers |
-//! | [`work`], [`server`] | the job slot, and what happens to a Postgres |
-//! | [`judge`] | the invariants |
+//! | `agent`, [`work`], [`server`] | an agent begins and ends, its job slot, its Postgres |
+//! | [`judge`], [`sometimes`] | the invariants, and what must happen somewhere |
 //! | [`begin`] | a cluster that is formed, from nothing |
-//! | [`digest`] | when two states are one |
+//! | [`digest`], `words` | when two states are one |
 
 pub mod action;
 pub mod adapter;
+mod agent;
 pub mod begin;
+pub mod choices;
 pub mod digest;
 pub mod explore;
 pub mod judge;
+pub mod scope;
 pub mod sentence;
 pub mod server;
+pub mod sometimes;
 pub mod state;
+mod words;
 pub mod work;
+pub mod worlds;

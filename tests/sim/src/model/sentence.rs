@@ -2,7 +2,7 @@
 
 use haa_core::effect::{Job, StoreWish};
 
-use crate::model::action::Action;
+use crate::model::action::{Action, Kind};
 use crate::model::state::{State, name};
 
 impl State {
@@ -32,19 +32,23 @@ impl State {
             Action::Write(m) => format!("a client writes on {}, which acknowledges", name(m)),
             Action::Wish(m) => format!("an operator asks for a switchover to {}", name(m)),
             Action::Step => "a second passes".to_owned(),
-            Action::Delay => "FAULT a second passes, and what was on its way is late".to_owned(),
-            Action::Untold(m) => {
+            Action::Fault(Kind::Delay, _) => {
+                "FAULT a second passes, and what was on its way is late".to_owned()
+            }
+            Action::Fault(Kind::Untold, m) => {
                 format!("FAULT etcd's answer to {}'s {} is lost", name(m), self.asked(m))
             }
-            Action::Stray(m) => format!("FAULT {}'s {} stays on its way", name(m), self.asked(m)),
-            Action::Slow(m) => {
+            Action::Fault(Kind::Stray, m) => {
+                format!("FAULT {}'s {} stays on its way", name(m), self.asked(m))
+            }
+            Action::Fault(Kind::Slow, m) => {
                 format!("FAULT etcd's answer to {}'s {} is late", name(m), self.asked(m))
             }
-            Action::Crash(m) => format!("FAULT {}'s Postgres dies", name(m)),
-            Action::EndAgent(m) => format!("FAULT {}'s agent dies", name(m)),
-            Action::Freeze(m) => format!("FAULT {}'s agent is frozen", name(m)),
-            Action::Cut(m) => format!("FAULT {} does not reach etcd", name(m)),
-            Action::Fail(m) => format!("FAULT {}: {} fails", name(m), self.working(m)),
+            Action::Fault(Kind::Crash, m) => format!("FAULT {}'s Postgres dies", name(m)),
+            Action::Fault(Kind::EndAgent, m) => format!("FAULT {}'s agent dies", name(m)),
+            Action::Fault(Kind::Freeze, m) => format!("FAULT {}'s agent is frozen", name(m)),
+            Action::Fault(Kind::Cut, m) => format!("FAULT {} does not reach etcd", name(m)),
+            Action::Fault(Kind::Fail, m) => format!("FAULT {}: {} fails", name(m), self.working(m)),
         };
         format!("{seconds:>4}s {what}")
     }

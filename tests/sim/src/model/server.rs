@@ -8,7 +8,7 @@ use haa_core::input::JobResult;
 use haa_core::observe::{Shutdown, Walsender};
 use haa_core::units::{Lsn, MemberName, Term};
 
-use crate::model::judge::Sometimes;
+use crate::model::sometimes::Sometimes;
 use crate::model::state::{Commit, State, name};
 use crate::postgres::{Busy, Postgres, Process, Ready, Stream};
 use crate::wal::{Branch, Wal};

@@ -5,58 +5,21 @@ use std::rc::Rc;
 
 use haa_core::effect::{Job, StoreWish};
 use haa_core::input::Input;
-use haa_core::node::{Config, Remembered};
+use haa_core::node::Remembered;
 use haa_core::observe::{Heartbeat, PeerState};
-use haa_core::records::Tags;
-use haa_core::settings::{Durability, Settings, Timing};
-use haa_core::units::{
-    Address, Instance, JobId, MemberName, Millis, Position, Revision, Term, TxnId,
-};
+use haa_core::units::{JobId, MemberName, Millis, Position, Revision, Term, TxnId};
 use serde::Serialize;
 
 use crate::brain::Brain;
 use crate::etcd::Etcd;
+use crate::model::action::Kind;
 use crate::model::digest::Words;
 use crate::model::judge::{Ledger, Violation};
+use crate::model::scope::{Left, Pace, STEP, Scope};
 use crate::mutation::Broken;
-use crate::postgres::{self, Postgres};
+use crate::postgres::Postgres;
 use crate::time::At;
 use crate::wal::{Histories, Wal};
-
-/// Time goes in steps of this length; every span of the settings is so many of them.
-pub const STEP: Millis = Millis(1_000);
-
-/// What is explored.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope {
-    /// How many members.
-    pub members: usize,
-    /// How much may go wrong.
-    pub faults: u8,
-    /// How many writes clients make.
-    pub writes: u8,
-    /// How many switchovers an operator asks for.
-    pub wishes: u8,
-    /// How many steps of time.
-    pub steps: u8,
-    /// So many events at most.
-    pub depth: Option<usize>,
-    /// What is broken on purpose.
-    pub broken: Option<Broken>,
-}
-
-/// What may still happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Left {
-    /// Faults.
-    pub faults: u8,
-    /// Clients' writes.
-    pub writes: u8,
-    /// Switchovers.
-    pub wishes: u8,
-    /// Steps of time.
-    pub steps: u8,
-}
 
 /// What an agent's process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +68,8 @@ pub struct Slot {
     pub id: JobId,
     /// What.
     pub job: Job,
+    /// True time when it began.
+    pub began: Millis,
 }
 
 /// What in a heartbeat an election rests on. All else that it says is heard at once, and its age is kept young.
@@ -174,7 +139,7 @@ pub struct Commit(pub Wal);
 /// What the last event did, for whoever counts or reads.
 #[derive(Clone, Debug, Default)]
 pub struct Noted {
-    /// One bit each of [`crate::model::judge::Sometimes`].
+    /// One bit each of [`crate::model::sometimes::Sometimes`].
     pub sometimes: u32,
     /// What does not hold.
     pub violation: Option<Violation>,
@@ -207,6 +172,10 @@ pub struct State {
     pub noted: Noted,
     /// What is broken on purpose; the same in all states.
     pub broken: Option<Broken>,
+    /// What may go wrong; the same in all states.
+    pub kinds: &'static [Kind],
+    /// When long work may end; the same in all states.
+    pub pace: Pace,
 }
 
 impl State {
@@ -226,6 +195,8 @@ impl State {
             left: Left { faults: 0, writes: 0, wishes: 0, steps: u8::MAX },
             noted: Noted::default(),
             broken: scope.broken,
+            kinds: scope.kinds,
+            pace: scope.pace,
         }
     }
 
@@ -282,49 +253,6 @@ impl State {
         let now = self.now;
         self.member(member).troubled = now;
     }
-
-    /// A new run of an agent, with what is on its disk.
-    pub fn start_agent(&mut self, member: usize) {
-        let broken = self.broken;
-        let now = self.local(member);
-        let who = self.member(member);
-        who.lives += 1;
-        let postgres = postgres::address(member);
-        let config = Config {
-            name: name(member),
-            instance: Instance(member as u64 + 1),
-            api: Address { host: postgres.host.clone(), port: 8008 },
-            postgres,
-            version: String::new(),
-            tags: Tags::default(),
-            settings: settings(),
-            seed: member as u64 * 1_000 + u64::from(who.lives),
-            remembered: who.remembered,
-        };
-        who.brain = Some(Brain::new(config, broken));
-        who.life = Life::Running;
-        who.due.look = true;
-        who.inbox.push_back(Input::StoreRevokesEarly(false));
-        who.asks.push_back(Ask { member, asked_at: now, wish: StoreWish::Read });
-    }
-
-    /// The agent's process is gone; Postgres goes on.
-    pub fn end_agent(&mut self, member: usize) {
-        let who = self.member(member);
-        *who = Member {
-            life: Life::Down,
-            brain: None,
-            link: who.link,
-            lives: who.lives,
-            ahead: who.ahead,
-            remembered: who.remembered,
-            guard: who.guard,
-            due: Due { kill: who.due.kill, ..Due::default() },
-            troubled: who.troubled,
-            postgres: who.postgres.clone(),
-            ..Member::default()
-        };
-    }
 }
 
 impl Default for Member {
@@ -358,29 +286,4 @@ impl Default for Member {
 #[must_use]
 pub fn name(member: usize) -> MemberName {
     format!("n{}", member + 1).parse().expect("a letter and a number are a legal name")
-}
-
-/// A small `ttl`, and every patience as short as the steps allow.
-fn settings() -> Settings {
-    let steps = |n: u64| STEP.times(n);
-    Settings {
-        durability: Durability::Async,
-        timing: Timing {
-            ttl: steps(4),
-            round: steps(1),
-            margin: steps(1),
-            heartbeat: steps(1),
-            suspect_after: steps(2),
-            stagger: steps(1),
-            report_timeout: steps(1),
-            attempt_timeout: steps(1),
-            promote_timeout: steps(2),
-            stall_timeout: steps(2),
-            stop_timeout: steps(2),
-            gather_timeout: steps(2),
-            successor_timeout: steps(2),
-            ..Timing::default()
-        },
-        ..Settings::default()
-    }
 }

@@ -7,6 +7,7 @@ use haa_core::input::JobResult;
 use haa_core::observe::Shutdown;
 use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Timeline};
 
+use crate::model::scope::Pace;
 use crate::model::server::end;
 use crate::model::state::{Slot, State};
 use crate::postgres::{Disk, Process};
@@ -19,9 +20,10 @@ impl State {
         if self.members[member].slot.is_some() {
             return;
         }
-        let began = self.begin(member, &job);
-        self.member(member).slot = Some(Slot { id, job });
-        if let Err(why) = began {
+        let begun = self.begin(member, &job);
+        let began = self.now;
+        self.member(member).slot = Some(Slot { id, job, began });
+        if let Err(why) = begun {
             self.work_ends(member, JobResult::Failed(why.to_owned()));
         }
     }
@@ -76,20 +78,16 @@ impl State {
     pub fn can_end(&self, member: usize) -> bool {
         let who = &self.members[member];
         let Some(slot) = &who.slot else { return false };
+        let long = self.pace == Pace::Any || self.now > slot.began;
         match &slot.job {
             Job::Start(Some(_)) => {
                 let waits = who.postgres.disk.is_some_and(|disk| disk.consistent_at.is_some());
-                !waits || self.can_stream(member)
+                long && (!waits || self.can_stream(member))
             }
-            Job::InitDb
-            | Job::Clone(_)
-            | Job::Rewind(_)
-            | Job::Start(None)
-            | Job::Checkpoint
-            | Job::Stop(_)
-            | Job::Follow(_)
-            | Job::Detach
-            | Job::Promote { .. } => true,
+            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None) => long,
+            Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
+                true
+            }
         }
     }
 
