@@ -47,6 +47,10 @@ impl Promised {
 impl Node {
     /// Whatever is to outlive us goes to the disk; asked again while it does not get there.
     pub(super) fn keep_promises(&mut self, now: Millis) {
+        // In `async` nobody promises anything.
+        if self.belief.quorum().is_none() {
+            return;
+        }
         if let Some(view) = &self.belief.view {
             let term = view.term.as_ref().map_or(Term(0), |kept| kept.value.term);
             let version = view.sync.as_ref().map_or(0, |kept| kept.value.version);

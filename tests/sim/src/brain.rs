@@ -46,3 +46,10 @@ impl Brain {
         self.node.deadline()
     }
 }
+
+impl serde::Serialize for Brain {
+    /// The node: the mutation is the same in all that is compared.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.node.serialize(serializer)
+    }
+}

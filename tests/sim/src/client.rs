@@ -1,6 +1,7 @@
 //! What clients did: every write that was acknowledged, and where. Never how a client finds a server.
 
 use haa_core::units::Lsn;
+use serde::Serialize;
 
 use crate::time::At;
 use crate::wal::{BranchId, Histories, Wal};
@@ -29,7 +30,7 @@ impl Acknowledged {
 }
 
 /// How a client finds the server that it writes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Way {
     /// It asks any agent for the route.
     Routed,

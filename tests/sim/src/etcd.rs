@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use haa_core::effect::Txn;
 use haa_core::records::{HistoryRecord, Kept, Key, Record, StoreView};
 use haa_core::units::{LeaseId, Millis, Revision, Term};
+use serde::Serialize;
 
 use crate::time::At;
 
 /// What is under the cluster's prefix.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Etcd {
     /// Everything but the history.
     pub view: StoreView,
@@ -20,7 +21,7 @@ pub struct Etcd {
 }
 
 /// A lease that etcd knows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Granted {
     /// Its time to live.
     pub ttl: At,

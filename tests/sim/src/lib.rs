@@ -11,6 +11,7 @@
 //! | [`invariants`] | what must hold |
 //! | [`run`] | one seed: faults, healing, liveness |
 //! | [`story`] | stories, told and compared |
+//! | [`model`] | small worlds, explored to the end |
 //! | [`sometimes`] | what happened, counted |
 
 pub mod brain;
@@ -19,6 +20,7 @@ pub mod conduct;
 pub mod dice;
 pub mod etcd;
 pub mod invariants;
+pub mod model;
 pub mod mutation;
 pub mod net;
 pub mod postgres;

@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use haa_core::settings::Durability;
+use haa_sim::model::action::Kind;
+use haa_sim::model::explore::explore;
+use haa_sim::model::scope::{Pace, Scope};
+use haa_sim::model::worlds::WORLDS;
 use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
@@ -39,6 +43,40 @@ struct Arguments {
     /// How many threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Instead of seeds: every order of events in small worlds; those of each verification, or one of these bounds.
+    #[arg(long)]
+    model: bool,
+    #[command(flatten)]
+    small: Small,
+}
+
+/// The bounds of a small world.
+#[derive(clap::Args)]
+struct Small {
+    /// How many members.
+    #[arg(long, requires = "model", value_parser = clap::value_parser!(u8).range(2..=3))]
+    members: Option<u8>,
+    /// How much may go wrong.
+    #[arg(long, requires = "model", default_value_t = 1)]
+    faults: u8,
+    /// What may go wrong; anything if not said.
+    #[arg(long, requires = "model", value_delimiter = ',')]
+    kinds: Vec<Kind>,
+    /// How many writes clients make.
+    #[arg(long, requires = "model", default_value_t = 0)]
+    writes: u8,
+    /// How many switchovers an operator asks for.
+    #[arg(long, requires = "model", default_value_t = 0)]
+    wishes: u8,
+    /// How many seconds pass.
+    #[arg(long, requires = "model", default_value_t = 4)]
+    steps: u8,
+    /// At most so many choices in a row.
+    #[arg(long, requires = "model")]
+    depth: Option<usize>,
+    /// One fault more, and long work that ends whenever it likes: hours instead of minutes.
+    #[arg(long, requires = "model")]
+    large: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -76,10 +114,48 @@ fn main() -> ExitCode {
     let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
     let only = arguments.durability.map(Only::durability);
     let options = Options { guard, broken: arguments.mutation, only, told: Told::No };
+    if arguments.model {
+        return small(&arguments);
+    }
     match arguments.seed {
         Some(seed) => replay(seed, options),
         None => many(&arguments, options),
     }
+}
+
+/// The world that was asked for, or those of each verification.
+fn small(arguments: &Arguments) -> ExitCode {
+    let asked = &arguments.small;
+    let every = Kind::value_variants();
+    let kinds = if asked.kinds.is_empty() { every } else { asked.kinds.clone().leak() };
+    let worlds: Vec<(&str, Scope)> = match asked.members {
+        Some(members) => {
+            let scope = Scope {
+                members: usize::from(members),
+                faults: asked.faults,
+                kinds,
+                writes: asked.writes,
+                wishes: asked.wishes,
+                steps: asked.steps,
+                pace: Pace::Usual,
+                depth: asked.depth,
+                broken: None,
+            };
+            vec![("as asked", scope)]
+        }
+        None => WORLDS.into_iter().map(|world| (world.name, world.scope)).collect(),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for (name, scope) in worlds {
+        let scope = if asked.large { scope.enlarged() } else { scope };
+        let began = Instant::now();
+        let report = explore(&Scope { broken: arguments.mutation, ..scope });
+        println!("{name}\n{report}; {:.1} s\n", began.elapsed().as_secs_f64());
+        if report.violation.is_some() {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }
 
 fn replay(seed: u64, options: Options) -> ExitCode {

@@ -3,13 +3,14 @@
 use haa_core::list::List;
 use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
+use serde::Serialize;
 
 use crate::client::Way;
 use crate::time::At;
 use crate::wal::{Histories, Wal};
 
 /// What is in the data directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Disk {
     /// Its database system.
     pub system: SystemId,
@@ -28,7 +29,7 @@ pub struct Disk {
 }
 
 /// The server's processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Process {
     /// None.
     Down,
@@ -43,7 +44,7 @@ pub enum Process {
 }
 
 /// The connection of a standby to its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stream {
     /// Not connected; it tries again and again.
     Idle,
@@ -59,7 +60,7 @@ pub enum Stream {
 }
 
 /// Whether WAL is on its way over a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Busy {
     /// Yes; its arrival asks for the next.
     Yes,
@@ -68,7 +69,7 @@ pub enum Busy {
 }
 
 /// One Postgres.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Postgres {
     /// `None` where no data directory is.
     pub disk: Option<Disk>,
@@ -99,7 +100,7 @@ pub struct Postgres {
 }
 
 /// A commit that waits for replicas.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Waiting {
     /// Which write.
     pub write: u64,
@@ -110,7 +111,7 @@ pub struct Waiting {
 }
 
 /// Whether this run of the server ever accepted connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Ready {
     /// Yes.
     Yes,

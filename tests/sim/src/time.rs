@@ -1,9 +1,10 @@
 //! True time, and each member's own clock that drifts from it. Never the machine's clock.
 
 use haa_core::units::Millis;
+use serde::Serialize;
 
 /// An instant of true time, or a span of it, in microseconds. No member ever sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct At(pub u64);
 
 impl At {

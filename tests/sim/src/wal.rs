@@ -2,14 +2,15 @@
 
 use haa_core::line::Fork;
 use haa_core::units::{Lsn, Position, SystemId, Term, Timeline};
+use serde::Serialize;
 
 /// One stretch of WAL that one server wrote on one timeline. Not a timeline number: in a broken world two
 /// branches bear the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct BranchId(pub u32);
 
 /// A branch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Branch {
     /// The number that Postgres gave it.
     pub timeline: Timeline,
@@ -24,7 +25,7 @@ pub struct Branch {
 }
 
 /// The WAL that a data directory holds: everything up to `end` of this branch and its ancestry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Wal {
     /// The newest branch.
     pub branch: BranchId,
@@ -33,7 +34,7 @@ pub struct Wal {
 }
 
 /// Every branch that was ever made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Histories {
     branches: Vec<Branch>,
 }
