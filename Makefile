@@ -8,7 +8,7 @@ HAACTL := $(or $(CARGO_TARGET_DIR),target)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps build demo tour test trials verify check runner fix scenarios-accept clean
+.PHONY: help install-deps build demo tour test trials verify check runner model fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -31,7 +31,7 @@ trials:  ## what haa takes for granted about PostgreSQL, tried on 15, 17 and 18;
 	@tests/fetch-postgres.sh
 	cargo nextest run --test it -E 'test(trials::)' --no-capture
 
-# The runner comes last: its summary is the last that is printed.
+# The runner comes last: its summary is the last that is printed. The model check is one of its tests.
 verify: check runner  ## the gate: every warning is an error; changes no file
 
 check:
@@ -46,6 +46,9 @@ runner: check
 	cargo test --workspace --doc --quiet
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace --no-fail-fast; \
 	else cargo test --workspace --no-fail-fast --all-targets; fi
+
+model:  ## every order of events in small worlds, with what happened in them; verify runs the same as a test
+	cargo run --package haa-sim --release --quiet -- --model
 
 fix:  ## format, and apply what clippy can
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -207,7 +207,7 @@ impl Agent {
             Effect::Promise(promises) => self.promises.keep(promises),
             Effect::List(proof, list) => self.postgres.list(proof, list),
             Effect::OpenDoor(proof) => self.postgres.open_door(proof),
-            Effect::Beat(beat) => self.peers.beat(beat),
+            Effect::Beat(beat) => self.peers.beat(*beat),
             Effect::Publish(status) => self.publish(*status),
             Effect::Announce(transition) => tracing::info!(
                 from = transition.from,

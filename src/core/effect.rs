@@ -36,7 +36,7 @@ pub enum Effect {
     /// On a primary: clients are let in. Seen in the facts. Past `until` it is refused.
     OpenDoor(Leadership),
     /// Say this to every peer.
-    Beat(Heartbeat),
+    Beat(Box<Heartbeat>),
     /// What the API answers from now on.
     Publish(Box<Status>),
     /// A transition, to be logged once.

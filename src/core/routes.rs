@@ -122,7 +122,7 @@ impl Status {
             return Err("this member leads, but nothing was heard of its Postgres for too long");
         }
         match self.backed {
-            Some(until) if until == Millis(0) => {
+            Some(Millis(0)) => {
                 return Err(
                     "this member leads, but another stands against it or its voters are silent",
                 );

@@ -12,6 +12,9 @@ use crate::voters::{Attempt, Grant};
 use super::Node;
 use super::role::Role;
 
+/// Who granted what.
+type Grants = Vec<(MemberName, Grant)>;
+
 impl Node {
     /// One round of an attempt that `term` shows as ours, by a candidate that has detached.
     pub(super) fn ballot(
@@ -54,11 +57,7 @@ impl Node {
     }
 
     /// The voters that granted this attempt: those whose WAL we have, and those who have more.
-    fn grants(
-        &self,
-        ours: &Attempt,
-        own: Position,
-    ) -> (Vec<(MemberName, Grant)>, Vec<(MemberName, Grant)>) {
+    fn grants(&self, ours: &Attempt, own: Position) -> (Grants, Grants) {
         let sync = self.belief.quorum();
         let any = self.off.is(Mechanism::GrantOfAttempt);
         let said = self.belief.peers.iter().filter_map(|(name, (_, beat))| {

@@ -228,7 +228,7 @@ impl Node {
             grant,
             suspects,
         };
-        self.desk.wish(Effect::Beat(beat));
+        self.desk.wish(Effect::Beat(Box::new(beat)));
         true
     }
 

@@ -82,7 +82,7 @@ const FOUND: [(Broken, Scope, &str, usize); 10] = [
     (Broken::Within(Mechanism::Reservation), TWO_LOST, "I14", 9),
     (Broken::Between(Mutation::ReserveNothing), TWO_LOST, "I14", 9),
     (Broken::Between(Mutation::CompareNothing), LATE, "I3", 6),
-    (Broken::Between(Mutation::LeaderIgnoresTerm), LATE, "I3", 9),
+    (Broken::Between(Mutation::LeaderIgnoresTerm), LATE, "I3", 6),
 ];
 
 #[test]

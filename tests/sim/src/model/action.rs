@@ -88,7 +88,10 @@ pub enum Action {
 impl State {
     /// Lets it happen.
     pub fn apply(&mut self, action: Action) {
-        self.say(|state| state.sentence(action));
+        // That a node learns what has just been told goes without saying.
+        if !matches!(action, Action::Hand(_)) {
+            self.say(|state| state.sentence(action));
+        }
         match action {
             Action::Serve(m) => self.serve_next(m),
             Action::Hand(m) => self.hand(m),

@@ -1,4 +1,4 @@
-//! The small worlds that are explored in each verification, with the number of their states. Never how they are explored.
+//! The small worlds of each verification, with the number of their states. Never how they are explored.
 
 use crate::model::action::Kind;
 use crate::model::scope::{Pace, Scope};

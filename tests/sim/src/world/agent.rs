@@ -203,7 +203,7 @@ impl World {
                     self.tell_server(span, member, ForServer::Door);
                 }
             }
-            Effect::Beat(beat) => self.beat(member, beat),
+            Effect::Beat(beat) => self.beat(member, *beat),
             Effect::Publish(status) => self.publish(member, status),
             Effect::Announce(transition) => {
                 self.sometimes.transition(&transition);
