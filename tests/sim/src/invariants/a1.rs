@@ -59,7 +59,8 @@ fn last_led(world: &World, term: Option<Term>) -> Option<BranchId> {
 fn calm(world: &World, member: usize) -> bool {
     let agent = &world.members[member].agent;
     let stalled = world.members[member].postgres.stalled_until;
-    let since = world.troubled_at[member].max(agent.awake_since).max(stalled);
+    let seen = stalled.max(agent.blind_until);
+    let since = world.troubled_at[member].max(agent.awake_since).max(seen);
     let usual = world.conduct == world.conduct.healed() && world.net.weather == Weather::default();
     usual && world.now.since(since) >= CALM && agent.watch.mute_until <= world.now
 }
