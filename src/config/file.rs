@@ -254,7 +254,8 @@ pub(super) struct TimingFile {
     pub(super) agent_silent_after: Option<Text>,
     /// A voter that does not stream, or whose agent is silent, for this long is no voter any more. Default: 3s.
     pub(super) voter_timeout: Option<Text>,
-    /// A removed voter streams this long without a break before it is one again; doubled for each removal within an hour. Default: 10s.
+    /// A removed voter streams this long without a break before it is one again; doubled for each removal within an
+    /// hour. Default: 10s.
     pub(super) voter_return: Option<Text>,
     /// A primary without enough voters for this long goes on alone, unless `strict`. Default: 10s.
     pub(super) alone_after: Option<Text>,

@@ -203,9 +203,9 @@ async fn seen(site: &Site, session: &Session, list: &List) -> Result<(), JobErro
     Ok(())
 }
 
-/// Writes `list` for a standby that is about to be promoted: all walsenders of its leadership begin with it. A standby's
-/// own, of followers that came early, show no place on it whatever they took, and look again when the new timeline
-/// begins. Whether commits wait for it is known from the start on, or proven afterwards by [`apply`].
+/// Writes `list` for a standby that is about to be promoted: all walsenders of its leadership begin with it. A
+/// standby's own, of followers that came early, show no place on it whatever they took, and look again when the new
+/// timeline begins. Whether commits wait for it is known from the start on, or proven afterwards by [`apply`].
 pub(super) async fn prepare(
     site: &Site,
     postmaster: &Process,

@@ -162,8 +162,8 @@ impl Turn {
         }
     }
 
-    /// The list to wish for on the way to `to`, when `now` is effective. `ANY` does not show its k, so a larger one comes
-    /// by way of `FIRST`; and from an empty list commits do not wait at once.
+    /// The list to wish for on the way to `to`, when `now` is effective. `ANY` does not show its k, so a larger one
+    /// comes by way of `FIRST`; and from an empty list commits do not wait at once.
     fn way(&self, now: &List, to: List) -> List {
         match (self, now, &to) {
             (Self::Found(..), List::Nothing, _) => List::Nobody,

@@ -1,5 +1,5 @@
-//! A2: whoever leads was on the list in `sync` (in `quorum`: a voter), with the very data that it names; before there is
-//! one, only the cluster's creator leads. An operator's failover goes over it.
+//! A2: whoever leads was on the list in `sync` (in `quorum`: a voter), with the very data that it names; before there
+//! is one, only the cluster's creator leads. An operator's failover goes over it.
 
 use std::collections::BTreeMap;
 

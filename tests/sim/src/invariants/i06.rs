@@ -1,7 +1,7 @@
 //! I6 (Q): every acknowledged commit is on at least k+1 of the voters, with V and k as etcd holds them.
 //!
-//! A voter whose data are not what the record names cannot grant. So what counts is that those who can and do not hold a
-//! commit are too few to elect anybody: fewer than |V| - k.
+//! A voter whose data are not what the record names cannot grant. So what counts is that those who can and do not hold
+//! a commit are too few to elect anybody: fewer than |V| - k.
 
 use super::{Violation, broken};
 use crate::wal::Wal;
