@@ -104,7 +104,8 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
 /// For an instant after `exec`, the kernel lets nobody look at a process. Nothing may come in between
 /// until it can be seen, or closing would miss it: this does not await.
 fn hold(child: &mut Child, site: &Site) -> Result<Option<Process>, JobError> {
-    for _ in 0..5_000 {
+    // On a busy machine that instant was seen to last longer than a second.
+    for _ in 0..25_000 {
         if let Some(process) = Process::hold(child.id(), site.data()).map_err(JobError::Signal)? {
             return Ok(Some(process));
         }
