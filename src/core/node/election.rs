@@ -104,7 +104,11 @@ impl Node {
 
     /// Since when there may be an election: nobody leads, or enough voters lost the leader.
     fn opens_at(&mut self, now: Millis, led: bool) -> Option<Millis> {
-        if !led {
+        // An attempt of ours that the store shows has begun already: what keeps from the next does not end it.
+        let holder = self.belief.term_key().map(|kept| &kept.value.holder);
+        let ours =
+            matches!(holder, Some(Holder::Candidate { member, .. }) if *member == self.config.name);
+        if !led || ours {
             return Some(self.belief.leaderless_since.unwrap_or(now));
         }
         let from = self.may_take_over(now)?;
