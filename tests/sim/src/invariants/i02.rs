@@ -33,7 +33,10 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
             let Some(wal) = wal.filter(|wal| world.wals.branch(wal.branch).term.is_some()) else {
                 return Ok(());
             };
-            for (&branch, &end) in &world.durable {
+            // A promotion that comes late, of whoever was deposed meanwhile, owes nothing to the terms after its own.
+            let term = world.wals.branch(wal.branch).term;
+            let earlier = |branch: &BranchId| world.wals.branch(*branch).term < term;
+            for (&branch, &end) in world.durable.iter().filter(|(branch, _)| earlier(branch)) {
                 let commit = Wal { branch, end };
                 if !world.wals.holds(wal, commit) {
                     let what = format!(
