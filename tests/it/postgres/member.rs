@@ -256,7 +256,10 @@ impl Member {
     pub(crate) fn processes(&self) -> usize {
         let entries = std::fs::read_dir("/proc").expect("Linux").flatten();
         let here = |path: PathBuf| path == self.config.data_directory;
-        entries.filter(|e| std::fs::read_link(e.path().join("cwd")).is_ok_and(here)).count()
+        // The kernel takes away a dying process' program before its directory: such a one runs nothing any more.
+        let runs = |path: PathBuf| std::fs::read_link(path.join("exe")).is_ok();
+        let inside = |path: PathBuf| std::fs::read_link(path.join("cwd")).is_ok_and(here);
+        entries.filter(|entry| inside(entry.path()) && runs(entry.path())).count()
     }
 }
 
