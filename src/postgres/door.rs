@@ -16,7 +16,7 @@ use super::files::{self, HEAD, setting};
 use super::process::{self, Ended, Process};
 use super::reload;
 use super::site::Site;
-use super::sql::{Session, quoted};
+use super::sql::{Session, role};
 
 /// A setting of ours, which tells a session which form the postmaster has read: it reads `pg_hba.conf` after
 /// this, before it takes another connection.
@@ -59,13 +59,29 @@ pub(super) fn parse(mark: &str) -> Option<Door> {
     }
 }
 
+/// How our own sessions log in, over the socket. The kernel says who asks, and who owns the data needs no other proof:
+/// the thousands of hashes of SCRAM would be most of a failover. A user without a name (some containers) has to log in.
+fn local(owner: &Option<String>) -> &'static str {
+    if owner.is_some() { "peer map=haa" } else { "scram-sha-256" }
+}
+
+/// The map that [`local`] names, and the operator's own, which are where Postgres has them by itself.
+pub(super) fn ident(site: &Site) -> String {
+    let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let owner = site.owner.as_deref().map_or_else(String::new, |owner| {
+        format!("haa {} {}\n", name(owner), name(&site.config.superuser.user))
+    });
+    let theirs = std::fs::read_to_string(site.data().join("pg_ident.conf")).unwrap_or_default();
+    format!("{HEAD}{owner}{theirs}")
+}
+
 fn hba(site: &Site, door: Door) -> String {
     let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let superuser = name(&site.config.superuser.user);
     let replication = name(&site.config.replication.user);
     let rewind = name(&site.config.rewind.user);
     let mut text = HEAD.to_owned();
-    let _ = writeln!(text, "local all {superuser} scram-sha-256");
+    let _ = writeln!(text, "local all {superuser} {}", local(&site.owner));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
     let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
     match door {
@@ -87,17 +103,26 @@ fn hba(site: &Site, door: Door) -> String {
 /// Done when the postmaster lets in whom it is to let in from now on, and with [`Door::Shut`] nobody else is left.
 pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result<(), JobError> {
     let mark = write(site, door).map_err(JobError::file("write", &file(site)))?;
-    let session = reload::until_shown(site, postmaster, &[(SETTING, &mark)]).await?;
-    in_order(site, &session).await?;
+    let session = reload::until_shown(site, postmaster, &[(SETTING, mark)]).await?;
     match door {
-        Door::Open => Ok(()),
-        Door::Shut => end_clients(site, postmaster, &session).await,
+        Door::Open => in_order(site, &session).await,
+        Door::Shut => is_shut(site, postmaster, &session).await,
     }
 }
 
+/// `session` has shown that nobody new is let in: let nobody be left who was.
+pub(super) async fn is_shut(
+    site: &Site,
+    postmaster: &Process,
+    session: &Session,
+) -> Result<(), JobError> {
+    in_order(site, session).await?;
+    end_clients(site, postmaster, session).await
+}
+
 /// A file with an error is not taken, and the one before it stays.
-pub(super) async fn in_order(site: &Site, session: &Session) -> Result<(), JobError> {
-    const QUESTION: &str = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules \
+async fn in_order(site: &Site, session: &Session) -> Result<(), JobError> {
+    const QUESTION: &str = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules() \
          WHERE error IS NOT NULL LIMIT 1";
     session.value(QUESTION).await?.map_or(Ok(()), |error| {
         let path = site.state("pg_hba.conf");
@@ -110,11 +135,7 @@ pub(super) async fn in_order(site: &Site, session: &Session) -> Result<(), JobEr
 
 /// Ends every session that is not ours, and every login under way: it was begun under the rules before.
 /// To be called after the reload was seen.
-pub(super) async fn end_clients(
-    site: &Site,
-    postmaster: &Process,
-    session: &Session,
-) -> Result<(), JobError> {
+async fn end_clients(site: &Site, postmaster: &Process, session: &Session) -> Result<(), JobError> {
     let ended = async {
         let mut logins = logins(site, postmaster).map_err(JobError::Signal)?;
         let began = Instant::now();
@@ -153,14 +174,14 @@ async fn still_there(logins: &mut Vec<Process>) -> Result<(), JobError> {
 
 /// Everybody's pid, and whether it was to end: it is told to by the question.
 fn sessions(site: &Site) -> String {
-    let superuser = quoted(&site.config.superuser.user);
-    let replication = quoted(&site.config.replication.user);
-    let rewind = quoted(&site.config.rewind.user);
+    let superuser = role(&site.config.superuser.user);
+    let replication = role(&site.config.replication.user);
+    let rewind = role(&site.config.rewind.user);
     format!(
         "SELECT pid, CASE WHEN backend_type = 'client backend' \
-           AND NOT (usename = {superuser} AND client_addr IS NULL) AND usename <> {rewind} \
-           OR backend_type = 'walsender' AND usename <> {replication} \
-         THEN pg_terminate_backend(pid) ELSE false END FROM pg_stat_activity"
+           AND NOT (usesysid = {superuser} AND client_addr IS NULL) AND usesysid IS DISTINCT FROM {rewind} \
+           OR backend_type = 'walsender' AND usesysid IS DISTINCT FROM {replication} \
+         THEN pg_terminate_backend(pid) ELSE false END FROM pg_stat_get_activity(NULL)"
     )
 }
 

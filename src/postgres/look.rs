@@ -93,7 +93,8 @@ pub(super) fn shutdown(site: &Site) -> Shutdown {
     }
 }
 
-/// One round trip. Columns are read by number in `standby` and `primary`.
+/// One round trip, of the functions that lie under the views: planning the views takes ten times as long as the
+/// answer, and a new session reads half the catalog for them. Columns are read by number in `standby` and `primary`.
 const QUESTION: &str = "\
 WITH r AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby)
 SELECT r.standby,
@@ -105,14 +106,14 @@ SELECT r.standby,
   CASE WHEN r.standby THEN pg_is_wal_replay_paused() END,
   current_setting('primary_conninfo'),
   w.pid, w.status, w.flushed_lsn, w.received_tli,
-  (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1),
+  (SELECT wait_event FROM pg_stat_get_activity(NULL) WHERE backend_type = 'startup' LIMIT 1),
   CASE WHEN NOT r.standby THEN pg_current_wal_insert_lsn() END,
   current_setting('synchronous_standby_names'), current_setting('haa.door', true)
-FROM r LEFT JOIN pg_stat_wal_receiver w ON true
+FROM r LEFT JOIN pg_stat_get_wal_receiver() w ON w.pid IS NOT NULL
 UNION ALL
-SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, state,
+SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, w.state,
   sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL
-FROM pg_stat_replication";
+FROM pg_stat_get_wal_senders() w JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
 pub(super) const RETRY: &str = "RecoveryRetrieveRetryInterval";

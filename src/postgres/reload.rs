@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn until_shown(
     site: &Site,
     postmaster: &Process,
-    settings: &[(&str, &str)],
+    settings: &[(&str, String)],
 ) -> Result<Session, JobError> {
     postmaster.signal(Signal::HUP).map_err(JobError::Signal)?;
     let wanted = settings.iter().map(|(name, value)| {

@@ -17,6 +17,8 @@ use crate::config;
 pub(super) struct Site {
     pub(super) config: config::Postgres,
     pub(super) me: MemberName,
+    /// The name of the user that we and Postgres run as, if it has one.
+    pub(super) owner: Option<String>,
     /// Of the binaries, as `server_version_num`.
     pub(super) version: u32,
     state: PathBuf,
@@ -39,9 +41,11 @@ impl Site {
         me: MemberName,
         state: PathBuf,
     ) -> Result<Self, PostgresError> {
-        if rustix::process::geteuid().is_root() {
+        let uid = nix::unistd::geteuid();
+        if uid.is_root() {
             return Err(PostgresError::Root);
         }
+        let owner = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
         let version = server_version(&config.bin_directory)?;
         make_private(&state)
             .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
@@ -52,6 +56,7 @@ impl Site {
         Ok(Self {
             config,
             me,
+            owner,
             version,
             state,
             source_writes: AtomicU64::new(0),

@@ -22,8 +22,8 @@ pub(super) enum SqlError {
     #[error("Postgres does not accept connections")]
     NotAccepting(#[source] tokio_postgres::Error),
     #[error(
-        "Postgres refuses the login of '{user}'; the password file in haad.toml must hold the \
-         password that the role has"
+        "Postgres refuses the login of '{user}'; the role must exist, and where a password is asked \
+         for, the password file in haad.toml must hold the one that it has"
     )]
     Login { user: String, source: tokio_postgres::Error },
     #[error("Postgres did not answer within {} ms", after.as_millis())]
@@ -161,4 +161,9 @@ fn refused(error: tokio_postgres::Error, user: &str) -> SqlError {
 /// A string literal.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The oid of a role, as an expression; NULL without one.
+pub(super) fn role(name: &str) -> String {
+    format!("(SELECT oid FROM pg_authid WHERE rolname = {})", quoted(name))
 }

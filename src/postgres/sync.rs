@@ -157,17 +157,28 @@ async fn set(site: &Site, postmaster: &Process, next: &List) -> Result<(), JobEr
 
 /// The postmaster has it: new sessions, and walsenders that begin, go by it.
 async fn put(site: &Site, postmaster: &Process, next: &List) -> Result<Session, JobError> {
-    if site.sync.proven().as_ref() != Some(next) {
-        site.sync.doubt(next);
+    let text = write(site, next)?;
+    reload::until_shown(site, postmaster, &[(SETTING, text)]).await
+}
+
+/// Writes `list`; returns what [`SETTING`] will be. For a standby that is about to be promoted, seeing that in a new
+/// session is enough: all walsenders of its leadership begin with it. A standby's own, of followers that came early,
+/// show no place on it whatever they took, and look again when the new timeline begins. Whether commits wait for it
+/// is known from the start on, or proven afterwards by [`apply`].
+pub(super) fn write(site: &Site, list: &List) -> Result<String, JobError> {
+    if !list.is_sound() {
+        return Err(JobError::Refused(format!("no commit can wait for {}", list::text(list))));
     }
-    list::write(site, next).map_err(JobError::file("write", &list::file(site)))?;
-    let text = list::text(next);
-    reload::until_shown(site, postmaster, &[(SETTING, &text)]).await
+    if site.sync.proven().as_ref() != Some(list) {
+        site.sync.doubt(list);
+    }
+    list::write(site, list).map_err(JobError::file("write", &list::file(site)))?;
+    Ok(list::text(list))
 }
 
 const WALSENDERS: &str = "SELECT application_name, sync_priority, flush_lsn IS NULL, \
        backend_start > pg_conf_load_time() \
-     FROM pg_stat_replication";
+     FROM pg_stat_get_wal_senders() JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// Lets a standby that runs have what it would start with; a primary's list is its leader's.
 pub(super) async fn rest(site: &Site) -> Result<(), JobError> {
@@ -203,21 +214,6 @@ async fn seen(site: &Site, session: &Session, list: &List) -> Result<(), JobErro
     Ok(())
 }
 
-/// Writes `list` for a standby that is about to be promoted: all walsenders of its leadership begin with it. A
-/// standby's own, of followers that came early, show no place on it whatever they took, and look again when the new
-/// timeline begins. Whether commits wait for it is known from the start on, or proven afterwards by [`apply`].
-pub(super) async fn prepare(
-    site: &Site,
-    postmaster: &Process,
-    list: &List,
-) -> Result<(), JobError> {
-    if !list.is_sound() {
-        return Err(JobError::Refused(format!("no commit can wait for {}", list::text(list))));
-    }
-    drop(put(site, postmaster, list).await?);
-    Ok(())
-}
-
 /// One that has no flush position yet shows priority 0 whatever it has taken: only if it is younger than the reload
 /// did it certainly begin with this list. Who does not bear a name of ours was never on any.
 fn has_taken(row: &Row, list: &List) -> bool {
@@ -245,7 +241,7 @@ async fn waiting(site: &Site) -> Result<(), JobError> {
     let watching = Session::open(site).await?;
     let probing = Session::open(site).await?;
     let pid = probing.value("SELECT pg_backend_pid()").await?.unwrap_or_default();
-    let wait = format!("SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}");
+    let wait = format!("SELECT wait_event = 'SyncRep' FROM pg_stat_get_activity({pid})");
     let seen = async {
         loop {
             tokio::select! {
