@@ -10,7 +10,7 @@ use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
 use crate::records::{Key, Record};
 use crate::routes::Status;
-use crate::units::{Address, JobId, LeaseId, MemberName, Millis, Revision, Timeline, TxnId};
+use crate::units::{Address, JobId, LeaseId, Lsn, MemberName, Millis, Revision, Timeline, TxnId};
 use crate::voters::Promises;
 
 /// A wish.
@@ -86,6 +86,15 @@ pub struct Source {
     pub address: Address,
 }
 
+/// Where a timeline begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Begin {
+    /// Its number.
+    pub timeline: Timeline,
+    /// Where it left the one before.
+    pub lsn: Lsn,
+}
+
 /// Long work. Answered by `Input::Job`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,8 +112,8 @@ pub enum Job {
     Checkpoint,
     /// Stop Postgres in order: `fast`, then `immediate` after this long.
     Stop(Millis),
-    /// Let a standby stream from this source from now on.
-    Follow(Source),
+    /// Let a standby stream from this source from now on, whose timeline begins there.
+    Follow(Source, #[serde(default)] Option<Begin>),
     /// Let a standby receive from nobody, and wait until it has replayed all that it has.
     Detach,
     /// Open writes: leave recovery onto exactly this timeline.

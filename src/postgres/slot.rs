@@ -11,16 +11,19 @@ pub(super) fn name(member: &MemberName) -> String {
     format!("haa_{}", member.as_str().replace('-', "_"))
 }
 
-const OURS: &str = "SELECT slot_name FROM pg_replication_slots \
+const OURS: &str = "SELECT slot_name FROM pg_get_replication_slots() \
      WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%'";
 
-/// Creates what is missing of `wanted`; it keeps WAL from now on.
+/// Creates what is missing of `wanted`.
 pub(super) async fn create(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
+    holds: Holds,
 ) -> Result<(), SqlError> {
     for slot in missing(session, wanted).await? {
-        let create = format!("SELECT pg_create_physical_replication_slot({}, true)", quoted(&slot));
+        let reserve = holds == Holds::Wal;
+        let create =
+            format!("SELECT pg_create_physical_replication_slot({}, {reserve})", quoted(&slot));
         if let Err(error) = session.rows(&create).await {
             // Another task may have been faster.
             if missing(session, wanted).await?.contains(&slot) {
@@ -29,6 +32,15 @@ pub(super) async fn create(
         }
     }
     Ok(())
+}
+
+/// What a slot keeps from its creation on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// WAL, for one who is to come back.
+    Wal,
+    /// Nothing: it is there so that a follower can come the moment that its standby is promoted.
+    Nothing,
 }
 
 async fn missing(
@@ -40,29 +52,34 @@ async fn missing(
     Ok(wanted.iter().map(name).filter(|slot| !there.contains(slot.as_str())).collect())
 }
 
-/// Drops every slot of ours that is not wanted and not in use.
-pub(super) async fn drop_others(
+async fn drop_where(
     session: &Session,
-    wanted: &BTreeSet<MemberName>,
-) -> Result<(), SqlError> {
-    let wanted: BTreeSet<String> = wanted.iter().map(name).collect();
-    let idle = session.rows(&format!("{OURS} AND NOT active")).await?;
-    let idle = idle.iter().filter_map(|row| row.text(0));
-    for slot in idle.filter(|slot| !wanted.contains(*slot)) {
-        tracing::info!(slot, "dropping a replication slot that no member needs");
+    which: &str,
+    goes: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, SqlError> {
+    let idle = session.rows(&format!("{OURS} AND NOT active AND {which}")).await?;
+    let idle: Vec<_> =
+        idle.iter().filter_map(|row| row.text(0)).filter(|slot| goes(slot)).collect();
+    for slot in &idle {
         session.rows(&format!("SELECT pg_drop_replication_slot({})", quoted(slot))).await?;
     }
-    Ok(())
+    Ok(idle.into_iter().map(str::to_owned).collect())
 }
 
-/// Makes a primary's slots those of `wanted`. A standby, about to be promoted, only creates them.
+/// Makes the slots those of `wanted`: a primary's hold WAL, a standby's do not.
 pub(super) async fn reconcile(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
 ) -> Result<(), SqlError> {
-    create(session, wanted).await?;
-    if session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {
-        return Ok(());
+    let names: BTreeSet<String> = wanted.iter().map(name).collect();
+    for slot in drop_where(session, "true", |slot| !names.contains(slot)).await? {
+        tracing::info!(slot, "dropped a replication slot that no member needs");
     }
-    drop_others(session, wanted).await
+    let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
+    let (holds, wrong) = match standby {
+        true => (Holds::Nothing, "restart_lsn IS NOT NULL"),
+        false => (Holds::Wal, "restart_lsn IS NULL"),
+    };
+    drop_where(session, wrong, |_| true).await?;
+    create(session, wanted, holds).await
 }

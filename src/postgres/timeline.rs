@@ -1,11 +1,18 @@
-//! Timelines as `pg_wal` shows them: history files, stubs that reserve numbers, whose segment holds a position.
+//! Timelines as `pg_wal` shows them: history files, stubs that reserve numbers, segments and whose they are.
 //! Never touches a file that Postgres wrote.
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use haa_core::effect::Begin;
 use haa_core::line::{Fork, STEPS};
 use haa_core::units::{Lsn, Timeline};
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::control::Control;
+use super::process::remove_if_there;
 
 /// First line of a stub: the number is skipped, so that the next promotion takes a later one.
 const STUB: &str = "# reserved by haa";
@@ -68,12 +75,37 @@ pub(super) fn segments_from(
     segment_size: u64,
     from: (Timeline, Lsn),
 ) -> io::Result<Vec<String>> {
-    let (timeline, lsn) = from;
-    let segment = lsn.0 / segment_size;
-    let per_id = (1_u64 << 32) / segment_size;
-    let first = format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id);
+    let first = segment(segment_size, from);
     let mine = |name: &String| is_segment(name) && name[..8] == first[..8] && *name >= first;
     Ok(names(pg_wal)?.into_iter().filter(mine).collect())
+}
+
+/// The name of the segment of `timeline` that `lsn` lies in.
+fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> String {
+    let segment = lsn.0 / segment_size;
+    let per_id = (1_u64 << 32) / segment_size;
+    format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id)
+}
+
+/// Makes an empty first segment for a timeline that is about to be received, as the WAL receiver would, but without
+/// writing it full of zeros: that would be a third of a failover. Not there yet, or nothing is done.
+pub(super) fn make_room(data: &Path, pg_wal: &Path, begin: Begin) -> io::Result<()> {
+    let size = Control::read(data)?.segment_size;
+    let path = pg_wal.join(segment(size, (begin.timeline, begin.lsn)));
+    if path.exists() {
+        return Ok(());
+    }
+    // A start of Postgres removes what begins so.
+    let new = pg_wal.join("xlogtemp.haa");
+    remove_if_there(&new)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    fallocate(&file, FallocateFlags::empty(), 0, size)?;
+    file.sync_all()?;
+    // Unlike a rename, this takes no other's place.
+    let linked = std::fs::hard_link(&new, &path);
+    remove_if_there(&new)?;
+    linked?;
+    File::open(pg_wal)?.sync_all()
 }
 
 fn is_segment(name: &str) -> bool {

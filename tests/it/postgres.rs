@@ -74,7 +74,7 @@ async fn a_follower_follows_over_skipped_timeline_numbers() {
     a.done(Job::Start(None)).await;
     let detached = a.standby(|standby| standby.detached).await;
     assert_eq!(detached.position, end);
-    a.done(Job::Follow(b.source())).await;
+    a.done(Job::Follow(b.source(), None)).await;
     let there = b.primary(|_| true).await.position;
     let standby = a.standby(|standby| standby.streaming && standby.position >= there).await;
     assert_eq!(standby.position.timeline, Timeline(7));
@@ -185,7 +185,7 @@ async fn detaching_and_promoting_again_and_again() {
         assert_eq!(a.promote(next, &[&b]).await, JobResult::Done);
         promote.push(at.elapsed().as_secs_f64() * 1e3);
         let at = Instant::now();
-        b.done(Job::Follow(a.source())).await;
+        b.done(Job::Follow(a.source(), None)).await;
         b.standby(|standby| standby.streaming && standby.position.timeline == Timeline(next)).await;
         follow.push(at.elapsed().as_secs_f64() * 1e3);
     }

@@ -46,8 +46,6 @@ impl Node {
             self.desk.job(Job::Detach);
             return None;
         }
-        // Each costs several syncs: better while we wait for the others than after the election.
-        self.keep_slots(now);
         if self.belief.quorum().is_some() {
             return self.ballot(now, &attempt, token, &standby);
         }

@@ -49,7 +49,6 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
         let primary = &primary.clone();
-        self.keep_slots(now);
         let open = self.keep_door(now, proof, primary);
         if self.challenged().is_some() {
             self.renew(now, primary);
@@ -61,6 +60,7 @@ impl Node {
         if !open {
             return None;
         }
+        self.keep_slots(now);
         if self.belief.newcomer(now) {
             self.desk.look(now, Millis(100));
         }

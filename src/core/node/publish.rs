@@ -51,6 +51,11 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// A primary's slots hold WAL, which a standby's do not: they are to be made anew.
+    pub(super) fn made_no_slots(&mut self) {
+        self.slots = None;
+    }
+
     /// Whether the slots are to be asked for (again); takes it that they are.
     pub(super) fn slots_due(&mut self, now: Millis, slots: &BTreeSet<MemberName>) -> bool {
         let due = self
@@ -155,7 +160,11 @@ impl Node {
             Some(Job::Rewind(_)) => return MemberRole::Rewinding,
             Some(Job::Start(_)) => return MemberRole::Starting,
             Some(
-                Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. },
+                Job::Checkpoint
+                | Job::Stop(_)
+                | Job::Follow(..)
+                | Job::Detach
+                | Job::Promote { .. },
             )
             | None => {}
         }

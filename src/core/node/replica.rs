@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Effect, Exit, Job, Source, StoreWish};
+use crate::effect::{Begin, Effect, Exit, Job, Source, StoreWish};
 use crate::line::Beside;
 use crate::observe::{DataDir, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
@@ -90,8 +90,11 @@ impl Rejoining {
             }
             Job::Start(_) => self.failed_starts = 0,
             Job::InitDb => {}
-            Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
-            }
+            Job::Checkpoint
+            | Job::Stop(_)
+            | Job::Follow(..)
+            | Job::Detach
+            | Job::Promote { .. } => {}
         }
     }
 
@@ -110,11 +113,17 @@ impl Rejoining {
             | Job::Clone(_)
             | Job::Checkpoint
             | Job::Stop(_)
-            | Job::Follow(_)
+            | Job::Follow(..)
             | Job::Detach
             | Job::Promote { .. } => {}
         }
     }
+}
+
+/// Where the timeline of this leadership begins, as it was foretold at the election.
+fn begin(leader: &Leader) -> Option<Begin> {
+    let fork = leader.line.forks.last()?;
+    Some(Begin { timeline: leader.line.timeline, lsn: fork.lsn })
 }
 
 impl Node {
@@ -286,6 +295,8 @@ impl Node {
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.compared = Some(leader.term);
+            // Whoever leads next has no time to make them.
+            self.keep_slots(now);
         }
         // Somebody may have promoted it by hand meanwhile.
         if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {
@@ -296,7 +307,7 @@ impl Node {
             return;
         }
         if compared {
-            return self.desk.job(Job::Follow(source));
+            return self.desk.job(Job::Follow(source, begin(leader)));
         }
         if !standby.detached {
             return self.desk.job(Job::Detach);
@@ -304,7 +315,7 @@ impl Node {
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
-                self.desk.job(Job::Follow(source));
+                self.desk.job(Job::Follow(source, begin(leader)));
             }
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond => {
@@ -325,7 +336,7 @@ impl Node {
                 | Job::InitDb
                 | Job::Checkpoint
                 | Job::Stop(_)
-                | Job::Follow(_)
+                | Job::Follow(..)
                 | Job::Detach
                 | Job::Promote { .. },
             )
@@ -380,7 +391,7 @@ impl Node {
                 Some(
                     Job::Checkpoint
                     | Job::Stop(_)
-                    | Job::Follow(_)
+                    | Job::Follow(..)
                     | Job::Detach
                     | Job::Promote { .. },
                 )

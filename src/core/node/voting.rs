@@ -302,7 +302,9 @@ impl Node {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let sync = sync.map(|kept| &kept.value).filter(|sync| sync.term == proof.term());
         let Some(sync) = sync else { return false };
-        let began = *self.opening.get_or_insert((proof.term(), primary.inserted));
+        // Flushed, not inserted: what nobody waits for would be flushed at leisure, and the record that begins a
+        // timeline is flushed before recovery ends.
+        let began = *self.opening.get_or_insert((proof.term(), primary.position.lsn));
         if began.0 != proof.term() {
             self.opening = None;
             return false;

@@ -1,21 +1,20 @@
 //! Jobs: stream from a source, and receive from nobody. Done only when a session opened after the reload
 //! shows it; whether the follower has diverged was decided before.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use haa_core::effect::Source;
+use haa_core::effect::{Begin, Source};
 use rustix::process::Signal;
 
 use super::running;
-use crate::postgres::error::{JobError, sentence};
+use crate::postgres::error::JobError;
 use crate::postgres::look::RETRY;
 use crate::postgres::process::{self, Process};
 use crate::postgres::reload;
 use crate::postgres::site::Site;
-use crate::postgres::sql::{Session, quoted};
+use crate::postgres::sql::{Session, role};
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, list, slot, sync};
+use crate::postgres::{files, incarnation, list, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -23,10 +22,19 @@ const PAUSE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const RECEIVER: &str =
-    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' LIMIT 1";
+    "SELECT pid FROM pg_stat_get_activity(NULL) WHERE backend_type = 'walreceiver' LIMIT 1";
 
-pub(super) async fn follow(bench: &Bench, source: &Source) -> Result<(), JobError> {
+pub(super) async fn follow(
+    bench: &Bench,
+    source: &Source,
+    begin: Option<Begin>,
+) -> Result<(), JobError> {
     let site = &*bench.site;
+    if let Some(begin) = begin
+        && let Err(error) = timeline::make_room(site.data(), &site.pg_wal(), begin)
+    {
+        tracing::debug!(%error, "Postgres itself makes the first segment of the new timeline");
+    }
     let postmaster = running(site)?;
     let earlier = bench.session().await?;
     let before = earlier.value(SHOWN).await?;
@@ -37,10 +45,6 @@ pub(super) async fn follow(bench: &Bench, source: &Source) -> Result<(), JobErro
     {
         // While replay waits for a query, Postgres would keep the receiver on the old source.
         end_receiver(site, &postmaster, &pid)?;
-    }
-    // What an earlier leadership left would keep WAL for ever.
-    if let Err(error) = slot::drop_others(&change.session, &BTreeSet::new()).await {
-        tracing::warn!("replication slots of an earlier leadership stay: {}", sentence(&error));
     }
     Ok(())
 }
@@ -75,19 +79,20 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
     }
 }
 
-const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') FROM pg_stat_activity \
+const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') \
+     FROM pg_stat_get_activity(NULL) \
      WHERE backend_type = 'startup' LIMIT 1";
 
 /// Replay that waits for a reader takes no reload before it is through: not even one that says not to wait. Then
 /// every reader amid a transaction is ended.
 fn end_blockers(superuser: &str) -> String {
     format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
          WHERE backend_type = 'client backend' AND xact_start IS NOT NULL \
-           AND NOT (usename = {} AND client_addr IS NULL) \
-           AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
+           AND NOT (usesysid = {} AND client_addr IS NULL) \
+           AND EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE backend_type = 'startup' \
              AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event LIKE 'RecoveryConflict%'))",
-        quoted(superuser)
+        role(superuser)
     )
 }
 
@@ -115,7 +120,7 @@ async fn change(
     if list::write(site, &rest).map_err(JobError::file("write", &list::file(site)))? {
         site.sync.doubt(&rest);
     }
-    let shown = [("primary_conninfo", written.as_str()), (sync::SETTING, &list::text(&rest))];
+    let shown = [("primary_conninfo", written.clone()), (sync::SETTING, list::text(&rest))];
     let session = reload::until_shown(site, postmaster, &shown).await?;
     site.source_settled();
     Ok(Change { session, written })

@@ -28,7 +28,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Start(source) => start::run(bench, source.as_ref()).await,
         Job::Checkpoint => checkpoint::run(bench).await,
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
-        Job::Follow(source) => follow::follow(bench, &source).await,
+        Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,
         Job::Detach => follow::detach(bench).await,
         Job::Promote { proof, timeline, slots, list, door } => {
             promote::run(bench, proof, timeline, &promote::Before { slots, list, door }).await

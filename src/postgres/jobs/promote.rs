@@ -12,15 +12,19 @@ use tokio::time::timeout;
 
 use super::{in_time, running};
 use crate::postgres::error::{JobError, sentence};
+use crate::postgres::process::Process;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::worker::Bench;
-use crate::postgres::{Opening, door, files, incarnation, slot, sync, timeline};
+use crate::postgres::{Opening, door, files, incarnation, reload, slot, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// On a large server an immediate checkpoint takes a while.
 const CHECKPOINT: Duration = Duration::from_secs(600);
+
+/// The first followers and clients have the disk for themselves.
+const CALM: Duration = Duration::from_secs(1);
 
 /// A guard that has just died is started again within this.
 const GUARD: Duration = Duration::from_secs(2);
@@ -47,15 +51,10 @@ pub(super) async fn run(
         return check(&session, reserved).await;
     }
     // Followers come after the primary: without a slot they are late, without a promotion nobody writes.
-    if let Err(error) = slot::create(&session, &before.slots).await {
+    if let Err(error) = slot::create(&session, &before.slots, slot::Holds::Wal).await {
         tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
     }
-    if let Some(list) = &before.list {
-        sync::prepare(site, &postmaster, list).await?;
-    }
-    if before.door == Door::Shut {
-        door::set(site, &postmaster, Door::Shut).await?;
-    }
+    prepare(site, &postmaster, before).await?;
     reserve(site, reserved)?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
@@ -65,12 +64,33 @@ pub(super) async fn run(
     }
     check(&session, reserved).await?;
     // Until a checkpoint, the control file names the old timeline, and pg_rewind of a former primary
-    // would find nothing to do.
+    // would find nothing to do: it waits for it. Everybody else waits for the first commits.
     tokio::spawn(async move {
+        tokio::time::sleep(CALM).await;
         if let Err(error) = session.rows_within("CHECKPOINT", CHECKPOINT).await {
             tracing::warn!("no checkpoint after the promotion: {}", sentence(&error));
         }
     });
+    Ok(())
+}
+
+/// One reload for both: nobody's commit is acknowledged by chance, and no client is there.
+async fn prepare(site: &Site, postmaster: &Process, before: &Before) -> Result<(), JobError> {
+    let mut shown = Vec::new();
+    if let Some(list) = &before.list {
+        shown.push((sync::SETTING, sync::write(site, list)?));
+    }
+    if before.door == Door::Shut {
+        let mark = door::write(site, Door::Shut);
+        shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));
+    }
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let session = reload::until_shown(site, postmaster, &shown).await?;
+    if before.door == Door::Shut {
+        door::is_shut(site, postmaster, &session).await?;
+    }
     Ok(())
 }
 

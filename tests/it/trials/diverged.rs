@@ -64,7 +64,7 @@ async fn set_the_trap(root: &Path, binaries: &Path) -> Trap {
 pub(super) async fn connecting_first(binaries: &Path) {
     let root = root();
     let Trap { mut b, mut c, commit, _a } = set_the_trap(root.path(), binaries).await;
-    b.done(Job::Follow(c.source())).await;
+    b.done(Job::Follow(c.source(), None)).await;
     let acknowledged = tokio::time::timeout(Duration::from_secs(20), commit).await;
     let acknowledged = acknowledged.is_ok_and(|done| done.expect("not cancelled"));
     let seen = b.standby(|_| true).await;

@@ -43,7 +43,7 @@ pub(super) async fn nothing_comes_after_detaching(binaries: &Path) {
             let seen = b.standby(|_| true).await;
             assert!(seen.detached && !seen.streaming && seen.position == end, "{seen:?}");
         }
-        b.done(Job::Follow(a.source())).await;
+        b.done(Job::Follow(a.source(), None)).await;
         b.standby(|standby| standby.streaming && standby.position.lsn > end.lsn).await;
     }
     note(&format!("detach: {:.1} ms at most", slowest.as_secs_f64() * 1e3));
@@ -84,7 +84,7 @@ pub(super) async fn a_reserved_number_is_taken(binaries: &Path) {
     a.done(Job::Start(None)).await;
     a.standby(|standby| standby.detached).await;
     let at = Instant::now();
-    a.done(Job::Follow(b.source())).await;
+    a.done(Job::Follow(b.source(), None)).await;
     a.standby(|standby| standby.streaming && standby.position.timeline == Timeline(8)).await;
     note(&format!("until it follows: {:.1} ms", at.elapsed().as_secs_f64() * 1e3));
     let there = b.primary(|_| true).await.position;

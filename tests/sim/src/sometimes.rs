@@ -62,7 +62,7 @@ impl Sometimes {
             Job::Start(_) => ["start", "start failed", "start aborted"],
             Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
-            Job::Follow(_) => ["follow", "follow failed", "follow aborted"],
+            Job::Follow(..) => ["follow", "follow failed", "follow aborted"],
             Job::Detach => ["detach", "detach failed", "detach aborted"],
             Job::Promote { .. } => ["promote", "promote failed", "promote aborted"],
         };

@@ -74,7 +74,7 @@ impl State {
             Job::Start(Some(from)) => format!("the start as a standby of {}", from.member),
             Job::Checkpoint => "the checkpoint".to_owned(),
             Job::Stop(_) => "the orderly stop".to_owned(),
-            Job::Follow(from) => format!("pointing Postgres at {}", from.member),
+            Job::Follow(from, _) => format!("pointing Postgres at {}", from.member),
             Job::Detach => "detaching from every source".to_owned(),
             Job::Promote { timeline, .. } => format!("the promotion onto timeline {timeline}"),
         }

@@ -145,7 +145,7 @@ impl State {
             Some(
                 Job::Start(_)
                 | Job::Checkpoint
-                | Job::Follow(_)
+                | Job::Follow(..)
                 | Job::Detach
                 | Job::Promote { .. },
             ) => JobResult::Failed("Postgres ended meanwhile".to_owned()),

@@ -46,7 +46,7 @@ impl State {
             Job::Start(source) => self.start_server(member, source.as_ref()),
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(()),
-            Job::Follow(_) | Job::Detach => match process {
+            Job::Follow(..) | Job::Detach => match process {
                 Process::Standby | Process::Starting => Ok(()),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
                     Err("Postgres is not a standby")
@@ -85,9 +85,11 @@ impl State {
                 long && (!waits || self.can_stream(member))
             }
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None) => long,
-            Job::Checkpoint | Job::Stop(_) | Job::Follow(_) | Job::Detach | Job::Promote { .. } => {
-                true
-            }
+            Job::Checkpoint
+            | Job::Stop(_)
+            | Job::Follow(..)
+            | Job::Detach
+            | Job::Promote { .. } => true,
         }
     }
 
@@ -98,7 +100,7 @@ impl State {
             Job::InitDb => self.initdb(member),
             Job::Clone(from) => self.clone_from(member, from),
             Job::Rewind(from) => self.rewind(member, from),
-            Job::Follow(from) => {
+            Job::Follow(from, _) => {
                 let source = self.index(&from.member);
                 self.point(member, source);
                 Ok(())
@@ -132,7 +134,7 @@ impl State {
                 | Job::Clone(_)
                 | Job::Checkpoint
                 | Job::Stop(_)
-                | Job::Follow(_)
+                | Job::Follow(..)
                 | Job::Detach,
             )
             | None => false,

@@ -77,7 +77,7 @@ impl World {
                 }
                 Ok(None)
             }
-            Job::Follow(_) | Job::Detach => match process {
+            Job::Follow(..) | Job::Detach => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
                     Err("Postgres is not a standby")
@@ -155,7 +155,7 @@ impl World {
             Job::InitDb => done(self.initdb(member)),
             Job::Clone(from) => done(self.clone_from(member, from, slot.source_run)),
             Job::Rewind(from) => done(self.rewind(member, from, slot.source_run)),
-            Job::Follow(from) => done(match self.index(&from.member) {
+            Job::Follow(from, _) => done(match self.index(&from.member) {
                 // Somebody promoted it by hand meanwhile.
                 Some(_) if self.may_write(member) => Err("Postgres is not a standby"),
                 Some(source) => {
@@ -298,7 +298,7 @@ fn overwrites(member: usize, disk: &Disk) -> Deed {
 
 fn source(job: &Job) -> Option<&Source> {
     match job {
-        Job::Clone(source) | Job::Rewind(source) | Job::Follow(source) => Some(source),
+        Job::Clone(source) | Job::Rewind(source) | Job::Follow(source, _) => Some(source),
         Job::Start(source) => source.as_ref(),
         Job::InitDb | Job::Checkpoint | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
     }
@@ -313,7 +313,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::Start(_)
         | Job::Checkpoint
         | Job::Stop(_)
-        | Job::Follow(_)
+        | Job::Follow(..)
         | Job::Detach
         | Job::Promote { .. } => {
             return None;

@@ -239,7 +239,7 @@ impl World {
         self.ends_work(member, failed, |job| match job {
             Job::Start(_)
             | Job::Checkpoint
-            | Job::Follow(_)
+            | Job::Follow(..)
             | Job::Detach
             | Job::Promote { .. } => true,
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Stop(_) => false,
