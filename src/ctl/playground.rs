@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use haa_core::units::MemberName;
 
 use crate::playground::{
-    OnDrop, Options, Part, Playground, PlaygroundError, interrupted, tour, watch,
+    OnDrop, Options, Part, Playground, PlaygroundError, bench, interrupted, tour, watch,
 };
 
 use super::error::CtlError;
@@ -24,6 +24,7 @@ Examples:
   haactl playground kill n1 --postgres
   haactl playground stop
   haactl playground tour
+  haactl playground bench switchover --runs 5
 
 Exit codes: 0 done, 1 failed, 2 wrong usage")]
 pub(super) struct PlaygroundArgs {
@@ -58,6 +59,14 @@ enum PlaygroundVerb {
     Watch,
     /// Do the main job unattended in a playground of its own and tell it step by step
     Tour,
+    /// Repeat an accident under a writer, in a playground of its own: how long did the writer wait?
+    Bench {
+        /// Which
+        fault: bench::Fault,
+        /// How many times
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+        runs: u16,
+    },
     /// End and remove everything that start made
     Stop,
 }
@@ -124,17 +133,21 @@ pub(super) async fn run(args: &PlaygroundArgs) -> Result<(), CtlError> {
             say(format_args!("{member} is started; see it come back: haactl playground watch"))
         }
         PlaygroundVerb::Watch => Ok(watch::watch(&open()?, interrupted()).await?),
-        PlaygroundVerb::Tour => {
-            let own = format!("haa-tour-{}", std::process::id());
-            let directory = args.directory.clone();
-            let directory = directory.unwrap_or_else(|| std::env::temp_dir().join(own));
-            Ok(tour::run(options(args, directory)).await?)
+        PlaygroundVerb::Tour => Ok(tour::run(options(args, own(args, "tour"))).await?),
+        PlaygroundVerb::Bench { fault, runs } => {
+            Ok(bench::run(options(args, own(args, "bench")), *fault, usize::from(*runs)).await?)
         }
         PlaygroundVerb::Stop => {
             open()?.stop()?;
             say(format_args!("ended; {} is removed", directory.display()))
         }
     }
+}
+
+/// A directory that no other playground has.
+fn own(args: &PlaygroundArgs, verb: &str) -> PathBuf {
+    let own = format!("haa-{verb}-{}", std::process::id());
+    args.directory.clone().unwrap_or_else(|| std::env::temp_dir().join(own))
 }
 
 fn options(args: &PlaygroundArgs, directory: PathBuf) -> Options {

@@ -11,7 +11,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid,
+};
 
 pub use group::EtcdCluster;
 
@@ -149,7 +151,11 @@ impl Etcd {
     /// # Errors
     /// When the operating system refuses.
     pub fn freeze(&self) -> Result<(), EtcdError> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        // The signal is on its way; only when every thread has stopped does nothing answer any more.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        let waited = self.process().map(|pid| waitid(WaitId::Pid(pid), stopped)).transpose();
+        waited.map(drop).map_err(|error| self.system("wait for the process", error.into()))
     }
 
     /// Lets it go on (SIGCONT).

@@ -15,6 +15,7 @@
 //! ```
 
 mod accident;
+pub mod bench;
 mod error;
 pub mod etcd;
 mod layout;

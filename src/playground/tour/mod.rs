@@ -234,7 +234,7 @@ fn tell(began: Instant, line: &str) -> Result<(), PlaygroundError> {
 }
 
 /// The error in one text; the logs are told once, at the end.
-fn text(error: PlaygroundError) -> String {
+pub(super) fn text(error: PlaygroundError) -> String {
     match error {
         PlaygroundError::NotInTime { what, waited, seen, .. } => {
             format!("{what} did not come about within {waited:?}; the last answer was: {seen}")
