@@ -8,8 +8,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use haa_core::observe::{PeerState, Server};
-use haa_core::records::MemberRole;
+use haa_core::records::{MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
+use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Timeline};
 use serde::Serialize;
 use serde_json::Value;
@@ -26,6 +27,28 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Cluster<'a> {
     scope: &'a str,
     members: Vec<Member<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commits: Option<Commits<'a>>,
+}
+
+/// What an acknowledgement means at this moment.
+#[derive(Serialize)]
+struct Commits<'a> {
+    durability: Durability,
+    /// How many voters beside the primary have it.
+    k: u32,
+    /// The primary among them.
+    voters: Vec<&'a MemberName>,
+    /// `quorum` with nobody else left: commits are on the primary alone, until a replica is back.
+    alone: bool,
+}
+
+impl<'a> Commits<'a> {
+    fn of(sync: &'a SyncRecord) -> Self {
+        let voters = sync.voters.keys().collect();
+        let alone = sync.is_quorum() && sync.k == 0;
+        Self { durability: sync.durability, k: sync.k, voters, alone }
+    }
 }
 
 #[derive(Serialize)]
@@ -71,7 +94,9 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let Some(status) = api.status.borrow().clone() else { return not_yet() };
     let now = clock::now();
     let members = status.members.iter().map(|(name, known)| member(&status, name, known, now));
-    json(StatusCode::OK, &Cluster { scope: &api.cluster, members: members.collect() })
+    let members = members.collect();
+    let commits = status.sync.as_ref().map(Commits::of);
+    json(StatusCode::OK, &Cluster { scope: &api.cluster, members, commits })
 }
 
 /// `GET /config`: the settings in force.
@@ -120,9 +145,14 @@ fn member<'a>(
     let seen = if *name == status.me { own(status) } else { peer(status, known, now) };
     let lag = seen.replayed.and_then(|replayed| status.lag(replayed));
     let record = if *name == status.me { &status.record } else { &known.record };
+    let votes = status.sync.as_ref().is_some_and(|sync| sync.voters.contains_key(name));
     Member {
         name,
-        role: if leads { "leader" } else { "replica" },
+        role: match (leads, votes) {
+            (true, _) => "leader",
+            (false, true) => "quorum_standby",
+            (false, false) => "replica",
+        },
         state: seen.state,
         api_url: format!("http://{}/patroni", record.api),
         host: &record.postgres.host,

@@ -13,6 +13,26 @@ pub struct ClusterView {
     /// Its members.
     #[serde(default)]
     pub members: Vec<MemberView>,
+    /// What an acknowledgement means.
+    #[serde(default)]
+    pub commits: Option<CommitsView>,
+}
+
+/// What an acknowledgement means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitsView {
+    /// `quorum` or `async`.
+    #[serde(default)]
+    pub durability: String,
+    /// How many voters beside the primary have an acknowledged commit.
+    #[serde(default)]
+    pub k: usize,
+    /// The primary among them.
+    #[serde(default)]
+    pub voters: Vec<String>,
+    /// In `quorum`, on the primary alone.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// One member of `GET /cluster`.
@@ -59,7 +79,27 @@ pub enum Lag {
     Word(String),
 }
 
+impl CommitsView {
+    /// In words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match (self.durability.as_str(), self.alone) {
+            ("quorum", true) => "ALONE: a commit is on the primary only".to_owned(),
+            ("quorum", false) => {
+                format!("a commit is on {} of {} voters", self.k + 1, self.voters.len())
+            }
+            _ => "a commit waits for no replica".to_owned(),
+        }
+    }
+}
+
 impl ClusterView {
+    /// How many members vote, the primary among them; none in `async`.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.commits.as_ref().map_or(0, |commits| commits.voters.len())
+    }
+
     /// The leader, if there is one.
     #[must_use]
     pub fn leader(&self) -> Option<&MemberView> {
@@ -98,7 +138,11 @@ impl MemberView {
     /// The role as haa calls it.
     #[must_use]
     pub fn role_word(&self) -> &str {
-        if self.role == "leader" { "primary" } else { &self.role }
+        match self.role.as_str() {
+            "leader" => "primary",
+            "quorum_standby" | "sync_standby" => "replica",
+            other => other,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::documents::{ClusterView, Lag, MemberView, RoutesView};
+use super::documents::{ClusterView, CommitsView, Lag, MemberView, RoutesView};
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
@@ -43,6 +43,8 @@ pub struct Overview {
     pub writable: Option<String>,
     /// The members.
     pub members: Vec<MemberView>,
+    /// What an acknowledgement means.
+    pub commits: Option<CommitsView>,
 }
 
 /// Runs the verb.
@@ -86,6 +88,7 @@ impl Overview {
             writable: routes.and_then(|routes| routes.primary).map(|primary| primary.member),
             cluster: cluster.scope,
             members: cluster.members,
+            commits: cluster.commits,
         })
     }
 
@@ -95,18 +98,27 @@ impl Overview {
         let term = self.term.map_or("unknown".to_owned(), |term| term.to_string());
         let leader = self.leader.as_deref().unwrap_or("none");
         let open = if self.writable.is_some() { "" } else { "  (nobody accepts writes)" };
-        format!("cluster {}  term {term}  leader {leader}{open}", self.cluster)
+        let commits = self.commits.as_ref().map_or_else(String::new, CommitsView::sentence);
+        let line =
+            format!("cluster {}  term {term}  leader {leader}{open}  {commits}", self.cluster);
+        line.trim_end().to_owned()
+    }
+
+    fn votes(&self, member: &MemberView) -> bool {
+        self.commits.as_ref().is_some_and(|commits| commits.voters.contains(&member.name))
     }
 
     /// The table, for people.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut rows = table(&["member", "role", "state", "timeline", "lag", "address", "tags"]);
+        let mut rows =
+            table(&["member", "role", "state", "voter", "timeline", "lag", "address", "tags"]);
         for member in &self.members {
             rows.add_row([
                 member.name.clone(),
                 member.role_word().to_owned(),
                 member.shown_state(),
+                if self.votes(member) { "yes" } else { "-" }.to_owned(),
                 member.timeline.map_or("-".to_owned(), |timeline| timeline.to_string()),
                 lag(member),
                 format!("{}:{}", member.host, member.port),
@@ -185,5 +197,10 @@ mod tests {
             overview.headline(),
             "cluster shop  term unknown  leader none  (nobody accepts writes)"
         );
+        let voters = vec!["n1".to_owned(), "n2".to_owned(), "n3".to_owned()];
+        let commits = CommitsView { durability: "quorum".to_owned(), k: 1, voters, alone: false };
+        assert_eq!(commits.sentence(), "a commit is on 2 of 3 voters");
+        let alone = CommitsView { k: 0, alone: true, ..commits };
+        assert_eq!(alone.sentence(), "ALONE: a commit is on the primary only");
     }
 }

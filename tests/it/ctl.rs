@@ -112,8 +112,8 @@ fn list_is_for_people_and_for_programs() {
     assert!(table.out.starts_with("cluster shop  term 7  leader n1\n"), "{}", table.out);
     let row = table.out.lines().find(|line| line.contains("n2")).expect("a row for n2");
     let words: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(words[..4], ["n2", "replica", "streaming", "3"]);
-    assert_eq!(words[4..], ["2.0", "kB", "10.0.0.2:5432", "nofailover"]);
+    assert_eq!(words[..5], ["n2", "replica", "streaming", "-", "3"]);
+    assert_eq!(words[5..], ["2.0", "kB", "10.0.0.2:5432", "nofailover"]);
 
     let json = haactl(&["--api", &stub.address, "list", "--output", "json"]).out;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");

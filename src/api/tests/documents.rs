@@ -41,8 +41,15 @@ async fn a_replicas_document_is_the_body_of_its_checks() {
 async fn the_cluster_as_any_member_sees_it() {
     let mut status = replica();
     status.members.get_mut(&name("n3")).unwrap().heard = None;
+    let sync = r#"{"version": 4, "term": 3, "primary": "n1", "line": {"timeline": 3, "forks": []},
+        "durability": "quorum", "voters": {"n1": 1, "n3": 3}, "k": 1, "members": {}}"#;
+    status.sync = Some(serde_json::from_str(sync).unwrap());
     let body = Bench::new(status).json("/cluster").await;
     assert_eq!(body["scope"], "main");
+    assert_eq!(
+        body["commits"],
+        serde_json::json!({"durability": "quorum", "k": 1, "voters": ["n1", "n3"], "alone": false})
+    );
     let member = |index: usize| &body["members"][index];
     assert_eq!(member(0)["name"], "n1");
     assert_eq!(member(0)["role"], "leader");
@@ -53,6 +60,7 @@ async fn the_cluster_as_any_member_sees_it() {
     assert_eq!(member(1)["state"], "streaming");
     assert_eq!(member(1)["lag"], 4096);
     assert_eq!(member(1)["replay_lsn"], "0/4FFF000");
+    assert_eq!(member(2)["role"], "quorum_standby");
     assert_eq!(member(2)["lag"], "unknown", "a member that is silent");
     assert_eq!(member(2)["state"], "running", "that it streams is not known");
 }
