@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use haa_core::observe::{PeerState, Server};
-use haa_core::records::{MemberRole, SyncRecord};
+use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
-use haa_core::units::{Lsn, MemberName, Millis, Timeline};
+use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -29,6 +29,9 @@ struct Cluster<'a> {
     members: Vec<Member<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commits: Option<Commits<'a>>,
+    /// Why the member that was asked does not stand while nobody leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<&'a str>,
 }
 
 /// What an acknowledgement means at this moment.
@@ -96,7 +99,8 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let members = status.members.iter().map(|(name, known)| member(&status, name, known, now));
     let members = members.collect();
     let commits = status.sync.as_ref().map(Commits::of);
-    json(StatusCode::OK, &Cluster { scope: &api.cluster, members, commits })
+    let waits = status.waits.as_deref();
+    json(StatusCode::OK, &Cluster { scope: &api.cluster, members, commits, waits })
 }
 
 /// `GET /config`: the settings in force.
@@ -107,22 +111,9 @@ pub(super) fn settings(api: &Api, _: &Uri) -> Response {
 
 /// `GET /history`: `[timeline left, where, why, when, new leader]` for each leadership that left one.
 pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let asked = async {
-        api.calls.send(Call::History { reply }).await.ok()?;
-        answer.await.ok()
-    };
-    let records = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Some(Ok(records))) => records,
-        Ok(Some(Err(why))) => {
-            let says = format!("the history cannot be read from the store: {why}");
-            return complaint(StatusCode::SERVICE_UNAVAILABLE, says);
-        }
-        Ok(None) => return complaint(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping"),
-        Err(_) => {
-            let says = format!("the store did not show the history within {PATIENCE:?}");
-            return complaint(StatusCode::SERVICE_UNAVAILABLE, says);
-        }
+    let records = match records(&api).await {
+        Ok(records) => records,
+        Err(why) => return complaint(StatusCode::SERVICE_UNAVAILABLE, why),
     };
     let rows: Vec<_> = records
         .iter()
@@ -133,6 +124,28 @@ pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
         })
         .collect();
     json(StatusCode::OK, &rows)
+}
+
+/// `GET /why`: `[term, record]` for each leadership, with its phases and its candidates.
+pub(super) async fn why(State(api): State<Arc<Api>>) -> Response {
+    match records(&api).await {
+        Ok(records) => json(StatusCode::OK, &records),
+        Err(why) => complaint(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+async fn records(api: &Api) -> Result<Vec<(Term, HistoryRecord)>, String> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        api.calls.send(Call::History { reply }).await.ok()?;
+        answer.await.ok()
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Some(Ok(records))) => Ok(records),
+        Ok(Some(Err(why))) => Err(format!("the history cannot be read from the store: {why}")),
+        Ok(None) => Err("the agent is stopping".to_owned()),
+        Err(_) => Err(format!("the store did not show the history within {PATIENCE:?}")),
+    }
 }
 
 fn member<'a>(

@@ -70,6 +70,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/cluster", asked(cluster::cluster))
         .route("/config", asked(cluster::settings))
         .route("/history", on(READ, cluster::history))
+        .route("/why", on(READ, cluster::why))
         .route("/routes", asked(routes::all))
         .route("/routes/primary", asked(routes::primary))
         .route("/routes/read", asked(routes::read))

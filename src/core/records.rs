@@ -264,6 +264,77 @@ pub struct HistoryRecord {
     pub at_unix_ms: u64,
     /// From this member's standing to its accepting writes, in milliseconds.
     pub took_ms: u64,
+    /// When each step was done.
+    #[serde(default)]
+    pub phases: Phases,
+    /// Who could have led, and why each did or did not.
+    #[serde(default)]
+    pub candidates: BTreeMap<MemberName, Considered>,
+}
+
+/// The steps to a leadership, each in milliseconds since the last sign of the leader before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Phases {
+    /// It was clear that another leader is needed.
+    pub noticed_ms: u64,
+    /// `term` showed that it stands.
+    pub stood_ms: u64,
+    /// It had the grants, or in `async` the reports, that it needed.
+    pub granted_ms: u64,
+    /// `leader` named it.
+    pub elected_ms: u64,
+    /// Its Postgres left recovery.
+    pub promoted_ms: u64,
+    /// Clients were let in: the first write was possible.
+    pub open_ms: u64,
+    /// Everybody who is to follow it streamed.
+    pub attached_ms: Option<u64>,
+}
+
+/// A member at an election, as the winner knew it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Considered {
+    /// Where its WAL ended, if it said.
+    pub position: Option<Position>,
+    /// Why it did or did not lead.
+    pub verdict: Verdict,
+}
+
+/// Why a member did or did not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It leads.
+    Chosen,
+    /// It has as much WAL: priority, name, or who stood first decided.
+    AsGood,
+    /// It has less WAL.
+    Behind,
+    /// Its data are not what acknowledged commits rest on.
+    NotListed,
+    /// Its Postgres did not run.
+    NotRunning,
+    /// Its tags, or a promotion of its that failed.
+    Unfit,
+    /// It was not heard.
+    Silent,
+}
+
+impl Verdict {
+    /// For people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Chosen => "was chosen",
+            Self::AsGood => "has as much WAL; priority, name, or who stood first decided",
+            Self::Behind => "has less WAL",
+            Self::NotListed => "its data are not what acknowledged commits rest on",
+            Self::NotRunning => "its Postgres did not run",
+            Self::Unfit => "is tagged nofailover, or could not be promoted lately",
+            Self::Silent => "was not heard",
+        }
+    }
 }
 
 /// A value with what etcd says about its key.

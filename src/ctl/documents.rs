@@ -16,6 +16,9 @@ pub struct ClusterView {
     /// What an acknowledgement means.
     #[serde(default)]
     pub commits: Option<CommitsView>,
+    /// Why the agent that answered does not stand while nobody leads.
+    #[serde(default)]
+    pub waits: Option<String>,
 }
 
 /// What an acknowledgement means.

@@ -45,6 +45,16 @@ pub enum CtlError {
         /// Where it is not one.
         line: usize,
     },
+    /// The history does not tell of that leadership.
+    #[error(
+        "no leadership of term {term} is on record; there are: {known:?}. A term without one had no leader"
+    )]
+    NoSuchTerm {
+        /// The one that was asked for.
+        term: u64,
+        /// Those on record.
+        known: Vec<u64>,
+    },
     /// The core of this version does not decide as the one that wrote the journal did.
     #[error("line {line} of {path}: decided then {then}, decided now {now}")]
     DecidedOtherwise {
@@ -129,6 +139,7 @@ impl CtlError {
         match self {
             Self::Refused { .. }
             | Self::NoJournal { .. }
+            | Self::NoSuchTerm { .. }
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::OddAnswer { .. }

@@ -12,6 +12,7 @@ mod routes;
 mod switchover;
 pub mod target;
 mod version;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +49,7 @@ enum Verb {
     Failover(switchover::FailoverArgs),
     Routes(routes::RoutesArgs),
     History(history::HistoryArgs),
+    Why(why::WhyArgs),
     Version(version::VersionArgs),
     Replay(replay::ReplayArgs),
     Playground(playground::PlaygroundArgs),
@@ -65,6 +67,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
         Verb::Routes(args) => routes::run(args, &target()?).await,
         Verb::History(args) => history::run(args, &target()?).await,
+        Verb::Why(args) => why::run(args, &target()?).await,
         Verb::Version(args) => version::run(args, &cli.target).await,
         Verb::Replay(args) => replay::run(args),
         Verb::Playground(args) => playground::run(args).await,

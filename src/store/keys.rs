@@ -97,7 +97,11 @@ fn stamped(record: &HistoryRecord) -> HistoryRecord {
     let mut record = record.clone();
     if record.at_unix_ms == 0 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        record.at_unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        // Told once more when everybody follows, it bears the time at which it was open.
+        let since_open =
+            record.phases.attached_ms.map_or(0, |at| at.saturating_sub(record.phases.open_ms));
+        record.at_unix_ms = now.saturating_sub(since_open);
     }
     record
 }

@@ -1,8 +1,10 @@
 //! Documents and routes, field by field.
 
+use std::collections::BTreeMap;
+
 use haa_core::line::Fork;
 use haa_core::reason::Reason;
-use haa_core::records::HistoryRecord;
+use haa_core::records::{HistoryRecord, Phases};
 use serde_json::json;
 
 use super::*;
@@ -82,6 +84,8 @@ async fn the_history_names_what_was_left_and_who_came() {
         reason: Reason::LeaderLost,
         at_unix_ms: 1_700_000_000_123,
         took_ms: 12,
+        phases: Phases::default(),
+        candidates: BTreeMap::new(),
     };
     let (fork, answer) = (Fork { timeline: Timeline(1), lsn: Lsn(0x300_0000) }, bench.router());
     let asking = tokio::spawn(async move {

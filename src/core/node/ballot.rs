@@ -38,7 +38,7 @@ impl Node {
         // Whoever was the primary has every acknowledged commit by itself.
         let enough = equal.len() + 1 >= needed || sync.primary == self.config.name;
         if enough {
-            self.ask_for_leadership(attempt, token, standby);
+            self.ask_for_leadership(now, attempt, token, standby);
             return None;
         }
         let best =

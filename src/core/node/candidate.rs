@@ -25,6 +25,7 @@ impl Node {
         if let Some(timeline) = self.elected(token) {
             // The watch may show it before the answer or a read confirms it: only then it is proven.
             let term = self.belief.leadership_of_key(now)?.term();
+            self.chronicle.elected(now);
             let role = Role::Promoting { term, timeline, since: now, stood_at: since };
             return Some((role, Reason::Elected));
         }
@@ -60,7 +61,7 @@ impl Node {
                 Some((Role::Replica, Reason::HandedOver))
             }
             None => {
-                self.ask_for_leadership(&attempt, token, &standby);
+                self.ask_for_leadership(now, &attempt, token, &standby);
                 None
             }
         }
@@ -88,10 +89,13 @@ impl Node {
     /// One transaction makes a leader: conditioned on our own attempt, on `sync` as we read it, and on nobody leading.
     pub(super) fn ask_for_leadership(
         &mut self,
+        now: Millis,
         attempt: &Kept<TermRecord>,
         token: Token,
         standby: &Standby,
     ) {
+        let considered = self.considered(now, standby.position);
+        self.chronicle.granted(now, considered);
         let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
             return;
         };

@@ -62,6 +62,8 @@ impl Node {
         };
         match self.named_by_operator(now, self.turn(now, from, standby)) {
             Turn::Ours(token) if self.may_lead(now) => {
+                let silent = self.belief.sitting().map(|(name, _)| self.belief.heard_at(name));
+                self.chronicle.stood(now, silent.unwrap_or(from), from);
                 return Some((Role::Candidate { token, since: now }, self.why()));
             }
             Turn::Help { until } => {

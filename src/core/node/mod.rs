@@ -4,6 +4,7 @@ mod ballot;
 mod belief;
 mod bootstrap;
 mod candidate;
+mod chronicle;
 mod closing;
 mod desk;
 mod election;
@@ -38,6 +39,7 @@ use crate::units::{Address, Instance, Lsn, MemberName, Millis, Term};
 use crate::voters::Promises;
 
 use belief::Belief;
+use chronicle::Chronicle;
 use closing::LetGo;
 use desk::{Desk, Ended, Purpose};
 use electorate::Electorate;
@@ -116,6 +118,9 @@ pub struct Node {
     electorate: Electorate,
     /// Of our leadership: where its timeline's first record ended. Voters flush that before clients are let in.
     opening: Option<(Term, Lsn)>,
+    /// How the last election that we won came about.
+    #[serde(default)]
+    chronicle: Chronicle,
     /// After an attempt to take over: not before this instant, and how long the next wait will be.
     attempts: (Millis, Millis),
     #[serde(skip)]
@@ -146,6 +151,7 @@ impl Node {
             voting: Voting::default(),
             electorate: Electorate::default(),
             opening: None,
+            chronicle: Chronicle::default(),
             attempts: (Millis(0), FIRST_ATTEMPT),
             off: Off::default(),
             config,

@@ -1,14 +1,12 @@
 //! The primary: open for as long as it can prove that it may be. Keeps the slots and the history.
 
 use crate::effect::Effect;
-use crate::observe::{Primary, Server};
+use crate::observe::Server;
 use crate::off::Mechanism;
 use crate::reason::Reason;
-use crate::records::{HistoryRecord, Key, Record};
-use crate::units::{Millis, Revision, Term};
+use crate::units::{Millis, Term};
 
 use super::Node;
-use super::desk::{Change, Purpose, seen};
 use super::role::Role;
 
 impl Node {
@@ -66,7 +64,9 @@ impl Node {
         }
         if to_tell.is_some() {
             self.inherited_requests(term);
-            self.tell_history(term, to_tell, primary);
+            self.tell_history(now, term, to_tell, primary);
+        } else {
+            self.end_history(now, term, primary);
         }
         self.requests(now, term, primary)
     }
@@ -92,28 +92,6 @@ impl Node {
         let slots = self.slots();
         if self.told.slots_due(now, &slots) {
             self.desk.wish(Effect::Slots(slots));
-        }
-    }
-
-    fn tell_history(&mut self, term: Term, to_tell: Option<Millis>, primary: &Primary) {
-        let (Some(took), Some(kept)) = (to_tell, self.belief.term_key()) else { return };
-        let record = HistoryRecord {
-            leader: self.config.name.clone(),
-            timeline: primary.position.timeline,
-            fork: primary.lineage.last().copied(),
-            reason: kept.value.reason,
-            at_unix_ms: 0,
-            took_ms: took.0,
-        };
-        let compare = vec![
-            (Key::History(term), Revision::ABSENT),
-            (Key::Leader, seen(self.belief.own_leader_key())),
-        ];
-        let change = Change::default().put(Record::History(term, record));
-        self.desk.txn(Purpose::History, compare, change);
-        // The history is for people: one try, whatever comes of it.
-        if let Role::Primary { to_tell, .. } = &mut self.role {
-            *to_tell = None;
         }
     }
 }

@@ -42,6 +42,7 @@ impl Node {
                 self.unfit.1 = Millis(1_000);
                 let to_tell = Some(now.since(stood_at));
                 self.told.made_no_slots();
+                self.chronicle.promoted(now);
                 Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Promoted))
             }
             Server::Primary(_) => Some(self.give_way(now)),

@@ -23,7 +23,7 @@ impl Belief {
     }
 
     /// When we last heard a member, or could have begun to.
-    fn heard_at(&self, name: &MemberName) -> Millis {
+    pub(super) fn heard_at(&self, name: &MemberName) -> Millis {
         let beat = self.peers.get(name).map_or(Millis(0), |(at, _)| *at);
         beat.max(self.led_since)
     }

@@ -1,11 +1,12 @@
 //! Transactions, requests and history: what is written, refused, shown.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use haa::store::StoreError;
 use haa_core::input::Outcome;
 use haa_core::reason::Reason;
-use haa_core::records::{Ask, HistoryRecord, Key, Record, RequestRecord, RequestState};
+use haa_core::records::{Ask, HistoryRecord, Key, Phases, Record, RequestRecord, RequestState};
 use haa_core::units::{Revision, Term, Timeline};
 
 use super::{Bench, at, etcd, leader, leader_of, plain};
@@ -46,6 +47,8 @@ fn history(term: u64, at_unix_ms: u64) -> Record {
         reason: Reason::Bootstrap,
         at_unix_ms,
         took_ms: 5,
+        phases: Phases::default(),
+        candidates: BTreeMap::new(),
     };
     Record::History(Term(term), record)
 }

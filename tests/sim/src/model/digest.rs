@@ -28,8 +28,9 @@ pub struct Words {
     pub(super) scope: u32,
 }
 
-/// Counters that only make fresh numbers.
-const LEFT_OUT: [&str; 4] = ["drawn", "beats", "number", "last_lease"];
+/// Counters that only make fresh numbers, and times that are only told.
+const LEFT_OUT: [&str; 7] =
+    ["drawn", "beats", "number", "last_lease", "story_began", "phases", "candidates"];
 
 impl Words {
     /// Another member's numbers begin here.

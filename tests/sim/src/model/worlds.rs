@@ -47,7 +47,7 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "switchover",
         scope: Scope { wishes: 1, writes: 1, ..CALM },
-        states: 19711,
+        states: 20043,
         sometimes: &[Sometimes::Switchover, Sometimes::ChangedHands, Sometimes::Written],
     },
     World {
@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 86779,
+        states: 86862,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -76,7 +76,7 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "crash-with-write",
         scope: Scope { faults: 1, kinds: &[Kind::Crash], writes: 1, ..CALM },
-        states: 42526,
+        states: 42794,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost, Sometimes::Overwritten],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 184353,
+        states: 184406,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,

@@ -1,0 +1,147 @@
+//! `haactl why`: how a leadership came about, as a story. Asks one agent; changes nothing.
+
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::Args;
+
+use haa_core::records::{HistoryRecord, Phases};
+use haa_core::units::Term;
+
+use super::documents::ClusterView;
+use super::error::CtlError;
+use super::print::{Output, document, say};
+use super::target::Target;
+
+/// Tell how a leadership came about: why, in which steps, and who else could have led
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl why
+  haactl why 7
+  haactl why --output json
+
+Exit codes: 0 told, 1 there is no such term on record, or the agent cannot read it from etcd, 2 wrong usage,
+3 no agent could be reached")]
+pub(super) struct WhyArgs {
+    /// Of which term [default: the last on record]
+    term: Option<u64>,
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When no agent answers, or there is no such term.
+pub(super) async fn run(args: &WhyArgs, target: &Target) -> Result<(), CtlError> {
+    let records: Vec<(Term, HistoryRecord)> = target.stored("/why").await?;
+    let known: Vec<u64> = records.iter().map(|(term, _)| term.0).collect();
+    let wanted = |(term, _): &&(Term, HistoryRecord)| args.term.is_none_or(|of| term.0 == of);
+    let Some((term, record)) = records.iter().rfind(wanted) else {
+        return Err(CtlError::NoSuchTerm { term: args.term.unwrap_or_default(), known });
+    };
+    if let Some(text) = document(args.output, &(term, record))? {
+        return say(text);
+    }
+    let before = records.iter().rfind(|(of, _)| of < term).map(|(_, record)| record);
+    say(story(*term, record, before).trim_end())?;
+    let cluster: ClusterView = target.document("/cluster").await?;
+    match (cluster.leader(), &cluster.waits) {
+        (None, Some(why)) => say(format_args!("\nNow nobody leads. {why}")),
+        (None, None) => say("\nNow nobody leads."),
+        (Some(_), _) => Ok(()),
+    }
+}
+
+fn story(term: Term, record: &HistoryRecord, before: Option<&HistoryRecord>) -> String {
+    let HistoryRecord { leader, timeline, reason, .. } = record;
+    let at =
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(record.at_unix_ms));
+    let from = match before {
+        Some(before) if before.leader == *leader => format!(", as before on {}", before.timeline),
+        Some(before) => format!(" after {}", before.leader),
+        None => String::new(),
+    };
+    let mut text = format!("Term {term}: {leader} leads since {at}{from}: {reason}.\n");
+    let fork = record.fork.map_or_else(String::new, |fork| {
+        format!(", which leaves timeline {} at {}", fork.timeline, fork.lsn)
+    });
+    let _ = writeln!(text, "It writes timeline {timeline}{fork}.\n");
+    for (name, at, what) in steps(&record.phases) {
+        let _ = writeln!(text, "  {at:>7} ms  {name:<9} {what}");
+    }
+    if !record.candidates.is_empty() {
+        text.push_str("\nWho could have led:\n");
+    }
+    for (name, considered) in &record.candidates {
+        let position = considered.position.map_or("position unknown".to_owned(), |position| {
+            format!("{} on timeline {}", position.lsn, position.timeline)
+        });
+        let verdict = considered.verdict.sentence();
+        let _ = writeln!(text, "  {:<9} {position:<28} {verdict}", name.as_str());
+    }
+    text
+}
+
+/// In their order; a record of an older agent has none.
+fn steps(phases: &Phases) -> Vec<(&'static str, u64, &'static str)> {
+    if *phases == Phases::default() {
+        return Vec::new();
+    }
+    let mut steps = vec![
+        ("noticed", phases.noticed_ms, "that another leader was needed"),
+        ("stood", phases.stood_ms, "for the leadership"),
+        ("granted", phases.granted_ms, "by enough members that receive nothing older any more"),
+        ("elected", phases.elected_ms, "by etcd"),
+        ("promoted", phases.promoted_ms, "Postgres accepts writes of the agents"),
+        ("open", phases.open_ms, "the first write of a client was possible"),
+    ];
+    steps.extend(phases.attached_ms.map(|at| ("followed", at, "by everybody who is to")));
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use haa_core::line::Fork;
+    use haa_core::reason::Reason;
+    use haa_core::records::{Considered, Verdict};
+    use haa_core::units::{Lsn, Position, Timeline};
+
+    use super::*;
+
+    #[test]
+    fn a_leadership_is_told_as_a_story() {
+        let position = Position { timeline: Timeline(3), lsn: Lsn(0x400_0120) };
+        let considered = |position, verdict| Considered { position, verdict };
+        let name = |name: &str| name.parse().expect("a legal name");
+        let record = HistoryRecord {
+            leader: name("n2"),
+            timeline: Timeline(5),
+            fork: Some(Fork { timeline: Timeline(3), lsn: Lsn(0x400_0120) }),
+            reason: Reason::TakenOver,
+            at_unix_ms: 1_700_000_000_123,
+            took_ms: 100,
+            phases: Phases { noticed_ms: 1000, stood_ms: 1012, open_ms: 1130, ..Phases::default() },
+            candidates: BTreeMap::from([
+                (name("n1"), considered(None, Verdict::Silent)),
+                (name("n2"), considered(Some(position), Verdict::Chosen)),
+            ]),
+        };
+        let told = story(Term(4), &record, None);
+        let expected = "Term 4: n2 leads since 2023-11-14T22:13:20.123Z: enough voters lost the primary.\n\
+             It writes timeline 5, which leaves timeline 3 at 0/4000120.\n";
+        assert!(told.starts_with(expected), "{told}");
+        assert!(told.contains("     1012 ms  stood     for the leadership\n"), "{told}");
+        assert!(
+            told.contains("  n1        position unknown             was not heard\n"),
+            "{told}"
+        );
+        let old =
+            HistoryRecord { phases: Phases::default(), candidates: BTreeMap::new(), ..record };
+        assert_eq!(story(Term(4), &old, None), expected.to_owned() + "\n");
+    }
+}
