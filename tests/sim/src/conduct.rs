@@ -17,6 +17,8 @@ pub struct Conduct {
     pub promote_fails: u32,
     /// A promotion takes seconds.
     pub promote_hangs: u32,
+    /// One that does takes this long; zero: it is drawn.
+    pub promote_takes: At,
     /// A promotion takes another timeline than it was told.
     pub promote_astray: u32,
     /// Replay is behind by up to this much.
@@ -42,6 +44,7 @@ impl Default for Conduct {
             start_fails: 0,
             promote_fails: 0,
             promote_hangs: 0,
+            promote_takes: At(0),
             promote_astray: 0,
             replay_lag: At(0),
             txn_untold: 0,

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod clients;
 pub mod faults;
+pub mod hold;
 pub mod jobs;
 pub mod member;
 pub mod nemesis;
@@ -28,6 +29,7 @@ use crate::sometimes::Sometimes;
 use crate::time::At;
 use crate::wal::{BranchId, Histories, Wal};
 use faults::Fault;
+use hold::Hold;
 use member::Member;
 use store::{Answer, Ask};
 
@@ -288,6 +290,8 @@ pub struct World {
     pub(crate) backup: Option<Etcd>,
     /// Whether it answers.
     pub etcd_state: EtcdState,
+    /// What stays on its way there.
+    pub(crate) on_hold: Hold,
     /// The network.
     pub net: Net,
     /// Every WAL history.
@@ -333,6 +337,7 @@ impl World {
             etcd: Etcd::default(),
             backup: None,
             etcd_state: EtcdState::Up,
+            on_hold: Hold::default(),
             net: Net::new(plan.members),
             wals: Histories::default(),
             conduct: Conduct::default(),

@@ -132,7 +132,7 @@ impl World {
     }
 
     pub(crate) fn at_etcd(&mut self, mut ask: Ask) {
-        if self.etcd_state == EtcdState::Down {
+        if self.etcd_state == EtcdState::Down || self.holds_up(&ask) {
             return;
         }
         if ask.fate == Fate::Open {
