@@ -296,6 +296,7 @@ impl World {
         if !(up && fits) {
             if up {
                 self.sometimes.count("standby refused by its source");
+                self.acknowledges_blindly(member, source);
             }
             let jitter = self.dice.ms(0, 50);
             return self.tell_server(RETRY.after(jitter), member, ForServer::Connect(tries));
