@@ -259,6 +259,7 @@ impl Node {
         match &role {
             Role::Promoting { .. } => {
                 self.rejoining.promote_failed = false;
+                self.rejoining.promote_done = false;
                 self.attempts.1 = FIRST_ATTEMPT;
                 self.forget_members();
             }
@@ -318,6 +319,7 @@ impl Node {
         }
         match (job, result) {
             (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
+            (Job::Promote { .. }, JobResult::Done) => self.rejoining.promote_done = true,
             (Job::Checkpoint, _) => self.checkpointed(),
             (_, _) => {}
         }

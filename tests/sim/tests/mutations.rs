@@ -116,8 +116,8 @@ const STORIES: [Story; 27] = [
     (around(Mutation::LeaseFromAnswer), "slow-answer", "VIOLATION I11 "),
     (
         around(Mutation::StaleFacts),
-        "tags",
-        "n1 promoting -> closing in term 1: Postgres could not be promoted",
+        "zombie-during-promotion",
+        "n2 promoting -> closing in term 2: Postgres could not be promoted",
     ),
     (around(Mutation::ClusterIgnoresCluster), "first-start-at-once", "VIOLATION I7 "),
 ];
