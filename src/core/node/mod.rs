@@ -152,11 +152,11 @@ impl Node {
         }
     }
 
-    /// The same, with one mechanism of safety switched off.
+    /// The same, with one mechanism of safety switched off, or one more.
     #[cfg(feature = "mutations")]
     #[must_use]
     pub const fn without(mut self, mechanism: crate::Mechanism) -> Self {
-        self.off = Off::only(mechanism);
+        self.off = self.off.and(mechanism);
         self.belief.off = self.off;
         self.desk.off = self.off;
         self
