@@ -49,19 +49,20 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
 ];
 
 /// The same in `quorum`.
-const SEEDS_OF_QUORUM: [Seeds; 9] = [
+const SEEDS_OF_QUORUM: [Seeds; 10] = [
     (core(Mechanism::Grants), Guard::On, 150, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
-    (core(Mechanism::SyncInSync), Guard::On, 50, &["I12"]),
+    (core(Mechanism::Barrier), Guard::On, 50, &["I6"]),
     (core(Mechanism::OrderOfAdding), Guard::On, 20, &["I6"]),
     (core(Mechanism::OrderOfRemoving), Guard::On, 100, &["I6"]),
     (core(Mechanism::OrderOfRaising), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfLowering), Guard::On, 100, &["I6"]),
+    (core(Mechanism::OrderOfLowering), Guard::On, 50, &["I6"]),
     (core(Mechanism::OrderOfFounding), Guard::On, 20, &["I6"]),
+    (core(Mechanism::OrderOfLeaving), Guard::On, 100, &["I6"]),
     (core(Mechanism::Door), Guard::On, 20, &["I13"]),
 ];
 
-const STORIES: [Story; 41] = [
+const STORIES: [Story; 42] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -116,6 +117,7 @@ const STORIES: [Story; 41] = [
     (core(Mechanism::Barrier), "quorum-removal-waits-for-the-other", "VIOLATION I6 "),
     (core(Mechanism::Barrier), "quorum-k-raised-in-the-end", "VIOLATION I6 "),
     (core(Mechanism::Affirmation), "quorum-late-removal", "VIOLATION I6 "),
+    (core(Mechanism::SyncInSync), "quorum-late-removal", "VIOLATION I6 "),
     (core(Mechanism::OrderOfRemoving), "quorum-removal-waits-for-the-other", "VIOLATION I6 "),
     (core(Mechanism::OrderOfRaising), "quorum-k-raised-in-the-end", "VIOLATION I6 "),
     (core(Mechanism::OrderOfLowering), "quorum-k-lowered-first", "VIOLATION I6 "),

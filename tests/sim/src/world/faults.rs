@@ -287,6 +287,10 @@ impl World {
         self.net.heal();
         self.conduct = self.conduct.healed();
         self.demanded = None;
+        let kept = self.etcd.view.settings.as_ref().map(|kept| kept.value.clone());
+        if kept.is_some_and(|settings| settings != self.plan.settings) {
+            self.set(&self.plan.settings.clone());
+        }
         if self.etcd_state == EtcdState::Down {
             self.inject(&Fault::StartEtcd);
         }

@@ -1,6 +1,7 @@
 //! The world around the nodes, and its one event loop over virtual time. Never judges what it sees.
 
 pub mod agent;
+pub mod ambush;
 pub mod clients;
 pub mod faults;
 pub mod hold;
@@ -28,6 +29,7 @@ use crate::queue::Queue;
 use crate::sometimes::Sometimes;
 use crate::time::At;
 use crate::wal::{BranchId, Histories, Wal};
+use ambush::Ambush;
 use faults::Fault;
 use hold::Hold;
 use member::Member;
@@ -292,6 +294,8 @@ pub struct World {
     pub etcd_state: EtcdState,
     /// What stays on its way there.
     pub(crate) on_hold: Hold,
+    /// What waits for the next attempt.
+    pub(crate) ambush: Ambush,
     /// The network.
     pub net: Net,
     /// Every WAL history.
@@ -338,6 +342,7 @@ impl World {
             backup: None,
             etcd_state: EtcdState::Up,
             on_hold: Hold::default(),
+            ambush: Ambush::default(),
             net: Net::new(plan.members),
             wals: Histories::default(),
             conduct: Conduct::default(),
