@@ -241,9 +241,8 @@ fn catch_all_arms_are_told() {
 }
 
 /// Reasons that no story can show yet, and why.
-const REASONS_WITHOUT_STORY: [(&str, &str); 3] = [
+const REASONS_WITHOUT_STORY: [(&str, &str); 2] = [
     ("the data directory holds something else", "tests/it show it on a real directory"),
-    ("a healthy primary ended an attempt against it", "a race: the seeds show it"),
     (
         "an earlier run of the agent may have asked Postgres to be promoted",
         "the seeds show it at restarts of agents",

@@ -58,7 +58,7 @@ pub enum Mechanism {
     Claim,
     /// A store that went back is not believed.
     WentBack,
-    /// A grant is on disk before anybody is told.
+    /// A grant is on disk before anybody is told, and so are the newest term and version of `sync`.
     DurableGrant,
     /// Whoever granted attaches to nobody until `term` has moved past it.
     GrantBinds,
@@ -70,6 +70,8 @@ pub enum Mechanism {
     SyncInLeadership,
     /// A write of `sync` compares `term`.
     TermInSync,
+    /// A primary against whom somebody stands changes no voters.
+    StandStill,
     /// A write of `sync` compares `sync`.
     SyncInSync,
     /// What tightens waits for the barrier.
@@ -100,30 +102,34 @@ pub enum Mechanism {
     MayBePromoting,
 }
 
-/// Which mechanism is off: none, outside of mutation tests.
+/// Which mechanisms are off: none, outside of mutation tests; two where each covers the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Off {
     #[cfg(feature = "mutations")]
-    which: Option<Mechanism>,
+    which: [Option<Mechanism>; 2],
 }
 
 impl Off {
     /// Nothing is off.
     pub(crate) const NONE: Self = Self {
         #[cfg(feature = "mutations")]
-        which: None,
+        which: [None; 2],
     };
 
-    /// Only this one is off.
+    /// This one is off too; of three, the first and the last.
     #[cfg(feature = "mutations")]
-    pub(crate) const fn only(which: Mechanism) -> Self {
-        Self { which: Some(which) }
+    pub(crate) const fn and(self, mechanism: Mechanism) -> Self {
+        let [first, _] = self.which;
+        match first {
+            None => Self { which: [Some(mechanism), None] },
+            Some(_) => Self { which: [first, Some(mechanism)] },
+        }
     }
 
     /// Whether this one is off.
     #[cfg(feature = "mutations")]
     pub(crate) fn is(self, mechanism: Mechanism) -> bool {
-        self.which == Some(mechanism)
+        self.which.contains(&Some(mechanism))
     }
 
     /// Whether this one is off.
@@ -137,7 +143,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -171,6 +177,7 @@ impl Mechanism {
         Self::GrantOfAttempt,
         Self::SyncInLeadership,
         Self::TermInSync,
+        Self::StandStill,
         Self::SyncInSync,
         Self::Barrier,
         Self::Affirmation,

@@ -158,11 +158,11 @@ impl Node {
         }
     }
 
-    /// The same, with one mechanism of safety switched off.
+    /// The same, with one mechanism of safety switched off, or one more.
     #[cfg(feature = "mutations")]
     #[must_use]
     pub const fn without(mut self, mechanism: crate::Mechanism) -> Self {
-        self.off = Off::only(mechanism);
+        self.off = self.off.and(mechanism);
         self.belief.off = self.off;
         self.desk.off = self.off;
         self
@@ -265,6 +265,7 @@ impl Node {
         match &role {
             Role::Promoting { .. } => {
                 self.rejoining.promote_failed = false;
+                self.rejoining.promote_done = false;
                 self.attempts.1 = FIRST_ATTEMPT;
                 self.forget_members();
             }
@@ -324,6 +325,7 @@ impl Node {
         }
         match (job, result) {
             (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
+            (Job::Promote { .. }, JobResult::Done) => self.rejoining.promote_done = true,
             (Job::Checkpoint, _) => self.checkpointed(),
             (_, _) => {}
         }

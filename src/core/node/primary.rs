@@ -50,7 +50,9 @@ impl Node {
         let open = self.keep_door(now, proof, primary);
         if self.challenged().is_some() {
             self.renew(now, primary);
-            return None;
+            if !self.off.is(Mechanism::StandStill) {
+                return None;
+            }
         }
         if self.keep_voters(now, proof, primary) {
             self.keep_list(now, term, primary);

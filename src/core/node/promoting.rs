@@ -48,7 +48,8 @@ impl Node {
             Server::Primary(_) => Some(self.give_way(now)),
             Server::Stopped(_) => Some(Role::close(Reason::PostgresDied)),
             Server::Standby(_) => {
-                if self.desk.settled(&facts) {
+                // Asked twice, it fails, and a leadership that has just begun gives way.
+                if self.desk.settled(&facts) && !self.rejoining.promote_done {
                     let slots = self.slots();
                     let (list, door) = self.opens_with();
                     self.desk.job(Job::Promote { proof, timeline, slots, list: Some(list), door });

@@ -289,7 +289,9 @@ impl Node {
         let free = |name: &MemberName| {
             let (at, beat) = self.belief.peers.get(name)?;
             let bound = beat.bound.as_ref().is_some_and(|attempt| attempt.term > term);
-            (!bound).then(|| at.after(self.belief.settings().timing.suspect_after))
+            // Whoever follows a later leader is bound to nobody any more.
+            (!bound && beat.term <= term)
+                .then(|| at.after(self.belief.settings().timing.suspect_after))
         };
         let mut until: Vec<Millis> = sync.other_voters().keys().filter_map(free).collect();
         until.retain(|until| now < *until);

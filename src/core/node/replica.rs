@@ -55,6 +55,9 @@ pub(super) struct Rejoining {
     starting_since: Option<Millis>,
     /// The last promotion was not done.
     pub(super) promote_failed: bool,
+    /// It was: a look that shows a standby is an older one, or Postgres is about to leave recovery.
+    #[serde(default)]
+    pub(super) promote_done: bool,
 }
 
 impl Default for Rejoining {
@@ -71,6 +74,7 @@ impl Default for Rejoining {
             has_started: false,
             starting_since: None,
             promote_failed: false,
+            promote_done: false,
         }
     }
 }

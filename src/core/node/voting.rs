@@ -241,8 +241,8 @@ impl Node {
 
     /// `sync` in a view that also shows this leadership, and nobody standing against it.
     fn own_sync(&self, proof: Leadership) -> Option<&SyncRecord> {
-        let leader = self.belief.leader()?;
-        let ours = leader.member == self.config.name && leader.term == proof.term();
+        let calm = self.belief.leader().is_some() || self.off.is(Mechanism::StandStill);
+        let ours = calm && self.belief.own_leader_key()?.value.term == proof.term();
         let sync = &self.belief.view.as_ref()?.sync.as_ref()?.value;
         (ours && sync.term == proof.term() && sync.primary == self.config.name).then_some(sync)
     }

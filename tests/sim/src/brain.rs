@@ -25,6 +25,9 @@ impl Brain {
             Some(Broken::Within(mechanism)) => {
                 Self { node: node.without(mechanism), mutation: None }
             }
+            Some(Broken::Both(one, other)) => {
+                Self { node: node.without(one).without(other), mutation: None }
+            }
         }
     }
 

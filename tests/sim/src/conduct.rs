@@ -17,8 +17,12 @@ pub struct Conduct {
     pub promote_fails: u32,
     /// A promotion takes seconds.
     pub promote_hangs: u32,
+    /// One that does takes this long; zero: it is drawn.
+    pub promote_takes: At,
     /// A promotion takes another timeline than it was told.
     pub promote_astray: u32,
+    /// Some process of a primary takes a new list up to this much later.
+    pub list_lag: At,
     /// Replay is behind by up to this much.
     pub replay_lag: At,
     /// A transaction is applied but nobody is told.
@@ -42,7 +46,9 @@ impl Default for Conduct {
             start_fails: 0,
             promote_fails: 0,
             promote_hangs: 0,
+            promote_takes: At(0),
             promote_astray: 0,
+            list_lag: At(0),
             replay_lag: At(0),
             txn_untold: 0,
             txn_late: 0,

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -15,6 +16,7 @@ use haa_sim::model::worlds::WORLDS;
 use haa_sim::mutation::Broken;
 use haa_sim::run::{Options, Told, run};
 use haa_sim::sometimes::Sometimes;
+use haa_sim::story::retell_broken;
 use haa_sim::time::At;
 use haa_sim::world::Guard;
 
@@ -28,6 +30,9 @@ struct Arguments {
     /// Replay this one and tell its story.
     #[arg(long)]
     seed: Option<u64>,
+    /// Tell this story, such as tests/scenarios/alone.txt, as it comes out.
+    #[arg(long)]
+    story: Option<PathBuf>,
     /// Run without a guard: frozen and killed agents do not count.
     #[arg(long)]
     no_guard: bool,
@@ -117,6 +122,9 @@ fn main() -> ExitCode {
     if arguments.model {
         return small(&arguments);
     }
+    if let Some(path) = &arguments.story {
+        return tell(path, arguments.mutation);
+    }
     match arguments.seed {
         Some(seed) => replay(seed, options),
         None => many(&arguments, options),
@@ -156,6 +164,20 @@ fn small(arguments: &Arguments) -> ExitCode {
         }
     }
     code
+}
+
+fn tell(path: &Path, broken: Option<Broken>) -> ExitCode {
+    let written = std::fs::read_to_string(path).map_err(|why| why.to_string());
+    match written.and_then(|written| retell_broken(&written, broken)) {
+        Ok(told) => {
+            print!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("{}: {why}", path.display());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn replay(seed: u64, options: Options) -> ExitCode {

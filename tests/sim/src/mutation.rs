@@ -38,13 +38,21 @@ pub enum Broken {
     Between(Mutation),
     /// A mechanism of the core.
     Within(Mechanism),
+    /// Two of them, of which each covers the other.
+    Both(Mechanism, Mechanism),
 }
 
 impl std::str::FromStr for Broken {
     type Err = String;
 
-    /// By the name of the variant.
+    /// By the name of the variant; two of the core with a `+` between them.
     fn from_str(name: &str) -> Result<Self, String> {
+        if let Some((one, other)) = name.split_once('+') {
+            return match (one.parse()?, other.parse()?) {
+                (Self::Within(one), Self::Within(other)) => Ok(Self::Both(one, other)),
+                _ => Err(format!("{name}: only mechanisms of the core go together")),
+            };
+        }
         let within = Mechanism::ALL.into_iter().map(Self::Within);
         let mut all = within.chain(Mutation::value_variants().iter().copied().map(Self::Between));
         all.find(|broken| broken.to_string() == name).ok_or_else(|| {
@@ -58,6 +66,7 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Between(mutation) => write!(f, "{mutation:?}"),
             Self::Within(mechanism) => write!(f, "{mechanism:?}"),
+            Self::Both(one, other) => write!(f, "{one:?}+{other:?}"),
         }
     }
 }

@@ -178,6 +178,9 @@ fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     }
     let until = trial.world.now.after(dice.span(At::secs(20), At::secs(150)));
     let mut mix = Mix::draw(dice, until);
+    if trial.world.plan.settings.durability != Some(Durability::Async) {
+        mix = mix.with_quorum(&mut Dice::new(trial.world.plan.seed ^ 0xf0e5));
+    }
     if trial.world.plan.etcd == EtcdRelease::Old && dice.percent(50) {
         mix.kinds.push(Kind::Early);
     }

@@ -3,6 +3,7 @@
 //! A block is some lines of commands (`;` separates them too), a line `----`, what happened, and an empty line.
 
 mod commands;
+mod moments;
 mod plan;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use crate::time::At;
 use crate::world::member::Life;
 use crate::world::{Plan, World};
 use commands::{faults, idle};
+use moments::comes;
 use plan::plan;
 
 /// A story that is being told.
@@ -90,6 +92,7 @@ impl Story {
                 let until = trial.world.now.after(plan::span(span)?);
                 trial.until(until)
             }
+            ("until", moment) => until(trial, moment)?,
             ("write", [count]) => {
                 let count = count.parse().map_err(|_| "how many writes?")?;
                 write(trial, count)
@@ -142,6 +145,22 @@ fn settle(trial: &mut Trial) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Until that comes, at most two minutes.
+fn until(trial: &mut Trial, moment: &[&str]) -> Result<Result<(), Violation>, String> {
+    let limit = trial.world.now.after(At::secs(120));
+    while !comes(&trial.world, moment)? {
+        if trial.world.now >= limit {
+            trial.world.say(|_| format!("two minutes, and never: {}", moment.join(" ")));
+            break;
+        }
+        let next = trial.world.now.after(At::ms(1));
+        if let Err(violation) = trial.until(next) {
+            return Ok(Err(violation));
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Writes, ten milliseconds apart; after the last there is time for it to reach the replicas.
 fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
     let mut writes = Vec::new();
@@ -166,12 +185,14 @@ fn write(trial: &mut Trial, count: usize) -> Result<(), Violation> {
 
 /// The same by clients that hold a connection to this member and ask nobody.
 fn write_to(trial: &mut Trial, member: usize, count: usize) -> Result<(), Violation> {
-    let mut done = 0;
+    let mut writes = Vec::new();
     for _ in 0..count {
-        done += usize::from(trial.world.write(member, crate::client::Way::Pinned).is_some());
+        writes.extend(trial.world.write(member, crate::client::Way::Pinned));
         let next = trial.world.now.after(At::ms(10));
         trial.until(next)?;
     }
+    let known = &trial.world.acknowledged;
+    let done = known.iter().filter(|known| writes.contains(&known.write)).count();
     let name = trial.world.members[member].name.clone();
     trial.world.say(|_| format!("{done} of {count} writes acknowledged by {name}, asked directly"));
     Ok(())

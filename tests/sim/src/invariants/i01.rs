@@ -1,6 +1,8 @@
 //! I1: at any instant at most one member can acknowledge a write. A server that somebody promoted by hand is not the
 //! cluster's; that it is closed soon is for a story to show.
 
+use haa_core::list::List;
+
 use super::{Violation, broken, excused, quorum};
 use crate::world::{Deed, World};
 
@@ -14,7 +16,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         let postgres = &world.members[*member].postgres;
         let elected =
             postgres.wal().is_some_and(|wal| world.wals.branch(wal.branch).term.is_some());
-        postgres.open() && elected
+        // Whose commits still wait for voters was deposed before an operator chose `async`.
+        postgres.open() && elected && postgres.lists.contains(&List::Nothing)
     };
     let writers: Vec<usize> = (0..world.members.len()).filter(open).collect();
     if writers.len() <= 1 || writers.iter().any(|&member| excused(world, member)) {

@@ -16,6 +16,7 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     // With voters, both say yes for less than `suspect_after`, and one of them acknowledges nothing.
     if primaries.len() > 1
         && !quorum(world)
+        && !primaries.iter().any(|&member| believes_in_voters(world, member))
         && !primaries.iter().any(|&member| excused(world, member))
     {
         return Err(broken(world, "I9", primaries, "/primary says yes on both".to_owned()));
@@ -35,6 +36,12 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// It has not seen yet that an operator chose `async`, and acknowledges nothing without its voters.
+fn believes_in_voters(world: &World, member: usize) -> bool {
+    let status = world.members[member].agent.status.as_ref();
+    status.and_then(|status| status.sync.as_ref()).is_some_and(|sync| sync.is_quorum())
 }
 
 fn is_its_own(world: &World, member: usize) -> bool {

@@ -67,6 +67,8 @@ pub struct Ledger {
     creator: Option<MemberName>,
     before: a2::Before,
     strays: BTreeMap<usize, At>,
+    /// etcd says again what it said before: what it says of voters holds for no commit since.
+    restored: bool,
 }
 
 /// Every invariant, after one event.
@@ -76,7 +78,7 @@ pub struct Ledger {
 pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Violation> {
     if let Deed::Restored = deed {
         // Terms and reservations begin anew with it; what that costs is for stories to show.
-        *ledger = Ledger::default();
+        *ledger = Ledger { restored: true, ..Ledger::default() };
     }
     i03::check(world, ledger, deed)?;
     i07::check(world, ledger, deed)?;
@@ -84,7 +86,7 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i01::check(world, deed)?;
     i02::check(world, deed)?;
     i05::check(world, deed)?;
-    i06::check(world, deed)?;
+    i06::check(world, ledger, deed)?;
     i13::check(world, deed)?;
     a1::check(world, deed)?;
     a2::check(world, ledger, deed)?;

@@ -1,9 +1,9 @@
 //! The commands of a story that do something to the world: which faults each stands for. Does none of them.
 
-use haa_core::records::Ask;
+use haa_core::records::{Ask, Key};
 use haa_core::units::MemberName;
 
-use super::plan::span;
+use super::plan::{set, span};
 use crate::conduct::Conduct;
 use crate::net::Weather;
 use crate::postgres::Process;
@@ -36,6 +36,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
         ("cut", [a, "->", b]) => vec![Fault::Cut(end(a)?, end(b)?)],
         ("mend", [a, b]) => vec![Fault::Mend(end(a)?, end(b)?), Fault::Mend(end(b)?, end(a)?)],
+        ("mend", [a, "->", b]) => vec![Fault::Mend(end(a)?, end(b)?)],
         ("isolate", [m]) => around(world, end(m)?, Fault::Cut),
         ("rejoin", [m]) => around(world, end(m)?, Fault::Mend),
         ("slow-network", [late]) => {
@@ -56,6 +57,13 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
         ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
         ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),
+        ("promotions-hang", [time]) => {
+            let promote_takes = span(time)?;
+            odds(Conduct { promote_hangs: 1_000_000, promote_takes, ..world.conduct })
+        }
+        ("set", words) => vec![Fault::Settings(set(world, words)?)],
+        ("hold", [m, key]) => vec![Fault::Hold(end(m)?, written(key)?)],
+        ("let-go", [m]) => vec![Fault::LetGo(end(m)?)],
         ("promotions-go-astray", []) => {
             odds(Conduct { promote_astray: 1_000_000, ..world.conduct })
         }
@@ -70,6 +78,16 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         }
         _ => return Err("not a command of a story".to_owned()),
     })
+}
+
+/// The key that a transaction is told by.
+fn written(key: &str) -> Result<Key, String> {
+    match key {
+        "term" => Ok(Key::Term),
+        "leader" => Ok(Key::Leader),
+        "sync" => Ok(Key::Sync),
+        _ => Err(format!("'{key}' is none of term, leader and sync")),
+    }
 }
 
 /// Which of etcd's leases the leader's key hangs on.
@@ -96,12 +114,15 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::Cut(from, to) => !world.net.open(*from, *to),
         Fault::Mend(from, to) => world.net.open(*from, *to),
         Fault::StopEtcd | Fault::Request(_) => world.etcd_state == EtcdState::Down,
+        Fault::LetGo(m) => !world.is_held_up(*m),
         Fault::StartEtcd => world.etcd_state == EtcdState::Up,
         Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
         Fault::MuteWatch(..)
         | Fault::Blind(..)
         | Fault::SaveEtcd
         | Fault::RestoreEtcd
+        | Fault::Settings(_)
+        | Fault::Hold(..)
         | Fault::RevokeEarly(_)
         | Fault::DeleteLeader
         | Fault::Weather(_)

@@ -7,7 +7,7 @@ use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
 
 use crate::time::At;
-use crate::world::{EtcdRelease, Guard, Plan};
+use crate::world::{EtcdRelease, Guard, Plan, World};
 
 /// What `cluster` says.
 pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
@@ -53,6 +53,23 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let broken = None;
     let seed = 1;
     Ok(Plan { seed, members, settings, guard, etcd, broken, tags, namesakes, apart, drift_ppm })
+}
+
+/// The settings as they are, with what `set` says changed.
+pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
+    let kept = world.etcd.view.settings.as_ref().map(|kept| kept.value.clone());
+    let mut settings = kept.unwrap_or_else(|| world.plan.settings.clone());
+    for word in words {
+        match word.split_once('=') {
+            Some(("durability", "async")) => settings.durability = Some(Durability::Async),
+            Some(("durability", "quorum")) => settings.durability = Some(Durability::Quorum),
+            Some(("k", value)) => {
+                settings.k = Some(value.parse().map_err(|_| "k is how many?")?);
+            }
+            Some(_) | None => return Err(format!("'{word}' cannot be set by a story")),
+        }
+    }
+    Ok(settings)
 }
 
 fn tag<'a>(tags: &'a mut BTreeMap<usize, Tags>, name: &str) -> Result<&'a mut Tags, String> {

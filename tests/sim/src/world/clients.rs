@@ -8,6 +8,7 @@ use haa_core::units::{Incarnation, Lsn, MemberName};
 use crate::client::{Acknowledged, Way};
 use crate::postgres::Waiting;
 use crate::time::At;
+use crate::wal::Wal;
 use crate::world::{Deed, Event, World};
 
 /// A commit's WAL.
@@ -66,14 +67,38 @@ impl World {
         Some(write)
     }
 
+    /// The first reply of a receiver says that it flushed what it has replayed, and not on which timeline: before its
+    /// source sees that it left that history, it counts for what it does not have (seen on 15 and 18).
+    pub(crate) fn acknowledges_blindly(&mut self, member: usize, source: usize) {
+        let who = &self.members[member];
+        let Some(disk) = who.postgres.disk else { return };
+        let Some(theirs) = self.members[source].postgres.wal() else { return };
+        // A timeline that the source never had is refused before any reply.
+        let begun = Wal { branch: disk.wal.branch, end: Lsn(0) };
+        if !self.wals.holds(theirs, begun) {
+            return;
+        }
+        let reply = (who.name.clone(), disk.incarnation, disk.replayed);
+        self.release(source, Some(reply));
+    }
+
     /// Lets go the commits that enough replicas have flushed, by any list that is in force somewhere.
     pub(crate) fn acknowledge(&mut self, member: usize) {
+        self.release(member, None);
+    }
+
+    fn release(&mut self, member: usize, reply: Option<(MemberName, Incarnation, Lsn)>) {
         let postgres = &self.members[member].postgres;
         let (true, Some(wal)) = (postgres.open(), postgres.wal()) else { return };
         if self.now < postgres.stalled_until || postgres.waiting.is_empty() {
             return;
         }
         let replicas = self.walsenders(member);
+        let said = |name: &MemberName, data: &Incarnation, end: Lsn| {
+            reply
+                .as_ref()
+                .is_some_and(|reply| (&reply.0, &reply.1) == (name, data) && reply.2 >= end)
+        };
         let speaks =
             |name: &MemberName| self.index(name).is_some_and(|other| self.net.open(other, member));
         let lets_go = |list: &List, end: Lsn| match list {
@@ -82,7 +107,8 @@ impl World {
             List::Any { k, names } | List::FirstPadded { k, names } => {
                 let has = |(name, data): &(&MemberName, &Incarnation)| {
                     let sender = replicas.get(*name).filter(|sender| sender.incarnation == **data);
-                    speaks(name) && sender.is_some_and(|sender| sender.flushed >= end)
+                    let flushed = sender.is_some_and(|sender| sender.flushed >= end);
+                    speaks(name) && (flushed || said(name, data, end))
                 };
                 names.iter().filter(has).count() >= *k as usize
             }

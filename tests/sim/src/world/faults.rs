@@ -4,6 +4,7 @@ use haa_core::effect::Txn;
 use haa_core::input::{Input, Leave};
 use haa_core::observe::Shutdown;
 use haa_core::records::{Ask, Key, Record, RequestRecord, RequestState};
+use haa_core::settings::Settings;
 use haa_core::units::{Revision, SystemId, TxnId};
 
 use crate::conduct::Conduct;
@@ -60,6 +61,12 @@ pub enum Fault {
     Conduct(Conduct),
     /// An operator asks.
     Request(Ask),
+    /// An operator changes the settings.
+    Settings(Settings),
+    /// The next transaction of this member that writes this key stays on its way.
+    Hold(usize, Key),
+    /// What is held up of this member arrives.
+    LetGo(usize),
     /// Somebody promotes a standby behind its agent's back.
     PromoteByHand(usize),
     /// Somebody deletes the `leader` key with etcd's own tools.
@@ -127,6 +134,9 @@ impl World {
             Fault::Weather(weather) => self.net.weather = *weather,
             Fault::Conduct(conduct) => self.conduct = *conduct,
             Fault::Request(ask) => self.request(ask),
+            Fault::Settings(settings) => self.set(settings),
+            Fault::Hold(member, key) => self.hold(*member, key),
+            Fault::LetGo(member) => self.let_go(*member),
             Fault::PromoteByHand(member) => self.promote_by_hand(*member),
             Fault::DeleteLeader => self.delete_leader(),
             Fault::Blind(member, span) => {
@@ -156,12 +166,15 @@ impl World {
             | Fault::ForeignDisk(m)
             | Fault::PromoteByHand(m)
             | Fault::Blind(m, _)
+            | Fault::Hold(m, _)
+            | Fault::LetGo(m)
             | Fault::MuteWatch(m, _) => (*m, *m),
             Fault::Cut(a, b) | Fault::Mend(a, b) => (*a, *b),
             Fault::StopEtcd
             | Fault::StartEtcd
             | Fault::SaveEtcd
             | Fault::RestoreEtcd
+            | Fault::Settings(_)
             | Fault::Weather(_)
             | Fault::Conduct(_) => {
                 self.troubled_at.fill(self.now);
@@ -260,12 +273,24 @@ impl World {
         });
     }
 
+    fn set(&mut self, settings: &Settings) {
+        let put = vec![(Record::Settings(settings.clone()), None)];
+        let txn = Txn { id: TxnId(0), compare: vec![], put, delete: vec![] };
+        self.change(Gone::By(usize::MAX), |world| {
+            world.etcd.apply(&txn) == crate::etcd::Applied::Yes
+        });
+    }
+
     /// Every fault ends: everything runs, and everybody reaches everybody.
     pub fn heal(&mut self) {
         self.say(|_| "  * everything heals".to_owned());
         self.net.heal();
         self.conduct = self.conduct.healed();
         self.demanded = None;
+        let kept = self.etcd.view.settings.as_ref().map(|kept| kept.value.clone());
+        if kept.is_some_and(|settings| settings != self.plan.settings) {
+            self.set(&self.plan.settings.clone());
+        }
         if self.etcd_state == EtcdState::Down {
             self.inject(&Fault::StartEtcd);
         }
@@ -307,6 +332,9 @@ impl World {
             Fault::Weather(weather) => format!("the network changes: {weather:?}"),
             Fault::Conduct(conduct) => format!("things change: {conduct:?}"),
             Fault::Request(ask) => asked(ask),
+            Fault::Settings(settings) => format!("an operator sets {settings:?}"),
+            Fault::Hold(m, key) => format!("the next write of {key:?} by {} hangs", end(m)),
+            Fault::LetGo(m) => format!("what hangs of {} reaches etcd", end(m)),
             Fault::PromoteByHand(m) => format!("somebody promotes {} by hand", end(m)),
             Fault::Blind(m, span) => format!("nobody looks at {} for {span}", end(m)),
             Fault::DeleteLeader => "somebody deletes the leader key".to_owned(),

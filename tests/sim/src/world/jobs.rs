@@ -113,7 +113,11 @@ impl World {
             return Err("pg_promote failed");
         }
         let hangs = self.dice.ppm(self.conduct.promote_hangs);
-        let span = if hangs { self.dice.ms(2_000, 9_000) } else { self.takes(5, 60) };
+        let span = match (hangs, self.conduct.promote_takes) {
+            (true, At(0)) => self.dice.ms(2_000, 9_000),
+            (true, told) => told,
+            (false, _) => self.takes(5, 60),
+        };
         let postgres = &mut self.members[member].postgres;
         postgres.process = Process::Promoting(timeline);
         let astray = self.dice.ppm(self.conduct.promote_astray);

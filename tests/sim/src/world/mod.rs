@@ -1,8 +1,10 @@
 //! The world around the nodes, and its one event loop over virtual time. Never judges what it sees.
 
 pub mod agent;
+pub mod ambush;
 pub mod clients;
 pub mod faults;
+pub mod hold;
 pub mod jobs;
 pub mod member;
 pub mod nemesis;
@@ -27,7 +29,9 @@ use crate::queue::Queue;
 use crate::sometimes::Sometimes;
 use crate::time::At;
 use crate::wal::{BranchId, Histories, Wal};
+use ambush::Ambush;
 use faults::Fault;
+use hold::Hold;
 use member::Member;
 use store::{Answer, Ask};
 
@@ -288,6 +292,10 @@ pub struct World {
     pub(crate) backup: Option<Etcd>,
     /// Whether it answers.
     pub etcd_state: EtcdState,
+    /// What stays on its way there.
+    pub(crate) on_hold: Hold,
+    /// What waits for the next attempt.
+    pub(crate) ambush: Ambush,
     /// The network.
     pub net: Net,
     /// Every WAL history.
@@ -333,6 +341,8 @@ impl World {
             etcd: Etcd::default(),
             backup: None,
             etcd_state: EtcdState::Up,
+            on_hold: Hold::default(),
+            ambush: Ambush::default(),
             net: Net::new(plan.members),
             wals: Histories::default(),
             conduct: Conduct::default(),

@@ -1,6 +1,7 @@
 //! The nemesis: which faults a seed brings, how often, against whom, for how long. Never what a fault does.
 
 use haa_core::records::Ask;
+use haa_core::settings::{Durability, Settings};
 use haa_core::units::MemberName;
 
 use crate::conduct::Conduct;
@@ -49,7 +50,18 @@ pub enum Kind {
     Blind,
     /// etcd ends leases early.
     Early,
+    /// An agent dies between a decision and its deeds.
+    Crash,
+    /// Lists of synchronous standbys are taken late.
+    Lists,
+    /// An operator changes who is to acknowledge.
+    Settings,
+    /// Something goes wrong just when somebody stands.
+    Ambush,
 }
+
+/// What is brought where acknowledged commits rest on voters.
+const OF_QUORUM: [Kind; 4] = [Kind::Crash, Kind::Lists, Kind::Settings, Kind::Ambush];
 
 const KINDS: [Kind; 17] = [
     Kind::Postgres,
@@ -102,6 +114,13 @@ impl Mix {
             leader_percent: [20, 50, 90][dice.below(3)],
             until,
         }
+    }
+
+    /// The same with what can go wrong between voters.
+    #[must_use]
+    pub fn with_quorum(mut self, dice: &mut Dice) -> Self {
+        self.kinds.extend(OF_QUORUM.into_iter().filter(|_| dice.percent(50)));
+        self
     }
 }
 
@@ -187,6 +206,20 @@ impl World {
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::Early => self.inject(&Fault::RevokeEarly(victim)),
+            Kind::Crash => {
+                self.inject(&Fault::Stumble(victim));
+                let until = self.dice.span(At::ms(5), span);
+                self.later(until, Event::Fault(Box::new(Fault::KillAgent(victim))));
+                self.later(until.after(span), Event::Fault(Box::new(Fault::StartAgent(victim))));
+            }
+            Kind::Lists => {
+                let list_lag = self.dice.ms(50, 4_000);
+                let odd = Conduct { list_lag, ..self.conduct };
+                let usual = self.conduct.healed();
+                self.pass(Fault::Conduct(odd), Fault::Conduct(usual), span);
+            }
+            Kind::Settings => self.change_settings(),
+            Kind::Ambush => self.lie_in_wait(),
         }
     }
 
@@ -197,6 +230,15 @@ impl World {
         if leader.is_some_and(|leader| leader != victim) {
             self.inject(&Fault::PromoteByHand(victim));
         }
+    }
+
+    fn change_settings(&mut self) {
+        let usual = self.plan.settings.clone();
+        let durability =
+            [None, Some(Durability::Quorum), Some(Durability::Async), usual.durability];
+        let durability = durability[self.dice.below(4)];
+        let k = [None, Some(1), Some(2), Some(3)][self.dice.below(4)];
+        self.inject(&Fault::Settings(Settings { durability, k, ..usual }));
     }
 
     fn somebody(&mut self) -> Option<MemberName> {

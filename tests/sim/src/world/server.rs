@@ -167,9 +167,14 @@ impl World {
         }
         self.say(|world| format!("{} {}", world.members[member].name, spoken(&list)));
         let lists = &mut self.members[member].postgres.lists;
-        lists.push(list);
+        // Whoever has taken it already does not take it anew.
+        if lists.last() != Some(&list) {
+            lists.push(list);
+        }
         let count = lists.len();
-        let span = self.takes(2, 40);
+        let lag = self.conduct.list_lag;
+        let late = if lag.0 == 0 { At(0) } else { self.dice.span(At(0), lag) };
+        let span = self.takes(2, 40).after(late);
         self.deeds.push(Deed::Listed(member));
         self.acknowledge(member);
         self.tell_server(span, member, ForServer::ListTaken(count));
@@ -296,6 +301,7 @@ impl World {
         if !(up && fits) {
             if up {
                 self.sometimes.count("standby refused by its source");
+                self.acknowledges_blindly(member, source);
             }
             let jitter = self.dice.ms(0, 50);
             return self.tell_server(RETRY.after(jitter), member, ForServer::Connect(tries));

@@ -132,7 +132,7 @@ impl World {
     }
 
     pub(crate) fn at_etcd(&mut self, mut ask: Ask) {
-        if self.etcd_state == EtcdState::Down {
+        if self.etcd_state == EtcdState::Down || self.holds_up(&ask) {
             return;
         }
         if ask.fate == Fate::Open {
@@ -240,6 +240,11 @@ impl World {
             return;
         }
         self.deeds.push(Deed::Stored);
+        self.watch_for_attempt();
+        // Whoever chose `async` gave up what `quorum` promised, for what was acknowledged before too.
+        if self.etcd.view.sync.as_ref().is_some_and(|sync| !sync.value.is_quorum()) {
+            self.durable.clear();
+        }
         let after = self.etcd.view.leader.as_ref().map(|kept| &kept.value);
         if let Some(old) = before.as_ref().filter(|old| Some(*old) != after) {
             if how == Gone::Expired {
