@@ -98,6 +98,16 @@ pub enum Mechanism {
     PreVote,
     /// A standby that an earlier run may have asked to be promoted is started anew.
     MayBePromoting,
+    /// A primary goes on without etcd only while every member lets it.
+    ConsentOfAll,
+    /// Only an answer to a question counts, and from when that one was asked.
+    ConsentOfQuestion,
+    /// A member that reaches etcd lets no primary go on without it.
+    Blindness,
+    /// Whoever let a primary go on neither stands nor grants meanwhile.
+    ConsentBinds,
+    /// Consent is on disk before anybody is told.
+    DurableConsent,
 }
 
 /// Which mechanism is off: none, outside of mutation tests.
@@ -137,7 +147,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 52] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -185,5 +195,10 @@ impl Mechanism {
         Self::Door,
         Self::PreVote,
         Self::MayBePromoting,
+        Self::ConsentOfAll,
+        Self::ConsentOfQuestion,
+        Self::Blindness,
+        Self::ConsentBinds,
+        Self::DurableConsent,
     ];
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
-use crate::lease::{Leadership, Lease};
+use crate::lease::{Consent, Leadership, Lease};
 use crate::line::Line;
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
 use crate::off::{Mechanism, Off};
@@ -55,6 +55,15 @@ pub(super) struct Belief {
     pub(super) linear_at: Option<Millis>,
     /// When the store last answered us: the instant we asked.
     pub(super) store_heard_at: Option<Millis>,
+    /// In `quorum`: our last question to the store that came to an end was not answered.
+    #[serde(default)]
+    pub(super) store_is_silent: bool,
+    /// When the leader began to say that it cannot reach the store.
+    #[serde(default)]
+    pub(super) leader_blind_at: Option<Millis>,
+    /// Every member lets us go on, as of then.
+    #[serde(default)]
+    pub(super) consent: Option<Consent>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
     /// When we first saw the leader that the newest view names.
@@ -98,6 +107,9 @@ impl Belief {
             view_at: Millis(0),
             linear_at: None,
             store_heard_at: None,
+            store_is_silent: false,
+            leader_blind_at: None,
+            consent: None,
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
@@ -122,6 +134,7 @@ impl Belief {
     fn learn_store(&mut self, now: Millis, seen: &Seen) {
         if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
             self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+            self.store_is_silent = false;
         }
         let first = self.view.is_none();
         if self.is_older(seen) || (first && seen.via == Via::Watch) {
@@ -186,6 +199,7 @@ impl Belief {
         match news {
             LeaseNews::Alive { id, asked_at } => {
                 self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+                self.store_is_silent = false;
                 let newer = self.lease.is_none_or(|old| old.id != id || asked_at > old.asked_at);
                 if newer {
                     self.lease = Some(Lease { id, asked_at });
@@ -195,12 +209,16 @@ impl Belief {
                 }
             }
             LeaseNews::Gone { id } => {
+                self.store_is_silent = false;
                 if self.lease.is_some_and(|lease| lease.id == id) {
                     self.lease = None;
                     self.confirmed = None;
                 }
             }
-            LeaseNews::Silent { .. } => {}
+            LeaseNews::Silent { asked_at } => {
+                let newest = self.store_heard_at.is_none_or(|heard| asked_at > heard);
+                self.store_is_silent |= newest && self.quorum().is_some();
+            }
         }
     }
 
@@ -235,6 +253,11 @@ impl Belief {
         let leads = self.leader().is_some_and(|leader| leader.member == beat.from);
         if leads && beat.state == PeerState::Primary && beat.position.is_some() {
             self.primary_position = beat.position;
+        }
+        let sitting = self.sitting().is_some_and(|(leader, _)| *leader == beat.from);
+        let was_blind = self.peers.get(&beat.from).is_some_and(|(_, old)| old.blind);
+        if sitting && beat.blind && !was_blind {
+            self.leader_blind_at = Some(now);
         }
         if beat.state == PeerState::Primary {
             self.opened_in.insert(beat.from.clone(), beat.term);
@@ -276,22 +299,58 @@ impl Belief {
 
     /// The proof that we lead, if there is one at this instant.
     pub(super) fn leadership(&self, now: Millis) -> Option<Leadership> {
+        let proofs = self.leadership_by_lease(now).into_iter().chain(self.leadership_by_all(now));
+        proofs.max_by_key(|proof| (proof.term(), proof.until()))
+    }
+
+    /// The same, by a lease that etcd has renewed.
+    pub(super) fn leadership_by_lease(&self, now: Millis) -> Option<Leadership> {
         let (term, lease) = self.confirmed?;
         let leader = self.own_leader_key()?;
         // A renewal that is not confirmed yet is the same leadership with a higher number.
         let same = leader.value.term >= term && leader.lease == Some(lease.id);
+        if same { lease.leadership(term, now, self.spans()) } else { None }
+    }
+
+    /// The same, by the consent of every member. The store may have ended our lease meanwhile; nobody else has stood.
+    fn leadership_by_all(&self, now: Millis) -> Option<Leadership> {
+        let consent = self.consent?;
+        let ours = self.own_leader_key().is_some_and(|key| key.value.term >= consent.term);
+        let stands = ours || self.is_unclaimed(consent.term);
+        if stands { consent.leadership(now, self.spans()) } else { None }
+    }
+
+    /// Nobody leads, and nobody has stood since we led this term.
+    pub(super) fn is_unclaimed(&self, of: Term) -> bool {
+        let Some(view) = self.view.as_ref().filter(|view| view.leader.is_none()) else {
+            return false;
+        };
+        let (Some(term), Some(sync)) = (&view.term, &view.sync) else { return false };
+        let (term, sync) = (&term.value, &sync.value);
+        let held = matches!(&term.holder, Holder::Leader { member, .. } if *member == self.me);
+        held && term.term == of && sync.term == of && sync.primary == self.me
+    }
+
+    /// How long a lease, or a promise, lets us lead.
+    pub(super) fn spans(&self) -> Timing {
         let settings = self.settings().timing;
         // The lease lasts as long as it was granted for, whatever the settings have become since.
         let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
         let off = self.off.is(Mechanism::Margin);
         let margin = if off { Millis(0) } else { settings.margin };
-        if same { lease.leadership(term, now, Timing { ttl, margin, ..settings }) } else { None }
+        Timing { ttl, margin, ..settings }
     }
 
     /// The same, where nothing of a later number is under way.
     pub(super) fn leadership_of_key(&self, now: Millis) -> Option<Leadership> {
         let term = self.own_leader_key()?.value.term;
         self.leadership(now).filter(|proof| proof.term() == term)
+    }
+
+    /// The key of our leadership is gone, and our lease may have gone with it.
+    pub(super) fn lease_is_doubtful(&self, lease: Lease) -> bool {
+        let since = self.leaderless_since.filter(|_| self.consent.is_some());
+        self.confirmed.is_some() && since.is_some_and(|since| lease.asked_at < since)
     }
 
     /// A renewal that no linearizable view has confirmed yet.

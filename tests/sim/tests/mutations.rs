@@ -49,11 +49,12 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
 ];
 
 /// The same in `quorum`.
-const SEEDS_OF_QUORUM: [Seeds; 4] = [
+const SEEDS_OF_QUORUM: [Seeds; 5] = [
     (core(Mechanism::Grants), Guard::On, 150, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
-    (core(Mechanism::SyncInSync), Guard::On, 50, &["I12"]),
+    (core(Mechanism::SyncInSync), Guard::On, 300, &["I12"]),
     (core(Mechanism::OrderOfAdding), Guard::On, 20, &["I6"]),
+    (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
 /// Mechanisms of `quorum` whose loss neither seeds nor stories show yet: holes in the checker.
@@ -76,7 +77,7 @@ const NOT_FOUND_YET: [Mechanism; 16] = [
     Mechanism::MayBePromoting,
 ];
 
-const STORIES: [Story; 27] = [
+const STORIES: [Story; 31] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -119,6 +120,14 @@ const STORIES: [Story; 27] = [
         "tags",
         "n1 promoting -> closing in term 1: Postgres could not be promoted",
     ),
+    (
+        core(Mechanism::ConsentOfAll),
+        "failsafe-one-member-reaches-etcd",
+        "every member lets the primary go on",
+    ),
+    (core(Mechanism::ConsentOfQuestion), "failsafe-not-heard", "VIOLATION I15 "),
+    (core(Mechanism::Blindness), "failsafe-one-side", "every member lets the primary go on"),
+    (core(Mechanism::DurableConsent), "failsafe-promise-kept", "VIOLATION I15 "),
     (around(Mutation::ClusterIgnoresCluster), "first-start-at-once", "VIOLATION I7 "),
 ];
 

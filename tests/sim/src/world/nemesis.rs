@@ -49,6 +49,10 @@ pub enum Kind {
     Blind,
     /// etcd ends leases early.
     Early,
+    /// etcd is away for longer than any lease.
+    LongEtcd,
+    /// etcd runs on, and nobody reaches it for longer than any lease.
+    Dark,
 }
 
 const KINDS: [Kind; 17] = [
@@ -186,6 +190,12 @@ impl World {
             }
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
+            Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
+            Kind::LongEtcd => {
+                let span = self.dice.span(At::secs(8), At::secs(60));
+                self.pass(Fault::StopEtcd, Fault::StartEtcd, span);
+            }
+            Kind::Dark => self.darken(),
             Kind::Early => self.inject(&Fault::RevokeEarly(victim)),
         }
     }
@@ -196,6 +206,18 @@ impl World {
         let leader = self.etcd.view.leader.as_ref().and_then(|kept| self.index(&kept.value.member));
         if leader.is_some_and(|leader| leader != victim) {
             self.inject(&Fault::PromoteByHand(victim));
+        }
+    }
+
+    /// Nobody reaches etcd, where every lease ends meanwhile; some reach it again a little later than others.
+    fn darken(&mut self) {
+        let etcd = self.net.etcd();
+        let span = self.dice.span(At::secs(8), At::secs(60));
+        let apart = [0, 500, 5_000, 15_000][self.dice.below(4)];
+        for member in 0..self.members.len() {
+            let span = span.after(self.dice.ms(0, apart));
+            self.pass(Fault::Cut(member, etcd), Fault::Mend(member, etcd), span);
+            self.pass(Fault::Cut(etcd, member), Fault::Mend(etcd, member), span);
         }
     }
 
