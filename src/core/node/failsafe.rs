@@ -99,6 +99,7 @@ impl Node {
         } else {
             members.iter().all(blind)
         };
+        let ours = ours || self.belief.is_unclaimed(term);
         let wanted = self.belief.settings().failsafe && self.belief.quorum().is_some();
         wanted && ours && unchallenged && self.is_blind(now) && all
     }
@@ -172,9 +173,11 @@ impl Node {
         }
     }
 
-    /// What we ask at this instant.
-    pub(super) fn failsafe_question(&self) -> Option<Question> {
-        let (number, _) = self.failsafe.asked.last_key_value()?;
+    /// What we ask at this instant: a question that no other has followed in time binds nobody any more.
+    pub(super) fn failsafe_question(&self, now: Millis) -> Option<Question> {
+        let round = self.belief.settings().timing.round;
+        let newest = self.failsafe.asked.last_key_value();
+        let (number, _) = newest.filter(|(_, at)| now.since(**at) <= round)?;
         let Role::Primary { term, .. } = self.role else { return None };
         Some(Question {
             leader: self.config.name.clone(),

@@ -195,7 +195,7 @@ impl Node {
         let grant = self.grant();
         let asks = self.asks();
         let blind = self.is_blind(now);
-        let question = self.failsafe_question();
+        let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
         let urgent = Urgent {
             term: self.belief.term,

@@ -1,12 +1,73 @@
-//! The store goes away: the primary closes in time, and the cluster comes back by itself with one primary.
+//! The store goes away. In `quorum` the primary goes on while every member lets it; else it closes in time, and the
+//! cluster comes back by itself with one primary.
 
 use std::time::{Duration, Instant};
 
-use super::fixture::{Cluster, LONG};
+use super::fixture::{Cluster, LONG, print_times};
+
+/// Two leases of the usual length, and some.
+const OUTAGE: Duration = Duration::from_secs(25);
+/// What a write is given: far less than any closing of writes would cost.
+const WRITE: Duration = Duration::from_secs(2);
+
+/// Writes on one connection, one after the other, until `enough`; every single one is acknowledged.
+async fn write_on(cluster: &Cluster, from: i64, enough: impl AsyncFn() -> bool) -> i64 {
+    let at = cluster.route().await.expect("a route to the primary");
+    let client = cluster.connect(&at).await.expect("the primary accepts connections");
+    let (mut id, mut times) = (from, Vec::new());
+    while !enough().await {
+        let began = Instant::now();
+        let write = async { client.execute("INSERT INTO t VALUES ($1)", &[&id]).await };
+        let written = tokio::time::timeout(WRITE, write).await;
+        let written =
+            written.unwrap_or_else(|_| panic!("write {id} waits for more than {WRITE:?}"));
+        written.unwrap_or_else(|why| panic!("write {id} failed: {why}"));
+        times.push(began.elapsed());
+        id += 1;
+    }
+    print_times("a write meanwhile", times);
+    id
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_etcd_writes_are_closed_and_with_it_one_primary_comes_back() {
+async fn in_quorum_the_primary_goes_on_without_etcd() {
     let mut cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    let primary = cluster.primary().await;
+    cluster.playground.stop_etcd().expect("it ran");
+    let stopped = Instant::now();
+    let next = write_on(&cluster, 1, async || stopped.elapsed() > OUTAGE).await;
+    for member in cluster.playground.names() {
+        let answer = cluster.playground.http_get(&member, "/routes/primary?format=hostport").await;
+        let (status, body) = answer.expect("the agent answers");
+        assert_eq!(status, 200, "{member} does not know where to write without etcd: {body}");
+    }
+    let answer = cluster.playground.http_get(&primary, "/primary").await;
+    let (status, body) = answer.expect("the agent answers");
+    assert_eq!(status, 200, "{body}");
+    cluster.says(&primary, "etcd is away, and every member lets the primary go on").await;
+    cluster.playground.start_etcd().await.expect("it starts");
+    let back = "etcd is back and has renewed the lease";
+    let renewed = async || cluster.log(&primary).contains(back);
+    let next = write_on(&cluster, next, renewed).await;
+    // A second outage right after the first begins with promises that still run.
+    cluster.playground.stop_etcd().expect("it ran");
+    let stopped = Instant::now();
+    let next = write_on(&cluster, next, async || stopped.elapsed() > OUTAGE / 2).await;
+    cluster.playground.start_etcd().await.expect("it starts");
+    let twice = async || cluster.log(&primary).matches(back).count() == 2;
+    let next = write_on(&cluster, next, twice).await;
+    assert_eq!(cluster.primary().await, primary, "nobody took over");
+    assert_eq!(cluster.writable().await, [primary.clone()]);
+    let log = cluster.log(&primary);
+    assert!(!log.contains("closing writes"), "its Postgres was never closed:\n{log}");
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, next - 1).await;
+    }
+}
+
+async fn closes_and_comes_back(settings: toml::Table) {
+    let mut cluster = Cluster::start_with(|options| options.settings(settings)).await;
     cluster.write_until_acknowledged(1).await;
     let primary = cluster.primary().await;
     cluster.playground.stop_etcd().expect("it ran");
@@ -28,6 +89,16 @@ async fn without_etcd_writes_are_closed_and_with_it_one_primary_comes_back() {
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 2).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_async_writes_are_closed_without_etcd_and_with_it_one_primary_comes_back() {
+    closes_and_comes_back(toml::toml! { durability = "async" }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_they_are_in_quorum_where_failsafe_is_off() {
+    closes_and_comes_back(toml::toml! { failsafe = false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
