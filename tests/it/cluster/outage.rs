@@ -3,30 +3,58 @@
 
 use std::time::{Duration, Instant};
 
+use haa_core::units::MemberName;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
 use super::fixture::{Cluster, LONG, print_times};
 
-/// Two leases of the usual length, and some.
-const OUTAGE: Duration = Duration::from_secs(25);
+/// Four leases of the usual length.
+const OUTAGE: Duration = Duration::from_secs(40);
+/// The next one comes while the promises of the first still run.
+const SECOND: Duration = Duration::from_secs(12);
 /// What a write is given: far less than any closing of writes would cost.
 const WRITE: Duration = Duration::from_secs(2);
 
-/// Writes on one connection, one after the other, until `enough`; every single one is acknowledged.
-async fn write_on(cluster: &Cluster, from: i64, enough: impl AsyncFn() -> bool) -> i64 {
-    let at = cluster.route().await.expect("a route to the primary");
-    let client = cluster.connect(&at).await.expect("the primary accepts connections");
-    let (mut id, mut times) = (from, Vec::new());
-    while !enough().await {
-        let began = Instant::now();
-        let write = async { client.execute("INSERT INTO t VALUES ($1)", &[&id]).await };
-        let written = tokio::time::timeout(WRITE, write).await;
-        let written =
-            written.unwrap_or_else(|_| panic!("write {id} waits for more than {WRITE:?}"));
-        written.unwrap_or_else(|why| panic!("write {id} failed: {why}"));
-        times.push(began.elapsed());
-        id += 1;
+/// Writes on one connection, one row after the other, until `enough`: how many. Each is to be acknowledged.
+fn write_on(client: Client, enough: CancellationToken) -> JoinHandle<i64> {
+    tokio::spawn(async move {
+        let (mut rows, mut times) = (0, Vec::new());
+        while !enough.is_cancelled() {
+            rows += 1;
+            let began = Instant::now();
+            let write = async { client.execute("INSERT INTO t VALUES ($1)", &[&rows]).await };
+            let written = tokio::time::timeout(WRITE, write).await;
+            let written = written.unwrap_or_else(|_| panic!("write {rows} hangs for {WRITE:?}"));
+            written.unwrap_or_else(|why| panic!("write {rows} failed: {why}"));
+            times.push(began.elapsed());
+        }
+        print_times("a write through both outages", times);
+        rows
+    })
+}
+
+/// Stops etcd for so long, and waits until the primary says for the `nth` time that it has its lease again.
+async fn without_etcd(cluster: &mut Cluster, primary: &MemberName, span: Duration, nth: usize) {
+    cluster.playground.stop_etcd().expect("it ran");
+    // Time itself is what is waited for.
+    tokio::time::sleep(span).await;
+    for member in cluster.playground.names() {
+        let answer = cluster.playground.http_get(&member, "/routes/primary?format=hostport").await;
+        let (status, body) = answer.expect("the agent answers");
+        assert_eq!(status, 200, "{member} does not know where to write without etcd: {body}");
     }
-    print_times("a write meanwhile", times);
-    id
+    let answer = cluster.playground.http_get(primary, "/primary").await;
+    let (status, body) = answer.expect("the agent answers");
+    assert_eq!(status, 200, "{body}");
+    cluster.playground.start_etcd().await.expect("it starts");
+    let began = Instant::now();
+    let back = "etcd is back and has renewed the lease";
+    while cluster.log(primary).matches(back).count() < nth {
+        assert!(began.elapsed() < LONG, "{primary} does not have its lease again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,35 +62,20 @@ async fn in_quorum_the_primary_goes_on_without_etcd() {
     let mut cluster = Cluster::start().await;
     cluster.all_vote().await;
     let primary = cluster.primary().await;
-    cluster.playground.stop_etcd().expect("it ran");
-    let stopped = Instant::now();
-    let next = write_on(&cluster, 1, async || stopped.elapsed() > OUTAGE).await;
-    for member in cluster.playground.names() {
-        let answer = cluster.playground.http_get(&member, "/routes/primary?format=hostport").await;
-        let (status, body) = answer.expect("the agent answers");
-        assert_eq!(status, 200, "{member} does not know where to write without etcd: {body}");
-    }
-    let answer = cluster.playground.http_get(&primary, "/primary").await;
-    let (status, body) = answer.expect("the agent answers");
-    assert_eq!(status, 200, "{body}");
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await;
+    let enough = CancellationToken::new();
+    let writer = write_on(client.expect("the primary accepts connections"), enough.clone());
+    without_etcd(&mut cluster, &primary, OUTAGE, 1).await;
     cluster.says(&primary, "etcd is away, and every member lets the primary go on").await;
-    cluster.playground.start_etcd().await.expect("it starts");
-    let back = "etcd is back and has renewed the lease";
-    let renewed = async || cluster.log(&primary).contains(back);
-    let next = write_on(&cluster, next, renewed).await;
-    // A second outage right after the first begins with promises that still run.
-    cluster.playground.stop_etcd().expect("it ran");
-    let stopped = Instant::now();
-    let next = write_on(&cluster, next, async || stopped.elapsed() > OUTAGE / 2).await;
-    cluster.playground.start_etcd().await.expect("it starts");
-    let twice = async || cluster.log(&primary).matches(back).count() == 2;
-    let next = write_on(&cluster, next, twice).await;
+    without_etcd(&mut cluster, &primary, SECOND, 2).await;
+    enough.cancel();
+    let rows = writer.await.expect("no write failed");
     assert_eq!(cluster.primary().await, primary, "nobody took over");
     assert_eq!(cluster.writable().await, [primary.clone()]);
     let log = cluster.log(&primary);
     assert!(!log.contains("closing writes"), "its Postgres was never closed:\n{log}");
     for member in cluster.playground.names() {
-        cluster.has_rows(&member, next - 1).await;
+        cluster.has_rows(&member, rows).await;
     }
 }
 
