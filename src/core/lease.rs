@@ -19,8 +19,8 @@ pub struct Lease {
 pub struct Consent {
     /// The leadership that it lets go on.
     pub term: Term,
-    /// Our clock when we asked the oldest of the questions that were answered.
-    pub asked_at: Millis,
+    /// Until then: before the first of the promises can end.
+    pub until: Millis,
 }
 
 /// The proof that we may accept writes, until an instant of our own clock. Only a lease can make one, or the consent of
@@ -56,10 +56,16 @@ impl Lease {
 }
 
 impl Consent {
-    /// Counts from when we asked, like a lease: each member began its own countdown when it heard us, later.
+    /// Counts from when we asked, like a lease: each member began its own countdown when it heard us, later. As long as
+    /// was asked for, whatever the settings have become since.
     #[must_use]
-    pub fn leadership(self, now: Millis, timing: Timing) -> Option<Leadership> {
-        let until = self.asked_at.after(timing.ttl).before(timing.margin);
-        (now < until).then_some(Leadership { term: self.term, until })
+    pub const fn to(term: Term, asked_at: Millis, timing: Timing) -> Self {
+        Self { term, until: asked_at.after(timing.ttl).before(timing.margin) }
+    }
+
+    /// The proof that it is.
+    #[must_use]
+    pub fn leadership(self, now: Millis) -> Option<Leadership> {
+        (now < self.until).then_some(Leadership { term: self.term, until: self.until })
     }
 }

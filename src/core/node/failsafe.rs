@@ -20,12 +20,22 @@ use super::role::Role;
 pub(super) struct Failsafe {
     /// The leadership that they are about.
     term: Term,
-    /// When each was asked that an answer may still name.
-    asked: BTreeMap<u64, Millis>,
+    /// Those that an answer may still be about.
+    asked: BTreeMap<u64, Asked>,
     /// The last one's; counts through the whole run.
     last: u64,
     /// The lease has run out, and we go on.
     running: Running,
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Asked {
+    at: Millis,
+    /// The promise that was asked for.
+    ttl: Millis,
+    /// What it is worth once all have answered.
+    worth: Consent,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,14 +81,16 @@ impl Node {
             self.belief.consent = None;
             self.failsafe.forget(term);
         }
-        let ttl = self.belief.spans().ttl;
-        self.failsafe.asked.retain(|_, at| now.since(*at) < ttl);
+        self.failsafe.asked.retain(|_, asked| now < asked.worth.until);
         if self.may_ask(now, term) {
-            let last = self.failsafe.asked.values().max();
-            let due = last.map_or(now, |at| at.after(self.belief.settings().timing.round));
+            let spans = self.belief.spans();
+            let last = self.failsafe.asked.last_key_value();
+            let due = last.map_or(now, |(_, asked)| asked.at.after(spans.round));
             if now >= due {
                 self.failsafe.last += 1;
-                self.failsafe.asked.insert(self.failsafe.last, now);
+                let worth = Consent::to(term, now, spans);
+                let asked = Asked { at: now, ttl: spans.ttl, worth };
+                self.failsafe.asked.insert(self.failsafe.last, asked);
             } else {
                 self.desk.wake_at(due);
             }
@@ -104,15 +116,15 @@ impl Node {
         wanted && ours && unchallenged && self.is_blind(now) && all
     }
 
-    /// Whose consent is needed: everybody on the list, every voter, and who streams: it may be a voter that etcd
-    /// knows of already and we do not.
+    /// Whose consent is needed: everybody on the list and every voter. While a write of `sync` of ours may be on its way,
+    /// everybody whom we ever heard: it may have made a voter of somebody.
     fn asked(&self) -> BTreeSet<MemberName> {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let listed = sync
             .into_iter()
             .flat_map(|sync| sync.value.members.keys().chain(sync.value.voters.keys()));
-        let streaming = self.belief.primary().into_iter().flat_map(|p| p.replicas.keys());
-        let all = listed.chain(streaming);
+        let known = self.belief.peers.keys().filter(|_| !self.is_affirmed());
+        let all = listed.chain(known);
         all.filter(|name| **name != self.config.name).cloned().collect()
     }
 
@@ -135,10 +147,11 @@ impl Node {
         } else {
             members.iter().map(answered).try_fold(newest, |least, said| Some(least.min(said?)))
         };
-        let asked_at = all.and_then(|number| self.failsafe.asked.get(&number)).copied();
-        let known = self.belief.consent.map(|consent| consent.asked_at);
-        if let Some(asked_at) = asked_at.filter(|at| known.is_none_or(|known| *at > known)) {
-            self.belief.consent = Some(Consent { term, asked_at });
+        let consent = all.and_then(|number| self.failsafe.asked.get(&number));
+        let consent = consent.map(|asked| asked.worth);
+        let known = self.belief.consent.map(|known| known.until);
+        if consent.is_some_and(|consent| Some(consent.until) > known) {
+            self.belief.consent = consent;
         }
     }
 
@@ -177,14 +190,14 @@ impl Node {
     pub(super) fn failsafe_question(&self, now: Millis) -> Option<Question> {
         let round = self.belief.settings().timing.round;
         let newest = self.failsafe.asked.last_key_value();
-        let (number, _) = newest.filter(|(_, at)| now.since(**at) <= round)?;
+        let (number, asked) = newest.filter(|(_, asked)| now.since(asked.at) <= round)?;
         let Role::Primary { term, .. } = self.role else { return None };
         Some(Question {
             leader: self.config.name.clone(),
             term,
             run: self.config.seed,
             number: *number,
-            ttl: self.belief.spans().ttl,
+            ttl: asked.ttl,
         })
     }
 }

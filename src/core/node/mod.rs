@@ -13,6 +13,7 @@ mod failsafe;
 mod primary;
 mod promise;
 mod promoting;
+mod proof;
 mod publish;
 mod rank;
 mod rejoin;

@@ -71,7 +71,7 @@ async fn in_quorum_the_primary_goes_on_without_etcd() {
     enough.cancel();
     let rows = writer.await.expect("no write failed");
     assert_eq!(cluster.primary().await, primary, "nobody took over");
-    assert_eq!(cluster.writable().await, [primary.clone()]);
+    assert_eq!(cluster.writable().await, std::slice::from_ref(&primary));
     let log = cluster.log(&primary);
     assert!(!log.contains("closing writes"), "its Postgres was never closed:\n{log}");
     for member in cluster.playground.names() {

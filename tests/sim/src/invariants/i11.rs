@@ -1,5 +1,5 @@
-//! I11: when a Leadership lapses, writes are closed before the lease can end elsewhere. Where every member lets a primary
-//! go on without a lease, I15 is demanded instead.
+//! I11: when a Leadership lapses, writes are closed before the lease can end elsewhere. Where every member lets a
+//! primary go on without a lease, I15 is demanded instead.
 
 use super::{Violation, broken, excused, quorum};
 use crate::world::store::Gone;
