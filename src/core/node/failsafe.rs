@@ -116,8 +116,8 @@ impl Node {
         wanted && ours && unchallenged && self.is_blind(now) && all
     }
 
-    /// Whose consent is needed: everybody on the list and every voter. While a write of `sync` of ours may be on its way,
-    /// everybody whom we ever heard: it may have made a voter of somebody.
+    /// Whose consent is needed: everybody on the list and every voter. While a write of `sync` of ours may be on its
+    /// way, everybody whom we ever heard: it may have made a voter of somebody.
     fn asked(&self) -> BTreeSet<MemberName> {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let listed = sync
