@@ -104,8 +104,8 @@ fn write(directory: &Path, promises: &Promises) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use haa_core::units::{Revision, Term, Token};
-    use haa_core::voters::Attempt;
+    use haa_core::units::{Millis, Revision, Term, Token};
+    use haa_core::voters::{Attempt, Question};
 
     use super::*;
 
@@ -116,7 +116,14 @@ mod tests {
             revision: Revision(7),
             token: Token(9),
         };
-        Promises { grant: Some(attempt), term: Term(term), sync_version: 3 }
+        let failsafe = Some(Question {
+            leader: "n1".parse().expect("a legal name"),
+            term: Term(term - 1),
+            run: 4,
+            number: 2,
+            ttl: Millis(10_000),
+        });
+        Promises { grant: Some(attempt), term: Term(term), sync_version: 3, failsafe }
     }
 
     #[tokio::test]
@@ -128,6 +135,15 @@ mod tests {
         keeper.keep(promises(5));
         assert_eq!(inputs.recv().await, Some(Input::Promised(promises(5))));
         assert_eq!(read(directory.path()).expect("readable"), promises(5));
+    }
+
+    #[test]
+    fn a_file_of_an_older_haad_is_read() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let old = r#"{"grant":null,"term":4,"sync_version":9}"#;
+        fs::write(directory.path().join("promises.json"), old).expect("written");
+        let promises = read(directory.path()).expect("readable");
+        assert_eq!((promises.term, promises.failsafe), (Term(4), None));
     }
 
     #[test]

@@ -209,6 +209,8 @@ pub(super) struct SettingsFile {
     pub(super) k: Option<Said<u32>>,
     /// In `quorum`: a primary that lost every other voter waits for one, rather than going on alone. Default: false.
     pub(super) strict: Option<Said<bool>>,
+    /// In `quorum`: a primary that cannot reach etcd goes on while every member lets it. Default: true.
+    pub(super) failsafe: Option<Said<bool>>,
     /// How far behind the primary a replica may be and still stand, such as `1MB` (default), or a number of bytes.
     pub(super) maximum_lag_on_failover: Option<Said<Scalar>>,
     /// The spans of the protocol, such as `ttl = "10s"`.

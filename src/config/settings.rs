@@ -39,6 +39,7 @@ impl Checker<'_> {
             }
         }
         settings.strict = file.strict.as_ref().is_some_and(|said| *said.value());
+        settings.failsafe = file.failsafe.as_ref().is_none_or(|said| *said.value());
         if let Some(said) = &file.maximum_lag_on_failover {
             match size::bytes(&said.value().text()) {
                 Some(bytes) => settings.maximum_lag_on_failover = bytes,

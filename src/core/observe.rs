@@ -12,7 +12,7 @@ use crate::units::{
     Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
     Timeline,
 };
-use crate::voters::{Attempt, Grant};
+use crate::voters::{Attempt, Grant, Question};
 
 /// One look at our own Postgres.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -249,6 +249,15 @@ pub struct Heartbeat {
     /// The leader of this term is lost, as far as it can see: neither a heartbeat nor WAL came for long enough.
     #[serde(default)]
     pub suspects: Option<Term>,
+    /// It cannot reach the store.
+    #[serde(default)]
+    pub blind: bool,
+    /// It leads, cannot reach the store, and asks every member to let it go on.
+    #[serde(default)]
+    pub question: Option<Question>,
+    /// The question that it said yes to: promised on its disk.
+    #[serde(default)]
+    pub consents: Option<Question>,
 }
 
 /// What a peer's Postgres is.

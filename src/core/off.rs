@@ -100,6 +100,16 @@ pub enum Mechanism {
     PreVote,
     /// A standby that an earlier run may have asked to be promoted is started anew.
     MayBePromoting,
+    /// A primary goes on without etcd only while every member lets it.
+    ConsentOfAll,
+    /// Only an answer to a question counts, and from when that one was asked.
+    ConsentOfQuestion,
+    /// A member that reaches etcd lets no primary go on without it.
+    Blindness,
+    /// Whoever let a primary go on neither stands nor grants meanwhile.
+    ConsentBinds,
+    /// Consent is on disk before anybody is told.
+    DurableConsent,
 }
 
 /// Which mechanisms are off: none, outside of mutation tests; two where each covers the other.
@@ -143,7 +153,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 53] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -192,5 +202,10 @@ impl Mechanism {
         Self::Door,
         Self::PreVote,
         Self::MayBePromoting,
+        Self::ConsentOfAll,
+        Self::ConsentOfQuestion,
+        Self::Blindness,
+        Self::ConsentBinds,
+        Self::DurableConsent,
     ];
 }

@@ -50,6 +50,12 @@ pub enum Reason {
     TakenOver,
     /// A healthy primary ended a failed attempt against it by a new term of its own.
     Renewed,
+    /// The lease has run out, etcd cannot be reached, and every member lets the primary go on.
+    Failsafe,
+    /// etcd has renewed the lease of a primary that went on without it.
+    StoreIsBack,
+    /// The primary's key was gone when etcd came back, and nobody else had stood: it leads on in a new term.
+    Reclaimed,
     /// An earlier run of the agent may have asked Postgres to be promoted.
     MayBePromoting,
     /// An agent that restarted found its own leadership alive.
@@ -87,6 +93,9 @@ impl Reason {
             Self::Closed => "writes were seen closed",
             Self::TakenOver => "enough voters lost the primary",
             Self::Renewed => "a healthy primary ended an attempt against it",
+            Self::Failsafe => "etcd is away, and every member lets the primary go on",
+            Self::StoreIsBack => "etcd is back and has renewed the lease",
+            Self::Reclaimed => "the lease had ended in etcd while nobody reached it",
             Self::MayBePromoting => {
                 "an earlier run of the agent may have asked Postgres to be promoted"
             }

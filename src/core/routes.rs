@@ -32,6 +32,12 @@ pub struct Status {
     /// In `quorum`: until when enough voters are known to stand by it; zero when somebody stands against it.
     #[serde(default)]
     pub backed: Option<Millis>,
+    /// Its leadership rests on the consent of every member, and not on a lease.
+    #[serde(default)]
+    pub failsafe: bool,
+    /// Until when the leader is known to lead without the store: it was let go on, by this member too.
+    #[serde(default)]
+    pub vouched: Option<Millis>,
     /// The last look at Postgres.
     pub postgres: Option<PostgresFacts>,
     /// The `leader` key.
@@ -197,14 +203,16 @@ impl Status {
         Ok(())
     }
 
-    /// Where to write and to read, from any member.
+    /// Where to write and to read, from any member. What the store said counts for one ttl; longer where this member
+    /// leads, or has let the leader go on without the store.
     ///
     /// # Errors
     /// The age in milliseconds of what we know, when it is too old to be told (`None`: nothing is known).
     pub fn routes(&self, now: Millis) -> Result<Routes, Option<u64>> {
         let heard = self.store_heard_at.ok_or(None)?;
         let age = now.since(heard);
-        if age >= self.settings.timing.ttl {
+        let known = self.primary(now).is_ok() || self.vouched.is_some_and(|until| now < until);
+        if age >= self.settings.timing.ttl && !known {
             return Err(Some(age.0));
         }
         Ok(Routes {
@@ -216,13 +224,10 @@ impl Status {
     }
 
     fn primary_route(&self, now: Millis) -> Option<Route> {
-        let (leader, term) = self.leader.as_ref()?;
-        if *leader == self.me {
-            return self
-                .primary(now)
-                .ok()
-                .map(|()| Route::to(&self.me, &self.record.postgres, None));
+        if self.primary(now).is_ok() {
+            return Some(Route::to(&self.me, &self.record.postgres, None));
         }
+        let (leader, term) = self.leader.as_ref().filter(|(leader, _)| *leader != self.me)?;
         let record = &self.members.get(leader)?.record;
         let open = record.role == MemberRole::Primary { term: *term };
         open.then(|| Route::to(leader, &record.postgres, None))

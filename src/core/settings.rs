@@ -25,6 +25,8 @@ pub struct Settings {
     pub k: Option<u32>,
     /// In `quorum`: a primary that lost every other voter waits for one, rather than going on alone.
     pub strict: bool,
+    /// In `quorum`: a primary that cannot reach etcd goes on while every member lets it. Without effect in `async`.
+    pub failsafe: bool,
     /// In `async`: a replica further behind the last position heard of the primary than this many bytes does not stand.
     pub maximum_lag_on_failover: u64,
     /// The timings.
@@ -37,6 +39,7 @@ impl Default for Settings {
             durability: None,
             k: None,
             strict: false,
+            failsafe: true,
             maximum_lag_on_failover: 1 << 20,
             timing: Timing::default(),
         }

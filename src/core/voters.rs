@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::list::List;
 use crate::records::SyncRecord;
 use crate::settings::Durability;
-use crate::units::{Incarnation, MemberName, Position, Revision, Term, Token};
+use crate::units::{Incarnation, MemberName, Millis, Position, Revision, Term, Token};
 
 /// An attempt to lead, as `term` shows it: what a grant is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +34,22 @@ pub struct Grant {
     pub position: Position,
 }
 
+/// What a primary asks of every member when it cannot reach the store: to let it go on. Who says yes promises not to
+/// stand, to vote nobody down and to grant nobody for `ttl`, from the instant at which it heard the question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// Who asks.
+    pub leader: MemberName,
+    /// Its leadership.
+    pub term: Term,
+    /// The run of its agent: the numbers are of that run.
+    pub run: u64,
+    /// Counts up, with a later instant behind each.
+    pub number: u64,
+    /// For how long.
+    pub ttl: Millis,
+}
+
 /// What outlives an agent, written to its disk before anybody is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,6 +60,8 @@ pub struct Promises {
     pub term: Term,
     /// The highest version of `sync` seen in the store.
     pub sync_version: u64,
+    /// The last question of a primary without a store that was answered with yes, while that promise runs.
+    pub failsafe: Option<Question>,
 }
 
 /// `|V| / 2` rounded down: how many beside the primary flush a commit, unless the settings say otherwise.

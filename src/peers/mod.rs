@@ -42,7 +42,8 @@ impl Peers {
         self.beat.send_replace(Some(beat));
     }
 
-    /// Speak to exactly the members that the store shows, at the addresses that it shows.
+    /// Speak to the members that the store shows, at the addresses that it shows. Whom it does not show any more, while
+    /// the list still names it, is spoken to as before: an etcd that was away may have ended every lease.
     pub fn know(&mut self, status: &Status) {
         let wanted: BTreeMap<&MemberName, &Address> = status
             .members
@@ -50,7 +51,11 @@ impl Peers {
             .filter(|(name, _)| **name != status.me)
             .map(|(name, member)| (name, &member.record.api))
             .collect();
-        self.spoken_to.retain(|name, (address, _)| wanted.get(name) == Some(&&*address));
+        let listed = status.sync.as_ref().map(|sync| &sync.members);
+        self.spoken_to.retain(|name, (address, _)| match wanted.get(name) {
+            Some(shown) => **shown == *address,
+            None => listed.is_some_and(|members| members.contains_key(name)),
+        });
         for (name, address) in wanted {
             if !self.spoken_to.contains_key(name) {
                 let ended = CancellationToken::new();

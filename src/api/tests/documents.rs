@@ -136,6 +136,21 @@ async fn no_route_is_better_than_an_old_one() {
     assert_eq!(answer.code, 503);
     assert!(answer.error().contains("too long to say where the primary is"), "{}", answer.body);
 
+    // Whoever let the leader go on without etcd knows where it is, for as long.
+    let mut status = replica();
+    status.store_heard_at = Some(clock::now().before(status.settings.timing.ttl));
+    status.vouched = Some(clock::now().after(Millis(5_000)));
+    assert_eq!(Bench::new(status.clone()).code("/routes/primary").await, 200);
+    status.vouched = Some(clock::now());
+    assert_eq!(Bench::new(status).code("/routes/primary").await, 503);
+
+    // A primary that can prove that it leads needs no word of etcd for it.
+    let mut status = primary();
+    status.store_heard_at = Some(clock::now().before(status.settings.timing.ttl));
+    assert_eq!(Bench::new(status.clone()).code("/routes/primary").await, 200);
+    status.leadership = None;
+    assert_eq!(Bench::new(status).code("/routes/primary").await, 503);
+
     let mut status = replica();
     status.leader = None;
     let bench = Bench::new(status);

@@ -97,6 +97,9 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         bound: None,
         grant: None,
         suspects: None,
+        blind: false,
+        question: None,
+        consents: None,
     };
     (clock::now(), beat)
 }
@@ -145,6 +148,8 @@ fn primary() -> Status {
         term: TERM,
         leadership: Some(leadership(Millis(5_000))),
         backed: None,
+        failsafe: false,
+        vouched: None,
         postgres: Some(facts(server)),
         leader: Some((name("n1"), TERM)),
         members: BTreeMap::from([

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
-use crate::lease::{Leadership, Lease};
+use crate::lease::{Consent, Lease};
 use crate::line::Line;
 use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
 use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
-use crate::settings::{Settings, Timing};
+use crate::settings::Settings;
 use crate::units::{
-    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, MemberName, Millis, Position, Revision, SystemId, Term,
 };
 
 use super::Config;
@@ -33,7 +33,7 @@ pub(super) struct Belief {
     /// The ttl that our lease was asked for; `None` for one that an earlier run left.
     pub(super) asked_ttl: Option<Millis>,
     /// The lease at the time of the last linearizable view that showed `leader` as ours on it.
-    confirmed: Option<(Term, Lease)>,
+    pub(super) confirmed: Option<(Term, Lease)>,
     /// The last look at Postgres.
     pub(super) facts: Option<PostgresFacts>,
     /// The last heartbeat of each peer, and when it came.
@@ -55,6 +55,15 @@ pub(super) struct Belief {
     pub(super) linear_at: Option<Millis>,
     /// When the store last answered us: the instant we asked.
     pub(super) store_heard_at: Option<Millis>,
+    /// In `quorum`: our last question to the store that came to an end was not answered.
+    #[serde(default)]
+    pub(super) store_is_silent: bool,
+    /// When the leader began to say that it cannot reach the store.
+    #[serde(default)]
+    pub(super) leader_blind_at: Option<Millis>,
+    /// Every member lets us go on, and until when.
+    #[serde(default)]
+    pub(super) consent: Option<Consent>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
     /// When we first saw the leader that the newest view names.
@@ -98,6 +107,9 @@ impl Belief {
             view_at: Millis(0),
             linear_at: None,
             store_heard_at: None,
+            store_is_silent: false,
+            leader_blind_at: None,
+            consent: None,
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
@@ -122,6 +134,7 @@ impl Belief {
     fn learn_store(&mut self, now: Millis, seen: &Seen) {
         if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
             self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+            self.store_is_silent = false;
         }
         let first = self.view.is_none();
         if self.is_older(seen) || (first && seen.via == Via::Watch) {
@@ -186,6 +199,7 @@ impl Belief {
         match news {
             LeaseNews::Alive { id, asked_at } => {
                 self.store_heard_at = self.store_heard_at.max(Some(asked_at));
+                self.store_is_silent = false;
                 let newer = self.lease.is_none_or(|old| old.id != id || asked_at > old.asked_at);
                 if newer {
                     self.lease = Some(Lease { id, asked_at });
@@ -195,12 +209,16 @@ impl Belief {
                 }
             }
             LeaseNews::Gone { id } => {
+                self.store_is_silent = false;
                 if self.lease.is_some_and(|lease| lease.id == id) {
                     self.lease = None;
                     self.confirmed = None;
                 }
             }
-            LeaseNews::Silent { .. } => {}
+            LeaseNews::Silent { asked_at } => {
+                let newest = self.store_heard_at.is_none_or(|heard| asked_at > heard);
+                self.store_is_silent |= newest && self.quorum().is_some();
+            }
         }
     }
 
@@ -235,6 +253,11 @@ impl Belief {
         let leads = self.leader().is_some_and(|leader| leader.member == beat.from);
         if leads && beat.state == PeerState::Primary && beat.position.is_some() {
             self.primary_position = beat.position;
+        }
+        let sitting = self.sitting().is_some_and(|(leader, _)| *leader == beat.from);
+        let was_blind = self.peers.get(&beat.from).is_some_and(|(_, old)| old.blind);
+        if sitting && beat.blind && !was_blind {
+            self.leader_blind_at = Some(now);
         }
         if beat.state == PeerState::Primary {
             self.opened_in.insert(beat.from.clone(), beat.term);
@@ -272,37 +295,6 @@ impl Belief {
             }
             Holder::Leader { .. } | Holder::Candidate { .. } | Holder::Released { .. } => None,
         }
-    }
-
-    /// The proof that we lead, if there is one at this instant.
-    pub(super) fn leadership(&self, now: Millis) -> Option<Leadership> {
-        let (term, lease) = self.confirmed?;
-        let leader = self.own_leader_key()?;
-        // A renewal that is not confirmed yet is the same leadership with a higher number.
-        let same = leader.value.term >= term && leader.lease == Some(lease.id);
-        let settings = self.settings().timing;
-        // The lease lasts as long as it was granted for, whatever the settings have become since.
-        let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
-        let off = self.off.is(Mechanism::Margin);
-        let margin = if off { Millis(0) } else { settings.margin };
-        if same { lease.leadership(term, now, Timing { ttl, margin, ..settings }) } else { None }
-    }
-
-    /// The same, where nothing of a later number is under way.
-    pub(super) fn leadership_of_key(&self, now: Millis) -> Option<Leadership> {
-        let term = self.own_leader_key()?.value.term;
-        self.leadership(now).filter(|proof| proof.term() == term)
-    }
-
-    /// A renewal that no linearizable view has confirmed yet.
-    pub(super) fn unconfirmed(&self) -> bool {
-        let (Some(lease), Some(leader)) = (self.lease, self.own_leader_key()) else { return false };
-        leader.lease == Some(lease.id) && self.confirmed != Some((leader.value.term, lease))
-    }
-
-    /// A lease that our `leader` key hangs on and that this run of the agent does not hold yet.
-    pub(super) fn lease_to_adopt(&self) -> Option<LeaseId> {
-        if self.lease.is_some() { None } else { self.own_leader_key()?.lease }
     }
 
     /// One read showed less than we had seen: a second one tells whether it was only slow.

@@ -6,12 +6,15 @@ mod bootstrap;
 mod candidate;
 mod chronicle;
 mod closing;
+mod consent;
 mod desk;
 mod election;
 mod electorate;
+mod failsafe;
 mod primary;
 mod promise;
 mod promoting;
+mod proof;
 mod publish;
 mod rank;
 mod rejoin;
@@ -43,6 +46,7 @@ use chronicle::Chronicle;
 use closing::LetGo;
 use desk::{Desk, Ended, Purpose};
 use electorate::Electorate;
+use failsafe::Failsafe;
 use promise::Promised;
 use publish::Told;
 use replica::Rejoining;
@@ -114,6 +118,8 @@ pub struct Node {
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
     promised: Promised,
+    /// How we go on without the store.
+    failsafe: Failsafe,
     voting: Voting,
     electorate: Electorate,
     /// Of our leadership: where its timeline's first record ended. Voters flush that before clients are let in.
@@ -148,6 +154,7 @@ impl Node {
             asked: BTreeMap::new(),
             waits: None,
             promised: Promised::found(config.promises.clone()),
+            failsafe: Failsafe::default(),
             voting: Voting::default(),
             electorate: Electorate::default(),
             opening: None,
@@ -218,6 +225,8 @@ impl Node {
         if let Some((Leave::LeavePostgres, _)) = self.leaving {
             return self.exit(Exit::Stopped);
         }
+        self.keep_consent(now);
+        self.ask_everybody(now);
         // Each step takes at most one transition; no legal chain of them is longer than this.
         for _ in 0..8 {
             let Some((role, reason)) = self.step(now) else { break };
@@ -277,7 +286,11 @@ impl Node {
             | Role::Refused(_) => {}
         }
         self.role = role;
-        if !quiet || reason == Reason::Renewed {
+        let told = matches!(
+            reason,
+            Reason::Renewed | Reason::Reclaimed | Reason::Failsafe | Reason::StoreIsBack
+        );
+        if !quiet || told {
             self.reason = reason;
             self.desk.wish(Effect::Announce(transition));
         }
@@ -297,7 +310,10 @@ impl Node {
         }
         match (self.belief.lease, self.belief.lease_to_adopt()) {
             (Some(lease), _) => {
-                let due = lease.asked_at.after(timing.round);
+                // Where the leader finds etcd silent, or our key is gone, we look at once.
+                let doubt = self.belief.leader_blind_at.is_some_and(|at| lease.asked_at < at)
+                    || self.belief.lease_is_doubtful(lease);
+                let due = if doubt { now } else { lease.asked_at.after(timing.round) };
                 self.desk.lease(now, due, StoreWish::KeepAlive(lease.id));
             }
             (None, Some(id)) if self.role == Role::Waking => {

@@ -17,13 +17,17 @@ impl Node {
         to_tell: Option<Millis>,
         silent_since: Option<Millis>,
     ) -> Option<(Role, Reason)> {
-        if let Some(term) = self.renewed(now, term) {
-            return Some((Role::Primary { term, to_tell, silent_since }, Reason::Renewed));
+        if let Some((term, reason)) = self.renewed(now, term) {
+            self.failsafe.ends();
+            return Some((Role::Primary { term, to_tell, silent_since }, reason));
         }
         let Some(proof) = self.belief.leadership(now).filter(|proof| proof.term() == term) else {
             return Some(self.without_proof());
         };
         self.desk.wake_at(proof.until());
+        if let Some(reason) = self.failsafe_changes(now) {
+            return Some((Role::Primary { term, to_tell, silent_since }, reason));
+        }
         if self.leaving.is_some() {
             return Some(Role::hand_over(Reason::AgentStopped, self.best_replica()));
         }
@@ -48,6 +52,10 @@ impl Node {
         }
         let primary = &primary.clone();
         let open = self.keep_door(now, proof, primary);
+        if self.failsafe.runs() {
+            self.reclaim(now, primary, term);
+            return None;
+        }
         if self.challenged().is_some() {
             self.renew(now, primary);
             if !self.off.is(Mechanism::StandStill) {

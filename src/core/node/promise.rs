@@ -8,7 +8,7 @@ use crate::observe::Standby;
 use crate::off::Mechanism;
 use crate::records::{Holder, Kept, TermRecord};
 use crate::units::{Millis, Term};
-use crate::voters::{Attempt, Grant, Promises};
+use crate::voters::{Attempt, Grant, Promises, Question};
 
 use super::Node;
 
@@ -21,12 +21,14 @@ pub(super) struct Promised {
     wanted: Promises,
     kept: Promises,
     asked_at: Option<Millis>,
+    /// Until when we are bound to the primary that we let go on.
+    consents_until: Option<Millis>,
 }
 
 impl Promised {
     /// As an earlier run left it.
     pub(super) fn found(kept: Promises) -> Self {
-        Self { wanted: kept.clone(), kept, asked_at: None }
+        Self { wanted: kept.clone(), kept, asked_at: None, consents_until: None }
     }
 
     /// This is on our disk.
@@ -42,13 +44,49 @@ impl Promised {
     fn granted(&self) -> Term {
         self.wanted.grant.as_ref().map_or(Term(0), |attempt| attempt.term)
     }
+
+    /// The highest term that we know of.
+    pub(super) fn highest(&self) -> Term {
+        self.wanted.term.max(self.granted())
+    }
+
+    /// The consent that runs, and until when.
+    pub(super) fn consent(&self) -> Option<(&Question, Millis)> {
+        Some((self.wanted.failsafe.as_ref()?, self.consents_until?))
+    }
+
+    /// The newest consent that is on our disk.
+    pub(super) const fn kept_consent(&self) -> Option<&Question> {
+        self.kept.failsafe.as_ref()
+    }
+
+    /// An earlier run left a consent; nobody knows how much of it is over.
+    pub(super) fn count_anew(&mut self, from: Millis) {
+        if self.consents_until.is_none() {
+            self.consents_until = self.wanted.failsafe.as_ref().map(|asked| from.after(asked.ttl));
+        }
+    }
+
+    /// We are bound to the primary that asks this for its `ttl` from now on.
+    pub(super) fn consents_to(&mut self, question: Question, now: Millis) {
+        self.consents_until = self.consents_until.max(Some(now.after(question.ttl)));
+        self.wanted.failsafe = Some(question);
+        self.asked_at = None;
+    }
+
+    /// What we consented to is over.
+    pub(super) fn consent_ends(&mut self) {
+        self.wanted.failsafe = None;
+        self.consents_until = None;
+    }
 }
 
 impl Node {
     /// Whatever is to outlive us goes to the disk; asked again while it does not get there.
     pub(super) fn keep_promises(&mut self, now: Millis) {
         // In `async` nobody promises anything.
-        if self.belief.quorum().is_none() {
+        let consents = self.promised.wanted.failsafe != self.promised.kept.failsafe;
+        if self.belief.quorum().is_none() && !consents {
             return;
         }
         if let Some(view) = &self.belief.view {
@@ -61,10 +99,13 @@ impl Node {
         if self.off.is(Mechanism::DurableGrant) {
             self.promised.kept = self.promised.wanted.clone();
         }
+        if self.off.is(Mechanism::DurableConsent) {
+            self.promised.kept.failsafe = self.promised.wanted.failsafe.clone();
+        }
         if self.promised.wanted == self.promised.kept {
             return;
         }
-        let urgent = self.promised.wanted.grant != self.promised.kept.grant;
+        let urgent = self.promised.wanted.grant != self.promised.kept.grant || consents;
         let due = self.promised.asked_at.is_none_or(|at| now.since(at) >= AGAIN);
         if due {
             self.promised.asked_at = Some(now);
@@ -113,7 +154,8 @@ impl Node {
         let Some(call) = self.call(now) else { return };
         let voter = self.belief.quorum().is_some() && self.belief.listed(&self.config.name);
         let newer = call.term > self.promised.granted() && call.term >= self.belief.term;
-        if voter && newer && !self.store_is_behind() {
+        let free = self.consented(now).is_none();
+        if voter && newer && free && !self.store_is_behind() {
             self.promise(call);
         }
     }

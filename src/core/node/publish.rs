@@ -9,7 +9,7 @@ use crate::observe::{Door, Heartbeat, PeerState, Server};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Term};
-use crate::voters::Attempt;
+use crate::voters::{Attempt, Question};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -33,6 +33,9 @@ struct Urgent {
     bound: Option<Attempt>,
     grants: bool,
     asks: Option<Attempt>,
+    blind: bool,
+    question: Option<Question>,
+    consents: Option<Question>,
 }
 
 /// What was told last.
@@ -90,7 +93,7 @@ impl Node {
             self.told.leadership = leadership;
             self.told.leader = leader;
             self.told.closed = closed;
-            let status = self.status(record, backed);
+            let status = self.status(now, record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
         }
     }
@@ -200,6 +203,9 @@ impl Node {
         let bound = self.bound().cloned();
         let grant = self.grant();
         let asks = self.asks();
+        let blind = self.is_blind(now);
+        let question = self.failsafe_question(now);
+        let consents = self.failsafe_answer(now);
         let urgent = Urgent {
             term: self.belief.term,
             state,
@@ -209,6 +215,9 @@ impl Node {
             bound: bound.clone(),
             grants: grant.is_some(),
             asks: asks.clone(),
+            blind,
+            question: question.clone(),
+            consents: consents.clone(),
         };
         if !due && self.told.urgent.as_ref() == Some(&urgent) {
             self.desk.wake_at(self.told.beat_at.unwrap_or(now).after(interval));
@@ -236,6 +245,9 @@ impl Node {
             bound,
             grant,
             suspects,
+            blind,
+            question,
+            consents,
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
@@ -302,7 +314,7 @@ impl Node {
         }
     }
 
-    fn status(&self, record: MemberRecord, backed: Option<Millis>) -> Status {
+    fn status(&self, now: Millis, record: MemberRecord, backed: Option<Millis>) -> Status {
         let view = self.belief.view.as_ref();
         let mut members: BTreeMap<MemberName, MemberStatus> = BTreeMap::new();
         for (name, kept) in view.into_iter().flat_map(|view| &view.members) {
@@ -328,6 +340,8 @@ impl Node {
             term: self.belief.term,
             leadership: self.told.leadership,
             backed,
+            failsafe: self.rests_on_consent(now),
+            vouched: self.vouched(now),
             postgres: self.belief.facts.clone(),
             leader: self.leader_key(),
             members,

@@ -1,5 +1,5 @@
-//! A healthy primary against whom somebody stands: it waits, and ends a failed attempt by a new term of its own. Never
-//! changes its voters meanwhile.
+//! A healthy primary against whom somebody stands, or whose key was gone when etcd came back: it goes on in a new term
+//! of its own. Never changes its voters meanwhile.
 
 use crate::observe::Primary;
 use crate::reason::Reason;
@@ -20,10 +20,11 @@ impl Node {
         }
     }
 
-    /// The number of our leadership, after a renewal that is proven.
-    pub(super) fn renewed(&self, now: Millis, term: Term) -> Option<Term> {
+    /// The number of our leadership, after a renewal that is proven, and why it was made.
+    pub(super) fn renewed(&self, now: Millis, term: Term) -> Option<(Term, Reason)> {
         let proof = self.belief.leadership(now)?;
-        (proof.term() > term).then_some(proof.term())
+        let reason = self.belief.term_key().map_or(Reason::Renewed, |kept| kept.value.reason);
+        (proof.term() > term).then_some((proof.term(), reason))
     }
 
     /// End an attempt that has come to nothing: our Postgres never stopped, our leadership is proven, and enough voters
@@ -39,27 +40,49 @@ impl Node {
         if now < until {
             return self.desk.wake_at(until);
         }
-        let (Some(sync), Some(lease)) = (self.belief.quorum().cloned(), self.belief.lease) else {
-            return;
-        };
+        let Some(sync) = self.belief.quorum() else { return };
         let me = &self.config.name;
         let hear = |name: &&_| self.belief.heard(now, name).is_some_and(|b| b.hears.contains(me));
         let hearing = sync.other_voters().keys().filter(hear).count();
         if hearing < sync.k as usize || self.desk.waits_for(&Purpose::Term) {
             return self.desk.wake_at(now.after(Millis(100)));
         }
-        let term = attempt.value.term.next();
+        self.lead_on(&attempt, primary, Reason::Renewed);
+    }
+
+    /// Our key was gone when etcd came back; nobody has stood, and no voter could have granted. We hold every
+    /// acknowledged commit, and our Postgres never stopped: the same leadership, on the same timeline.
+    pub(super) fn reclaim(&mut self, now: Millis, primary: &Primary, term: Term) {
+        let last = self.belief.term_key().filter(|_| self.belief.is_unclaimed(term)).cloned();
+        let Some(last) = last else { return };
+        match self.belief.lease {
+            Some(lease) if !self.belief.lease_is_doubtful(lease) => {
+                self.lead_on(&last, primary, Reason::Reclaimed);
+            }
+            Some(_) | None => self.desk.wake_at(now.after(Millis(100))),
+        }
+    }
+
+    /// One transaction: a new term of ours after `last`, on our lease; nothing else has changed meanwhile.
+    fn lead_on(&mut self, last: &Kept<TermRecord>, primary: &Primary, reason: Reason) {
+        let (Some(sync), Some(lease)) = (self.belief.quorum().cloned(), self.belief.lease) else {
+            return;
+        };
+        if self.desk.waits_for(&Purpose::Term) {
+            return;
+        }
+        let term = last.value.term.next();
         let position = primary.lineage.last().map_or(primary.position, |fork| {
             crate::units::Position { timeline: fork.timeline, lsn: fork.lsn }
         });
         let token = self.desk.token();
-        let member = me.clone();
+        let member = self.config.name.clone();
         let timeline = primary.position.timeline;
         let holder = Holder::Leader { member: member.clone(), token, timeline, position };
-        let record = TermRecord { term, holder, reason: Reason::Renewed, ..attempt.value.clone() };
+        let record = TermRecord { term, holder, reason, ..last.value.clone() };
         let view = self.belief.view.as_ref();
         let compare = vec![
-            (Key::Term, attempt.revision),
+            (Key::Term, last.revision),
             (Key::Leader, seen(self.belief.own_leader_key())),
             (Key::Sync, seen(view.and_then(|view| view.sync.as_ref()))),
         ];

@@ -38,6 +38,9 @@ impl Node {
     /// The leader is lost as far as we see, of which term, and since when.
     pub(super) fn suspects(&self, now: Millis) -> Option<(Term, Millis)> {
         self.belief.quorum()?;
+        if self.consented(now).is_some() {
+            return None;
+        }
         let (leader, term) = self.belief.sitting()?;
         let facts = self.belief.facts.as_ref()?;
         let standby = self.belief.standby()?;

@@ -261,7 +261,8 @@ impl Node {
         }
     }
 
-    fn is_affirmed(&self) -> bool {
+    /// `sync` is as we wrote it last: nothing of ours that is still on its way can change it.
+    pub(super) fn is_affirmed(&self) -> bool {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let same = sync.is_some_and(|kept| Some(kept.revision) == self.voting.affirmed);
         same && !self.desk.waits_for(&Purpose::Sync) || self.off.is(Mechanism::Affirmation)

@@ -36,6 +36,8 @@ pub(super) enum Waits {
     NotThereYet,
     /// etcd shows less than it did.
     StoreWentBack,
+    /// It let the primary go on without etcd, and that promise runs.
+    Consented,
 }
 
 impl Waits {
@@ -73,6 +75,10 @@ impl Waits {
                 "etcd shows an older state than this member has seen: was it restored, or replaced? Nothing is \
                  decided on it. Make sure that no other member accepts writes, then restart the agents"
             }
+            Self::Consented => {
+                "this member promised the primary not to stand while etcd was away; it waits for the end of that \
+                 promise, one ttl at most"
+            }
             Self::NotThereYet => {
                 "no leader: this member was named and waits for the last of the WAL"
             }
@@ -90,6 +96,9 @@ impl Node {
     pub(super) fn bar(&self, now: Millis) -> Option<Waits> {
         if self.config.tags.nofailover {
             return Some(Waits::NoFailover);
+        }
+        if self.consented(now).is_some() {
+            return Some(Waits::Consented);
         }
         if now < self.unfit.0 {
             return Some(Waits::Unfit);

@@ -66,6 +66,18 @@ impl Cluster {
         self.playground.wait_streaming(others, LONG).await.expect("all replicas stream");
     }
 
+    /// Waits until every replica is a voter, as etcd has it.
+    pub(crate) async fn all_vote(&self) {
+        let began = Instant::now();
+        let primary = self.primary().await;
+        for member in self.playground.names().into_iter().filter(|name| *name != primary) {
+            while !matches!(self.playground.http_get(&member, "/sync").await, Ok((200, _))) {
+                assert!(began.elapsed() < LONG, "{member} does not become a voter");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
     pub(crate) async fn primary(&self) -> MemberName {
         self.playground.wait_for_primary(LONG).await.expect("a primary")
     }

@@ -168,6 +168,13 @@ fn settings(dice: &mut Dice, seed: u64, only: Option<Durability>) -> Settings {
     Settings { durability, k, strict, timing, ..Settings::default() }
 }
 
+/// Some seeds bring long outages of etcd, alone or beside the rest. Drawn apart, so that the others stay as they are.
+fn outages(seed: u64) -> Vec<Kind> {
+    let mut dice = Dice::new(seed ^ 0xfa11);
+    let dark = [Kind::LongEtcd, Kind::Dark];
+    if dice.percent(30) { dark[dice.below(2)..].to_vec() } else { vec![] }
+}
+
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     trial.world.conduct.write_every = At::ms([0, 40, 300, 1_500][dice.below(4)]);
     trial.world.later(At::ms(10), Event::Client(Way::Routed));
@@ -184,6 +191,7 @@ fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     if trial.world.plan.etcd == EtcdRelease::Old && dice.percent(50) {
         mix.kinds.push(Kind::Early);
     }
+    mix.kinds.extend(outages(trial.world.plan.seed));
     trial.world.unleash(mix);
     trial.until(until)?;
     trial.world.heal();

@@ -49,7 +49,7 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
 ];
 
 /// The same in `quorum`.
-const SEEDS_OF_QUORUM: [Seeds; 10] = [
+const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::Grants), Guard::On, 150, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
     (core(Mechanism::Barrier), Guard::On, 50, &["I6"]),
@@ -60,9 +60,10 @@ const SEEDS_OF_QUORUM: [Seeds; 10] = [
     (core(Mechanism::OrderOfFounding), Guard::On, 20, &["I6"]),
     (core(Mechanism::OrderOfLeaving), Guard::On, 100, &["I6"]),
     (core(Mechanism::Door), Guard::On, 20, &["I13"]),
+    (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 42] = [
+const STORIES: [Story; 46] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -105,6 +106,14 @@ const STORIES: [Story; 42] = [
         "zombie-during-promotion",
         "n2 promoting -> closing in term 2: Postgres could not be promoted",
     ),
+    (
+        core(Mechanism::ConsentOfAll),
+        "failsafe-one-member-reaches-etcd",
+        "every member lets the primary go on",
+    ),
+    (core(Mechanism::ConsentOfQuestion), "failsafe-not-heard", "VIOLATION I15 "),
+    (core(Mechanism::Blindness), "failsafe-one-side", "every member lets the primary go on"),
+    (core(Mechanism::DurableConsent), "failsafe-promise-kept", "VIOLATION I15 "),
     (around(Mutation::ClusterIgnoresCluster), "first-start-at-once", "VIOLATION I7 "),
     // In `quorum`.
     (core(Mechanism::DurableGrant), "quorum-etcd-restored", "VIOLATION I4 "),

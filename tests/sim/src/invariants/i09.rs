@@ -1,11 +1,11 @@
 //! I9: `/primary` answers 200 only with an unexpired Leadership and a Postgres out of recovery, on the timeline of that
 //! leadership; never on two members.
 
-use super::{Violation, broken, excused, quorum};
+use super::{Ledger, Violation, broken, excused, quorum};
 use crate::postgres::Process;
 use crate::world::{Deed, World};
 
-pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
+pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Violation> {
     let Deed::Published(_) = deed else { return Ok(()) };
     let says = |member: &usize| {
         let who = &world.members[*member];
@@ -24,7 +24,7 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     for member in primaries {
         // A Postgres that has just died is still called primary until its end is noticed; one in recovery never is.
         match world.members[member].postgres.process {
-            Process::Primary if !is_its_own(world, member) => {
+            Process::Primary if !is_its_own(world, ledger, member) => {
                 let what = "/primary says yes on a timeline of another leadership, or of none";
                 return Err(broken(world, "I9", vec![member], what.to_owned()));
             }
@@ -44,12 +44,13 @@ fn believes_in_voters(world: &World, member: usize) -> bool {
     status.and_then(|status| status.sync.as_ref()).is_some_and(|sync| sync.is_quorum())
 }
 
-fn is_its_own(world: &World, member: usize) -> bool {
+fn is_its_own(world: &World, ledger: &Ledger, member: usize) -> bool {
     let who = &world.members[member];
     let proof = who.agent.status.as_ref().and_then(|status| status.leadership);
     let made = who.postgres.wal().map(|wal| world.wals.branch(wal.branch));
     let (Some(made), Some(proof)) = (made, proof) else { return false };
-    // A renewal is a later term of the same leadership, on the same timeline.
-    let renewed = quorum(world) && made.creator == member && made.term < Some(proof.term());
-    made.term.is_some() && (made.term == Some(proof.term()) || renewed)
+    let Some(made_in) = made.term.filter(|term| *term <= proof.term()) else { return false };
+    // A renewal is a later term of the same leadership, on the same timeline: nobody else led in between.
+    let mut since = ledger.leaders.range(made_in..=proof.term());
+    made_in == proof.term() || made.creator == member && since.all(|(_, leader)| *leader == member)
 }

@@ -1,4 +1,5 @@
-//! I11: when a Leadership lapses, writes are closed before the lease can end elsewhere.
+//! I11: when a Leadership lapses, writes are closed before the lease can end elsewhere. Where every member lets a
+//! primary go on without a lease, I15 is demanded instead.
 
 use super::{Violation, broken, excused, quorum};
 use crate::world::store::Gone;
@@ -14,6 +15,9 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         Gone::Expired | Gone::By(_) => {}
     }
     if !world.members[member].postgres.open() || excused(world, member) {
+        return Ok(());
+    }
+    if super::i15::goes_on(world, member) {
         return Ok(());
     }
     let what = format!("the leadership of term {term} ended ({how:?}) with writes open");

@@ -17,6 +17,7 @@ mod i11;
 mod i12;
 mod i13;
 mod i14;
+mod i15;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,9 +94,10 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     a3::check(world, deed)?;
     a4::check(world, ledger, deed)?;
     i08::check(world, ledger, deed)?;
-    i09::check(world, deed)?;
+    i09::check(world, ledger, deed)?;
     i10::check(world, deed)?;
-    i11::check(world, deed)
+    i11::check(world, deed)?;
+    i15::check(world, deed)
 }
 
 /// Whether acknowledged commits rest on voters just now.

@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 184406,
+        states: 184411,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,

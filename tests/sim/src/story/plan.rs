@@ -14,7 +14,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut timing = Timing::default();
     let mut guard = Guard::Off;
     let mut durability = Some(Durability::Async);
-    let (mut k, mut strict) = (None, false);
+    let (mut k, mut strict, mut failsafe) = (None, false, true);
     let mut members = 0;
     let mut tags = BTreeMap::new();
     let mut etcd = EtcdRelease::New;
@@ -30,6 +30,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
             Some(("durability", "quorum")) => durability = Some(Durability::Quorum),
             Some(("durability", "auto")) => durability = None,
             Some(("strict", "on")) => strict = true,
+            Some(("failsafe", "off")) => failsafe = false,
             Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
             Some(("etcd", "old")) => etcd = EtcdRelease::Old,
             Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
@@ -48,7 +49,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     }
     timing.check()?;
     let maximum_lag_on_failover = lag;
-    let settings = Settings { durability, k, strict, maximum_lag_on_failover, timing };
+    let settings = Settings { durability, k, strict, failsafe, maximum_lag_on_failover, timing };
     let drift_ppm = 0;
     let broken = None;
     let seed = 1;

@@ -191,7 +191,10 @@ impl World {
             // Slots keep WAL for followers; here no WAL is ever thrown away.
             Effect::Slots(_) => {}
             Effect::Promise(promises) => {
-                let grants = promises.grant != self.members[member].agent.promises.grant;
+                let grants = {
+                    let kept = &self.members[member].agent.promises;
+                    promises.grant != kept.grant || promises.failsafe != kept.failsafe
+                };
                 let span = if grants { self.takes(1, 15) } else { At::ms(2) };
                 self.tell_agent(span, member, ForAgent::Promised(promises));
             }
@@ -246,6 +249,12 @@ impl World {
             let remembered = Remembered { term: proof.term(), until: proof.until() };
             self.members[member].agent.remembered = Some(remembered);
             self.arm(member, proof.until());
+            if status.failsafe {
+                self.members[member].agent.consented = Some(remembered);
+                self.sometimes.count("status of a primary that every member lets go on");
+            }
+        } else if status.role != "waking" {
+            self.members[member].agent.consented = None;
         }
         self.members[member].agent.status = Some(status);
         self.deeds.push(Deed::Published(member));

@@ -208,6 +208,7 @@ impl World {
         }
         who.clock = who.clock.rebooted(now);
         who.agent.remembered = None;
+        who.agent.consented = None;
         self.start_agent(member);
     }
 

@@ -65,6 +65,8 @@ pub struct Agent {
     pub remembered: Option<Remembered>,
     /// On its disk, synced.
     pub promises: Promises,
+    /// The leadership that every member lets go on, and until when: its guard knows, whatever becomes of the agent.
+    pub consented: Option<Remembered>,
     /// The last grant that it told.
     pub granted: Option<Attempt>,
     /// Requests under way.
@@ -155,6 +157,7 @@ impl Agent {
             instance: Instance(dice.number()),
             remembered: None,
             promises: Promises::default(),
+            consented: None,
             granted: None,
             pending: BTreeMap::new(),
             reading: Ongoing::No,

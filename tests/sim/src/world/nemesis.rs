@@ -58,6 +58,10 @@ pub enum Kind {
     Settings,
     /// Something goes wrong just when somebody stands.
     Ambush,
+    /// etcd is away for longer than any lease.
+    LongEtcd,
+    /// etcd runs on, and nobody reaches it for longer than any lease.
+    Dark,
 }
 
 /// What is brought where acknowledged commits rest on voters.
@@ -205,13 +209,14 @@ impl World {
             }
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
-            Kind::Early => self.inject(&Fault::RevokeEarly(victim)),
-            Kind::Crash => {
-                self.inject(&Fault::Stumble(victim));
-                let until = self.dice.span(At::ms(5), span);
-                self.later(until, Event::Fault(Box::new(Fault::KillAgent(victim))));
-                self.later(until.after(span), Event::Fault(Box::new(Fault::StartAgent(victim))));
+            Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
+            Kind::LongEtcd => {
+                let span = self.dice.span(At::secs(8), At::secs(60));
+                self.pass(Fault::StopEtcd, Fault::StartEtcd, span);
             }
+            Kind::Dark => self.darken(),
+            Kind::Early => self.inject(&Fault::RevokeEarly(victim)),
+            Kind::Crash => self.crash(victim, span),
             Kind::Lists => {
                 let list_lag = self.dice.ms(50, 4_000);
                 let odd = Conduct { list_lag, ..self.conduct };
@@ -239,6 +244,26 @@ impl World {
         let durability = durability[self.dice.below(4)];
         let k = [None, Some(1), Some(2), Some(3)][self.dice.below(4)];
         self.inject(&Fault::Settings(Settings { durability, k, ..usual }));
+    }
+
+    /// The agent dies between a decision and its deeds, and is started again.
+    fn crash(&mut self, victim: usize, span: At) {
+        self.inject(&Fault::Stumble(victim));
+        let until = self.dice.span(At::ms(5), span);
+        self.later(until, Event::Fault(Box::new(Fault::KillAgent(victim))));
+        self.later(until.after(span), Event::Fault(Box::new(Fault::StartAgent(victim))));
+    }
+
+    /// Nobody reaches etcd, where every lease ends meanwhile; some reach it again a little later than others.
+    fn darken(&mut self) {
+        let etcd = self.net.etcd();
+        let span = self.dice.span(At::secs(8), At::secs(60));
+        let apart = [0, 500, 5_000, 15_000][self.dice.below(4)];
+        for member in 0..self.members.len() {
+            let span = span.after(self.dice.ms(0, apart));
+            self.pass(Fault::Cut(member, etcd), Fault::Mend(member, etcd), span);
+            self.pass(Fault::Cut(etcd, member), Fault::Mend(etcd, member), span);
+        }
     }
 
     fn somebody(&mut self) -> Option<MemberName> {
