@@ -121,7 +121,7 @@ impl Tour {
         let (old, _) = self.primary().await?;
         let killed = Instant::now();
         self.playground.kill_host(&old).map_err(text)?;
-        self.say(&format!("{old} is dead; the others wait until its lease has run out"))?;
+        self.say(&format!("{old} is dead; the others will notice its silence"))?;
         self.succeeded(&old, killed).await?;
         Ok(old)
     }
