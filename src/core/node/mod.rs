@@ -23,6 +23,7 @@ mod replica;
 mod requests;
 mod role;
 mod roll;
+mod slots;
 mod suspicion;
 mod voting;
 mod waits;
@@ -110,6 +111,7 @@ pub struct Node {
     /// After a failed promotion: not before this instant, and how long the next wait will be.
     unfit: (Millis, Millis),
     told: Told,
+    slots: slots::Slots,
     roll: Roll,
     /// The request that we have accepted.
     accepted: Option<Accepted>,
@@ -149,6 +151,7 @@ impl Node {
             exited: false,
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
+            slots: slots::Slots::default(),
             roll: Roll::default(),
             accepted: None,
             asked: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! What the node tells: its member record, its heartbeats, and the status that the API answers from. On change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,6 @@ use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::Role;
 
-/// Slots are asked for again after this long, in case somebody dropped one.
-const SLOTS_AGAIN: Millis = Millis(10_000);
 /// The status is told again with the first heartbeat after this long, for the ages and positions in it.
 const STATUS_AGAIN: Millis = Millis(250);
 /// A replica with a leader has little to say: it speaks so many times in `suspect_after`.
@@ -48,28 +46,8 @@ pub(super) struct Told {
     record: Option<MemberRecord>,
     leadership: Option<crate::lease::Leadership>,
     leader: Option<(MemberName, Term)>,
-    slots: Option<(Millis, BTreeSet<MemberName>)>,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
-}
-
-impl Told {
-    /// A primary's slots hold WAL, which a standby's do not: they are to be made anew.
-    pub(super) fn made_no_slots(&mut self) {
-        self.slots = None;
-    }
-
-    /// Whether the slots are to be asked for (again); takes it that they are.
-    pub(super) fn slots_due(&mut self, now: Millis, slots: &BTreeSet<MemberName>) -> bool {
-        let due = self
-            .slots
-            .as_ref()
-            .is_none_or(|(at, told)| told != slots || now.since(*at) >= SLOTS_AGAIN);
-        if due {
-            self.slots = Some((now, slots.clone()));
-        }
-        due
-    }
 }
 
 impl Node {

@@ -65,3 +65,56 @@ async fn diverge(cluster: &Cluster, primary: &MemberName) {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_could_not_be_made_at_the_promotion_are_made_before_clients_come() {
+    // Else the new primary would soon go on alone.
+    let strict = toml::Table::from_iter([("strict".to_owned(), true.into())]);
+    let cluster = Cluster::start_with(|options| options.settings(strict)).await;
+    cluster.all_vote().await;
+    let old = cluster.primary().await;
+    for member in cluster.playground.names().into_iter().filter(|name| *name != old) {
+        no_room_for_slots(&cluster, &member).await;
+    }
+    cluster.playground.kill(&old, Part::Host).expect("it was running");
+    let began = std::time::Instant::now();
+    let new = loop {
+        let tried = "a replication slot cannot be made";
+        let mut names = cluster.playground.names().into_iter();
+        if let Some(new) = names.find(|name| cluster.log(name).contains(tried)) {
+            break new;
+        }
+        assert!(began.elapsed() < LONG, "nobody was promoted");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    cluster.says(&new, "replication slots are not as they should be").await;
+    // The door is shut for everybody but haad, which comes over the socket.
+    let mut socket = cluster.playground.postgres(&new);
+    let home = cluster.playground.config(&new);
+    socket.host = home.parent().expect("it lies in a directory").display().to_string();
+    let client = cluster.connect(&socket).await.expect("haad's role is let in");
+    client.batch_execute(THEIRS_GO).await.expect("they are idle");
+    cluster.write_until_acknowledged(1).await;
+}
+
+const THEIRS_GO: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+     WHERE slot_name LIKE 'theirs%'";
+
+/// Somebody's own slots take the place of haa's.
+async fn no_room_for_slots(cluster: &Cluster, member: &MemberName) {
+    let client = cluster.connect(&cluster.playground.postgres(member)).await.expect("it accepts");
+    let began = std::time::Instant::now();
+    let left = "SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'haa%'";
+    loop {
+        let name = format!("theirs_{}", began.elapsed().as_micros());
+        let make = format!("SELECT pg_create_physical_replication_slot('{name}')");
+        let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+             WHERE slot_name LIKE 'haa%' LIMIT 1";
+        let full = client.batch_execute(&make).await.is_err();
+        if full && client.query(left, &[]).await.expect("it answers").is_empty() {
+            return;
+        }
+        let dropped = client.batch_execute(drop).await;
+        assert!(began.elapsed() < LONG, "haa's slots stay: {dropped:?}");
+    }
+}
