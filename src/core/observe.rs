@@ -252,6 +252,9 @@ pub struct Heartbeat {
     /// It cannot reach the store.
     #[serde(default)]
     pub blind: bool,
+    /// `leader` names it, and it will not lead on: it closes writes, or cannot let go. Whoever can may take over.
+    #[serde(default)]
+    pub gave_up: bool,
     /// It leads, cannot reach the store, and asks every member to let it go on.
     #[serde(default)]
     pub question: Option<Question>,

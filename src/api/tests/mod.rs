@@ -99,6 +99,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         suspects: None,
         blind: false,
         question: None,
+        gave_up: false,
         consents: None,
     };
     (clock::now(), beat)

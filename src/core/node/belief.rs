@@ -61,6 +61,8 @@ pub(super) struct Belief {
     /// When the leader began to say that it cannot reach the store.
     #[serde(default)]
     pub(super) leader_blind_at: Option<Millis>,
+    /// Since when the sitting leader says that it will not lead on.
+    pub(super) gave_up_since: Option<Millis>,
     /// Every member lets us go on, and until when.
     #[serde(default)]
     pub(super) consent: Option<Consent>,
@@ -109,6 +111,7 @@ impl Belief {
             store_heard_at: None,
             store_is_silent: false,
             leader_blind_at: None,
+            gave_up_since: None,
             consent: None,
             store_revokes_early: true,
             led_since: Millis(0),
@@ -258,6 +261,9 @@ impl Belief {
         let was_blind = self.peers.get(&beat.from).is_some_and(|(_, old)| old.blind);
         if sitting && beat.blind && !was_blind {
             self.leader_blind_at = Some(now);
+        }
+        if sitting && self.quorum().is_some() {
+            self.gave_up_since = self.gave_up_since.or(Some(now)).filter(|_| beat.gave_up);
         }
         if beat.state == PeerState::Primary {
             self.opened_in.insert(beat.from.clone(), beat.term);

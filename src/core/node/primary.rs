@@ -50,6 +50,10 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
         let primary = &primary.clone();
+        let hangs = primary.flush.waiting_ms.map(Millis);
+        if hangs.is_some_and(|waits| waits >= self.belief.settings().timing.stall_timeout) {
+            return Some(Role::close(Reason::DiskHangs));
+        }
         let open = self.keep_door(now, proof, primary);
         self.keep_slots(now, open);
         if self.failsafe.runs() {

@@ -13,7 +13,7 @@ use crate::voters::{Attempt, Question};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
-use super::role::Role;
+use super::role::{Closing, How, Role};
 
 /// The status is told again with the first heartbeat after this long, for the ages and positions in it.
 const STATUS_AGAIN: Millis = Millis(250);
@@ -32,6 +32,7 @@ struct Urgent {
     grants: bool,
     asks: Option<Attempt>,
     blind: bool,
+    gave_up: bool,
     question: Option<Question>,
     consents: Option<Question>,
 }
@@ -182,6 +183,7 @@ impl Node {
         let grant = self.grant();
         let asks = self.asks();
         let blind = self.is_blind(now);
+        let gave_up = self.gave_up();
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
         let urgent = Urgent {
@@ -194,6 +196,7 @@ impl Node {
             grants: grant.is_some(),
             asks: asks.clone(),
             blind,
+            gave_up,
             question: question.clone(),
             consents: consents.clone(),
         };
@@ -224,11 +227,26 @@ impl Node {
             grant,
             suspects,
             blind,
+            gave_up,
             question,
             consents,
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
+    }
+
+    /// The key is ours and is to go: what keeps it from going is no reason for others to wait.
+    fn gave_up(&self) -> bool {
+        let closes = match &self.role {
+            Role::Closing(Closing { how, .. }) => *how == How::AtOnce,
+            Role::Replica => true,
+            Role::Waking
+            | Role::Candidate { .. }
+            | Role::Promoting { .. }
+            | Role::Primary { .. }
+            | Role::Refused(_) => false,
+        };
+        closes && self.belief.own_leader_key().is_some() && self.belief.quorum().is_some()
     }
 
     fn peer_state(&self) -> (PeerState, Option<Position>, Option<Lsn>) {

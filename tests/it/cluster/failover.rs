@@ -118,3 +118,40 @@ async fn no_room_for_slots(cluster: &Cluster, member: &MemberName) {
         assert!(began.elapsed() < LONG, "haa's slots stay: {dropped:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_whose_disk_takes_no_wal_gives_way() {
+    let cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    let old = cluster.primary().await;
+    hang_flushes(&cluster, &old).await;
+    let took = cluster.write_until_acknowledged(1).await;
+    println!("no WAL gets to the disk, to the first acknowledged write: {took:?}");
+    assert_ne!(cluster.primary().await, old);
+    cluster.says(&old, "the disk takes no WAL").await;
+    cluster.playground.wait_member_streams(&old, LONG).await.expect("it comes back");
+    cluster.has_rows(&old, 1).await;
+}
+
+/// A backend that is stopped amid its flush holds what every other flush waits for: as good as a hung disk.
+async fn hang_flushes(cluster: &Cluster, member: &MemberName) {
+    const WRITE: &str = "SET synchronous_commit = local; \
+         SELECT pg_logical_emit_message(true, 'it', repeat('x', 100000))";
+    let at = cluster.playground.postgres(member);
+    let [busy, other] = [cluster.connect(&at).await, cluster.connect(&at).await];
+    let (busy, other) = (busy.expect("it accepts"), other.expect("it accepts"));
+    let row = busy.query_one("SELECT pg_backend_pid()", &[]).await.expect("it answers");
+    let pid = nix::unistd::Pid::from_raw(row.get(0));
+    tokio::spawn(async move { while busy.batch_execute(WRITE).await.is_ok() {} });
+    let began = std::time::Instant::now();
+    loop {
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it runs");
+        let patience = std::time::Duration::from_millis(300);
+        if tokio::time::timeout(patience, other.batch_execute(WRITE)).await.is_err() {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "it was never caught amid a flush");
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("it runs");
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    }
+}
