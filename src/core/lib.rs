@@ -29,6 +29,7 @@ pub mod list;
 pub mod node;
 pub mod observe;
 mod off;
+pub mod reads;
 pub mod reason;
 pub mod records;
 pub mod routes;

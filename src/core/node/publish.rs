@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
-use crate::observe::{Door, Heartbeat, PeerState, Server};
+use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Term};
@@ -220,6 +220,7 @@ impl Node {
             replayed,
             fit,
             tags: self.config.tags.clone(),
+            behind_ms: self.belief.standby().and_then(Standby::behind_ms),
             progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
             hears: hears.collect(),
             asks,
