@@ -205,8 +205,7 @@ impl Patience {
         self.stop.run_until_cancelled(event).await
     }
 
-    /// Waits for `event` before an answer; `None` when the agent stops. Meanwhile the connection counts as one that asks
-    /// nothing.
+    /// Waits for `event` before an answer; `None` when the agent stops. Meanwhile the connection counts as idle.
     pub(super) async fn wait<T>(&self, event: impl Future<Output = T>) -> Option<T> {
         let _idle = Idle::new(&self.doing);
         self.stop.run_until_cancelled(event).await
