@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc (Debian, Ubuntu).
+# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, and the proxies that
+# deploy/ has configurations for (Debian, Ubuntu).
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
 
@@ -12,6 +13,10 @@ command -v etcdctl >/dev/null || need etcd-client
 command -v protoc >/dev/null || need protobuf-compiler
 [ -e /usr/include/google/protobuf/descriptor.proto ] || need libprotobuf-dev
 command -v cc >/dev/null || need "gcc libc6-dev"
+[ -x /usr/sbin/haproxy ] || need haproxy
+[ -x /usr/sbin/pgbouncer ] || need pgbouncer
+[ -x /usr/sbin/nginx ] || need nginx-light
+[ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ] || need "libnginx-mod-stream libnginx-mod-stream-js"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -53,4 +58,7 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-
 # Nor shall they start with the machine: haa and its tests start their own.
 if [ -d /run/systemd/system ]; then
     case "$missing" in *etcd-server*) $as_root systemctl disable -q etcd 2>/dev/null || true ;; esac
+    for service in haproxy nginx pgbouncer; do
+        case "$missing" in *"$service"*) $as_root systemctl disable -q "$service" 2>/dev/null || true ;; esac
+    done
 fi
