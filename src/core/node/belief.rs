@@ -12,7 +12,7 @@ use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
 use crate::units::{
-    Address, Incarnation, Instance, MemberName, Millis, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
 };
 
 use super::Config;
@@ -64,6 +64,9 @@ pub(super) struct Belief {
     /// Every member lets us go on, and until when.
     #[serde(default)]
     pub(super) consent: Option<Consent>,
+    /// Between which two instants of our clock etcd saw no renewal of another's lease.
+    #[serde(default)]
+    pub(super) quiet: BTreeMap<LeaseId, (Millis, Millis)>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
     /// When we first saw the leader that the newest view names.
@@ -110,6 +113,7 @@ impl Belief {
             store_is_silent: false,
             leader_blind_at: None,
             consent: None,
+            quiet: BTreeMap::new(),
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
@@ -126,6 +130,7 @@ impl Belief {
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
             Input::Store(seen) => self.learn_store(now, seen),
             Input::Lease(news) => self.learn_lease(*news),
+            Input::LeaseSeen(seen) => self.learn_lease_of_another(now, seen),
             Input::Postgres(facts) => self.learn_postgres(facts),
             Input::Peer(beat) => self.learn_peer(now, beat),
         }
