@@ -87,8 +87,8 @@ pub(super) async fn revoke(shared: &Shared, id: LeaseId) {
     }
 }
 
-/// What is left of another's lease. Only etcd's leader knows: one that was cut off, and has not noticed, sees no renewal
-/// any more. A linearizable read after it, at the same endpoint and in the same term of etcd's own, proves that it led.
+/// What is left of another's lease. Only etcd's leader knows: one that was cut off, and has not noticed, sees no more
+/// renewals. A linearizable read after it, at the same endpoint and in the same term of etcd's own, proves that it led.
 pub(super) async fn time_to_live(shared: &Shared, id: LeaseId) {
     let path = shared.keys.path(&Key::Leader);
     let asked = shared.clients.any(PATIENCE, |client| left_of(client, id, path.clone())).await;

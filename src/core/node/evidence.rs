@@ -1,6 +1,6 @@
-//! What etcd says of another's lease: whether its holder still renews it. Where one grant is enough, a candidate would be
-//! asking only itself, and this is the second opinion. Keeps voters from needless takeovers, and no commit from loss: for
-//! that there is the grant. Never decides who stands.
+//! What etcd says of another's lease: whether its holder still renews it. Where one grant is enough, a candidate would
+//! be asking only itself, and this is the second opinion. It prevents needless takeovers; what keeps commits is the
+//! grant. Never decides who stands.
 
 use std::collections::BTreeSet;
 
@@ -71,8 +71,8 @@ impl Node {
         from.max(lost).after(to_learn).max(from.after(TWO_MISSED))
     }
 
-    /// Ask etcd after the leader's lease while the leader is silent: often at first, and in the very instant in which the
-    /// answer could be enough.
+    /// Ask etcd after the leader's lease while the leader is silent: often at first, and in the very instant in which
+    /// the answer could be enough.
     pub(super) fn ask_after_leader(&mut self, now: Millis) {
         if self.belief.lone_voters().is_none() || !self.belief.listed(&self.config.name) {
             return;
@@ -94,8 +94,8 @@ impl Node {
         self.desk.ask_after(now, lease, every, enough);
     }
 
-    /// One voter alone could take over from us, and one that reaches etcd may have lost us: then etcd is to show, sooner
-    /// than usual, that we live.
+    /// One voter alone could take over from us, and one that reaches etcd may have lost us: then etcd is to show,
+    /// sooner than usual, that we live.
     pub(super) fn is_in_doubt(&self, now: Millis) -> bool {
         if self.belief.own_leader_key().is_none() || self.off.is(Mechanism::SignOfLife) {
             return false;

@@ -78,8 +78,8 @@ impl Waits {
                  decided on it. Make sure that no other member accepts writes, then restart the agents"
             }
             Self::Renews => {
-                "the primary is silent, but etcd does not say that it stopped renewing its lease: it lives, and the link \
-                 between the members is cut. Nobody takes over on its own word alone: mend the link"
+                "the primary is silent, but etcd does not say that it stopped renewing its lease: it lives, and the \
+                 link between the members is cut. Nobody takes over on its own word alone: mend the link"
             }
             Self::Consented => {
                 "this member promised the primary not to stand while etcd was away; it waits for the end of that \
