@@ -83,6 +83,33 @@ async fn of_two_members_the_other_takes_over_on_the_word_of_etcd() {
     }
 }
 
+/// A whole member gone, with the profile `fast`. What its own network card would have kept from the others, a kernel that
+/// lives tells them: the connections end at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_host_is_noticed_sooner_with_the_profile_fast() {
+    let settings = toml::toml! {
+        durability = "quorum"
+        profile = "fast"
+    };
+    let mut cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    let mut times = Vec::new();
+    for run in 0..10 {
+        cluster.all_vote().await;
+        // A leadership is taken over from when it is older than `settle`.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let old = cluster.primary().await;
+        cluster.playground.kill(&old, Part::Host).expect("it was running");
+        times.push(cluster.write_until_acknowledged(run).await);
+        assert_ne!(cluster.primary().await, old);
+        cluster.playground.start_member(&old).expect("it can be started");
+        cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
+    }
+    print_times("a host of three killed, profile fast, to the first acknowledged write", times);
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 10).await;
+    }
+}
+
 /// Freezes the walsenders, then writes on the primary what nobody else will ever have.
 async fn diverge(cluster: &Cluster, primary: &MemberName) {
     let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");

@@ -24,6 +24,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     for word in words {
         match word.split_once('=') {
             Some(("ttl", value)) => timing.ttl = millis(value)?,
+            Some(("profile", "fast")) => timing = Timing::fast(),
             Some(("round", value)) => timing.round = millis(value)?,
             Some(("margin", value)) => timing.margin = millis(value)?,
             Some(("guard", "on")) => guard = Guard::On,
