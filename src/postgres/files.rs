@@ -89,7 +89,8 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     let config = &site.config;
     let mut text = HEAD.to_owned();
     let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
-    let _ = writeln!(text, "wal_keep_size = '256MB'\nwal_receiver_timeout = '1200ms'");
+    let _ = writeln!(text, "wal_keep_size = '256MB'");
+    let _ = writeln!(text, "wal_receiver_timeout = '{}ms'", config.receiver_timeout.0);
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
     let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
     let _ = writeln!(text, "\n# From haad.toml.");

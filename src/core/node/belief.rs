@@ -12,7 +12,7 @@ use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
 use crate::units::{
-    Address, Incarnation, Instance, MemberName, Millis, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
 };
 
 use super::Config;
@@ -66,6 +66,9 @@ pub(super) struct Belief {
     /// Every member lets us go on, and until when.
     #[serde(default)]
     pub(super) consent: Option<Consent>,
+    /// Between which two instants of our clock etcd saw no renewal of another's lease.
+    #[serde(default)]
+    pub(super) quiet: BTreeMap<LeaseId, (Millis, Millis)>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
     /// When we first saw the leader that the newest view names.
@@ -113,6 +116,7 @@ impl Belief {
             leader_blind_at: None,
             gave_up_since: None,
             consent: None,
+            quiet: BTreeMap::new(),
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
@@ -129,6 +133,7 @@ impl Belief {
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
             Input::Store(seen) => self.learn_store(now, seen),
             Input::Lease(news) => self.learn_lease(*news),
+            Input::LeaseSeen(seen) => self.learn_lease_of_another(now, seen),
             Input::Postgres(facts) => self.learn_postgres(facts),
             Input::Peer(beat) => self.learn_peer(now, beat),
         }

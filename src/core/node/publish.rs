@@ -15,7 +15,8 @@ use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::{Closing, How, Role};
 
-/// The status is told again with the first heartbeat after this long, for the ages and positions in it.
+/// The status is told again with the first heartbeat after this long, for the ages and positions in it; sooner where a
+/// route would be closed by then, because what voters said is not told again.
 const STATUS_AGAIN: Millis = Millis(250);
 /// A replica with a leader has little to say: it speaks so many times in `suspect_after`.
 const BEATS: u64 = 4;
@@ -65,7 +66,9 @@ impl Node {
             || self.told.closed != closed
             || self.told.leadership != leadership
             || self.told.leader != leader;
-        let due = self.told.status_at.is_none_or(|at| now.since(at) >= STATUS_AGAIN);
+        let quarter = Millis(self.belief.settings().timing.suspect_after.0 / BEATS);
+        let again = STATUS_AGAIN.min(quarter);
+        let due = self.told.status_at.is_none_or(|at| now.since(at) >= again);
         if changed || beat_due && due {
             self.told.status_at = Some(now);
             self.told.record = Some(record.clone());

@@ -73,16 +73,17 @@ impl Node {
     }
 
     /// Enough voters have lost the leader to take over from it: since when. With one grant needed, a candidate would
-    /// be asking only itself: then the lease has to end.
+    /// be asking only itself: then etcd has to say that the leader does not renew its lease.
     pub(super) fn may_take_over(&self, now: Millis) -> Option<Millis> {
         let sync = self.belief.quorum()?;
         let (term, since) = self.suspects(now)?;
         let (leader, _) = self.belief.sitting()?;
         let needed = sync.grants_needed();
         let settled = self.belief.led_since.after(self.belief.settings().timing.settle);
-        if needed < 2 || now < settled {
+        if now < settled {
             return None;
         }
+        let since = self.unrenewed(now, since)?;
         if self.off.is(Mechanism::PreVote) {
             return Some(since.max(settled));
         }

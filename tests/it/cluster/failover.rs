@@ -1,5 +1,7 @@
 //! The primary is lost: its Postgres, its host, its WAL. Somebody takes over, and it comes back as a replica.
 
+use std::time::{Duration, Instant};
+
 use haa::playground::Part;
 use haa_core::units::MemberName;
 
@@ -44,6 +46,67 @@ async fn a_killed_host_is_replaced_and_rewound_when_it_had_diverged() {
     assert!(log.contains("Rewind"), "it had diverged, so it was to be rewound:\n{log}");
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 2).await;
+    }
+}
+
+/// Two members: etcd says that nobody renews the lease of the one that is gone, and the other leads before it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_members_the_other_takes_over_on_the_word_of_etcd() {
+    let settings = toml::toml! { durability = "quorum" };
+    let mut cluster = Cluster::start_with(|options| options.members(2).settings(settings)).await;
+    cluster.all_vote().await;
+    let mut times = Vec::new();
+    for run in 0..5 {
+        cluster.write_until_acknowledged(run).await;
+        // A leadership is taken over from when it is older than `settle`.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let old = cluster.primary().await;
+        let other = cluster.other_than(&old);
+        let said = |cluster: &Cluster| {
+            cluster.log(&other).matches("enough voters lost the primary").count()
+        };
+        let before = said(&cluster);
+        let began = Instant::now();
+        cluster.playground.kill(&old, Part::Host).expect("it was running");
+        while said(&cluster) == before {
+            assert!(began.elapsed() < LONG, "{other} does not take over");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        times.push(began.elapsed());
+        cluster.playground.start_member(&old).expect("it can be started");
+        cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
+        cluster.all_vote().await;
+    }
+    print_times("a host of two killed, to the other standing", times);
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 5).await;
+    }
+}
+
+/// A whole member gone, with the profile `fast`. What its own network card would have kept from the others, a kernel that
+/// lives tells them: the connections end at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_host_is_noticed_sooner_with_the_profile_fast() {
+    let settings = toml::toml! {
+        durability = "quorum"
+        profile = "fast"
+    };
+    let mut cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    let mut times = Vec::new();
+    for run in 0..10 {
+        cluster.all_vote().await;
+        // A leadership is taken over from when it is older than `settle`.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let old = cluster.primary().await;
+        cluster.playground.kill(&old, Part::Host).expect("it was running");
+        times.push(cluster.write_until_acknowledged(run).await);
+        assert_ne!(cluster.primary().await, old);
+        cluster.playground.start_member(&old).expect("it can be started");
+        cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
+    }
+    print_times("a host of three killed, profile fast, to the first acknowledged write", times);
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 10).await;
     }
 }
 

@@ -63,7 +63,7 @@ const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 46] = [
+const STORIES: [Story; 48] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -134,6 +134,8 @@ const STORIES: [Story; 46] = [
     (core(Mechanism::OrderOfLeaving), "quorum-left-in-etcd-first", "VIOLATION I6 "),
     (core(Mechanism::AloneAtLast), "quorum-three-islands", "none of 2 writes acknowledged"),
     (core(Mechanism::PreVote), "quorum-one-link-lost", "n3 replica -> candidate"),
+    (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
+    (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
 ];
 

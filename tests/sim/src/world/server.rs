@@ -23,8 +23,6 @@ pub enum End {
     Vanished,
 }
 
-/// `wal_receiver_timeout`, set low.
-const RECEIVER_TIMEOUT: At = At::secs(5);
 /// `wal_retrieve_retry_interval`, set low.
 const RETRY: At = At::ms(200);
 /// A start that has not come to a connection by then is given up.
@@ -255,7 +253,7 @@ impl World {
         for standby in followers {
             let tries = self.members[standby].postgres.tries;
             let told = end == End::Killed && self.net.joined(source, standby);
-            let span = if told { At::ms(1) } else { RECEIVER_TIMEOUT };
+            let span = if told { At::ms(1) } else { self.plan.receiver_timeout };
             self.tell_server(span, standby, ForServer::Hangup(tries));
         }
     }
@@ -371,7 +369,7 @@ impl World {
         let Stream::Joined { mute_since, busy, .. } = &mut postgres.stream else { return };
         if !way {
             let since = *mute_since.get_or_insert(now);
-            if now.since(since) >= RECEIVER_TIMEOUT {
+            if now.since(since) >= self.plan.receiver_timeout {
                 return self.hangup(member, tries);
             }
             let ship = ForServer::Ship { source, run: source_run, wal };
@@ -438,7 +436,7 @@ impl World {
     pub(crate) fn hangups(&mut self) {
         for member in 0..self.members.len() {
             let tries = self.members[member].postgres.tries;
-            self.tell_server(RECEIVER_TIMEOUT, member, ForServer::Hangup(tries));
+            self.tell_server(self.plan.receiver_timeout, member, ForServer::Hangup(tries));
         }
     }
 
