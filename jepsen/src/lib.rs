@@ -1,0 +1,3 @@
+//! Breaks a real cluster on purpose, records what clients saw, and judges it by that alone.
+
+pub mod history;
