@@ -1,3 +1,4 @@
 //! Breaks a real cluster on purpose, records what clients saw, and judges it by that alone.
 
+pub mod checkers;
 pub mod history;
