@@ -1,4 +1,5 @@
 //! Breaks a real cluster on purpose, records what clients saw, and judges it by that alone.
 
 pub mod checkers;
+pub mod files;
 pub mod history;
