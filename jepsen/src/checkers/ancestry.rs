@@ -35,16 +35,14 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
             Some(Some(end)) => format!("which was left at {}", Lsn(*end)),
             None => "which is no part of it".to_owned(),
         };
-        findings.push(|| {
-            let text = format!(
-                "The commit acknowledged to {} was written at {} or later on timeline {}, {left}: it is not on \
-                 the final timeline's history.",
-                call.who(),
-                Lsn(stamp.lsn),
-                stamp.timeline
-            );
-            Finding::about(Anomaly::OffHistory, text, &[call])
-        });
+        let text = format!(
+            "The commit acknowledged to {} was written at {} or later on timeline {}, {left}: it is not on \
+             the final timeline's history.",
+            call.who(),
+            Lsn(stamp.lsn),
+            stamp.timeline
+        );
+        findings.push(Finding::about(Anomaly::OffHistory, text, &[call]));
     }
     let reason = (unstamped > 0).then(|| {
         format!("{unstamped} acknowledged commits bear no stamp, so nobody knows where they are.")

@@ -25,12 +25,10 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     for (call, balances) in &reads {
         let together = sum(balances);
         if let Some(total) = total.filter(|total| *total != together) {
-            findings.push(|| {
-                let who = call.who();
-                let text =
-                    format!("{who} read {together} in the bank as a whole, which holds {total}.");
-                Finding::about(Anomaly::Total, text, &[call])
-            });
+            let who = call.who();
+            let text =
+                format!("{who} read {together} in the bank as a whole, which holds {total}.");
+            findings.push(Finding::about(Anomaly::Total, text, &[call]));
         }
     }
     explained(calls, &reads, options, &mut findings);
@@ -65,7 +63,7 @@ fn explained(
         let moved = i128::from(*after) - i128::from(*before);
         let bounds = bounds(transfers(), account);
         if moved < bounds.0 || bounds.1 < moved {
-            findings.push(|| lost(account, moved, bounds, (first, last)));
+            findings.push(lost(account, moved, bounds, (first, last)));
         }
     }
 }

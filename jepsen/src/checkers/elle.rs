@@ -107,7 +107,7 @@ impl<'c, 'h> Judge<'c, 'h> {
         }
         let calls: Vec<&Call<'_>> =
             ops.iter().filter_map(|index| self.by_index.get(index)).copied().collect();
-        let finding = || Finding::about(name, tell::sentence(name, anomaly, &calls), &calls);
+        let finding = Finding::about(name, tell::sentence(name, anomaly, &calls), &calls);
         if of_postgres_itself(anomaly, &calls) {
             self.apart.push(finding);
         } else {

@@ -22,17 +22,15 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
             let Some(writer) = writer.filter(|writer| writer.end != End::Fail) else { continue };
             let counted = options.exposure == Exposure::Counted && !writer.ok();
             let to = if counted { &mut apart } else { &mut findings };
-            to.push(|| {
-                let told = if writer.ok() { "acknowledged" } else { "not acknowledged" };
-                let text = format!(
-                    "{element} in {place}, {told} to client {}, was read by {} and is gone: {} no longer \
-                     finds it.",
-                    writer.process,
-                    reader.who(),
-                    last.who()
-                );
-                Finding::about(Anomaly::Exposed, text, &[writer, reader, last])
-            });
+            let told = if writer.ok() { "acknowledged" } else { "not acknowledged" };
+            let text = format!(
+                "{element} in {place}, {told} to client {}, was read by {} and is gone: {} no longer \
+                 finds it.",
+                writer.process,
+                reader.who(),
+                last.who()
+            );
+            to.push(Finding::about(Anomaly::Exposed, text, &[writer, reader, last]));
         }
     }
     Some(Sentence { verdict: findings.verdict(), apart: apart.told(), looked_at })

@@ -35,7 +35,7 @@ fn phantoms(place: Place, all: &Elements<'_, '_>, findings: &mut Findings) {
             let writer = writers.get(element).copied();
             let fine = writer.is_some_and(|writer| writer.end != End::Fail);
             if !fine && told.insert(*element) {
-                findings.push(|| phantom(place, *element, read.call, writer));
+                findings.push(phantom(place, *element, read.call, writer));
             }
         }
     }
@@ -66,13 +66,11 @@ fn duplicates(place: Place, all: &Elements<'_, '_>, findings: &mut Findings) {
         once.clear();
         for element in read.elements {
             if !once.insert(*element) && told.insert(*element) {
-                findings.push(|| {
-                    let who = read.call.who();
-                    let text = format!(
-                        "{element} is in {place} more than once, as {who} read: one write took place twice."
-                    );
-                    Finding::about(Anomaly::Duplicate, text, &[read.call])
-                });
+                let who = read.call.who();
+                let text = format!(
+                    "{element} is in {place} more than once, as {who} read: one write took place twice."
+                );
+                findings.push(Finding::about(Anomaly::Duplicate, text, &[read.call]));
             }
         }
     }
@@ -95,7 +93,7 @@ fn missing(
     let known = acked.partition_point(|(_, call)| call.ended < last.call.began);
     for (number, (element, call)) in acked[..known].iter().enumerate() {
         if !finally.has(number) {
-            findings.push(|| lost(place, *element, call, &last));
+            findings.push(lost(place, *element, call, &last));
         }
     }
     // A later acknowledgement is not lost yet; what comes after the last read is only counted.
@@ -130,15 +128,13 @@ fn stale(place: Place, read: &Read<'_, '_>, acked: Acked<'_, '_, '_>, findings: 
     let Some(first) = missed.peek().copied() else { return };
     let count = missed.count();
     let (element, call) = acked[first];
-    findings.push(|| {
-        let more = if count > 1 { format!(", nor {} more", count - 1) } else { String::new() };
-        let text = format!(
-            "{} read {place} without {element}{more}, though it had been acknowledged before to {}.",
-            read.call.who(),
-            call.who()
-        );
-        Finding::about(Anomaly::Stale, text, &[call, read.call])
-    });
+    let more = if count > 1 { format!(", nor {} more", count - 1) } else { String::new() };
+    let text = format!(
+        "{} read {place} without {element}{more}, though it had been acknowledged before to {}.",
+        read.call.who(),
+        call.who()
+    );
+    findings.push(Finding::about(Anomaly::Stale, text, &[call, read.call]));
 }
 
 /// What somebody read and the last read no longer finds: the element, who read it first, and the last read.

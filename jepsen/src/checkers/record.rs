@@ -14,7 +14,7 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     let mut findings = Findings::default();
     for pair in options.leaderships.windows(2) {
         for text in contradictions(&pair[0], &pair[1], options.record_slack) {
-            findings.push(|| of_record(text, &pair[0], &pair[1]));
+            findings.push(of_record(text, &pair[0], &pair[1]));
         }
     }
     let mut looked_at = 0;
@@ -28,7 +28,7 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
         let then = |record: &&Leadership| during(record, call, options.record_slack);
         let by_leader = || options.leaderships.iter().filter(led).filter(then);
         if by_leader().next().is_none() {
-            findings.push(|| Finding::about(Anomaly::Record, not_leading(call, options), &[call]));
+            findings.push(Finding::about(Anomaly::Record, not_leading(call, options), &[call]));
         } else if by_leader().find(wrote).is_none() {
             let text = format!(
                 "{} was acknowledged on timeline {}, which {} did not write by the record.",
@@ -36,7 +36,7 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
                 stamp.timeline,
                 stamp.member
             );
-            findings.push(|| Finding::about(Anomaly::Record, text, &[call]));
+            findings.push(Finding::about(Anomaly::Record, text, &[call]));
         }
     }
     Sentence::plain(findings.verdict(), looked_at + options.leaderships.len())

@@ -24,7 +24,7 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
             Outcome::Ordered => {}
             Outcome::TooLong => tired.push(key.to_string()),
             Outcome::Stuck { at, state, before } => {
-                findings.push(|| stuck(*key, &tasks, (at, state, before)));
+                findings.push(stuck(*key, &tasks, (at, state, before)));
             }
         }
     }

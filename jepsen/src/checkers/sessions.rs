@@ -42,7 +42,7 @@ struct Found {
 }
 
 impl Found {
-    fn went_back(&mut self, finding: impl FnOnce() -> Finding) {
+    fn went_back(&mut self, finding: Finding) {
         let to = if self.promised { &mut self.findings } else { &mut self.apart };
         to.push(finding);
     }
@@ -67,14 +67,12 @@ fn own_writes(
                 && !excused.contains(&(place, *element))
         });
         if let Some((element, call)) = missed {
-            findings.push(|| {
-                let text = format!(
-                    "{} did not find its own {element} in {place}, acknowledged to {}.",
-                    read.call.who(),
-                    call.who()
-                );
-                Finding::about(Anomaly::ReadYourWrites, text, &[call, read.call])
-            });
+            let text = format!(
+                "{} did not find its own {element} in {place}, acknowledged to {}.",
+                read.call.who(),
+                call.who()
+            );
+            findings.push(Finding::about(Anomaly::ReadYourWrites, text, &[call, read.call]));
         }
     }
 }
@@ -103,14 +101,16 @@ fn backwards(
             .iter()
             .find(|element| !seen.contains(element) && !excused.contains(&(place, **element)));
         if let Some(element) = missed {
-            found.went_back(|| {
-                let text = format!(
-                    "{} no longer found {element} in {place}, which {} had read.",
-                    read.call.who(),
-                    earlier.call.who()
-                );
-                Finding::about(Anomaly::MonotonicReads, text, &[earlier.call, read.call])
-            });
+            let text = format!(
+                "{} no longer found {element} in {place}, which {} had read.",
+                read.call.who(),
+                earlier.call.who()
+            );
+            found.went_back(Finding::about(
+                Anomaly::MonotonicReads,
+                text,
+                &[earlier.call, read.call],
+            ));
         }
     }
 }

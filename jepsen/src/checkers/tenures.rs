@@ -97,9 +97,9 @@ pub(crate) fn check(calls: &[Call<'_>]) -> Judged {
     for (at, one) in all.iter().enumerate() {
         for other in &all[at + 1..] {
             if overlap(one, other) {
-                findings.push(|| overlapping(one, other));
+                findings.push(overlapping(one, other));
             } else if one.timeline == other.timeline && one.member != other.member {
-                findings.push(|| one_timeline(one, other));
+                findings.push(one_timeline(one, other));
             }
         }
     }

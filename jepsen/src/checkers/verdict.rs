@@ -14,7 +14,7 @@ pub enum Verdict {
     Valid,
     /// Something is not.
     Invalid {
-        /// The first of what was found.
+        /// The first of what was found, of each sort.
         findings: Vec<Finding>,
         /// How much more was found and is not told.
         more: usize,
@@ -139,10 +139,10 @@ pub enum Anomaly {
     Record,
 }
 
-/// How many findings of one check are told.
-const TOLD: usize = 25;
+/// How many findings of one check are told of each sort: many of one must not hide the only one of another.
+const TOLD: usize = 10;
 
-/// Collects what a check finds, and tells the first of it.
+/// Collects what a check finds, and tells the first of each sort.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     told: Vec<Finding>,
@@ -150,10 +150,10 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// The sentence is only made when it will be told.
-    pub(crate) fn push(&mut self, finding: impl FnOnce() -> Finding) {
-        if self.told.len() < TOLD {
-            self.told.push(finding());
+    pub(crate) fn push(&mut self, finding: Finding) {
+        let alike = self.told.iter().filter(|told| told.anomaly == finding.anomaly).count();
+        if alike < TOLD {
+            self.told.push(finding);
         } else {
             self.more += 1;
         }
@@ -177,5 +177,22 @@ impl Findings {
             (Verdict::Valid, Some(reason)) => Verdict::Unknown { reason },
             (verdict, _) => verdict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_of_one_sort_do_not_hide_another() {
+        let mut findings = Findings::default();
+        for number in 0..100 {
+            findings.push(Finding::about(Anomaly::Phantom, number.to_string(), &[]));
+        }
+        findings.push(Finding::about(Anomaly::Lost, "lost".into(), &[]));
+        let Verdict::Invalid { findings, more } = findings.verdict() else { panic!("invalid") };
+        assert_eq!((findings.len(), more), (11, 90));
+        assert_eq!(findings[10].anomaly, Anomaly::Lost);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn check(calls: &[Call<'_>], found: &mut Found) {
                 if let Some((mine, writer)) = own.filter(|_| call.on_replica())
                     && older(&written, *key, (*value, *mine))
                 {
-                    found.findings.push(|| own_write((*key, *value, *mine), writer, call));
+                    found.findings.push(own_write((*key, *value, *mine), writer, call));
                 }
                 let member = call.stamp.map(|stamp| stamp.member.as_str());
                 let at = (call.process, *key, member.filter(|_| !found.promised));
@@ -39,7 +39,7 @@ pub(super) fn check(calls: &[Call<'_>], found: &mut Found) {
                 if let Some((had, reader)) = earlier.filter(|_| call.on_replica())
                     && older(&written, *key, (*value, had))
                 {
-                    found.went_back(|| back((*key, *value, had), reader, call));
+                    found.went_back(back((*key, *value, had), reader, call));
                 }
             }
             _ => {}
