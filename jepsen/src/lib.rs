@@ -3,3 +3,4 @@
 pub mod checkers;
 pub mod files;
 pub mod history;
+pub mod report;
