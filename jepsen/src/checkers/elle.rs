@@ -71,7 +71,7 @@ impl<'c, 'h> Judge<'c, 'h> {
         let history = convert::history(txns, excused);
         let options = adya::Opts {
             models: vec![model.to_owned()],
-            timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
             ..adya::Opts::default()
         };
         let report = adya::check(&history, adya::Workload::ListAppend, &options);

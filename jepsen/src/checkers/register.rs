@@ -10,6 +10,8 @@ use super::wgl::{self, Act, Outcome, Task};
 use super::{Judged, Sentence};
 use crate::history::Op;
 
+mod obvious;
+
 pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     let registers = registers(calls);
     let looked_at: usize = registers.values().map(Vec::len).sum();
@@ -19,6 +21,9 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     let mut findings = Findings::default();
     let mut tired: Vec<String> = Vec::new();
     for (key, calls) in &registers {
+        if obvious::check(*key, calls, &mut findings) {
+            continue;
+        }
         let tasks = tasks(calls);
         match wgl::search(&tasks, options.budget) {
             Outcome::Ordered => {}
@@ -88,7 +93,7 @@ fn stuck(key: u64, tasks: &[Task<'_, '_>], place: (usize, i64, Option<usize>)) -
     if let Some(before) = before {
         let writer = tasks[before].call;
         about.insert(0, writer);
-        held = format!("{held}, which {} {}", writer.who(), did(tasks[before].act));
+        held = format!("{held}, put there by {}", writer.who());
     }
     let text = format!(
         "No order of operations explains register {key}: {} {}, but at best {held}.",
@@ -99,99 +104,4 @@ fn stuck(key: u64, tasks: &[Task<'_, '_>], place: (usize, i64, Option<usize>)) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::calls::tests::Script;
-    use super::super::verdict::Verdict;
-    use super::*;
-
-    fn get(value: i64) -> Op {
-        Op::Get { key: 1, value: Some(value) }
-    }
-
-    fn put(value: i64) -> Op {
-        Op::Put { key: 1, value }
-    }
-
-    fn verdict(script: &Script, budget: u64) -> Verdict {
-        let options = Options { budget, ..Options::default() };
-        check(&script.calls(), &options).unwrap().verdict
-    }
-
-    fn valid(script: &Script) -> bool {
-        verdict(script, 100_000).is_valid()
-    }
-
-    #[test]
-    fn one_copy_is_valid() {
-        let mut script = Script::default();
-        script.done(1, get(0), "n1").invoke(1, put(1)).done(2, get(0), "n1").done(2, get(1), "n1");
-        script.ok(1, put(1), "n1").done(3, Op::Cas { key: 1, from: 1, to: 2 }, "n1");
-        script.done(2, get(2), "n1").done(4, get(0), "~n2");
-        assert!(valid(&script));
-    }
-
-    #[test]
-    fn a_stale_read_is_found_and_named() {
-        let mut script = Script::default();
-        script.done(1, put(1), "n1").done(1, put(2), "n1").done(2, get(1), "n2");
-        let Verdict::Invalid { findings, more: 0 } = verdict(&script, 100_000) else {
-            panic!("it is invalid");
-        };
-        assert_eq!(
-            findings[0].text,
-            "No order of operations explains register 1: client 2 on n2 at 5.000 s (operation 5) read 1, \
-             but at best it held 2, which client 1 on n1 at 3.000 s (operation 3) wrote 2."
-        );
-        assert_eq!(findings[0].ops, [3, 5]);
-    }
-
-    #[test]
-    fn a_lost_write_is_found() {
-        let mut script = Script::default();
-        script.done(1, put(1), "n1").done(2, get(0), "n2");
-        assert!(!valid(&script));
-    }
-
-    #[test]
-    fn a_read_that_goes_back_during_one_write_is_found() {
-        let mut script = Script::default();
-        script.invoke(1, put(1)).done(2, get(1), "n1").done(3, get(0), "n1").ok(1, put(1), "n1");
-        assert!(!valid(&script));
-    }
-
-    #[test]
-    fn two_swaps_from_one_value_are_found() {
-        let mut script = Script::default();
-        let swap = |to| Op::Cas { key: 1, from: 0, to };
-        script.invoke(1, swap(1)).done(2, swap(2), "n2").ok(1, swap(1), "n1");
-        assert!(!valid(&script));
-    }
-
-    #[test]
-    fn what_is_unknown_may_take_place_late_or_never_but_a_failure_never_does() {
-        let mut script = Script::default();
-        script.invoke(1, put(7)).unknown(1, put(7)).done(2, get(0), "n1");
-        assert!(valid(&script));
-        script.done(2, get(7), "n1");
-        assert!(valid(&script));
-        script.done(2, get(0), "n1");
-        assert!(!valid(&script));
-        let mut script = Script::default();
-        script.invoke(1, put(7)).fail(1, put(7)).done(2, get(7), "n1");
-        assert!(!valid(&script));
-    }
-
-    #[test]
-    fn a_search_without_budget_says_so() {
-        let mut script = Script::default();
-        for process in 0..12 {
-            script.invoke(process, put(i64::from(process) + 1));
-        }
-        for process in 0..12 {
-            script.ok(process, put(i64::from(process) + 1), "n1");
-        }
-        script.done(20, get(99), "n1");
-        let verdict = verdict(&script, 500);
-        assert!(matches!(&verdict, Verdict::Unknown { reason } if reason.contains("register 1")));
-    }
-}
+mod tests;

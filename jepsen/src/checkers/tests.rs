@@ -49,6 +49,57 @@ fn options_are_read_with_what_is_not_said_left_to_the_strictest() {
     assert!(serde_json::from_str::<Options>(r#"{"isolatoin":"serializable"}"#).is_err());
 }
 
+#[test]
+fn a_split_brain_of_fifty_thousand_operations_is_judged_too() {
+    let script = split(50_000);
+    let began = std::time::Instant::now();
+    let report = judge(&script.events, &Options::default());
+    println!("{} events of a split brain judged in {:?}", script.events.len(), began.elapsed());
+    for check in &report.checks {
+        let (word, more) = (check.verdict.word(), check.verdict.findings().len());
+        println!("{:?}: {word}, {more} told, in {} ms", check.checker, check.took_ms);
+    }
+    let found = |anomaly| report.verdict.findings().iter().any(|told| told.anomaly == anomaly);
+    assert!(found(Anomaly::TwoWriters) && found(Anomaly::Lost), "{:?}", report.verdict);
+    assert!(found(Anomaly::IncompatibleOrder) && found(Anomaly::NotLinearizable));
+}
+
+/// Two worlds that went on from one: clients of the second are told by n2, and the first has the last word.
+fn split(operations: u64) -> Script {
+    let (one, other) = (world(operations / 2, 1), world(operations / 2, 2));
+    let mut script = Script::default();
+    let mut both = one.events.into_iter().zip(other.events).peekable();
+    while let Some((mut one, mut other)) = both.next() {
+        other.process += 100_000_000;
+        other.stamp.iter_mut().for_each(|stamp| (stamp.member, stamp.timeline) = ("n2".into(), 2));
+        let last = both.peek().is_none();
+        let ends = if last { [&mut other, &mut one] } else { [&mut one, &mut other] };
+        for event in ends {
+            distinct(&mut event.op, event.process);
+            let event = event.clone();
+            script.event(event.process, event.phase, event.op, event.stamp);
+        }
+    }
+    script
+}
+
+/// What the second world appends and adds is its own.
+fn distinct(op: &mut Op, process: u32) {
+    let shift = if process < 100_000_000 { 0 } else { 1 << 40 };
+    match op {
+        Op::Add(element) => *element += shift,
+        Op::All(Some(all)) => all.iter_mut().for_each(|element| *element += shift),
+        Op::Txn(steps) => steps.iter_mut().for_each(|step| match step {
+            Step::Append { value, .. } => *value += shift,
+            Step::Read { list: Some(list), .. } => {
+                list.iter_mut().for_each(|element| *element += shift);
+            }
+            Step::Read { .. } => {}
+        }),
+        _ => {}
+    }
+}
+
 /// What a client has asked, and what it will be told.
 type Open = Option<(Op, Option<Op>)>;
 
