@@ -46,7 +46,8 @@ pub struct Stamp {
     /// its last write. Taken later it would count WAL of others, and blame a failover that lost only that.
     /// On a replica: `pg_last_wal_replay_lsn()`, in the statement that reads or before it.
     pub lsn: u64,
-    /// Read there without the intention to write.
+    /// Read there without the intention to write: it may lie in the past. What is read without this, also at a
+    /// member that a client is bound to, is judged as the newest there is.
     pub replica: bool,
 }
 

@@ -4,12 +4,13 @@ pub mod options;
 pub mod verdict;
 
 mod ancestry;
-mod append;
+
 mod bank;
 mod calls;
 mod elements;
 mod elle;
 mod exposure;
+mod lists;
 mod presence;
 mod record;
 mod register;
@@ -88,7 +89,7 @@ impl Checker {
     fn check(self, calls: &[Call<'_>], options: &Options) -> Judged {
         match self {
             Self::Set => set::check(calls, options),
-            Self::Lists => append::check(calls, options),
+            Self::Lists => lists::check(calls, options),
             Self::Append => elle::check(calls, options),
             Self::Register => register::check(calls, options),
             Self::Bank => bank::check(calls, options),

@@ -11,7 +11,8 @@ pub(super) const STYLE: &str = "
 .pic{background:#fff;font:11px 'DejaVu Sans',Verdana,sans-serif}
 .pic text{fill:#24292f}.pic .soft{fill:#5b6570}.pic .head{font-weight:bold;font-size:12px}
 .pic .grid{stroke:#dfe3e8;stroke-width:1;fill:none}.pic .axis{stroke:#8b949e;stroke-width:1;fill:none}
-.pic .band{fill:#f0a92e;fill-opacity:.2}.pic .fault{fill:#e39a1c}.pic .idle{fill:none;stroke:#b91c1c;stroke-dasharray:3 2}
+.pic .band{fill:#f0a92e;fill-opacity:.2}.pic .fault{fill:#e39a1c}
+.pic .idle{fill:none;stroke:#b91c1c;stroke-dasharray:3 2}
 .pic .dot,.pic .line{fill:none;stroke-linecap:round;stroke-linejoin:round}
 .pic .dot{stroke-width:2.4}.pic .line{stroke-width:1.6}
 .pic .ok{stroke:#1a7f5a}.pic .fail{stroke:#c2410c}.pic .unknown{stroke:#7c3aed}
