@@ -11,6 +11,7 @@ mod elements;
 mod elle;
 mod exposure;
 mod lists;
+mod outage;
 mod presence;
 mod record;
 mod register;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Event, Phase};
 use calls::Call;
 pub use options::{Exposure, Isolation, Leadership, Options, ReplicaReads, TimelineEnd};
+pub use outage::{lost, outage_ns};
 pub use tenures::{Tenure, overlap_ns, tenures};
 pub use verdict::{Anomaly, Finding, Verdict};
 

@@ -91,10 +91,8 @@ fn missing(
     let Some(last) = all.last(options) else { return acked.len() };
     let finally = Bits::of(last.elements, &numbers);
     let known = acked.partition_point(|(_, call)| call.ended < last.call.began);
-    for (number, (element, call)) in acked[..known].iter().enumerate() {
-        if !finally.has(number) {
-            findings.push(lost(place, *element, call, &last));
-        }
+    for (element, call) in lost_of(all, options) {
+        findings.push(lost(place, element, call, &last));
     }
     // A later acknowledgement is not lost yet; what comes after the last read is only counted.
     let unread = (known..acked.len()).filter(|number| !finally.has(*number)).count();
@@ -105,6 +103,21 @@ fn missing(
         }
     }
     unread
+}
+
+/// What was acknowledged before the last read began and is not in it, by the time of its acknowledgement.
+pub(crate) fn lost_of<'c, 'h>(
+    all: &Elements<'c, 'h>,
+    options: &Options,
+) -> Vec<(u64, &'c Call<'h>)> {
+    let Some(last) = all.last(options) else { return Vec::new() };
+    let finally: HashSet<u64> = last.elements.iter().copied().collect();
+    let is_lost = |(element, call): &(u64, &Call<'_>)| {
+        call.ok() && call.before(last.call) && !finally.contains(element)
+    };
+    let mut lost: Vec<(u64, &Call<'_>)> = all.adds.iter().copied().filter(is_lost).collect();
+    lost.sort_by_key(|(_, call)| call.ended);
+    lost
 }
 
 fn lost(place: Place, element: u64, call: &Call<'_>, last: &Read<'_, '_>) -> Finding {
