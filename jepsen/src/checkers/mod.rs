@@ -18,6 +18,7 @@ mod register;
 mod sessions;
 mod set;
 mod tenures;
+mod told;
 mod wgl;
 
 use std::time::Instant;
