@@ -4,6 +4,11 @@ use super::calls::tests::Script;
 use super::*;
 use crate::history::{Op, Step};
 
+mod cluster;
+mod world;
+
+use world::world;
+
 #[test]
 fn a_run_in_which_nothing_happened_proves_nothing() {
     let report = judge(&[], &Options::default());
@@ -98,123 +103,6 @@ fn distinct(op: &mut Op, process: u32) {
         }),
         _ => {}
     }
-}
-
-/// What a client has asked, and what it will be told.
-type Open = Option<(Op, Option<Op>)>;
-
-/// A database of one copy, and forty clients at once of which some never learn what became of their question.
-struct World {
-    script: Script,
-    lists: Vec<Vec<u64>>,
-    registers: Vec<i64>,
-    set: Vec<u64>,
-    balances: Vec<i64>,
-    seed: u64,
-    next: u64,
-}
-
-impl World {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-        (self.seed >> 33) % limit
-    }
-
-    fn question(&mut self) -> Op {
-        self.next += 1;
-        let new = self.next;
-        let key = new / 500 * 8 + self.below(8);
-        let (from, to) = (self.below(5) as u32, self.below(5) as u32);
-        match self.below(20) {
-            0..9 => {
-                let list = None;
-                let other = new / 500 * 8 + self.below(8);
-                Op::Txn(vec![Step::Read { key, list }, Step::Append { key: other, value: new }])
-            }
-            9..12 => Op::Get { key: key % 10, value: None },
-            12..14 => Op::Put { key: key % 10, value: new as i64 },
-            14 => Op::Cas { key: key % 10, from: new as i64 - 9, to: new as i64 },
-            15 => Op::Transfer { from, to, amount: 1 },
-            16 => Op::Balances(None),
-            _ if new.is_multiple_of(400) => Op::All(None),
-            _ => Op::Add(new),
-        }
-    }
-
-    /// Does it, at this instant; `None` if it cannot be.
-    fn perform(&mut self, op: &Op) -> Option<Op> {
-        let mut op = op.clone();
-        match &mut op {
-            Op::Txn(steps) => steps.iter_mut().for_each(|step| self.step(step)),
-            Op::Get { key, value } => *value = Some(self.registers[*key as usize]),
-            Op::Put { key, value } => self.registers[*key as usize] = *value,
-            Op::Cas { key, from, to } => {
-                let register = &mut self.registers[*key as usize];
-                if register != from {
-                    return None;
-                }
-                *register = *to;
-            }
-            Op::Transfer { from, to, amount } => {
-                self.balances[*from as usize] -= *amount;
-                self.balances[*to as usize] += *amount;
-            }
-            Op::Balances(balances) => *balances = Some(self.balances.clone()),
-            Op::Add(element) => self.set.push(*element),
-            Op::All(all) => *all = Some(self.set.clone()),
-        }
-        Some(op)
-    }
-
-    fn step(&mut self, step: &mut Step) {
-        match step {
-            Step::Append { key, value } => self.lists[*key as usize].push(*value),
-            Step::Read { key, list } => *list = Some(self.lists[*key as usize].clone()),
-        }
-    }
-
-    fn run(mut self, operations: u64) -> Script {
-        let mut clients: Vec<(u32, Open)> = (0..40).map(|process| (process, None)).collect();
-        while self.next < operations {
-            let at = self.below(40) as usize;
-            let (process, open) = clients[at].clone();
-            let Some((asked, answer)) = open else {
-                let asked = self.question();
-                let answer = self.perform(&asked);
-                self.script.invoke(process, asked.clone());
-                clients[at].1 = Some((asked, answer));
-                continue;
-            };
-            clients[at].1 = None;
-            match answer {
-                None => self.script.fail(process, asked),
-                Some(_) if self.below(200) == 0 => {
-                    clients[at].0 += 40;
-                    self.script.unknown(process, asked)
-                }
-                Some(answer) => self.script.ok(process, answer, "n1"),
-            };
-        }
-        for (process, open) in clients {
-            if let Some((asked, _)) = open {
-                self.script.unknown(process, asked);
-            }
-        }
-        let lists = std::mem::take(&mut self.lists);
-        for (key, list) in lists.into_iter().enumerate() {
-            let step = Step::Read { key: key as u64, list: Some(list) };
-            self.script.done(1_000_000, Op::Txn(vec![step]), "n1");
-        }
-        self.script.done(1_000_000, Op::All(Some(self.set)), "n1");
-        self.script
-    }
-}
-
-pub(crate) fn world(operations: u64, seed: u64) -> Script {
-    let lists = vec![Vec::new(); (operations as usize / 500 + 1) * 8];
-    let (registers, balances) = (vec![0; 10], vec![100; 5]);
-    let (script, set) = (Script::default(), Vec::new());
-    World { script, lists, registers, set, balances, seed, next: 0 }.run(operations)
 }
 
 #[test]
