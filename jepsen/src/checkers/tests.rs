@@ -7,7 +7,7 @@ use crate::history::{Op, Step};
 mod cluster;
 mod world;
 
-use world::world;
+use world::{world, world_of};
 
 #[test]
 fn a_run_in_which_nothing_happened_proves_nothing() {
@@ -115,6 +115,17 @@ fn fifty_thousand_operations_of_one_copy_are_valid() {
         println!("{:?}: {} operations in {} ms", check.checker, check.looked_at, check.took_ms);
     }
     assert_eq!(report.verdict, Verdict::Valid);
+}
+
+#[test]
+fn many_unknown_answers_do_not_tire_the_search() {
+    for seed in 0..5 {
+        let script = world_of(10_000, seed, 5);
+        let report = judge(&script.events, &Options::default());
+        assert_eq!(report.verdict, Verdict::Valid, "seed {seed}: {report}");
+        let took = report.checks.iter().find(|check| check.checker == Checker::Register);
+        println!("{:?}", took.map(|check| (check.looked_at, check.took_ms)));
+    }
 }
 
 #[test]

@@ -142,9 +142,21 @@ impl<'t, 'c, 'h> Search<'t, 'c, 'h> {
             return false;
         }
         *tried += 1;
-        // To do an unknown write of what is held already helps nobody.
         let held = self.tasks[task].act.on(self.held);
-        held.is_some_and(|held| task < self.acked || held != self.held)
+        held.is_some_and(|held| task < self.acked || held != self.held && self.awaited(held))
+    }
+
+    /// Whether something that may be next needs this value. An unknown write that is not met at once may as well
+    /// not have taken place: the write after it hides it.
+    fn awaited(&self, value: i64) -> bool {
+        let deadline = self.deadline();
+        let begun = |task: &usize| self.tasks[*task].call.began < deadline;
+        let window = (self.low..self.acked).take_while(begun);
+        let unknown = (self.acked..self.tasks.len()).take_while(begun);
+        window.chain(unknown).any(|task| {
+            let (Act::Read(from) | Act::Swap(from, _)) = self.tasks[task].act else { return false };
+            from == value && !self.done[task]
+        })
     }
 
     /// The first end among the acknowledged ones that are not done: nothing that began later comes next.

@@ -107,6 +107,18 @@ fn a_search_without_budget_says_so() {
     assert!(matches!(&verdict, Verdict::Unknown { reason } if reason.contains("register 1")));
 }
 
+#[test]
+fn unknown_writes_that_are_met_much_later_do_not_tire_the_search() {
+    let mut script = Script::default();
+    for value in 1..=20 {
+        script.invoke(value as u32, put(value)).unknown(value as u32, put(value));
+    }
+    for value in (1..=20).rev() {
+        script.done(30, put(100 + value), "n1").done(30, get(value), "n1");
+    }
+    assert_eq!(verdict(&script, 10_000), Verdict::Valid);
+}
+
 /// Tries every order of everything, with and without what is unknown.
 fn by_trying_all(calls: &[&Call<'_>], done: &mut Vec<bool>, held: i64) -> bool {
     let open = |call: usize, done: &[bool]| !done[call] && calls[call].ok();

@@ -93,8 +93,14 @@ impl Copy {
     }
 }
 
-/// A database of one copy, and forty clients at once of which some never learn what became of their question.
+/// A database of one copy, and forty clients at once of which one in two hundred never learns what became of
+/// its question.
 pub(super) fn world(operations: u64, seed: u64) -> Script {
+    world_of(operations, seed, 200)
+}
+
+/// The same with one unknown answer in so many.
+pub(super) fn world_of(operations: u64, seed: u64, one_in: u64) -> Script {
     let (mut dice, mut copy) = (Dice::new(seed), Copy::new(operations));
     let mut script = Script::default();
     let mut clients: Vec<(u32, Open)> = (0..40).map(|process| (process, None)).collect();
@@ -111,7 +117,7 @@ pub(super) fn world(operations: u64, seed: u64) -> Script {
         clients[at].1 = None;
         match answer {
             None => script.fail(process, asked),
-            Some(_) if dice.below(200) == 0 => {
+            Some(_) if dice.below(one_in) == 0 => {
                 clients[at].0 += 40;
                 script.unknown(process, asked)
             }
