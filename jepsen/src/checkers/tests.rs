@@ -5,6 +5,7 @@ use super::*;
 use crate::history::{Op, Step};
 
 mod cluster;
+mod read_committed;
 mod world;
 
 use world::{world, world_of};
