@@ -3,4 +3,7 @@
 pub mod checkers;
 pub mod files;
 pub mod history;
+pub mod hosts;
 pub mod report;
+pub mod rto;
+pub mod workloads;
