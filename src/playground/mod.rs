@@ -21,7 +21,7 @@ pub mod etcd;
 mod layout;
 mod options;
 mod process;
-mod programs;
+pub mod programs;
 mod teardown;
 pub mod tour;
 mod wait;
@@ -35,10 +35,10 @@ use haa_core::units::{Address, MemberName};
 pub use accident::Part;
 pub use error::PlaygroundError;
 pub use options::{OnDrop, Options};
-pub use process::Process;
+pub use process::{Process, User, postgres_of, postmaster_of};
 
 use layout::{State, loopback};
-use process::{Launch, postmaster_of};
+use process::Launch;
 
 /// A throw-away cluster.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ pub struct Process {
 
 /// Who a process runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct User {
+pub struct User {
     /// User number.
     pub uid: u32,
     /// Group number.
@@ -160,7 +160,7 @@ impl Process {
 /// Every process of the Postgres whose data directory this is: each has it as its working directory. Where we may
 /// not look at that (root in a container), the postmaster and its children, as long as it lives.
 #[must_use]
-pub(super) fn postgres_of(data: &Path) -> Vec<Process> {
+pub fn postgres_of(data: &Path) -> Vec<Process> {
     let Ok(data) = data.canonicalize() else { return Vec::new() };
     let postmaster = postmaster_in(&data);
     let ours = |pid: &i32| {
@@ -173,7 +173,7 @@ pub(super) fn postgres_of(data: &Path) -> Vec<Process> {
 
 /// The postmaster, as its own file names it; only if that is a Postgres of this data directory.
 #[must_use]
-pub(super) fn postmaster_of(data: &Path) -> Option<Process> {
+pub fn postmaster_of(data: &Path) -> Option<Process> {
     postmaster_in(&data.canonicalize().ok()?).and_then(Process::find)
 }
 

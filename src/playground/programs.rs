@@ -8,7 +8,10 @@ use super::error::PlaygroundError;
 use super::process::User;
 
 /// etcd, from the search path.
-pub(super) fn etcd() -> Result<PathBuf, PlaygroundError> {
+///
+/// # Errors
+/// When it is missing.
+pub fn etcd() -> Result<PathBuf, PlaygroundError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/bin", "/usr/local/bin"].map(PathBuf::from);
     let places = std::env::split_paths(&path).chain(usual);
@@ -22,7 +25,10 @@ pub(super) fn etcd() -> Result<PathBuf, PlaygroundError> {
 }
 
 /// The directory of the newest Postgres.
-pub(super) fn postgres() -> Result<PathBuf, PlaygroundError> {
+///
+/// # Errors
+/// When none is complete.
+pub fn postgres() -> Result<PathBuf, PlaygroundError> {
     let root = Path::new("/usr/lib/postgresql");
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let versions = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -42,7 +48,10 @@ pub(super) fn postgres() -> Result<PathBuf, PlaygroundError> {
 }
 
 /// Root's playground runs as `postgres`, because Postgres refuses root; anybody else's as themselves.
-pub(super) fn user() -> Result<Option<User>, PlaygroundError> {
+///
+/// # Errors
+/// When root has no such user.
+pub fn user() -> Result<Option<User>, PlaygroundError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

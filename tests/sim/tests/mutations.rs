@@ -50,15 +50,15 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
 
 /// The same in `quorum`.
 const SEEDS_OF_QUORUM: [Seeds; 11] = [
-    (core(Mechanism::Grants), Guard::On, 150, &["I2", "I4", "I6"]),
+    (core(Mechanism::Grants), Guard::On, 1000, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
-    (core(Mechanism::Barrier), Guard::On, 200, &["I6"]),
+    (core(Mechanism::Barrier), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfAdding), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfRemoving), Guard::On, 150, &["I6"]),
+    (core(Mechanism::OrderOfRemoving), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfRaising), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfLowering), Guard::On, 50, &["I6"]),
+    (core(Mechanism::OrderOfLowering), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfFounding), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfLeaving), Guard::On, 100, &["I6"]),
+    (core(Mechanism::OrderOfLeaving), Guard::On, 1000, &["I6"]),
     (core(Mechanism::Door), Guard::On, 20, &["I13"]),
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];

@@ -1,0 +1,296 @@
+//! All hosts of one run: made, started, killed, frozen, cut, and removed at the end. Decides on none of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use haa::playground::{Process, postmaster_of};
+
+use super::cgroup::Group;
+use super::clean;
+use super::host::Host;
+use super::net::{MARK, Net, between};
+use super::plan::{MEMBERS, Plan, System};
+use super::tools::{Tools, run, write};
+use super::{etcd, shipped};
+
+/// The hosts of a run. Dropping it removes everything.
+#[derive(Debug)]
+pub struct Lab {
+    /// What was wished.
+    pub plan: Plan,
+    /// The programs of this machine.
+    pub tools: Tools,
+    /// Its own directory.
+    pub directory: PathBuf,
+    /// The network and its cuts.
+    pub net: Net,
+    hosts: BTreeMap<&'static str, Host>,
+    agents: BTreeMap<&'static str, Process>,
+    prefix: String,
+    program: PathBuf,
+    token: String,
+    /// Locked while we live: `clean` leaves what is locked.
+    _owner: File,
+}
+
+impl Lab {
+    /// Makes hosts, configurations and secrets; starts nothing.
+    ///
+    /// # Errors
+    /// When we are not root, a tool is missing, or the kernel refuses.
+    pub fn create(plan: Plan) -> anyhow::Result<Self> {
+        let tools = Tools::find()?;
+        let prefix = format!("{MARK}{:04x}", rand::random::<u16>());
+        let directory = std::env::temp_dir().join(&prefix);
+        fs::create_dir(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let owner = clean::own(&directory)?;
+        let made = Self::fill(plan, tools, &prefix, &directory, owner);
+        made.inspect_err(|_| {
+            // What is half made helps nobody.
+            let _ = clean::remove(&prefix);
+        })
+    }
+
+    fn fill(
+        plan: Plan,
+        tools: Tools,
+        prefix: &str,
+        directory: &Path,
+        owner: File,
+    ) -> anyhow::Result<Self> {
+        fs::set_permissions(directory, Permissions::from_mode(0o711))?;
+        let addresses = plan.hosts();
+        let net = Net::create(prefix, &addresses)?;
+        let mut hosts = BTreeMap::new();
+        for (name, address) in addresses {
+            let home = directory.join(name);
+            fs::create_dir(&home)?;
+            chown(&home, Some(tools.user.0), Some(tools.user.1))?;
+            let ipc = directory.join(format!("ipc-{name}"));
+            write(&ipc, "")?;
+            run(&["unshare", &format!("--ipc={}", ipc.display()), "true"])?;
+            let group = Group::create(&tools.cgroups, prefix, name)?;
+            let space = net.name(name);
+            hosts.insert(name, Host { name: name.to_owned(), address, space, ipc, group, home });
+        }
+        let program = reachable(&plan, directory)?;
+        let mut lab = Self {
+            plan,
+            tools,
+            directory: directory.to_owned(),
+            net,
+            hosts,
+            agents: BTreeMap::new(),
+            prefix: prefix.to_owned(),
+            program,
+            token: secret(),
+            _owner: owner,
+        };
+        lab.write_members()?;
+        Ok(lab)
+    }
+
+    fn write_members(&mut self) -> anyhow::Result<()> {
+        let secrets = shipped::SECRETS.map(|name| match name {
+            "token" => (name, self.token.clone()),
+            _ => (name, secret()),
+        });
+        let endpoints: Vec<String> =
+            self.etcds().iter().map(|host| etcd::endpoint(host.address)).collect();
+        for name in MEMBERS {
+            let host = self.host(name)?.clone();
+            self.private(&host.home.join("secrets"), None)?;
+            self.private(&host.home.join("disk"), None)?;
+            for (file, text) in &secrets {
+                self.private(&host.home.join("secrets").join(file), Some(&format!("{text}\n")))?;
+            }
+            let text = match self.plan.system {
+                System::Haa => shipped::config(&self.plan, &self.tools, &host, &endpoints)?,
+                System::Patroni => anyhow::bail!("Patroni is not there yet"),
+            };
+            self.private(&host.home.join("haad.toml"), Some(&text))?;
+        }
+        Ok(())
+    }
+
+    /// A directory, or a file with this text, that only the servers' user may use.
+    fn private(&self, path: &Path, text: Option<&str>) -> anyhow::Result<()> {
+        let (uid, gid) = self.tools.user;
+        match text {
+            Some(text) => write(path, text)?,
+            None => fs::create_dir(path)?,
+        }
+        let mode = if text.is_some() { 0o600 } else { 0o700 };
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        chown(path, Some(uid), Some(gid))
+            .with_context(|| format!("cannot hand over {}", path.display()))
+    }
+
+    /// A host by its short name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn host(&self, name: &str) -> anyhow::Result<&Host> {
+        let known = || format!("no host {name}: there are {:?}", self.hosts.keys());
+        self.hosts.get(name).with_context(known)
+    }
+
+    /// The hosts that etcd is on.
+    #[must_use]
+    pub fn etcds(&self) -> Vec<&Host> {
+        self.hosts.values().filter(|host| host.name.starts_with('e')).collect()
+    }
+
+    /// The addresses of these hosts.
+    #[must_use]
+    pub fn addresses(&self, names: &[&str]) -> Vec<Ipv4Addr> {
+        names.iter().filter_map(|name| self.hosts.get(*name)).map(|host| host.address).collect()
+    }
+
+    /// Everybody's short name but ours.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.hosts.keys().copied().filter(|name| *name != "watch").collect()
+    }
+
+    /// The token for commands.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Starts the etcd of this host, on the data that it had.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_etcd(&self, name: &str) -> anyhow::Result<()> {
+        let host = self.host(name)?;
+        if !host.group.members().is_empty() {
+            return Ok(());
+        }
+        host.start(&etcd::launch(&self.tools, host, &self.etcds())).map(drop)
+    }
+
+    /// Starts a member's agent unless it runs.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_member(&mut self, name: &'static str) -> anyhow::Result<()> {
+        if self.agent(name).is_some() {
+            return Ok(());
+        }
+        let host = self.host(name)?;
+        let launch = shipped::launch(&self.plan, &self.tools, host, &self.program);
+        let process = host.start(&launch)?;
+        self.agents.insert(name, process);
+        Ok(())
+    }
+
+    /// The member's agent, while it lives.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> Option<Process> {
+        self.agents.get(name).copied().filter(|process| process.alive())
+    }
+
+    /// The member's postmaster, while it lives.
+    #[must_use]
+    pub fn postmaster(&self, name: &str) -> Option<Process> {
+        postmaster_of(&self.data(name))
+    }
+
+    /// The member's data directory.
+    #[must_use]
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("disk/data")
+    }
+
+    /// What the servers on this host said last.
+    #[must_use]
+    pub fn tail(&self, name: &str, lines: usize) -> String {
+        let text = fs::read_to_string(self.directory.join(name).join("log")).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// Copies what the servers said, Postgres' own logs and the agents' journals into a directory.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_logs(&self, to: &Path) -> anyhow::Result<()> {
+        let tell = || format!("the logs cannot be kept in {}", to.display());
+        fs::create_dir_all(to).with_context(tell)?;
+        for name in self.names() {
+            let home = self.directory.join(name);
+            for file in ["log", "state/journal.jsonl", "state/postgres.log", "haad.toml"] {
+                let from = home.join(file);
+                if from.is_file() {
+                    let flat = format!("{name}.{}", file.replace('/', "."));
+                    fs::copy(&from, to.join(flat)).with_context(tell)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts a host off from everybody but us.
+    ///
+    /// # Errors
+    /// When the filter cannot be changed.
+    pub fn unplug(&mut self, name: &str) -> anyhow::Result<()> {
+        let ways = between(&self.addresses(&[name]), &self.addresses(&self.names()));
+        self.net.cut(&ways)
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// When the filter cannot be changed.
+    pub fn plug(&mut self, name: &str) -> anyhow::Result<()> {
+        let ways = between(&self.addresses(&[name]), &self.addresses(&self.names()));
+        self.net.mend(&ways)
+    }
+
+    /// Ends the servers and removes the hosts and all their files.
+    ///
+    /// # Errors
+    /// When something stays; `clean` may be asked again.
+    pub fn remove(self) -> anyhow::Result<()> {
+        let prefix = self.prefix.clone();
+        drop(self);
+        clean::gone(&prefix)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // `clean` can be asked for what stays.
+        let _ = clean::remove(&self.prefix);
+    }
+}
+
+/// The program where the servers' user can reach it: a copy in our directory.
+fn reachable(plan: &Plan, directory: &Path) -> anyhow::Result<PathBuf> {
+    if plan.system == System::Patroni {
+        return Ok(plan.program.clone());
+    }
+    let copy = directory.join("haad");
+    let tell = || {
+        let asked = plan.program.display();
+        format!(
+            "there is no haad at {asked}: build it with `make build`, or name its directory with --bin-dir"
+        )
+    };
+    fs::copy(&plan.program, &copy).with_context(tell)?;
+    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
+    Ok(copy)
+}
+
+fn secret() -> String {
+    format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>())
+}

@@ -1,0 +1,23 @@
+//! Hosts on one machine: network namespaces joined by a bridge, control groups, etcd and members on them, cuts
+//! between them. Decides on no fault and judges nothing. Root only; `clean` removes whatever a crash left.
+
+mod cgroup;
+pub mod clean;
+mod cluster;
+mod etcd;
+mod host;
+mod lab;
+pub mod net;
+mod plan;
+mod room;
+mod shipped;
+pub mod tools;
+mod view;
+
+pub use cgroup::Group;
+pub use cluster::PATIENCE;
+pub use host::{Host, Launch};
+pub use lab::Lab;
+pub use plan::{MEMBERS, Place, Plan, System, places};
+pub use room::{room, within};
+pub use view::Watch;

@@ -1,0 +1,183 @@
+//! The accidents that are timed. Each strikes the member that leads, leaves a trace that shows that it acted, and heals.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use haa::playground::Process;
+
+use crate::hosts::net::between;
+use crate::hosts::{Lab, Watch};
+use crate::workloads::Recorder;
+
+/// For how long an accident that ends by itself lasts.
+pub type Length = Duration;
+
+/// What happens to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accident {
+    /// The primary's postmaster is killed; its agent lives
+    Postmaster,
+    /// The primary's host vanishes: silence, and everything on it is killed
+    Host,
+    /// The primary is cut off from everybody
+    Partition,
+    /// The primary is cut off from everybody but its clients
+    PartitionOpen,
+    /// The primary's host is frozen, and goes on later
+    Freeze,
+    /// The primary's agent is frozen; Postgres lives
+    FreezeAgent,
+    /// The primary's agent is killed and stays away for a while; Postgres lives
+    KillAgent,
+    /// A planned switchover
+    Switchover,
+    /// The etcd that leads is killed and comes back
+    EtcdLeader,
+    /// All of etcd is killed and comes back
+    EtcdAway,
+}
+
+/// What has to be healed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Broken {
+    member: &'static str,
+    etcds: Vec<String>,
+    swallowed: u64,
+}
+
+impl Accident {
+    /// As it is asked for.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether another member leads afterwards.
+    #[must_use]
+    pub fn moves_the_primary(self) -> bool {
+        !matches!(self, Self::EtcdLeader | Self::EtcdAway)
+    }
+
+    /// For how long it lasts unless said otherwise; some last until another leads.
+    #[must_use]
+    pub fn usual_length(self) -> Length {
+        match self {
+            Self::Postmaster | Self::Host | Self::Switchover => Duration::ZERO,
+            Self::EtcdLeader => Duration::from_secs(10),
+            Self::EtcdAway => Duration::from_secs(40),
+            Self::Partition
+            | Self::PartitionOpen
+            | Self::Freeze
+            | Self::FreezeAgent
+            | Self::KillAgent => Duration::from_secs(12),
+        }
+    }
+
+    /// Lets it happen to the member that leads.
+    pub(super) async fn strike(
+        self,
+        lab: &mut Lab,
+        watch: &Watch,
+        leader: &'static str,
+    ) -> anyhow::Result<Broken> {
+        let swallowed = lab.net.swallowed()?;
+        let mut broken = Broken { member: leader, swallowed, ..Broken::default() };
+        match self {
+            Self::Postmaster => {
+                let postmaster = lab.postmaster(leader).context("the leader has no postmaster")?;
+                postmaster.signal(Signal::KILL)?;
+            }
+            Self::Host => {
+                // First the cable, or the kernel would tell everybody that the sockets are closed.
+                lab.unplug(leader)?;
+                lab.host(leader)?.group.kill()?;
+            }
+            Self::Partition => lab.unplug(leader)?,
+            Self::PartitionOpen => {
+                let own = lab.addresses(&[leader]);
+                let others: Vec<&str> =
+                    lab.names().into_iter().filter(|name| *name != "clients").collect();
+                let ways = between(&own, &lab.addresses(&others));
+                lab.net.cut(&ways)?;
+            }
+            Self::Freeze => lab.host(leader)?.group.freeze()?,
+            Self::FreezeAgent | Self::KillAgent => {
+                let agent = lab.agent(leader).context("the leader has no agent")?;
+                let signal = if self == Self::KillAgent { Signal::KILL } else { Signal::STOP };
+                agent.signal(signal)?;
+            }
+            Self::Switchover => watch.switch_over(leader).await?,
+            Self::EtcdLeader => {
+                let etcd = watch.etcd_leader().await?;
+                lab.host(&etcd)?.group.kill()?;
+                broken.etcds.push(etcd);
+            }
+            Self::EtcdAway => {
+                let all: Vec<String> = lab.etcds().iter().map(|host| host.name.clone()).collect();
+                for etcd in &all {
+                    lab.host(etcd)?.group.kill()?;
+                }
+                broken.etcds = all;
+            }
+        }
+        Ok(broken)
+    }
+
+    /// Lets it last.
+    pub(super) async fn last(self, length: Length, began: u64, recorder: &Recorder) {
+        let passed = Duration::from_nanos(recorder.now().saturating_sub(began));
+        sleep(length.saturating_sub(passed)).await;
+    }
+
+    /// Ends it; says whether there is a trace of it.
+    pub(super) async fn heal(
+        self,
+        lab: &mut Lab,
+        watch: &Watch,
+        broken: &Broken,
+    ) -> anyhow::Result<bool> {
+        let member = broken.member;
+        let acted = match self {
+            Self::Postmaster | Self::Switchover => watch.primaries().await != [member],
+            Self::Host => lab.host(member)?.group.members().is_empty(),
+            Self::Partition | Self::PartitionOpen => lab.net.swallowed()? > broken.swallowed,
+            Self::Freeze => lab.host(member)?.group.is_frozen(),
+            Self::FreezeAgent => lab.agent(member).is_some_and(stopped),
+            Self::KillAgent => lab.agent(member).is_none(),
+            Self::EtcdLeader | Self::EtcdAway => broken
+                .etcds
+                .iter()
+                .all(|etcd| lab.host(etcd).is_ok_and(|host| host.group.members().is_empty())),
+        };
+        match self {
+            Self::Postmaster | Self::Switchover => {}
+            Self::Host => {
+                lab.plug(member)?;
+                lab.start_member(member)?;
+            }
+            Self::Partition | Self::PartitionOpen => lab.plug(member)?,
+            Self::Freeze => lab.host(member)?.group.thaw()?,
+            Self::FreezeAgent => {
+                if let Some(agent) = lab.agent(member) {
+                    agent.signal(Signal::CONT)?;
+                }
+            }
+            Self::KillAgent => lab.start_member(member)?,
+            Self::EtcdLeader | Self::EtcdAway => {
+                broken.etcds.iter().try_for_each(|etcd| lab.start_etcd(etcd))?;
+                watch.etcd_healthy(Duration::from_secs(60)).await?;
+            }
+        }
+        Ok(acted)
+    }
+}
+
+/// By the kernel's word.
+fn stopped(process: Process) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}

@@ -1,0 +1,165 @@
+//! Failover timing: one accident again and again under writers, and what it cost them. Prints figures and asserts
+//! none of them.
+
+mod accident;
+mod measure;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places, room, within};
+use crate::report::rto::{Outage, Series, Timing};
+use crate::workloads::record::routed;
+use crate::workloads::{Crew, Kind, Recorder, Route, Workload};
+
+pub use accident::{Accident, Length};
+
+/// A leadership younger than this is not taken over on silence (`timing.settle`, with a second for the clock).
+const SETTLE: Duration = Duration::from_secs(4);
+/// Writers that go where the routes lead.
+const WRITERS: usize = 4;
+/// Their pause between two rows, on average.
+const PAUSE: Duration = Duration::from_millis(4);
+/// A voter that was removed returns later each time, and a cluster that is whole late says little of an accident.
+const RUNS_PER_CLUSTER: usize = 5;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What to make.
+    pub plan: Plan,
+    /// What happens to it.
+    pub accident: Accident,
+    /// How often.
+    pub runs: usize,
+    /// How long, if it has a length.
+    pub length: Length,
+    /// How the system is set, in a word.
+    pub profile: String,
+    /// Where a failed run's logs go.
+    pub keep: PathBuf,
+}
+
+/// Makes clusters and breaks them, until all runs are done. `say` is told of each run.
+///
+/// # Errors
+/// When a cluster did not come back; its logs are kept then.
+pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Timing> {
+    let mut runs: Vec<Outage> = Vec::new();
+    while runs.len() < wish.runs {
+        let several = (wish.runs - runs.len()).min(RUNS_PER_CLUSTER);
+        let mut lab = Lab::create(wish.plan.clone())?;
+        let (ours, theirs) = (room(lab.host("watch")?, 2)?, room(lab.host("clients")?, 2)?);
+        let clients = theirs.handle().clone();
+        let watch = lab.host("watch")?.clone();
+        let done = within(&watch, || {
+            ours.block_on(async {
+                tokio::select! {
+                    done = series(&mut lab, wish, several, (&clients, &mut say)) => done,
+                    () = haa::playground::interrupted() => Err(anyhow!("it was interrupted")),
+                }
+            })
+        });
+        let done = done.and_then(|done| done);
+        theirs.shutdown_background();
+        let done = done.map_err(|error| match lab.keep_logs(&wish.keep) {
+            Ok(()) => error.context(format!("the logs are in {}", wish.keep.display())),
+            Err(worse) => error.context(format!("{worse:#}")),
+        });
+        lab.remove()?;
+        runs.extend(done?);
+    }
+    let system = serde_json::to_value(wish.plan.system)?;
+    let system = system.as_str().context("a system has a name")?.to_owned();
+    let fault = wish.accident.name();
+    Ok(Timing::from(Series { system, fault, profile: wish.profile.clone(), runs }))
+}
+
+async fn series(
+    lab: &mut Lab,
+    wish: &Wish,
+    several: usize,
+    (clients, say): (&Handle, &mut impl FnMut(&str)),
+) -> anyhow::Result<Vec<Outage>> {
+    let workload = Arc::new(Workload::Set(AtomicU64::new(1)));
+    lab.begin(workload.schema()).await?;
+    let watch = lab.watch();
+    let guard = clients.enter();
+    let (route, _asking) = Route::begin(&places());
+    let crew = Crew {
+        workload,
+        places: Arc::new(places()),
+        route,
+        recorder: Arc::new(Recorder::default()),
+        pause: PAUSE,
+        seed: rand::random(),
+    };
+    let mut kinds = vec![Kind::Routed; WRITERS];
+    kinds.extend(MEMBERS.map(Kind::Pinned));
+    let at_work = crew.begin(&kinds);
+    drop(guard);
+    let mut runs = Vec::new();
+    for number in 1..=several {
+        let cost = once(lab, &watch, wish, &crew.recorder).await;
+        let cost = cost.with_context(|| format!("run {number} of this cluster"))?;
+        let whole = cost.redundancy_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
+        say(&format!(
+            "outage {} ms, lost {}, two acknowledged for {} ms, whole again after {whole} ms",
+            cost.outage_ms, cost.lost, cost.dual_ack_ms
+        ));
+        runs.push(cost);
+    }
+    at_work.finish().await;
+    Ok(runs)
+}
+
+/// The accident, its healing, and what both cost.
+async fn once(
+    lab: &mut Lab,
+    watch: &Watch,
+    wish: &Wish,
+    recorder: &Recorder,
+) -> anyhow::Result<Outage> {
+    let leader = watch.whole(PATIENCE).await?;
+    sleep(SETTLE).await;
+    let window = recorder.now();
+    sleep(Duration::from_millis(200)).await;
+    let began = recorder.now();
+    let broken = wish.accident.strike(lab, watch, leader).await?;
+    if wish.accident.moves_the_primary() {
+        let acknowledged = acknowledged_elsewhere(recorder, leader, began);
+        timeout(PATIENCE, acknowledged).await.with_context(|| {
+            format!("nobody but {leader} acknowledged a row within {PATIENCE:?}\n{}", lab.tails())
+        })?;
+    }
+    wish.accident.last(wish.length, began, recorder).await;
+    let proof = wish.accident.heal(lab, watch, &broken).await?;
+    anyhow::ensure!(proof, "the accident left no trace: it did not act");
+    let leader = watch.whole(PATIENCE * 4).await.context("after healing")?;
+    let whole = recorder.now();
+    // What was under way when all was whole is answered by then.
+    sleep(Duration::from_millis(500)).await;
+    let events = measure::window(&recorder.events(), window);
+    let there = measure::there(lab, leader).await?;
+    Ok(measure::cost(&events, &there, began, whole))
+}
+
+/// Waits until a client that goes where the routes lead is answered by another member.
+async fn acknowledged_elsewhere(recorder: &Recorder, old: &str, began: u64) {
+    loop {
+        let elsewhere = recorder.last_ok(|event| {
+            let member = event.stamp.as_ref().map(|stamp| stamp.member.as_str());
+            routed(event.process) && member.is_some_and(|member| member != old)
+        });
+        if elsewhere.is_some_and(|at| at > began) {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! The clients: each does one operation after another, through the routes or at one member whatever becomes of it, and
+//! records what it was told. Never tries an operation twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::history::Phase;
+use crate::hosts::Place;
+
+use super::Workload;
+use super::outcome::{Failure, Fate};
+use super::record::Recorder;
+use super::route::Route;
+use super::session::Session;
+
+/// What takes longer is given up, its outcome unknown.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Before a member that refused is asked again.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Where a client goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// To whoever accepts writes.
+    Routed,
+    /// To this member, whatever it is by now: this finds one that does not know that it is deposed.
+    Pinned(&'static str),
+    /// To this member, to read.
+    Reader(&'static str),
+}
+
+/// What all clients of a run share.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    /// What they do.
+    pub workload: Arc<Workload>,
+    /// Where members are.
+    pub places: Arc<Vec<Place>>,
+    /// Where to write.
+    pub route: Route,
+    /// What happened.
+    pub recorder: Arc<Recorder>,
+    /// A client pauses up to twice as long between two operations.
+    pub pause: Duration,
+    /// Of the run.
+    pub seed: u64,
+}
+
+/// Clients at work. Dropping it ends them in the middle of what they do.
+#[derive(Debug)]
+pub struct AtWork {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl AtWork {
+    /// Lets each end what it does, and then go.
+    pub async fn finish(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Crew {
+    /// Sends these clients out. They run where this is called: on their own host's threads.
+    #[must_use]
+    pub fn begin(&self, kinds: &[Kind]) -> AtWork {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for (number, kind) in (0_u64..).zip(kinds) {
+            let client = Client {
+                crew: self.clone(),
+                kind: *kind,
+                process: self.recorder.process(*kind),
+                session: None,
+                rng: StdRng::seed_from_u64(self.seed ^ (number << 32)),
+            };
+            tasks.spawn(client.work(stopped.clone()));
+        }
+        AtWork { stop, tasks }
+    }
+}
+
+struct Client {
+    crew: Crew,
+    kind: Kind,
+    process: u32,
+    session: Option<Session>,
+    rng: StdRng,
+}
+
+impl Client {
+    async fn work(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut stop = stopped.clone();
+        while !*stopped.borrow_and_update() {
+            let longest = self.crew.pause.as_micros().saturating_mul(2);
+            let longest = u64::try_from(longest).unwrap_or(u64::MAX).max(1);
+            sleep(Duration::from_micros(self.rng.random_range(0..longest))).await;
+            tokio::select! {
+                session = self.session() => self.session = session,
+                _ = stop.changed() => return,
+            }
+            if let Some(session) = self.session.take() {
+                self.once(session).await;
+            } else {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// The session that there is, or a new one where it should be.
+    async fn session(&mut self) -> Option<Session> {
+        let wanted = match self.kind {
+            Kind::Routed => self.crew.route.some().await?,
+            Kind::Pinned(member) | Kind::Reader(member) => member,
+        };
+        let good = |session: &Session| session.member == wanted && !session.closed();
+        if let Some(session) = self.session.take().filter(good) {
+            return Some(session);
+        }
+        let place = self.crew.places.iter().find(|place| place.member == wanted)?;
+        let mut session = Session::open(place).await.ok()?;
+        self.crew.workload.greet(&mut session).await.ok()?;
+        Some(session)
+    }
+
+    async fn once(&mut self, mut session: Session) {
+        let Crew { workload, recorder, .. } = self.crew.clone();
+        let op = match self.kind {
+            Kind::Routed | Kind::Pinned(_) => workload.next(&mut self.rng),
+            Kind::Reader(_) => workload.next_read(&mut self.rng),
+        };
+        recorder.begin(self.process, op.clone());
+        let member = session.member;
+        let delay = Duration::from_micros(self.rng.random_range(0..4_000));
+        let moved = async {
+            match self.kind {
+                Kind::Routed => self.crew.route.moved_from(member).await,
+                Kind::Pinned(_) | Kind::Reader(_) => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            done = timeout(PATIENCE, workload.perform(&mut session, &op, delay)) => {
+                done.unwrap_or_else(|_| Err(Failure::unknown(format!("no answer in {PATIENCE:?}"))))
+            }
+            () = moved => Err(Failure::unknown(format!("{member} no longer accepts writes"))),
+        };
+        match done {
+            Ok((op, stamp)) => {
+                recorder.ok(self.process, op, stamp);
+                self.session = Some(session);
+            }
+            Err(Failure { phase, said, session: fate }) => {
+                recorder.bad(self.process, phase, op, format!("{member}: {said}"));
+                if phase == Phase::Info {
+                    self.process = recorder.process(self.kind);
+                }
+                if fate == Fate::Keeps {
+                    self.session = Some(session);
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}

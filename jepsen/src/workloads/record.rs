@@ -1,0 +1,98 @@
+//! The history while it grows: one event after another, with their times. Never changes one that is there.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use crate::history::{Event, Op, Phase, Stamp};
+
+use super::clients::Kind;
+
+/// Clients that stay at one member have numbers from here on.
+const PINNED: u32 = 1_000_000;
+
+/// Whether the client of this number goes where the routes lead.
+#[must_use]
+pub fn routed(process: u32) -> bool {
+    process < PINNED
+}
+
+/// The history of a run.
+#[derive(Debug)]
+pub struct Recorder {
+    began: Instant,
+    next_process: AtomicU32,
+    events: Mutex<Vec<Event>>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { began: Instant::now(), next_process: AtomicU32::new(0), events: Mutex::default() }
+    }
+}
+
+impl Recorder {
+    /// A number that no client bore before; it tells a client that goes where the routes lead from the others.
+    pub fn process(&self, kind: Kind) -> u32 {
+        let number = self.next_process.fetch_add(1, Ordering::Relaxed);
+        match kind {
+            Kind::Routed => number,
+            Kind::Pinned(_) | Kind::Reader(_) => PINNED + number,
+        }
+    }
+
+    /// Nanoseconds since the run began.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.at(Instant::now())
+    }
+
+    /// The same for an instant.
+    #[must_use]
+    pub fn at(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.began);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// An operation begins.
+    pub fn begin(&self, process: u32, op: Op) {
+        self.push(process, (Phase::Invoke, op), None, None);
+    }
+
+    /// It took place, there.
+    pub fn ok(&self, process: u32, op: Op, stamp: Option<Stamp>) {
+        self.push(process, (Phase::Ok, op), stamp, None);
+    }
+
+    /// It did not, or may not have.
+    pub fn bad(&self, process: u32, phase: Phase, op: Op, error: String) {
+        self.push(process, (phase, op), None, Some(error));
+    }
+
+    /// When the last operation that `wanted` knows ended well, if one did.
+    #[must_use]
+    pub fn last_ok(&self, wanted: impl Fn(&Event) -> bool) -> Option<u64> {
+        let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = events.iter().rev();
+        all.find(|event| event.phase == Phase::Ok && wanted(event)).map(|event| event.time)
+    }
+
+    /// All of it, so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn push(
+        &self,
+        process: u32,
+        (phase, op): (Phase, Op),
+        stamp: Option<Stamp>,
+        error: Option<String>,
+    ) {
+        let mut events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Under the lock, so that times and places agree in their order.
+        let (index, time) = (events.len() as u64, self.now());
+        events.push(Event { index, time, process, phase, op, stamp, error });
+    }
+}
