@@ -69,6 +69,7 @@ pub fn router(api: Api, peers: Router) -> Router {
     ours.route("/patroni", asked(checks::member))
         .route("/cluster", asked(cluster::cluster))
         .route("/config", asked(cluster::settings))
+        .route("/status", asked(cluster::verdict))
         .route("/history", on(READ, cluster::history))
         .route("/why", on(READ, cluster::why))
         .route("/routes", on(READ, routes::all))

@@ -35,6 +35,7 @@ pub mod records;
 pub mod routes;
 pub mod settings;
 pub mod units;
+pub mod verdict;
 pub mod voters;
 
 pub use off::Mechanism;

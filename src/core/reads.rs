@@ -37,10 +37,7 @@ impl Status {
     /// Why not.
     pub fn replica(&self, demand: &ReplicaDemand) -> Answer {
         self.healthy()?;
-        let Some(Server::Standby(standby)) = self.postgres.as_ref().map(|facts| &facts.server)
-        else {
-            return Err("this member is not a replica");
-        };
+        let standby = self.own_standby().ok_or("this member is not a replica")?;
         self.meets(&self.own_reader(standby), demand)
     }
 
@@ -76,13 +73,25 @@ impl Status {
     }
 
     fn own_route(&self, demand: &ReplicaDemand) -> Option<Route> {
-        let Some(Server::Standby(standby)) = self.postgres.as_ref().map(|facts| &facts.server)
-        else {
-            return None;
-        };
+        let standby = self.own_standby()?;
         let lag = self.lag(standby.replayed);
         let meets = self.meets(&self.own_reader(standby), demand).is_ok();
         meets.then(|| Route::to(&self.me, &self.record.postgres, lag))
+    }
+
+    /// Our Postgres, if it is a standby.
+    pub(crate) fn own_standby(&self) -> Option<&Standby> {
+        match self.postgres.as_ref().map(|facts| &facts.server) {
+            Some(Server::Standby(standby)) => Some(standby),
+            Some(
+                Server::Primary(_)
+                | Server::Starting
+                | Server::Silent
+                | Server::Refusing(_)
+                | Server::Stopped(_),
+            )
+            | None => None,
+        }
     }
 
     fn own_reader(&self, standby: &Standby) -> Reader<'_> {
