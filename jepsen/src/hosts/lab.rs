@@ -107,6 +107,8 @@ impl Lab {
             let host = self.host(name)?.clone();
             self.private(&host.home.join("secrets"), None)?;
             self.private(&host.home.join("disk"), None)?;
+            self.mount(&host)?;
+            self.private(&host.home.join("clock"), Some("+0\n"))?;
             for (file, text) in &secrets {
                 self.private(&host.home.join("secrets").join(file), Some(&format!("{text}\n")))?;
             }
@@ -117,6 +119,19 @@ impl Lab {
             self.private(&host.home.join("haad.toml"), Some(&text))?;
         }
         Ok(())
+    }
+
+    /// Gives a member's data a file system of their own, if that was wished.
+    fn mount(&self, host: &Host) -> anyhow::Result<()> {
+        let Some(size) = self.plan.disk_mb else { return Ok(()) };
+        let image = self.directory.join(format!("{}.ext4", host.name));
+        let (image, place) = (image.to_string_lossy(), host.home.join("disk"));
+        run(&["truncate", &format!("--size={size}M"), &image])?;
+        run(&["mkfs.ext4", "-q", "-m", "0", &image])?;
+        run(&["mount", "-o", "loop", &image, &place.to_string_lossy()])?;
+        let (uid, gid) = self.tools.user;
+        chown(&place, Some(uid), Some(gid))?;
+        Ok(fs::set_permissions(&place, Permissions::from_mode(0o700))?)
     }
 
     /// A directory, or a file with this text, that only the servers' user may use.
@@ -188,6 +203,9 @@ impl Lab {
         let host = self.host(name)?;
         let launch = shipped::launch(&self.plan, &self.tools, host, &self.program);
         let process = host.start(&launch)?;
+        if self.plan.faketime.is_some() {
+            clean::remember_fake(&self.directory, process.pid)?;
+        }
         self.agents.insert(name, process);
         Ok(())
     }
@@ -202,6 +220,29 @@ impl Lab {
     #[must_use]
     pub fn postmaster(&self, name: &str) -> Option<Process> {
         postmaster_of(&self.data(name))
+    }
+
+    /// The processes on this host whose title contains this.
+    #[must_use]
+    pub fn titled(&self, name: &str, title: &str) -> Vec<Process> {
+        let all = self.hosts.get(name).map(|host| host.group.members()).unwrap_or_default();
+        let bears = |pid: &i32| {
+            let title_of = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&title_of).replace('\0', " ").contains(title)
+        };
+        all.into_iter().filter(bears).filter_map(Process::find).collect()
+    }
+
+    /// The file that says how wrong the member's wall clock is.
+    #[must_use]
+    pub fn clock(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("clock")
+    }
+
+    /// Where the member's disk is mounted.
+    #[must_use]
+    pub fn disk(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("disk")
     }
 
     /// The member's data directory.
