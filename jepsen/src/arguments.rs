@@ -39,7 +39,7 @@ pub(crate) enum Verb {
     /// Time failovers: the same accident again and again under writers
     Rto(Rto),
     /// Judge a history again
-    Judge {
+    Check {
         /// history.json of a run, or a history.edn
         history: PathBuf,
     },

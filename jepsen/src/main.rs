@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Verb::Clean => cleaned(),
         Verb::Rto(wish) => timed(wish),
         Verb::Run(wish) => examined(wish),
-        Verb::Judge { history } => judged(&history),
+        Verb::Check { history } => judged(&history),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -130,7 +130,7 @@ async fn final_timeline(lab: &Lab, primary: &str) -> anyhow::Result<Vec<Timeline
     Ok(ends)
 }
 
-/// `3	0/4000148	no recovery target specified`
+/// A number, a place, and why, with tabs between.
 fn timeline_end(line: &str) -> Option<TimelineEnd> {
     let mut fields = line.split_whitespace();
     let timeline = fields.next()?.parse().ok()?;

@@ -116,6 +116,11 @@ impl Wound {
     fn new(name: impl Into<String>, proof: Option<String>, cure: Cure) -> Self {
         Self { name: name.into(), proof, cure }
     }
+
+    /// Whether only healing can tell that it acted: a cut that nothing has met yet.
+    fn tells_later(&self) -> bool {
+        matches!(self.cure, Cure::Mend(..))
+    }
 }
 
 impl Target {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use haa::playground::postgres_of;
 
@@ -11,7 +11,7 @@ use crate::hosts::{Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
 use super::schedule::Schedule;
-use super::{Wound, clock, disk, etcd, freeze};
+use super::{Fault, Wound, clock, disk, etcd, freeze};
 
 /// A fault that struck. Times are nanoseconds since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct Struck {
     /// What shows that it acted.
     pub proof: Option<String>,
 }
+
+/// For how long, and how often, a fault looks for something to break.
+const AGAIN_FOR: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Follows the schedule to its end; `say` is told of every step.
 pub async fn run(
@@ -57,11 +61,16 @@ pub async fn run(
             say(&line(recorder, "healed", one));
         } else {
             let from = recorder.now();
-            match schedule.0[number].fault.strike(lab, watch).await {
-                Ok(wound) => {
+            match strike(&schedule.0[number].fault, lab, watch).await {
+                Ok(Some(wound)) => {
                     let (name, proof) = (wound.name.clone(), wound.proof.clone());
                     struck.push(Struck { name, from, to: None, proof });
                     open[number] = Some((struck.len() - 1, wound));
+                }
+                Ok(None) => {
+                    let fault = serde_json::to_string(&schedule.0[number].fault);
+                    say(&format!("skipped, nothing to break: {}", fault.unwrap_or_default()));
+                    continue;
                 }
                 Err(error) => {
                     let name = format!("{:?}: {error:#}", schedule.0[number].fault);
@@ -74,6 +83,22 @@ pub async fn run(
         }
     }
     struck
+}
+
+/// Another fault may have left nothing to break: then a moment is given to what comes back.
+async fn strike(fault: &Fault, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Option<Wound>> {
+    let began = Instant::now();
+    loop {
+        let wound = fault.strike(lab, watch).await?;
+        if wound.proof.is_some() || wound.tells_later() {
+            return Ok(Some(wound));
+        }
+        wound.cure.apply(lab, watch).await?;
+        if began.elapsed() > AGAIN_FOR {
+            return Ok(None);
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 fn line(recorder: &Recorder, what: &str, one: &Struck) -> String {

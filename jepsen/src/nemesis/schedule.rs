@@ -27,9 +27,9 @@ pub struct Entry {
 pub struct Schedule(pub Vec<Entry>);
 
 /// Clients are at work before the first fault.
-const LEAD: u64 = 5_000;
+const LEAD: u64 = 3_000;
 /// Between two faults, for a cluster to come together again: sometimes enough, sometimes not.
-const REST: std::ops::Range<u64> = 4_000..14_000;
+const REST: std::ops::Range<u64> = 3_000..11_000;
 
 impl Schedule {
     /// Draws one for these kinds.

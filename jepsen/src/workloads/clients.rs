@@ -120,9 +120,13 @@ impl Client {
 
     /// The session that there is, or a new one where it should be.
     async fn session(&mut self) -> Option<Session> {
-        let wanted = match self.kind {
-            Kind::Routed => self.crew.route.some().await?,
-            Kind::Pinned(member) | Kind::Reader(member) => member,
+        let wanted = match (self.kind, &self.session) {
+            // Nobody says that they accept writes: a session that there is may know better.
+            (Kind::Routed, Some(session)) if !session.closed() => {
+                self.crew.route.now().unwrap_or(session.member)
+            }
+            (Kind::Routed, _) => self.crew.route.some().await?,
+            (Kind::Pinned(member) | Kind::Reader(member), _) => member,
         };
         let good = |session: &Session| session.member == wanted && !session.closed();
         if let Some(session) = self.session.take().filter(good) {
