@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, and the proxies that
-# deploy/ has configurations for (Debian, Ubuntu).
+# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, the proxies that deploy/ has
+# configurations for, and what haa-jepsen makes hosts with (Debian, Ubuntu).
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
 
@@ -12,6 +12,9 @@ command -v etcd >/dev/null || need etcd-server
 command -v etcdctl >/dev/null || need etcd-client
 command -v protoc >/dev/null || need protobuf-compiler
 [ -e /usr/include/google/protobuf/descriptor.proto ] || need libprotobuf-dev
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || need iproute2
+command -v nft >/dev/null || [ -x /usr/sbin/nft ] || need nftables
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need libfaketime
 command -v cc >/dev/null || need "gcc libc6-dev"
 [ -x /usr/sbin/haproxy ] || need haproxy
 [ -x /usr/sbin/pgbouncer ] || need pgbouncer

@@ -1,133 +1,156 @@
 //! haa-jepsen: parse, build, run, exit code.
 
+mod arguments;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::Context as _;
+use clap::{Parser as _, ValueEnum};
 
+use haa_jepsen::checkers::{Isolation, Verdict};
 use haa_jepsen::hosts::{Plan, System, clean};
+use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::rto;
-use haa_jepsen::rto::{Accident, Wish, run};
+use haa_jepsen::{exam, files};
 
-/// Breaks a real cluster on purpose, on hosts of its own on this machine, and judges what clients saw. Needs root
-#[derive(Debug, Parser)]
-#[command(name = "haa-jepsen", version, arg_required_else_help = true)]
-struct Arguments {
-    #[command(subcommand)]
-    verb: Verb,
-}
+use arguments::{Arguments, Exam, Hosts, Level, Profile, Rto, Verb};
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Remove what a crashed run left: hosts, processes, files
-    Clean,
-    /// Time failovers: the same accident again and again under writers
-    Rto(Rto),
-}
+/// Everything was judged valid.
+const VALID: u8 = 0;
+/// It was not, or nobody knows.
+const NOT_VALID: u8 = 1;
+/// The run itself failed, or could not be made.
+const FAILED: u8 = 2;
 
-#[derive(Debug, clap::Args)]
-struct Rto {
-    /// Who keeps the cluster
-    #[arg(long, value_enum, default_value = "haa")]
-    system: System,
-    /// What happens to it
-    #[arg(long, value_enum)]
-    fault: Accident,
-    /// How often
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
-    /// How many etcd: 1 or 3
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
-    etcd: u8,
-    /// How long the accident lasts, in seconds; by default as long as it needs
-    #[arg(long)]
-    seconds: Option<u64>,
-    /// How the system is set
-    #[arg(long, value_enum, default_value = "default")]
-    profile: Profile,
-    /// The figures, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Where haad is; by default beside this program
-    #[arg(long, value_name = "DIR")]
-    bin_dir: Option<PathBuf>,
-    /// Where logs go when a run fails
-    #[arg(long, value_name = "DIR", default_value = "jepsen-out")]
-    out: PathBuf,
-}
-
-/// How a system is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    /// As it comes
-    Default,
-    /// Silence is noticed sooner
-    Fast,
-}
+/// As Debian installs it; `clock` needs it.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// Room for a member's data, when disks are to be broken.
+const DISK_MB: u64 = 1_200;
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Clean => cleaned(),
         Verb::Rto(wish) => timed(wish),
+        Verb::Run(wish) => examined(wish),
+        Verb::Check { history } => judged(&history),
     };
     match done {
-        Ok(code) => code,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr().lock(), "haa-jepsen: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(FAILED)
         }
     }
 }
 
-fn cleaned() -> anyhow::Result<ExitCode> {
+fn cleaned() -> anyhow::Result<u8> {
     let cleaned = clean::all()?;
-    let names =
-        |names: &[String]| if names.is_empty() { "nothing".into() } else { names.join(" ") };
-    say(&format!(
-        "removed: {}; left alone, because it lives: {}",
-        names(&cleaned.removed),
-        names(&cleaned.living)
-    ));
-    Ok(ExitCode::SUCCESS)
+    let names = |names: &[String]| match names {
+        [] => "nothing".to_owned(),
+        some => some.join(" "),
+    };
+    let (removed, living) = (names(&cleaned.removed), names(&cleaned.living));
+    say(&format!("removed: {removed}; left alone, because it lives: {living}"));
+    Ok(VALID)
 }
 
-fn timed(asked: Rto) -> anyhow::Result<ExitCode> {
+fn timed(asked: Rto) -> anyhow::Result<u8> {
     let settings = match asked.profile {
         Profile::Default => toml::Table::new(),
         Profile::Fast => "timing.suspect_after = \"300ms\"\ntiming.heartbeat = \"75ms\"".parse()?,
     };
-    let plan = Plan {
-        system: asked.system,
-        etcds: asked.etcd,
-        program: beside(asked.bin_dir)?.join("haad"),
-        settings,
-        variables: Vec::new(),
-    };
-    let profile =
-        asked.profile.to_possible_value().map_or_else(String::new, |p| p.get_name().to_owned());
-    let wish = Wish {
-        plan,
+    let profile = asked.profile.to_possible_value();
+    let wish = haa_jepsen::rto::Wish {
+        plan: plan(asked.system, &asked.hosts, settings)?,
         accident: asked.fault,
         runs: asked.runs,
-        length: asked.seconds.map_or(asked.fault.usual_length(), std::time::Duration::from_secs),
-        profile,
-        keep: asked.out,
+        length: asked.seconds.map_or(asked.fault.usual_length(), Duration::from_secs),
+        profile: profile.map_or_else(String::new, |profile| profile.get_name().to_owned()),
+        keep: asked.hosts.out,
     };
-    let timing = run(&wish, say)?;
+    let timing = haa_jepsen::rto::run(&wish, say)?;
     if let Some(file) = asked.json {
-        std::fs::write(file, serde_json::to_string_pretty(&timing)? + "\n")?;
+        let text = serde_json::to_string_pretty(&timing)? + "\n";
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     say(&rto::table(std::slice::from_ref(&timing)));
-    Ok(ExitCode::SUCCESS)
+    Ok(VALID)
 }
 
-fn beside(directory: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(directory) = directory {
-        return Ok(directory);
+fn examined(asked: Exam) -> anyhow::Result<u8> {
+    let seed = asked.seed.unwrap_or_else(rand::random);
+    let length = Duration::from_secs(asked.seconds);
+    let schedule = match &asked.schedule {
+        Some(file) => {
+            let tell = || format!("cannot read the schedule {}", file.display());
+            Schedule::read(&std::fs::read_to_string(file).with_context(tell)?)?
+        }
+        None => Schedule::draw(&asked.nemesis, length, seed),
+    };
+    let mut settings = toml::Table::new();
+    if let Some((key, value)) = asked.sabotage.and_then(exam::Sabotage::settings) {
+        settings.insert(key.to_owned(), toml::Value::String(value.to_owned()));
     }
+    let mut plan = plan(System::Haa, &asked.hosts, settings)?;
+    let faults = |kind: Kind| schedule.needs(kind);
+    plan.disk_mb = faults(Kind::Disk).then_some(DISK_MB);
+    plan.faketime = faults(Kind::Clock).then(|| PathBuf::from(FAKETIME));
+    if let Some(library) = plan.faketime.as_ref().filter(|library| !library.is_file()) {
+        anyhow::bail!("{} is missing: install libfaketime", library.display());
+    }
+    let workload = name(asked.workload);
+    let kinds: Vec<String> = asked.nemesis.iter().map(|kind| name(*kind)).collect();
+    let nemesis = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" and ") };
+    let wish = exam::Wish {
+        plan,
+        workload: asked.workload,
+        isolation: match asked.isolation {
+            Level::ReadCommitted => Isolation::ReadCommitted,
+            Level::Serializable => Isolation::Serializable,
+        },
+        schedule,
+        length,
+        seed,
+        clients: asked.clients,
+        sabotage: asked.sabotage,
+        out: asked.hosts.out,
+        title: format!("{workload}, {nemesis}, seed {seed}"),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let out = wish.out.clone();
+    Ok(told(&exam::run(&wish, say)?, &format!("report in {}", out.display())))
+}
+
+fn judged(history: &std::path::Path) -> anyhow::Result<u8> {
+    let report = files::check(history)?;
+    Ok(told(&report.verdict, &format!("{:?}", report.counts)))
+}
+
+fn told(verdict: &Verdict, beside: &str) -> u8 {
+    for finding in verdict.findings() {
+        say(&format!("found: {}", finding.text));
+    }
+    if let Verdict::Unknown { reason } = verdict {
+        say(reason);
+    }
+    say(&format!("{}; {beside}", verdict.word()));
+    if verdict.is_valid() { VALID } else { NOT_VALID }
+}
+
+fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<Plan> {
+    anyhow::ensure!(hosts.etcd != 2, "two etcd lose their majority with one: say 1 or 3");
     let own = std::env::current_exe()?;
-    Ok(own.parent().map(PathBuf::from).unwrap_or_default())
+    let beside = own.parent().map(PathBuf::from).unwrap_or_default();
+    let directory = hosts.bin_dir.clone().unwrap_or(beside);
+    let (etcds, program) = (hosts.etcd, directory.join("haad"));
+    Ok(Plan { system, etcds, program, settings, disk_mb: None, faketime: None, guard: true })
+}
+
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn say(line: &str) {

@@ -80,6 +80,11 @@ pub fn remove(prefix: &str) -> anyhow::Result<()> {
             failures.push(format!("{error:#}"));
         }
     };
+    let directory = std::env::temp_dir().join(prefix);
+    for mount in mounts_below(&directory) {
+        // Whoever waits for a frozen disk cannot be killed. Most are not frozen.
+        let _ = run(&["fsfreeze", "--unfreeze", &mount]);
+    }
     let groups = tools.cgroups.join(ROOT).join(prefix);
     for host in entries(&groups).into_iter().filter(|name| groups.join(name).is_dir()) {
         let group = Group::at(groups.join(host));
@@ -91,7 +96,7 @@ pub fn remove(prefix: &str) -> anyhow::Result<()> {
     for space in entries(Path::new("/run/netns")).iter().filter(|name| name.starts_with(prefix)) {
         note(run(&["ip", "netns", "delete", space]).map(drop));
     }
-    let directory = std::env::temp_dir().join(prefix);
+    forget_fakes(&directory);
     for mount in mounts_below(&directory) {
         note(run(&["umount", &mount]).map(drop));
     }
@@ -103,6 +108,29 @@ pub fn remove(prefix: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("of run {prefix} something stays; ask `haa-jepsen clean` again: {}", failures.join("; "))
+}
+
+/// libfaketime leaves two files in shared memory for each process that is killed.
+const FAKES: &str = "faketime.pids";
+
+/// Notes a process that reads its clock through libfaketime.
+///
+/// # Errors
+/// When the note cannot be written.
+pub fn remember_fake(directory: &Path, pid: i32) -> anyhow::Result<()> {
+    let path = directory.join(FAKES);
+    let mut text = fs::read_to_string(&path).unwrap_or_default();
+    text.push_str(&format!("{pid}\n"));
+    super::tools::write(&path, &text)
+}
+
+fn forget_fakes(directory: &Path) {
+    let text = fs::read_to_string(directory.join(FAKES)).unwrap_or_default();
+    for pid in text.lines().filter(|line| line.chars().all(|c| c.is_ascii_digit())) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = fs::remove_file(format!("/dev/shm/{name}{pid}"));
+        }
+    }
 }
 
 /// Fails if anything of a run is still there.

@@ -27,7 +27,7 @@ impl Lab {
             let at = Address { host: host.address.to_string(), port: 2379 };
             (host.name.clone(), at)
         });
-        Watch::new(self.plan.system, etcds.collect(), self.token())
+        Watch::new(&self.plan, etcds.collect(), self.token())
     }
 
     /// Starts everything and waits until the cluster is whole; then makes the clients' role and these tables.

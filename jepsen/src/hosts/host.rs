@@ -63,8 +63,12 @@ impl Host {
         command.arg(format!("--ipc={}", self.ipc.display()));
         command.args(["setpriv", &format!("--reuid={uid}"), &format!("--regid={gid}")]);
         command.args(["--clear-groups", "--"]);
+        if !launch.variables.is_empty() {
+            // By `env`, so that the programs on the way there do not see them.
+            let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
+            command.arg("env").args(variables);
+        }
         command.arg(launch.program).args(&launch.arguments);
-        command.envs(launch.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir("/").stdin(Stdio::null());
         let copy = log.try_clone().with_context(tell)?;
         let mut child = command.stdout(log).stderr(copy).spawn().with_context(tell)?;

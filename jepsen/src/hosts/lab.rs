@@ -12,9 +12,10 @@ use haa::playground::{Process, postmaster_of};
 
 use super::cgroup::Group;
 use super::clean;
+use super::files::{reachable, secret};
 use super::host::Host;
 use super::net::{MARK, Net, between};
-use super::plan::{MEMBERS, Plan, System};
+use super::plan::Plan;
 use super::tools::{Tools, run, write};
 use super::{etcd, shipped};
 
@@ -33,7 +34,7 @@ pub struct Lab {
     agents: BTreeMap<&'static str, Process>,
     prefix: String,
     program: PathBuf,
-    token: String,
+    pub(super) token: String,
     /// Locked while we live: `clean` leaves what is locked.
     _owner: File,
 }
@@ -80,7 +81,7 @@ impl Lab {
             hosts.insert(name, Host { name: name.to_owned(), address, space, ipc, group, home });
         }
         let program = reachable(&plan, directory)?;
-        let mut lab = Self {
+        let lab = Self {
             plan,
             tools,
             directory: directory.to_owned(),
@@ -94,42 +95,6 @@ impl Lab {
         };
         lab.write_members()?;
         Ok(lab)
-    }
-
-    fn write_members(&mut self) -> anyhow::Result<()> {
-        let secrets = shipped::SECRETS.map(|name| match name {
-            "token" => (name, self.token.clone()),
-            _ => (name, secret()),
-        });
-        let endpoints: Vec<String> =
-            self.etcds().iter().map(|host| etcd::endpoint(host.address)).collect();
-        for name in MEMBERS {
-            let host = self.host(name)?.clone();
-            self.private(&host.home.join("secrets"), None)?;
-            self.private(&host.home.join("disk"), None)?;
-            for (file, text) in &secrets {
-                self.private(&host.home.join("secrets").join(file), Some(&format!("{text}\n")))?;
-            }
-            let text = match self.plan.system {
-                System::Haa => shipped::config(&self.plan, &self.tools, &host, &endpoints)?,
-                System::Patroni => anyhow::bail!("Patroni is not there yet"),
-            };
-            self.private(&host.home.join("haad.toml"), Some(&text))?;
-        }
-        Ok(())
-    }
-
-    /// A directory, or a file with this text, that only the servers' user may use.
-    fn private(&self, path: &Path, text: Option<&str>) -> anyhow::Result<()> {
-        let (uid, gid) = self.tools.user;
-        match text {
-            Some(text) => write(path, text)?,
-            None => fs::create_dir(path)?,
-        }
-        let mode = if text.is_some() { 0o600 } else { 0o700 };
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
-        chown(path, Some(uid), Some(gid))
-            .with_context(|| format!("cannot hand over {}", path.display()))
     }
 
     /// A host by its short name.
@@ -188,6 +153,9 @@ impl Lab {
         let host = self.host(name)?;
         let launch = shipped::launch(&self.plan, &self.tools, host, &self.program);
         let process = host.start(&launch)?;
+        if self.plan.faketime.is_some() {
+            clean::remember_fake(&self.directory, process.pid)?;
+        }
         self.agents.insert(name, process);
         Ok(())
     }
@@ -204,38 +172,33 @@ impl Lab {
         postmaster_of(&self.data(name))
     }
 
+    /// The processes on this host whose title contains this.
+    #[must_use]
+    pub fn titled(&self, name: &str, title: &str) -> Vec<Process> {
+        let all = self.hosts.get(name).map(|host| host.group.members()).unwrap_or_default();
+        let bears = |pid: &i32| {
+            let title_of = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&title_of).replace('\0', " ").contains(title)
+        };
+        all.into_iter().filter(bears).filter_map(Process::find).collect()
+    }
+
+    /// The file that says how wrong the member's wall clock is.
+    #[must_use]
+    pub fn clock(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("clock")
+    }
+
+    /// Where the member's disk is mounted.
+    #[must_use]
+    pub fn disk(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("disk")
+    }
+
     /// The member's data directory.
     #[must_use]
     pub fn data(&self, name: &str) -> PathBuf {
         self.directory.join(name).join("disk/data")
-    }
-
-    /// What the servers on this host said last.
-    #[must_use]
-    pub fn tail(&self, name: &str, lines: usize) -> String {
-        let text = fs::read_to_string(self.directory.join(name).join("log")).unwrap_or_default();
-        let all: Vec<&str> = text.lines().collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
-    }
-
-    /// Copies what the servers said, Postgres' own logs and the agents' journals into a directory.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep_logs(&self, to: &Path) -> anyhow::Result<()> {
-        let tell = || format!("the logs cannot be kept in {}", to.display());
-        fs::create_dir_all(to).with_context(tell)?;
-        for name in self.names() {
-            let home = self.directory.join(name);
-            for file in ["log", "state/journal.jsonl", "state/postgres.log", "haad.toml"] {
-                let from = home.join(file);
-                if from.is_file() {
-                    let flat = format!("{name}.{}", file.replace('/', "."));
-                    fs::copy(&from, to.join(flat)).with_context(tell)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Cuts a host off from everybody but us.
@@ -272,25 +235,4 @@ impl Drop for Lab {
         // `clean` can be asked for what stays.
         let _ = clean::remove(&self.prefix);
     }
-}
-
-/// The program where the servers' user can reach it: a copy in our directory.
-fn reachable(plan: &Plan, directory: &Path) -> anyhow::Result<PathBuf> {
-    if plan.system == System::Patroni {
-        return Ok(plan.program.clone());
-    }
-    let copy = directory.join("haad");
-    let tell = || {
-        let asked = plan.program.display();
-        format!(
-            "there is no haad at {asked}: build it with `make build`, or name its directory with --bin-dir"
-        )
-    };
-    fs::copy(&plan.program, &copy).with_context(tell)?;
-    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
-    Ok(copy)
-}
-
-fn secret() -> String {
-    format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>())
 }

@@ -5,6 +5,7 @@ mod cgroup;
 pub mod clean;
 mod cluster;
 mod etcd;
+mod files;
 mod host;
 mod lab;
 pub mod net;

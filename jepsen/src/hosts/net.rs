@@ -1,7 +1,7 @@
 //! The network: one namespace a host, joined by a bridge in a namespace of its own, and cuts between addresses.
 //! Makes no device and no rule in the machine's own namespace.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use anyhow::Context as _;
@@ -18,7 +18,8 @@ pub type Way = (Ipv4Addr, Ipv4Addr);
 #[derive(Debug)]
 pub struct Net {
     prefix: String,
-    cut: BTreeSet<Way>,
+    /// How many cuts each direction is part of.
+    cut: BTreeMap<Way, u32>,
 }
 
 impl Net {
@@ -27,7 +28,7 @@ impl Net {
     /// # Errors
     /// When the kernel or `ip` does not do it.
     pub fn create(prefix: &str, hosts: &[(&str, Ipv4Addr)]) -> anyhow::Result<Self> {
-        let net = Self { prefix: prefix.to_owned(), cut: BTreeSet::new() };
+        let net = Self { prefix: prefix.to_owned(), cut: BTreeMap::new() };
         let bridge = net.name("bridge");
         run(&["ip", "netns", "add", &bridge])?;
         run(&["ip", "-n", &bridge, "link", "add", "br0", "type", "bridge", "stp_state", "0"])?;
@@ -57,26 +58,45 @@ impl Net {
         run(&["ip", "-n", &space, "link", "set", "lo", "up"]).map(drop)
     }
 
-    /// Lets no packet pass in these directions, beside those that are cut already.
+    /// Lets no packet pass in these directions.
     ///
     /// # Errors
     /// When the filter cannot be changed.
     pub fn cut(&mut self, ways: &[Way]) -> anyhow::Result<()> {
-        let new: Vec<Way> = ways.iter().filter(|way| !self.cut.contains(*way)).copied().collect();
+        let whole = |way: &&Way| !self.cut.contains_key(*way);
+        let new: Vec<Way> = ways.iter().filter(whole).copied().collect();
         self.elements("add", &new)?;
-        self.cut.extend(new);
+        for way in ways {
+            *self.cut.entry(*way).or_default() += 1;
+        }
         Ok(())
     }
 
-    /// Lets packets pass again in these directions.
+    /// Takes back one cut of these directions; packets pass where no other is left.
     ///
     /// # Errors
     /// When the filter cannot be changed.
     pub fn mend(&mut self, ways: &[Way]) -> anyhow::Result<()> {
-        let old: Vec<Way> = ways.iter().filter(|way| self.cut.contains(*way)).copied().collect();
-        self.elements("delete", &old)?;
-        self.cut.retain(|way| !old.contains(way));
+        let last = |way: &&Way| self.cut.get(*way) == Some(&1);
+        let whole: Vec<Way> = ways.iter().filter(last).copied().collect();
+        self.elements("delete", &whole)?;
+        for way in ways {
+            if let Some(count) = self.cut.get_mut(way) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.cut.retain(|_, count| *count > 0);
         Ok(())
+    }
+
+    /// Takes back all cuts.
+    ///
+    /// # Errors
+    /// When the filter cannot be changed.
+    pub fn mend_all(&mut self) -> anyhow::Result<()> {
+        self.cut.clear();
+        let flush = ["nft", "flush", "set", "bridge", "haaj", "cut"];
+        run(&[&["ip", "netns", "exec", &self.name("bridge")][..], &flush].concat()).map(drop)
     }
 
     /// How many packets the cuts have swallowed since the beginning: the proof that they act.
@@ -91,6 +111,15 @@ impl Net {
         let parts = document["nftables"].as_array().into_iter().flatten();
         let mut counters = parts.filter_map(|part| part["counter"]["packets"].as_u64());
         counters.next().context("nft names no counter")
+    }
+
+    /// Every direction between all of these, but for the ones that share a side.
+    #[must_use]
+    pub fn between_sides(sides: &[Vec<Ipv4Addr>]) -> Vec<Way> {
+        let pairs = sides.iter().enumerate().flat_map(|(number, one)| {
+            sides[number + 1..].iter().flat_map(move |other| between(one, other))
+        });
+        pairs.collect()
     }
 
     fn elements(&self, verb: &str, ways: &[Way]) -> anyhow::Result<()> {

@@ -29,8 +29,12 @@ pub struct Plan {
     pub program: PathBuf,
     /// What a new cluster begins with: `[settings]` of haad.toml, or Patroni's `bootstrap.dcs`.
     pub settings: toml::Table,
-    /// Variables for every member's processes.
-    pub variables: Vec<(String, String)>,
+    /// The size of a file system of its own for each member's data, if disks are to be broken.
+    pub disk_mb: Option<u64>,
+    /// Members read their wall clock through libfaketime.
+    pub faketime: Option<PathBuf>,
+    /// The guard stands beside the agent; without it nobody closes writes when the agent is frozen or dead.
+    pub guard: bool,
 }
 
 /// Members, always three.

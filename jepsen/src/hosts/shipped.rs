@@ -37,6 +37,7 @@ pub(super) fn config(
             // Shared memory then lives in the data directory and goes with it, whatever is killed.
             "parameters": {
                 "dynamic_shared_memory_type": "mmap", "shared_buffers": "16MB", "max_connections": 200,
+                "max_wal_size": "128MB", "deadlock_timeout": "100ms",
             },
             "superuser": { "user": "postgres", "password_file": secret("superuser") },
             "replication": { "user": "haa_replication", "password_file": secret("replication") },
@@ -46,6 +47,9 @@ pub(super) fn config(
             "listen": format!("0.0.0.0:{API}"), "address": own(API), "token_file": secret("token"),
         },
     });
+    if !plan.guard {
+        document["guard"] = json!({ "enabled": false });
+    }
     if !plan.settings.is_empty() {
         document["settings"] = serde_json::to_value(&plan.settings)?;
     }
@@ -59,8 +63,23 @@ pub(super) fn launch<'a>(plan: &Plan, tools: &Tools, host: &Host, haad: &'a Path
     Launch {
         program: haad,
         arguments: vec!["run".to_owned(), "--config".to_owned(), config],
-        variables: plan.variables.clone(),
+        variables: plan.faketime.iter().flat_map(|library| fake(library, host)).collect(),
         log: host.home.join("log"),
         user: tools.user,
     }
+}
+
+/// Only the wall clock is faked; a process looks into the file at most once a second.
+fn fake(library: &Path, host: &Host) -> Vec<(String, String)> {
+    let clock = host.home.join("clock").to_string_lossy().into_owned();
+    let library = library.to_string_lossy().into_owned();
+    [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", &clock),
+        ("FAKETIME_CACHE_DURATION", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }

@@ -12,7 +12,7 @@ use haa::ctl::documents::{ClusterView, MemberView};
 use haa::ctl::http::Ask;
 use haa_core::units::Address;
 
-use super::plan::{MEMBERS, Place, System, places};
+use super::plan::{MEMBERS, Place, Plan, System, places};
 
 /// An agent answers from memory; one that takes longer is frozen or dead.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -23,16 +23,20 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Watch {
     system: System,
+    /// How many vote when all is well; none in `async`.
+    voters: usize,
     places: Vec<Place>,
     etcds: Vec<(String, Address)>,
     token: String,
 }
 
 impl Watch {
-    /// Of a cluster with these etcds.
+    /// Of a cluster as planned, with these etcds.
     #[must_use]
-    pub fn new(system: System, etcds: Vec<(String, Address)>, token: &str) -> Self {
-        Self { system, places: places(), etcds, token: token.to_owned() }
+    pub fn new(plan: &Plan, etcds: Vec<(String, Address)>, token: &str) -> Self {
+        let durability = plan.settings.get("durability").and_then(toml::Value::as_str);
+        let voters = if durability == Some("async") { 0 } else { MEMBERS.len() };
+        Self { system: plan.system, voters, places: places(), etcds, token: token.to_owned() }
     }
 
     /// What the first agent that answers says of the cluster.
@@ -99,7 +103,7 @@ impl Watch {
     fn is_whole(&self, view: &ClusterView) -> bool {
         let all = MEMBERS.len();
         match self.system {
-            System::Haa => view.streaming() == all - 1 && view.voters() == all,
+            System::Haa => view.streaming() == all - 1 && view.voters() == self.voters,
             System::Patroni => {
                 let syncs = |member: &&MemberView| {
                     matches!(member.role.as_str(), "quorum_standby" | "sync_standby")

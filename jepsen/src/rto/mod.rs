@@ -6,17 +6,17 @@ mod measure;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
+use crate::checkers::Isolation;
 use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places, room, within};
 use crate::report::rto::{Outage, Series, Timing};
 use crate::workloads::record::routed;
-use crate::workloads::{Crew, Kind, Recorder, Route, Workload};
+use crate::workloads::{Crew, Kind, Recorder, Route, Sort, Workload};
 
 pub use accident::{Accident, Length};
 
@@ -87,7 +87,7 @@ async fn series(
     several: usize,
     (clients, say): (&Handle, &mut impl FnMut(&str)),
 ) -> anyhow::Result<Vec<Outage>> {
-    let workload = Arc::new(Workload::Set(AtomicU64::new(1)));
+    let workload = Arc::new(Workload::new(Sort::Set, Isolation::Serializable));
     lab.begin(workload.schema()).await?;
     let watch = lab.watch();
     let guard = clients.enter();

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::history::Phase;
+use crate::history::{Op, Phase, Step};
 use crate::hosts::Place;
 
 use super::Workload;
@@ -99,7 +99,11 @@ impl Client {
     async fn work(mut self, mut stopped: watch::Receiver<bool>) {
         let mut stop = stopped.clone();
         while !*stopped.borrow_and_update() {
-            let longest = self.crew.pause.as_micros().saturating_mul(2);
+            let slower = match self.kind {
+                Kind::Routed | Kind::Pinned(_) => 2,
+                Kind::Reader(_) => 2 * u128::from(self.crew.workload.reader_pause()),
+            };
+            let longest = self.crew.pause.as_micros().saturating_mul(slower);
             let longest = u64::try_from(longest).unwrap_or(u64::MAX).max(1);
             sleep(Duration::from_micros(self.rng.random_range(0..longest))).await;
             tokio::select! {
@@ -116,18 +120,20 @@ impl Client {
 
     /// The session that there is, or a new one where it should be.
     async fn session(&mut self) -> Option<Session> {
-        let wanted = match self.kind {
-            Kind::Routed => self.crew.route.some().await?,
-            Kind::Pinned(member) | Kind::Reader(member) => member,
+        let wanted = match (self.kind, &self.session) {
+            // Nobody says that they accept writes: a session that there is may know better.
+            (Kind::Routed, Some(session)) if !session.closed() => {
+                self.crew.route.now().unwrap_or(session.member)
+            }
+            (Kind::Routed, _) => self.crew.route.some().await?,
+            (Kind::Pinned(member) | Kind::Reader(member), _) => member,
         };
         let good = |session: &Session| session.member == wanted && !session.closed();
         if let Some(session) = self.session.take().filter(good) {
             return Some(session);
         }
         let place = self.crew.places.iter().find(|place| place.member == wanted)?;
-        let mut session = Session::open(place).await.ok()?;
-        self.crew.workload.greet(&mut session).await.ok()?;
-        Some(session)
+        Session::open(place, matches!(self.kind, Kind::Reader(_))).await.ok()
     }
 
     async fn once(&mut self, mut session: Session) {
@@ -156,7 +162,9 @@ impl Client {
                 recorder.ok(self.process, op, stamp);
                 self.session = Some(session);
             }
-            Err(Failure { phase, said, session: fate }) => {
+            Err(failure) => {
+                let failure = if reads(&op) { failure.of_a_read() } else { failure };
+                let Failure { phase, said, session: fate } = failure;
                 recorder.bad(self.process, phase, op, format!("{member}: {said}"));
                 if phase == Phase::Info {
                     self.process = recorder.process(self.kind);
@@ -167,5 +175,14 @@ impl Client {
                 }
             }
         }
+    }
+}
+
+/// What only reads changes nothing, whatever became of it.
+fn reads(op: &Op) -> bool {
+    match op {
+        Op::Txn(steps) => steps.iter().all(|step| matches!(step, Step::Read { .. })),
+        Op::Get { .. } | Op::Balances(_) | Op::All(_) => true,
+        Op::Put { .. } | Op::Cas { .. } | Op::Transfer { .. } | Op::Add(_) => false,
     }
 }

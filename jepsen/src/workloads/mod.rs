@@ -1,80 +1,141 @@
 //! What clients do to the cluster, and how it is recorded. Never breaks anything, and judges nothing.
 
+mod append;
+mod bank;
 pub mod clients;
+mod keys;
 mod outcome;
 pub mod record;
+mod register;
 pub mod route;
 pub mod session;
-pub mod set;
+mod set;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 
+use crate::checkers::{Checker, Isolation};
 use crate::history::{Op, Stamp};
 
+pub use bank::TOTAL;
 pub use clients::{AtWork, Crew, Kind};
+pub use keys::Keys;
 pub use outcome::Failure;
 pub use record::Recorder;
 pub use route::Route;
 pub use session::Session;
 
-/// What clients do.
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sort {
+    /// A set that grows
+    Set,
+    /// Transactions over lists
+    Append,
+    /// Registers: read, write, compare and set
+    Register,
+    /// A bank: transfers, and all balances
+    Bank,
+}
+
+/// What the clients of a run do, with what they share.
 #[derive(Debug)]
-pub enum Workload {
-    /// A set that grows.
-    Set(AtomicU64),
+pub struct Workload {
+    sort: Sort,
+    isolation: Isolation,
+    keys: Keys,
+    next: AtomicU64,
 }
 
 /// An operation that took place, with what was read, and where.
 pub type Done = Result<(Op, Option<Stamp>), Failure>;
 
 impl Workload {
+    /// A new one.
+    #[must_use]
+    pub fn new(sort: Sort, isolation: Isolation) -> Self {
+        let writes = if sort == Sort::Register { 24 } else { 64 };
+        Self { sort, isolation, keys: Keys::new(writes), next: AtomicU64::new(1) }
+    }
+
     /// What is there before the first client comes.
     #[must_use]
     pub fn schema(&self) -> &'static str {
-        match self {
-            Self::Set(_) => set::SCHEMA,
+        match self.sort {
+            Sort::Set => set::SCHEMA,
+            Sort::Append => append::SCHEMA,
+            Sort::Register => register::SCHEMA,
+            Sort::Bank => bank::SCHEMA,
         }
     }
 
+    /// The judges that must have had something to look at.
+    #[must_use]
+    pub fn judges(&self) -> Vec<Checker> {
+        let own: &[Checker] = match self.sort {
+            Sort::Set => &[Checker::Set],
+            Sort::Append => &[Checker::Lists, Checker::Append],
+            Sort::Register => &[Checker::Register],
+            Sort::Bank => &[Checker::Bank],
+        };
+        [own, &[Checker::OneWriter, Checker::Ancestry]].concat()
+    }
+
     /// The next operation of a client.
-    pub fn next(&self, _rng: &mut StdRng) -> Op {
-        match self {
-            Self::Set(next) => Op::Add(next.fetch_add(1, Ordering::Relaxed)),
+    pub fn next(&self, rng: &mut StdRng) -> Op {
+        match self.sort {
+            Sort::Set => Op::Add(self.next.fetch_add(1, Ordering::Relaxed)),
+            Sort::Append => append::next(&self.keys, rng),
+            Sort::Register => register::next(&self.keys, rng),
+            Sort::Bank => bank::next(rng),
         }
     }
 
     /// The next of one that only reads.
-    pub fn next_read(&self, _rng: &mut StdRng) -> Op {
-        match self {
-            Self::Set(_) => Op::All(None),
+    pub fn next_read(&self, rng: &mut StdRng) -> Op {
+        match self.sort {
+            Sort::Set => Op::All(None),
+            Sort::Append => append::next_read(&self.keys, rng),
+            Sort::Register => register::next_read(&self.keys, rng),
+            Sort::Bank => Op::Balances(None),
         }
     }
 
-    /// What a new session begins with.
-    ///
-    /// # Errors
-    /// As the session says.
-    pub async fn greet(&self, _session: &mut Session) -> Result<(), Failure> {
-        Ok(())
+    /// Reads of everything, for the end.
+    #[must_use]
+    pub fn last(&self) -> Vec<Op> {
+        match self.sort {
+            Sort::Set => vec![Op::All(None)],
+            Sort::Append => append::last(&self.keys),
+            Sort::Register => register::last(&self.keys),
+            Sort::Bank => vec![Op::Balances(None)],
+        }
+    }
+
+    /// How much slower one that only reads is than the others: some reads are of everything.
+    #[must_use]
+    pub fn reader_pause(&self) -> u32 {
+        if self.sort == Sort::Set { 50 } else { 4 }
     }
 
     /// Does it; in a transaction, `delay` lies in its middle, so that faults meet it there.
     ///
     /// # Errors
     /// [`Failure`], which says whether it may have taken place.
-    pub async fn perform(&self, session: &mut Session, op: &Op, _delay: Duration) -> Done {
+    pub async fn perform(&self, session: &mut Session, op: &Op, delay: Duration) -> Done {
         match op {
             Op::Add(element) => set::add(session, *element).await,
             Op::All(_) => set::all(session).await,
-            Op::Txn(_)
-            | Op::Get { .. }
-            | Op::Put { .. }
-            | Op::Cas { .. }
-            | Op::Transfer { .. }
-            | Op::Balances(_) => Err(Failure::refused("this workload does not do that")),
+            Op::Txn(steps) => append::perform(session, steps, self.isolation, delay).await,
+            Op::Get { .. } | Op::Put { .. } | Op::Cas { .. } => {
+                register::perform(session, op).await
+            }
+            Op::Transfer { .. } | Op::Balances(_) => bank::perform(session, op, delay).await,
         }
     }
 }

@@ -47,6 +47,18 @@ impl Failure {
         Self { phase: Phase::Fail, said: said.into(), session: Fate::Ends }
     }
 
+    /// It did not take place, and the session goes on.
+    #[must_use]
+    pub fn kept(said: impl Into<String>) -> Self {
+        Self { phase: Phase::Fail, said: said.into(), session: Fate::Keeps }
+    }
+
+    /// The same of what only reads: it changed nothing, whatever became of it.
+    #[must_use]
+    pub fn of_a_read(self) -> Self {
+        Self { phase: Phase::Fail, ..self }
+    }
+
     /// What an error of the driver means.
     #[must_use]
     pub fn of(error: &tokio_postgres::Error, sent: Sent) -> Self {
@@ -59,7 +71,8 @@ impl Failure {
             (Sent::Before, _) | (_, true) => Phase::Fail,
             (Sent::Commit, false) => Phase::Info,
         };
-        let session = if refused && !error.is_closed() { Fate::Keeps } else { Fate::Ends };
+        let ended = error.as_db_error().is_none_or(|said| said.severity() != "ERROR");
+        let session = if ended { Fate::Ends } else { Fate::Keeps };
         Self { phase, said, session }
     }
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement, types:
 use crate::history::Stamp;
 use crate::hosts::Place;
 
-use super::outcome::{Failure, Sent};
+use super::outcome::{Failure, Fate, Sent};
 
 /// A login takes some milliseconds; a member that takes longer is given up.
 const LOGIN: Duration = Duration::from_millis(1000);
@@ -35,6 +35,8 @@ pub type Rows = Result<Vec<Row>, Failure>;
 pub struct Session {
     /// Where it leads.
     pub member: &'static str,
+    /// It only reads, and takes what it is told for the past, whatever the member is by now.
+    pub reader: bool,
     client: Client,
     statements: HashMap<&'static str, Statement>,
     warned: Arc<AtomicBool>,
@@ -52,7 +54,7 @@ impl Session {
     ///
     /// # Errors
     /// Nothing was sent then: whatever was to be done was not.
-    pub async fn open(place: &Place) -> Result<Self, Failure> {
+    pub async fn open(place: &Place, reader: bool) -> Result<Self, Failure> {
         let mut config = Config::new();
         config.host(&place.postgres.host).port(place.postgres.port);
         config.user("app").dbname("postgres").application_name("jepsen");
@@ -79,7 +81,7 @@ impl Session {
         });
         let turning = turning.abort_handle();
         let statements = HashMap::new();
-        Ok(Self { member: place.member, client, statements, warned, turning })
+        Ok(Self { member: place.member, reader, client, statements, warned, turning })
     }
 
     /// Whether it is of no more use.
@@ -128,6 +130,14 @@ impl Session {
         self.client.batch_execute(text).await.map_err(|error| Failure::of(&error, Sent::Before))
     }
 
+    /// Ends a transaction in which something failed; the session is of use afterwards only if that works.
+    pub async fn rolled_back(&self, failure: Failure) -> Failure {
+        if failure.session == Fate::Keeps && self.command("ROLLBACK").await.is_err() {
+            return Failure { session: Fate::Ends, ..failure };
+        }
+        failure
+    }
+
     /// Commits. "ROLLBACK" as the answer to COMMIT cannot come: after an error nobody asks for one.
     ///
     /// # Errors
@@ -155,7 +165,7 @@ impl Session {
         let odd = || Failure::refused("the server does not say where it is");
         let row = rows.first().ok_or_else(odd)?;
         let mut stamp = self.stamp(row, 0).ok_or_else(odd)?;
-        stamp.replica = row.try_get(2).map_err(|_| odd())?;
+        stamp.replica = self.reader || row.try_get(2).map_err(|_| odd())?;
         Ok(stamp)
     }
 

@@ -7,7 +7,7 @@ use super::outcome::Failure;
 use super::session::Session;
 
 /// What is there before the first client comes.
-pub const SCHEMA: &str =
+pub(super) const SCHEMA: &str =
     "CREATE TABLE elements (id bigint PRIMARY KEY, at timestamptz DEFAULT now());";
 
 const ADD: &str = "INSERT INTO elements (id) VALUES ($1) RETURNING \
@@ -18,7 +18,10 @@ const ADD: &str = "INSERT INTO elements (id) VALUES ($1) RETURNING \
 ///
 /// # Errors
 /// As the session says.
-pub async fn add(session: &mut Session, element: u64) -> Result<(Op, Option<Stamp>), Failure> {
+pub(super) async fn add(
+    session: &mut Session,
+    element: u64,
+) -> Result<(Op, Option<Stamp>), Failure> {
     let number = i64::try_from(element).map_err(|error| Failure::refused(error.to_string()))?;
     let rows = session.alone(ADD, &[&number]).await?;
     let stamp = rows.first().and_then(|row| session.stamp(row, 0));
@@ -29,7 +32,7 @@ pub async fn add(session: &mut Session, element: u64) -> Result<(Op, Option<Stam
 ///
 /// # Errors
 /// As the session says.
-pub async fn all(session: &mut Session) -> Result<(Op, Option<Stamp>), Failure> {
+pub(super) async fn all(session: &mut Session) -> Result<(Op, Option<Stamp>), Failure> {
     let stamp = session.place().await?;
     let rows = session.within("SELECT id FROM elements ORDER BY id", &[]).await?;
     let elements = rows.iter().filter_map(|row| row.try_get::<_, i64>(0).ok());

@@ -1,0 +1,133 @@
+//! The command line of haa-jepsen. Decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use haa_jepsen::exam::Sabotage;
+use haa_jepsen::hosts::System;
+use haa_jepsen::nemesis::Kind;
+use haa_jepsen::rto::Accident;
+use haa_jepsen::workloads::Sort;
+
+/// Breaks a real cluster on purpose, on hosts of its own on this machine, and judges what clients saw. Needs root
+#[derive(Debug, Parser)]
+#[command(
+    name = "haa-jepsen",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Exit codes:
+  0  valid, or done
+  1  not valid, or nobody knows
+  2  the run could not be made, or the cluster did not come back
+
+Examples:
+  haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
+  haa-jepsen rto --fault host --runs 10 --json host.json
+  haa-jepsen clean"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Break a cluster under load, and judge what clients saw
+    Run(Exam),
+    /// Time failovers: the same accident again and again under writers
+    Rto(Rto),
+    /// Judge a history again
+    Check {
+        /// history.json of a run, or a history.edn
+        history: PathBuf,
+    },
+    /// Remove what a crashed run left: hosts, processes, files
+    Clean,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Hosts {
+    /// How many etcd: 1 or 3
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(crate) etcd: u8,
+    /// Where haad is; by default beside this program
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bin_dir: Option<PathBuf>,
+    /// Where the report, the history and the logs go
+    #[arg(long, value_name = "DIR", default_value = "jepsen-out")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exam {
+    /// What clients do
+    #[arg(long, value_enum)]
+    pub(crate) workload: Sort,
+    /// What is broken, with commas between; nothing if left out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) nemesis: Vec<Kind>,
+    /// For how long
+    #[arg(long, default_value_t = 120)]
+    pub(crate) seconds: u64,
+    /// Draws schedule and operations; random if left out, and printed
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// A schedule as an earlier run printed it, instead of one that is drawn
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schedule: Option<PathBuf>,
+    /// What transactions over lists ask for
+    #[arg(long, value_enum, default_value = "serializable")]
+    pub(crate) isolation: Level,
+    /// How many clients go where the routes lead
+    #[arg(long, default_value_t = 16)]
+    pub(crate) clients: usize,
+    /// Do something wrong on purpose: the run must fail
+    #[arg(long, value_enum, conflicts_with_all = ["nemesis", "schedule"])]
+    pub(crate) sabotage: Option<Sabotage>,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rto {
+    /// Who keeps the cluster
+    #[arg(long, value_enum, default_value = "haa")]
+    pub(crate) system: System,
+    /// What happens to it
+    #[arg(long, value_enum)]
+    pub(crate) fault: Accident,
+    /// How often
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// How long the accident lasts, in seconds; by default as long as it needs
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// How the system is set
+    #[arg(long, value_enum, default_value = "default")]
+    pub(crate) profile: Profile,
+    /// The figures, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+/// An isolation level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// As Postgres has it by default
+    ReadCommitted,
+    /// As if one after the other
+    Serializable,
+}
+
+/// How a system is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// As it comes
+    Default,
+    /// Silence is noticed sooner
+    Fast,
+}

@@ -1,0 +1,186 @@
+//! The end of a run: everybody follows, everything is read once more on every member, and what the cluster itself
+//! recorded is fetched. Judges none of it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use haa_core::records::HistoryRecord;
+
+use crate::checkers::{Isolation, Leadership, Options, TimelineEnd};
+use crate::hosts::tools::run;
+use crate::hosts::{Lab, MEMBERS, Watch, places};
+use crate::workloads::{Crew, Kind, Recorder, Session, TOTAL, Workload};
+
+use super::Wish;
+
+/// One operation of the last reads.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run promises, before anything is known of its end.
+pub(super) fn options(workload: &Workload, isolation: Isolation) -> Options {
+    Options {
+        isolation,
+        bank_total: Some(TOTAL),
+        demanded: workload.judges(),
+        ..Options::default()
+    }
+}
+
+/// Waits until somebody leads and both others have replayed all that it wrote before.
+pub(super) async fn follow(lab: &Lab, watch: &Watch, at_most: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut seen = anyhow::anyhow!("nothing was seen");
+    while began.elapsed() < at_most {
+        match caught_up(lab, watch).await {
+            Ok(()) => return Ok(()),
+            Err(error) => seen = error,
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    let (summary, tails) = (watch.summary().await, lab.tails());
+    Err(seen.context(format!("not within {at_most:?}: {summary}\n{tails}")))
+}
+
+async fn caught_up(lab: &Lab, watch: &Watch) -> anyhow::Result<()> {
+    let primaries = watch.primaries().await;
+    let [primary] = primaries[..] else { bail!("not one primary, but {primaries:?}") };
+    let position = "SELECT pg_current_wal_flush_lsn()::text";
+    let client = lab.superuser(primary).await?;
+    let to: String = client.query_one(position, &[]).await?.try_get(0)?;
+    for member in MEMBERS.into_iter().filter(|member| *member != primary) {
+        let client = lab.superuser(member).await?;
+        let text =
+            format!("SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= '{to}'::pg_lsn");
+        for _ in 0..50 {
+            if client.query_one(&text, &[]).await?.try_get(0).unwrap_or(false) {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let there: bool = client.query_one(&text, &[]).await?.try_get(0)?;
+        anyhow::ensure!(there, "{member} has not replayed {to} of {primary}");
+    }
+    Ok(())
+}
+
+/// Reads everything on every member, when all is quiet; answers what the run is to be judged by.
+pub(super) async fn read_all(
+    lab: &Lab,
+    watch: &Watch,
+    crew: &Crew,
+    clients: &Handle,
+    wish: &Wish,
+) -> anyhow::Result<Options> {
+    follow(lab, watch, PATIENCE).await.context("before the last reads")?;
+    let primary = watch.primary(PATIENCE).await?;
+    let mut options = options(&crew.workload, wish.isolation);
+    options.final_reads_from = Some(crew.recorder.now());
+    let theirs = crew.clone();
+    let reads = clients.spawn(async move {
+        let first = MEMBERS.into_iter().filter(|member| *member == primary);
+        let others = MEMBERS.into_iter().filter(|member| *member != primary);
+        for member in first.chain(others) {
+            read(&theirs, member, member != primary).await?;
+        }
+        anyhow::Ok(())
+    });
+    reads.await.context("the last reads")??;
+    options.final_timeline = final_timeline(lab, primary).await?;
+    if wish.plan.faketime.is_none() {
+        options.leaderships = leaderships(lab, &crew.recorder)?;
+    }
+    Ok(options)
+}
+
+async fn read(crew: &Crew, member: &'static str, replica: bool) -> anyhow::Result<()> {
+    let places = places();
+    let place =
+        places.iter().find(|place| place.member == member).context("a member has a place")?;
+    let failed = |said: String| anyhow::anyhow!("the last read of {member} failed: {said}");
+    let mut session =
+        Session::open(place, replica).await.map_err(|failure| failed(failure.said))?;
+    let kind = if replica { Kind::Reader(member) } else { Kind::Pinned(member) };
+    let process = crew.recorder.process(kind);
+    for op in crew.workload.last() {
+        crew.recorder.begin(process, op.clone());
+        let work = crew.workload.perform(&mut session, &op, Duration::ZERO);
+        let done = tokio::time::timeout(PATIENCE, work).await;
+        let done = done.with_context(|| format!("the last read of {member} takes too long"))?;
+        let (op, stamp) = done.map_err(|failure| failed(failure.said))?;
+        crew.recorder.ok(process, op, stamp);
+    }
+    Ok(())
+}
+
+/// The timelines that led to the last primary's, by its own history file.
+async fn final_timeline(lab: &Lab, primary: &str) -> anyhow::Result<Vec<TimelineEnd>> {
+    let client = lab.superuser(primary).await?;
+    let current =
+        "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
+    let current: i32 = client.query_one(current, &[]).await?.try_get(0)?;
+    let current = u32::try_from(current)?;
+    let file = format!("SELECT pg_read_file('pg_wal/{current:08X}.history', 0, 1000000, true)");
+    let text: Option<String> = client.query_one(&file, &[]).await?.try_get(0)?;
+    let mut ends: Vec<TimelineEnd> =
+        text.unwrap_or_default().lines().filter_map(timeline_end).collect();
+    ends.push(TimelineEnd { timeline: current, end: None });
+    Ok(ends)
+}
+
+/// A number, a place, and why, with tabs between.
+fn timeline_end(line: &str) -> Option<TimelineEnd> {
+    let mut fields = line.split_whitespace();
+    let timeline = fields.next()?.parse().ok()?;
+    let (high, low) = fields.next()?.split_once('/')?;
+    let (high, low) = (u64::from_str_radix(high, 16).ok()?, u64::from_str_radix(low, 16).ok()?);
+    Some(TimelineEnd { timeline, end: Some(high << 32 | low) })
+}
+
+/// Who led, as the cluster wrote it into etcd; each until the next one began.
+fn leaderships(lab: &Lab, recorder: &Recorder) -> anyhow::Result<Vec<Leadership>> {
+    let endpoints: Vec<String> =
+        lab.etcds().iter().map(|host| format!("http://{}:2379", host.address)).collect();
+    let endpoints = format!("--endpoints={}", endpoints.join(","));
+    let prefix = "/haa/jepsen/history/";
+    let get = ["env", "ETCDCTL_API=3", "etcdctl", &endpoints, "get", "--prefix", prefix];
+    let text = run(&get).context("the cluster's own record cannot be read from etcd")?;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut records: Vec<(u64, HistoryRecord)> = lines
+        .chunks(2)
+        .filter_map(|pair| {
+            let term = pair.first()?.strip_prefix(prefix)?.parse().ok()?;
+            Some((term, serde_json::from_str(pair.get(1)?).ok()?))
+        })
+        .collect();
+    records.sort_by_key(|(term, _)| *term);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let began = now.saturating_sub(Duration::from_nanos(recorder.now()));
+    let at = |record: &HistoryRecord| {
+        let since = Duration::from_millis(record.at_unix_ms).saturating_sub(began);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    };
+    let next: Vec<u64> = records.iter().skip(1).map(|(_, record)| at(record)).collect();
+    let told = records.iter().enumerate().map(|(number, (term, record))| Leadership {
+        term: *term,
+        leader: record.leader.to_string(),
+        timeline: Some(record.timeline.0),
+        from: at(record),
+        to: next.get(number).copied(),
+    });
+    Ok(told.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_history_file_is_read() {
+        let end = timeline_end("3\t1/4000148\tno recovery target specified").unwrap();
+        assert_eq!((end.timeline, end.end), (3, Some(0x1_0400_0148)));
+        assert!(timeline_end("").is_none());
+    }
+}

@@ -1,0 +1,198 @@
+//! A run from its first host to its verdict: safety under faults, then healing, last reads, and judgement. Breaks
+//! nothing itself, and judges nothing itself.
+
+mod lanes;
+mod last;
+mod sabotage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use crate::checkers::{Isolation, Verdict, judge};
+use crate::files;
+use crate::hosts::{Lab, MEMBERS, Plan, Watch, places, room, within};
+use crate::nemesis::{self, Schedule, Struck};
+use crate::report;
+use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload};
+
+pub use sabotage::Sabotage;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What to make.
+    pub plan: Plan,
+    /// What clients do.
+    pub workload: Sort,
+    /// What their transactions ask for.
+    pub isolation: Isolation,
+    /// What is broken, and when.
+    pub schedule: Schedule,
+    /// For how long, at least.
+    pub length: Duration,
+    /// Of the run.
+    pub seed: u64,
+    /// How many clients go where the routes lead.
+    pub clients: usize,
+    /// What is done wrong on purpose, to see that the judges find it.
+    pub sabotage: Option<Sabotage>,
+    /// Where everything that is known of the run goes.
+    pub out: PathBuf,
+    /// What the run is called in its report.
+    pub title: String,
+    /// The command that repeats it.
+    pub command: String,
+}
+
+/// Their pause between two operations, on average.
+const PAUSE: Duration = Duration::from_millis(40);
+/// After everything is healed, clients go on for so long.
+const CALM: Duration = Duration::from_secs(3);
+/// I12: after healing, a primary accepts writes and everybody follows within this.
+const HEALED: Duration = Duration::from_secs(180);
+
+/// Makes a cluster, runs, judges, writes the report and removes the cluster.
+///
+/// # Errors
+/// When the run itself could not be made; a cluster that does not come back is an error too. Logs are kept.
+pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Verdict> {
+    std::fs::create_dir_all(&wish.out)
+        .with_context(|| format!("cannot make {}", wish.out.display()))?;
+    let text = wish.schedule.print();
+    std::fs::write(wish.out.join("schedule.jsonl"), &text)
+        .with_context(|| format!("cannot write into {}", wish.out.display()))?;
+    say(&format!("{}\nschedule, in {}/schedule.jsonl:\n{text}", wish.title, wish.out.display()));
+    let mut lab = Lab::create(wish.plan.clone())?;
+    let (ours, theirs) = (room(lab.host("watch")?, 2)?, room(lab.host("clients")?, 2)?);
+    let clients = theirs.handle().clone();
+    let watch = lab.host("watch")?.clone();
+    let done = within(&watch, || {
+        ours.block_on(async {
+            tokio::select! {
+                done = examine(&mut lab, wish, &clients, &mut say) => done,
+                () = haa::playground::interrupted() => Err(anyhow!("it was interrupted")),
+            }
+        })
+    });
+    theirs.shutdown_background();
+    let kept = lab.keep_logs(&wish.out.join("logs"));
+    lab.remove()?;
+    let run = done.and_then(|done| done)?;
+    kept?;
+    report::write(&wish.out, &run)?;
+    Ok(run.verdict())
+}
+
+async fn examine(
+    lab: &mut Lab,
+    wish: &Wish,
+    clients: &Handle,
+    say: &mut (impl FnMut(&str) + Send),
+) -> anyhow::Result<report::Run> {
+    let workload = Arc::new(Workload::new(wish.workload, wish.isolation));
+    lab.begin(workload.schema()).await?;
+    let watch = lab.watch();
+    if let Some(sabotage) = wish.sabotage {
+        sabotage.prepare(lab, &watch).await?;
+    }
+    let recorder = Arc::new(Recorder::default());
+    let sampler = lanes::Sampler::begin(watch.clone(), Arc::clone(&recorder));
+    let (crew, at_work, asking) = send_out(wish, &workload, &recorder, clients);
+    say("clients are at work");
+    let faults = safety(lab, &watch, wish, &recorder, say).await;
+    let end = faults.as_ref().map_or(0, Vec::len);
+    say(&format!("{end} faults struck; healing"));
+    let healing = recorder.now();
+    nemesis::heal_everything(lab, &watch).await.context("healing")?;
+    last::follow(lab, &watch, HEALED).await.map_err(|error| {
+        let events = recorder.events();
+        let options = last::options(&workload, wish.isolation);
+        let _ = files::save(&wish.out, &events, &options);
+        error.context("the cluster did not come back after everything was healed")
+    })?;
+    let took = (recorder.now() - healing) / 1_000_000;
+    say(&format!("everybody follows again {took} ms after healing began"));
+    sleep(CALM).await;
+    at_work.finish().await;
+    drop(asking);
+    let options = last::read_all(lab, &watch, &crew, clients, wish).await?;
+    let (lanes, lag) = sampler.finish();
+    let events = recorder.events();
+    files::save(&wish.out, &events, &options)?;
+    let judgement = tokio::task::spawn_blocking({
+        let (events, options) = (events.clone(), options.clone());
+        move || judge(&events, &options)
+    })
+    .await?;
+    let faults = faults?.into_iter().map(told).collect();
+    let facts = facts(lab, wish, took);
+    let (title, command) = (wish.title.clone(), wish.command.clone());
+    Ok(report::Run { title, command, facts, events, faults, lanes, lag, judgement })
+}
+
+/// Clients at work, and who asks the routes for them.
+fn send_out(
+    wish: &Wish,
+    workload: &Arc<Workload>,
+    recorder: &Arc<Recorder>,
+    clients: &Handle,
+) -> (Crew, AtWork, crate::workloads::route::Asking) {
+    let _guard = clients.enter();
+    let (route, asking) = Route::begin(&places());
+    let crew = Crew {
+        workload: Arc::clone(workload),
+        places: Arc::new(places()),
+        route,
+        recorder: Arc::clone(recorder),
+        pause: PAUSE,
+        seed: wish.seed,
+    };
+    let mut kinds = vec![Kind::Routed; wish.clients];
+    kinds.extend(MEMBERS.map(Kind::Pinned));
+    kinds.extend(MEMBERS.map(Kind::Reader));
+    let at_work = crew.begin(&kinds);
+    (crew, at_work, asking)
+}
+
+async fn safety(
+    lab: &mut Lab,
+    watch: &Watch,
+    wish: &Wish,
+    recorder: &Recorder,
+    say: &mut (impl FnMut(&str) + Send),
+) -> anyhow::Result<Vec<Struck>> {
+    let began = tokio::time::Instant::now();
+    let struck = match wish.sabotage {
+        Some(sabotage) => sabotage.commit(lab, watch, recorder).await?,
+        None => nemesis::run(&wish.schedule, (lab, watch), recorder, say).await,
+    };
+    tokio::time::sleep_until(began + wish.length).await;
+    Ok(struck)
+}
+
+fn told(struck: Struck) -> report::Fault {
+    let Struck { name, from, to, proof } = struck;
+    report::Fault { name, from, to, proof }
+}
+
+fn facts(lab: &Lab, wish: &Wish, healed_ms: u64) -> Vec<(String, String)> {
+    let version = |program: &std::path::Path, argument: &str| {
+        let output = std::process::Command::new(program).arg(argument).output();
+        let text = output.map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
+    };
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        fact("seed", wish.seed.to_string()),
+        fact("haad", version(&wish.plan.program, "--version")),
+        fact("PostgreSQL", version(&lab.tools.postgres.join("postgres"), "--version")),
+        fact("etcd", format!("{} of {}", lab.etcds().len(), version(&lab.tools.etcd, "--version"))),
+        fact("settings", wish.plan.settings.to_string().replace('\n', "; ")),
+        fact("everybody followed after healing", format!("{healed_ms} ms")),
+    ]
+}

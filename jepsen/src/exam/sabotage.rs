@@ -1,0 +1,111 @@
+//! Wrong on purpose: what a careless operator does, or a broken release. Each must fail its run; a judge that lets one
+//! pass is no judge.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use crate::hosts::{Lab, MEMBERS, Watch};
+use crate::nemesis::Struck;
+use crate::workloads::Recorder;
+
+/// What is done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sabotage {
+    /// `async`, replicas that receive late, and a primary whose host vanishes
+    AsyncKill,
+    /// Somebody promotes a replica by hand that was cut off before, and lets clients write there
+    PromoteStale,
+    /// Acknowledged rows are deleted behind the clients' backs
+    Delete,
+}
+
+impl Sabotage {
+    /// What it needs of a new cluster's settings.
+    #[must_use]
+    pub fn settings(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::AsyncKill => Some(("durability", "async")),
+            Self::PromoteStale | Self::Delete => None,
+        }
+    }
+
+    pub(super) async fn prepare(self, _lab: &mut Lab, _watch: &Watch) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Does it, under the clients' load.
+    pub(super) async fn commit(
+        self,
+        lab: &mut Lab,
+        watch: &Watch,
+        recorder: &Recorder,
+    ) -> anyhow::Result<Vec<Struck>> {
+        sleep(Duration::from_secs(5)).await;
+        let from = recorder.now();
+        let primary = watch.primary(Duration::from_secs(30)).await?;
+        let (name, proof) = match self {
+            Self::AsyncKill => self.kill_unreplicated(primary, lab).await?,
+            Self::PromoteStale => promote_by_hand(primary, lab).await?,
+            Self::Delete => {
+                let client = lab.superuser(primary).await?;
+                let text = "DELETE FROM elements WHERE id IN (SELECT id FROM elements ORDER BY id LIMIT 3)";
+                let gone = client.execute(text, &[]).await?;
+                (format!("rows deleted on {primary}"), format!("{gone} rows"))
+            }
+        };
+        let to = Some(recorder.now());
+        Ok(vec![Struck { name, from, to, proof: Some(proof) }])
+    }
+
+    /// Replicas stand still for two seconds, in which the primary acknowledges; then it is gone.
+    async fn kill_unreplicated(
+        self,
+        primary: &'static str,
+        lab: &mut Lab,
+    ) -> anyhow::Result<(String, String)> {
+        let others: Vec<&str> = MEMBERS.into_iter().filter(|name| *name != primary).collect();
+        let receivers: Vec<_> =
+            others.iter().flat_map(|name| lab.titled(name, "walreceiver")).collect();
+        for receiver in &receivers {
+            receiver.signal(Signal::STOP)?;
+        }
+        sleep(Duration::from_secs(2)).await;
+        lab.unplug(primary)?;
+        lab.host(primary)?.group.kill()?;
+        for receiver in &receivers {
+            receiver.signal(Signal::KILL)?;
+        }
+        sleep(Duration::from_secs(25)).await;
+        lab.plug(primary)?;
+        lab.start_member(primary)?;
+        let proof = format!("{} receivers stood still", receivers.len());
+        Ok((format!("{primary} lost with what only it had"), proof))
+    }
+}
+
+/// A replica is cut off, its agent killed with its guard, and its Postgres promoted and opened by hand.
+async fn promote_by_hand(primary: &'static str, lab: &mut Lab) -> anyhow::Result<(String, String)> {
+    let replica = MEMBERS.into_iter().find(|name| *name != primary).context("a replica")?;
+    let everybody: Vec<&str> = lab.names().into_iter().filter(|name| *name != "clients").collect();
+    let ways = crate::hosts::net::between(&lab.addresses(&[replica]), &lab.addresses(&everybody));
+    lab.net.cut(&ways)?;
+    for process in lab.agent(replica).into_iter().chain(lab.titled(replica, "haad guard")) {
+        process.signal(Signal::KILL)?;
+    }
+    sleep(Duration::from_millis(500)).await;
+    let client = lab.superuser(replica).await?;
+    client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = ''").await?;
+    client.batch_execute("SELECT pg_reload_conf()").await?;
+    client.batch_execute("SELECT pg_promote()").await?;
+    let file = lab.data(replica).join("postgresql.auto.conf");
+    sleep(Duration::from_secs(8)).await;
+    client.batch_execute("ALTER SYSTEM RESET ALL").await?;
+    lab.net.mend(&ways)?;
+    lab.start_member(replica)?;
+    let proof = format!("promoted, with {} in force", file.display());
+    Ok((format!("{replica} promoted by hand"), proof))
+}

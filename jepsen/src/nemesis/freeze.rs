@@ -1,0 +1,95 @@
+//! Processes and hosts stand still and go on later: they keep their sockets, and know nothing of the time between.
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use haa::playground::{Process, postgres_of};
+
+use crate::hosts::Lab;
+
+use super::kill::{numbers, serde_word};
+use super::{Cure, Wound};
+
+/// What of a member stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The agent; Postgres and the guard live on.
+    Agent,
+    /// The postmaster alone: its backends go on.
+    Postmaster,
+    /// All of Postgres.
+    Postgres,
+    /// The process that receives WAL.
+    Walreceiver,
+    /// The process that replays it.
+    Startup,
+    /// The whole host.
+    Host,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Agent,
+        Self::Postmaster,
+        Self::Postgres,
+        Self::Walreceiver,
+        Self::Startup,
+        Self::Host,
+    ];
+
+    /// Found on replicas only.
+    pub(super) fn of_a_replica(self) -> bool {
+        matches!(self, Self::Walreceiver | Self::Startup)
+    }
+}
+
+pub(super) fn strike(part: Part, member: &'static str, lab: &mut Lab) -> anyhow::Result<Wound> {
+    let name = format!("freeze {} of {member}", serde_word(&part));
+    if part == Part::Host {
+        let group = &lab.host(member)?.group;
+        group.freeze()?;
+        let proof = format!("frozen: {} processes", group.members().len());
+        return Ok(Wound::new(name, Some(proof), Cure::Thaw(member)));
+    }
+    let victims: Vec<Process> = match part {
+        Part::Agent => lab.agent(member).into_iter().collect(),
+        Part::Postmaster => lab.postmaster(member).into_iter().collect(),
+        Part::Postgres => postgres_of(&lab.data(member)),
+        Part::Walreceiver => lab.titled(member, "walreceiver"),
+        Part::Startup => lab.titled(member, "startup recovering"),
+        Part::Host => Vec::new(),
+    };
+    for victim in &victims {
+        victim.signal(Signal::STOP)?;
+    }
+    let stopped: Vec<Process> = victims.iter().copied().filter(|victim| stopped(*victim)).collect();
+    let proof = (!stopped.is_empty()).then(|| format!("{} in state T", numbers(&stopped)));
+    Ok(Wound::new(name, proof, Cure::Continue(victims)))
+}
+
+pub(super) fn thaw(host: &str, lab: &Lab) -> anyhow::Result<Option<String>> {
+    lab.host(host)?.group.thaw().map(|()| None)
+}
+
+pub(super) fn go_on(processes: &[Process]) -> anyhow::Result<Option<String>> {
+    for process in processes {
+        process.signal(Signal::CONT)?;
+    }
+    Ok(None)
+}
+
+/// By the kernel's word, given a moment to say so.
+pub(crate) fn stopped(process: Process) -> bool {
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid));
+        let stat = stat.unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    };
+    (0..50).any(|_| {
+        state() || {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            false
+        }
+    })
+}

@@ -1,0 +1,194 @@
+//! What is broken on purpose: one file a kind, each striking, leaving a trace, and healing. Knows nothing of clients
+//! and judges nothing.
+
+mod clock;
+mod cut;
+mod disk;
+mod etcd;
+mod freeze;
+mod kill;
+mod operate;
+mod run;
+mod schedule;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::hosts::{Lab, MEMBERS, Watch};
+
+pub use run::{Struck, heal_everything, run};
+pub use schedule::{Entry, Schedule};
+
+/// A kind of fault, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Processes die: a postmaster, a backend, the agent, the guard, all of a host
+    Kill,
+    /// Processes or hosts stand still and go on later
+    Freeze,
+    /// Links are cut: a member from all, from etcd, from replicas, from clients, one way, halves, rings
+    Partition,
+    /// etcd: its leader or a member killed or frozen, all of it away
+    Etcd,
+    /// Wall clocks jump, of one member's processes
+    Clock,
+    /// A member's disk is full, or hangs
+    Disk,
+    /// Agents are restarted in order
+    Restart,
+    /// Planned switchovers
+    Switchover,
+}
+
+/// Who is met, found out when the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The member that accepts writes, or the first if none does.
+    Primary,
+    /// The first of the others.
+    Replica,
+    /// The second of the others.
+    OtherReplica,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// See [`kill`].
+    Kill(kill::Part, Target),
+    /// See [`freeze`].
+    Freeze(freeze::Part, Target),
+    /// See [`cut`].
+    Cut(cut::Shape, Target),
+    /// See [`etcd`].
+    Etcd(etcd::Harm),
+    /// The wall clock of a member's processes jumps by so many seconds.
+    Clock(i64, Target),
+    /// See [`disk`].
+    Disk(disk::Harm, Target),
+    /// The agent is stopped in order, and started again.
+    Restart(Target),
+    /// A planned switchover.
+    Switchover,
+}
+
+/// What a fault did, and what undoes it.
+#[derive(Clone, Debug)]
+pub struct Wound {
+    /// What, and whom it met.
+    pub name: String,
+    /// What shows that it acted; what only healing can tell is not here yet.
+    pub proof: Option<String>,
+    cure: Cure,
+}
+
+/// What undoes a fault.
+#[derive(Clone, Debug)]
+enum Cure {
+    /// Nothing: the cluster heals by itself.
+    None,
+    /// The agent is started if it does not run.
+    Start(&'static str),
+    /// The host is plugged in and its agent started.
+    Reboot(&'static str),
+    /// The group of this host goes on.
+    Thaw(&'static str),
+    /// These processes go on.
+    Continue(Vec<haa::playground::Process>),
+    /// These directions are mended; so many packets had been swallowed before.
+    Mend(Vec<crate::hosts::net::Way>, u64),
+    /// These etcds are started.
+    StartEtcd(Vec<String>),
+    /// These etcds go on.
+    ThawEtcd(Vec<String>),
+    /// The clock of this member is right again.
+    Clock(&'static str),
+    /// What fills this member's disk goes, and the member is started anew.
+    Room(&'static str),
+    /// This member's disk goes on.
+    Unfreeze(&'static str),
+}
+
+impl Wound {
+    fn new(name: impl Into<String>, proof: Option<String>, cure: Cure) -> Self {
+        Self { name: name.into(), proof, cure }
+    }
+
+    /// Whether only healing can tell that it acted: a cut that nothing has met yet.
+    fn tells_later(&self) -> bool {
+        matches!(self.cure, Cure::Mend(..))
+    }
+}
+
+impl Target {
+    /// Who that is now.
+    pub async fn find(self, watch: &Watch) -> &'static str {
+        let primary = watch.primaries().await.first().copied().unwrap_or(MEMBERS[0]);
+        let mut others = MEMBERS.into_iter().filter(|member| *member != primary);
+        let (one, other) = (others.next(), others.next());
+        match self {
+            Self::Primary => primary,
+            Self::Replica => one.unwrap_or(primary),
+            Self::OtherReplica => other.unwrap_or(primary),
+        }
+    }
+}
+
+impl Fault {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Kill(..) => Kind::Kill,
+            Self::Freeze(..) => Kind::Freeze,
+            Self::Cut(..) => Kind::Partition,
+            Self::Etcd(_) => Kind::Etcd,
+            Self::Clock(..) => Kind::Clock,
+            Self::Disk(..) => Kind::Disk,
+            Self::Restart(_) => Kind::Restart,
+            Self::Switchover => Kind::Switchover,
+        }
+    }
+
+    /// Lets it happen.
+    ///
+    /// # Errors
+    /// When it cannot be done at all.
+    pub async fn strike(&self, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Wound> {
+        match self {
+            Self::Kill(part, target) => kill::strike(*part, target.find(watch).await, lab),
+            Self::Freeze(part, target) => freeze::strike(*part, target.find(watch).await, lab),
+            Self::Cut(shape, target) => cut::strike(*shape, target.find(watch).await, lab),
+            Self::Etcd(harm) => etcd::strike(*harm, lab, watch).await,
+            Self::Clock(seconds, target) => clock::strike(*seconds, target.find(watch).await, lab),
+            Self::Disk(harm, target) => disk::strike(*harm, target.find(watch).await, lab),
+            Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
+            Self::Switchover => operate::switch_over(watch).await,
+        }
+    }
+}
+
+impl Cure {
+    /// Undoes it; answers the proof that only now can be had.
+    async fn apply(&self, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Start(member) => lab.start_member(member).map(|()| None),
+            Self::Reboot(member) => {
+                lab.plug(member)?;
+                lab.start_member(member).map(|()| None)
+            }
+            Self::Thaw(host) => freeze::thaw(host, lab),
+            Self::Continue(processes) => freeze::go_on(processes),
+            Self::Mend(ways, before) => cut::mend(ways, *before, lab),
+            Self::StartEtcd(names) => etcd::start(names, lab, watch).await,
+            Self::ThawEtcd(names) => etcd::thaw(names, lab),
+            Self::Clock(member) => clock::heal(member, lab),
+            Self::Room(member) => disk::make_room(member, lab),
+            Self::Unfreeze(member) => disk::unfreeze(member, lab),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Follows a schedule: strikes, waits, heals, and remembers what acted. Never changes the schedule.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use haa::playground::postgres_of;
+
+use crate::hosts::{Lab, MEMBERS, Watch};
+use crate::workloads::Recorder;
+
+use super::schedule::Schedule;
+use super::{Fault, Wound, clock, disk, etcd, freeze};
+
+/// A fault that struck. Times are nanoseconds since the run began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// What, and whom it met.
+    pub name: String,
+    /// When.
+    pub from: u64,
+    /// When it was healed.
+    pub to: Option<u64>,
+    /// What shows that it acted.
+    pub proof: Option<String>,
+}
+
+/// For how long, and how often, a fault looks for something to break.
+const AGAIN_FOR: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Follows the schedule to its end; `say` is told of every step.
+pub async fn run(
+    schedule: &Schedule,
+    (lab, watch): (&mut Lab, &Watch),
+    recorder: &Recorder,
+    say: &mut (impl FnMut(&str) + Send),
+) -> Vec<Struck> {
+    let began = Instant::now();
+    let entries = schedule.0.iter().enumerate();
+    let mut steps: Vec<(u64, usize, bool)> = entries
+        .flat_map(|(number, entry)| {
+            [(entry.at_ms, number, false), (entry.at_ms + entry.for_ms, number, true)]
+        })
+        .collect();
+    steps.sort_unstable();
+    let mut struck: Vec<Struck> = Vec::new();
+    let mut open: Vec<Option<(usize, Wound)>> = schedule.0.iter().map(|_| None).collect();
+    for (at, number, heals) in steps {
+        sleep_until(began + Duration::from_millis(at)).await;
+        if heals {
+            let Some((place, wound)) = open[number].take() else { continue };
+            let late = wound.cure.apply(lab, watch).await;
+            let one = &mut struck[place];
+            one.to = Some(recorder.now());
+            match late {
+                Ok(proof) => one.proof = one.proof.take().or(proof),
+                Err(error) => say(&format!("{}: healing failed: {error:#}", one.name)),
+            }
+            say(&line(recorder, "healed", one));
+        } else {
+            let from = recorder.now();
+            match strike(&schedule.0[number].fault, lab, watch).await {
+                Ok(Some(wound)) => {
+                    let (name, proof) = (wound.name.clone(), wound.proof.clone());
+                    struck.push(Struck { name, from, to: None, proof });
+                    open[number] = Some((struck.len() - 1, wound));
+                }
+                Ok(None) => {
+                    let fault = serde_json::to_string(&schedule.0[number].fault);
+                    say(&format!("skipped, nothing to break: {}", fault.unwrap_or_default()));
+                    continue;
+                }
+                Err(error) => {
+                    let name = format!("{:?}: {error:#}", schedule.0[number].fault);
+                    struck.push(Struck { name, from, to: Some(from), proof: None });
+                }
+            }
+            if let Some(one) = struck.last() {
+                say(&line(recorder, "struck", one));
+            }
+        }
+    }
+    struck
+}
+
+/// Another fault may have left nothing to break: then a moment is given to what comes back.
+async fn strike(fault: &Fault, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Option<Wound>> {
+    let began = Instant::now();
+    loop {
+        let wound = fault.strike(lab, watch).await?;
+        if wound.proof.is_some() || wound.tells_later() {
+            return Ok(Some(wound));
+        }
+        wound.cure.apply(lab, watch).await?;
+        if began.elapsed() > AGAIN_FOR {
+            return Ok(None);
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn line(recorder: &Recorder, what: &str, one: &Struck) -> String {
+    let at = recorder.now() / 1_000_000;
+    let proof = one.proof.as_deref().unwrap_or("no proof");
+    format!("{:>7}.{:03} s  {what}  {} ({proof})", at / 1_000, at % 1_000, one.name)
+}
+
+/// Undoes whatever a schedule can have done, also what was cut off in its middle.
+///
+/// # Errors
+/// When a part of it cannot be undone.
+pub async fn heal_everything(lab: &mut Lab, watch: &Watch) -> anyhow::Result<()> {
+    lab.net.mend_all()?;
+    let all: Vec<String> = lab.names().into_iter().map(str::to_owned).collect();
+    for name in &all {
+        freeze::thaw(name, lab)?;
+    }
+    let etcds: Vec<String> = lab.etcds().iter().map(|host| host.name.clone()).collect();
+    etcd::start(&etcds, lab, watch).await?;
+    watch.etcd_healthy(etcd::PATIENCE).await?;
+    for member in MEMBERS {
+        clock::heal(member, lab)?;
+        if lab.plan.disk_mb.is_some() {
+            disk::unfreeze(member, lab)?;
+            disk::make_room(member, lab)?;
+        }
+        for process in postgres_of(&lab.data(member)).into_iter().chain(lab.agent(member)) {
+            process.signal(Signal::CONT)?;
+        }
+        lab.start_member(member)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Transactions over lists: some steps that append or read, in one transaction with a pause in its middle. Rows are
+//! there beforehand and grow by UPDATE, so that Postgres' own anomalies of inserts stay out of the way.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
+
+use crate::checkers::Isolation;
+use crate::history::{Op, Step};
+
+use super::outcome::Failure;
+use super::session::Session;
+use super::{Done, Keys};
+
+/// What is there before the first client comes.
+pub(super) const SCHEMA: &str = "CREATE TABLE lists (key bigint PRIMARY KEY, list bigint[] NOT NULL) WITH (fillfactor = 50); \
+     INSERT INTO lists SELECT key, '{}' FROM generate_series(0, 9999) AS key;";
+
+/// A transaction with one to four steps on keys that are hot now.
+pub(super) fn next(keys: &Keys, rng: &mut StdRng) -> Op {
+    let steps = (0..rng.random_range(1..=4)).map(|_| {
+        if rng.random_bool(0.6) {
+            let (key, value) = keys.write(rng);
+            Step::Append { key, value }
+        } else {
+            Step::Read { key: keys.read(rng), list: None }
+        }
+    });
+    Op::Txn(steps.collect())
+}
+
+/// One that only reads.
+pub(super) fn next_read(keys: &Keys, rng: &mut StdRng) -> Op {
+    let steps =
+        (0..rng.random_range(1..=3)).map(|_| Step::Read { key: keys.read(rng), list: None });
+    Op::Txn(steps.collect())
+}
+
+/// Reads of everything that was ever written, a few keys a transaction.
+pub(super) fn last(keys: &Keys) -> Vec<Op> {
+    let keys: Vec<u64> = (0..=keys.last()).collect();
+    let some = |keys: &[u64]| {
+        Op::Txn(keys.iter().map(|key| Step::Read { key: *key, list: None }).collect())
+    };
+    keys.chunks(16).map(some).collect()
+}
+
+/// Does it. Who only reads asks for one snapshot.
+///
+/// # Errors
+/// As the session says.
+pub(super) async fn perform(
+    session: &mut Session,
+    steps: &[Step],
+    isolation: Isolation,
+    delay: Duration,
+) -> Done {
+    session.command(begin(session.reader, isolation)).await?;
+    let mut done = Vec::with_capacity(steps.len());
+    for (number, step) in steps.iter().enumerate() {
+        if number == steps.len() / 2 {
+            sleep(delay).await;
+        }
+        match perform_step(session, step).await {
+            Ok(step) => done.push(step),
+            Err(failure) => return Err(session.rolled_back(failure).await),
+        }
+    }
+    let stamp = match session.place().await {
+        Ok(stamp) => stamp,
+        Err(failure) => return Err(session.rolled_back(failure).await),
+    };
+    session.commit().await?;
+    Ok((Op::Txn(done), Some(stamp)))
+}
+
+fn begin(reader: bool, isolation: Isolation) -> &'static str {
+    match (reader, isolation) {
+        (true, _) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        (false, Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        (false, Isolation::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    }
+}
+
+const APPEND: &str = "UPDATE lists SET list = list || $2::int8 WHERE key = $1";
+const READ: &str = "SELECT list FROM lists WHERE key = $1";
+
+async fn perform_step(session: &mut Session, step: &Step) -> Result<Step, Failure> {
+    let odd = |error: std::num::TryFromIntError| Failure::refused(error.to_string());
+    match step {
+        Step::Append { key, value } => {
+            let (k, v) = (i64::try_from(*key).map_err(odd)?, i64::try_from(*value).map_err(odd)?);
+            session.within(APPEND, &[&k, &v]).await?;
+            Ok(step.clone())
+        }
+        Step::Read { key, .. } => {
+            let k = i64::try_from(*key).map_err(odd)?;
+            let rows = session.within(READ, &[&k]).await?;
+            let list: Vec<i64> = rows.first().map_or_else(Vec::new, |row| row.get(0));
+            let list = list.into_iter().filter_map(|value| u64::try_from(value).ok()).collect();
+            Ok(Step::Read { key: *key, list: Some(list) })
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The harness against a real cluster: one short mixed run, one timing pass, two careless clusters that must fail, and
+//! the removal of what a killed run left. Needs root; anybody else is refused with a sentence, and that is tested.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test, whose figures are to be read"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_haa-jepsen");
+
+fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn haa_jepsen(arguments: &[&str], out: &Path) -> Output {
+    let directory = Path::new(PROGRAM).parent().expect("a program is in a directory");
+    let places = ["--bin-dir", directory.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let output = Command::new(PROGRAM).args(arguments).args(places).output();
+    output.expect("haa-jepsen starts")
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// The debug haad that `cargo test --workspace` builds beside this test's program.
+fn ready() -> bool {
+    let haad = Path::new(PROGRAM).with_file_name("haad");
+    if !root() {
+        println!("not root: only the refusal is tested");
+    } else if !haad.is_file() {
+        println!("{} is not built: cargo build -p haa", haad.display());
+    }
+    root() && haad.is_file()
+}
+
+#[test]
+fn without_root_it_is_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("haa-jepsen");
+    std::fs::copy(PROGRAM, &copy).unwrap();
+    let mut command = Command::new(&copy);
+    if root() {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&copy);
+    }
+    let output = command.arg("clean").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("needs root"), "{}", said(&output));
+}
+
+/// One after the other: each is as much as two cores can bear.
+#[test]
+fn real_clusters_are_broken_timed_and_judged() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &str| folder.path().join(name);
+    careless_clusters_fail(&out("careless"));
+    timing_pass(&out("timing"));
+    mixed_run(&out("mixed"));
+    a_killed_run_is_removed(&out("killed"));
+}
+
+fn careless_clusters_fail(out: &Path) {
+    for sabotage in ["delete", "async-kill"] {
+        let arguments =
+            ["run", "--workload", "set", "--seconds", "10", "--seed", "1", "--sabotage"];
+        let output = haa_jepsen(&[&arguments[..], &[sabotage]].concat(), out);
+        let all = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{sabotage} was not found:\n{all}");
+        assert!(all.contains("is lost"), "{sabotage} was found by its name only:\n{all}");
+    }
+}
+
+fn timing_pass(out: &Path) {
+    std::fs::create_dir_all(out).unwrap();
+    let json = out.join("rto.json");
+    let fixed = ["rto", "--fault", "postmaster", "--runs", "3", "--json"];
+    let output = haa_jepsen(&[&fixed[..], &[json.to_str().unwrap()]].concat(), out);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = std::fs::read_to_string(json).unwrap();
+    let timing: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(timing["runs"].as_array().map(Vec::len), Some(3));
+    assert_eq!(timing["lost_total"], 0, "{timing}");
+    println!("{}", said(&output));
+}
+
+fn mixed_run(out: &Path) {
+    let nemesis = "kill,freeze,partition,etcd";
+    let fixed = ["run", "--workload", "append", "--seconds", "90", "--seed", "7", "--nemesis"];
+    let output = haa_jepsen(&[&fixed[..], &[nemesis]].concat(), out);
+    assert!(output.status.success(), "{}", said(&output));
+    for file in ["report.html", "results.json", "history.edn", "history.json", "schedule.jsonl"] {
+        assert!(out.join(file).is_file(), "{file} is missing");
+    }
+}
+
+fn a_killed_run_is_removed(out: &Path) {
+    let directory = Path::new(PROGRAM).parent().unwrap();
+    let mut run = Command::new(PROGRAM)
+        .args(["run", "--workload", "set", "--seconds", "60", "--out", out.to_str().unwrap()])
+        .args(["--bin-dir", directory.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let before = spaces();
+    while spaces().len() < before.len() + 9 {
+        assert!(run.try_wait().unwrap().is_none(), "it ended before its hosts were made");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let output = Command::new(PROGRAM).arg("clean").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(spaces(), before, "namespaces stay");
+}
+
+fn spaces() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    all.sort();
+    all
+}
