@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, and what haa-jepsen
-# makes hosts with (Debian, Ubuntu).
+# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, the proxies that deploy/
+# has configurations for, and what haa-jepsen makes hosts with (Debian, Ubuntu).
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
 
@@ -17,6 +17,10 @@ command -v nft >/dev/null || [ -x /usr/sbin/nft ] || need nftables
 command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || need iptables
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need libfaketime
 command -v cc >/dev/null || need "gcc libc6-dev"
+[ -x /usr/sbin/haproxy ] || need haproxy
+[ -x /usr/sbin/pgbouncer ] || need pgbouncer
+[ -x /usr/sbin/nginx ] || need nginx-light
+[ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ] || need "libnginx-mod-stream libnginx-mod-stream-js"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -58,4 +62,7 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-
 # Nor shall they start with the machine: haa and its tests start their own.
 if [ -d /run/systemd/system ]; then
     case "$missing" in *etcd-server*) $as_root systemctl disable -q etcd 2>/dev/null || true ;; esac
+    for service in haproxy nginx pgbouncer; do
+        case "$missing" in *"$service"*) $as_root systemctl disable -q "$service" 2>/dev/null || true ;; esac
+    done
 fi

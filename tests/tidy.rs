@@ -57,8 +57,9 @@ fn files_are_short() {
     none(&findings, "Split by what changes together: one role, one verb, one tool a file.");
 }
 
-/// `async` took 4000 lines; `quorum`, with its voters, grants and takeover, gets half of that again.
-const CORE: usize = 6_000;
+/// `async` took 4000 lines; `quorum`, with its voters, grants and takeover, 2000; what goes on without etcd, or ails
+/// without dying, 1000.
+const CORE: usize = 7_000;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

@@ -258,6 +258,7 @@ fn log_input(input: &Input) {
         Input::Tick
         | Input::Store(_)
         | Input::Lease(_)
+        | Input::LeaseSeen(_)
         | Input::StoreRevokesEarly(_)
         | Input::Postgres(_)
         | Input::Promised(_)

@@ -12,6 +12,7 @@ use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
+use haa_core::verdict::Health;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -101,6 +102,22 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let commits = status.sync.as_ref().map(Commits::of);
     let waits = status.waits.as_deref();
     json(StatusCode::OK, &Cluster { scope: &api.cluster, members, commits, waits })
+}
+
+/// `GET /status`: whether the cluster is well, and what would happen if its primary died now.
+pub(super) fn verdict(api: &Api, _: &Uri) -> Response {
+    match api.status.borrow().as_ref() {
+        Some(status) => {
+            let verdict = status.verdict(clock::now());
+            // Whoever asks goes on to another member.
+            let code = match verdict.health {
+                Health::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+                Health::Healthy | Health::Degraded | Health::Down => StatusCode::OK,
+            };
+            json(code, &verdict)
+        }
+        None => not_yet(),
+    }
 }
 
 /// `GET /config`: the settings in force.

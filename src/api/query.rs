@@ -3,7 +3,8 @@
 use axum::http::Uri;
 use axum::response::Response;
 use haa_core::checks::Measure;
-use haa_core::routes::ReplicaDemand;
+use haa_core::reads::ReplicaDemand;
+use haa_core::units::Millis;
 
 use super::complaint;
 use crate::config::size;
@@ -39,21 +40,46 @@ impl BadQuery {
     }
 }
 
-/// `?lag=`, `?replication_state=`, `?tag_KEY=`
+/// `?lag=`, `?max_lag=`, `?min_lsn=`, `?replication_state=`, `?tag_KEY=`
 pub(super) fn demand(uri: &Uri) -> Result<ReplicaDemand, BadQuery> {
     let mut demand = ReplicaDemand::default();
     for (key, value) in pairs(uri)? {
-        match (key.as_str(), key.strip_prefix("tag_")) {
-            ("lag", _) => demand.max_lag = Some(lag(&value)?),
-            ("replication_state", _) if value == "streaming" => demand.streaming = true,
-            ("replication_state", _) => return Err(bad(&key, &value, "streaming")),
-            (_, Some(tag)) if !tag.is_empty() => {
-                demand.tags.insert(tag.to_owned(), value);
-            }
-            _ => return Err(unknown(&key, "lag, replication_state, tag_KEY")),
+        if !demanded(&mut demand, &key, &value)? {
+            return Err(unknown(&key, DEMANDS));
         }
     }
     Ok(demand)
+}
+
+const DEMANDS: &str = "lag, max_lag, min_lsn, replication_state, tag_KEY";
+
+/// Takes one parameter, if it is one of a demand.
+fn demanded(demand: &mut ReplicaDemand, key: &str, value: &str) -> Result<bool, BadQuery> {
+    match (key, key.strip_prefix("tag_")) {
+        ("lag" | "max_lag", _) => match (size::bytes(value), span(value)) {
+            (Some(bytes), _) => demand.max_lag = Some(bytes),
+            (None, Some(span)) => demand.max_age = Some(span),
+            (None, None) => {
+                return Err(bad(
+                    key,
+                    value,
+                    "bytes, a size such as 16kB or 10MB, or a time such as 2s",
+                ));
+            }
+        },
+        ("min_lsn", _) => {
+            let lsn =
+                value.parse().map_err(|_| bad(key, value, "a WAL position such as 0/3000060"))?;
+            demand.min_lsn = Some(lsn);
+        }
+        ("replication_state", _) if value == "streaming" => demand.streaming = true,
+        ("replication_state", _) => return Err(bad(key, value, "streaming")),
+        (_, Some(tag)) if !tag.is_empty() => {
+            demand.tags.insert(tag.to_owned(), value.to_owned());
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// `?lag=`, `?mode=`
@@ -71,20 +97,77 @@ pub(super) fn readiness(uri: &Uri) -> Result<Readiness, BadQuery> {
     Ok(readiness)
 }
 
-/// `?format=`
-pub(super) fn format(uri: &Uri) -> Result<Format, BadQuery> {
-    let mut format = Format::default();
+/// What a route was asked for, beside where it leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) format: Format,
+    /// Wait so long for an answer, or for another one.
+    pub(super) wait: Option<Millis>,
+    pub(super) choose: Choose,
+    pub(super) demand: ReplicaDemand,
+}
+
+/// Which of the replicas that meet the demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choose {
+    #[default]
+    All,
+    /// The one that has replayed the most.
+    LeastLag,
+}
+
+/// What a path of routes takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// `?wait=`
+    Wait,
+    /// `?wait=`, `?format=`
+    Format,
+    /// `?wait=`, `?format=`, `?choose=`, and a demand.
+    Demand,
+}
+
+/// Longer than anybody keeps a connection for one answer.
+const LONGEST_WAIT: Millis = Millis(300_000);
+
+pub(super) fn wish(uri: &Uri, takes: Takes) -> Result<Wish, BadQuery> {
+    let mut wish = Wish::default();
     for (key, value) in pairs(uri)? {
-        format = match (key.as_str(), value.as_str()) {
-            ("format", "hostport") => Format::HostPort,
-            ("format", "dsn") => Format::Dsn,
-            ("format", "uri") => Format::Uri,
-            ("format", "json") => Format::Json,
-            ("format", _) => return Err(bad(&key, &value, "hostport, dsn, uri or json")),
-            _ => return Err(unknown(&key, "format")),
-        };
+        match (key.as_str(), value.as_str(), takes) {
+            ("wait", _, _) => {
+                let wait = span(&value).filter(|wait| *wait <= LONGEST_WAIT);
+                wish.wait = Some(
+                    wait.ok_or_else(|| bad(&key, &value, "a time of at most 5m, such as 30s"))?,
+                );
+            }
+            ("format", word, Takes::Format | Takes::Demand) => wish.format = form(word)?,
+            ("choose", "all", Takes::Demand) => wish.choose = Choose::All,
+            ("choose", "least-lag", Takes::Demand) => wish.choose = Choose::LeastLag,
+            ("choose", _, Takes::Demand) => return Err(bad(&key, &value, "all or least-lag")),
+            (_, _, Takes::Demand) if demanded(&mut wish.demand, &key, &value)? => {}
+            (_, _, Takes::Wait) => return Err(unknown(&key, "wait")),
+            (_, _, Takes::Format) => return Err(unknown(&key, "format, wait")),
+            (_, _, Takes::Demand) => {
+                return Err(unknown(&key, &format!("choose, format, wait, {DEMANDS}")));
+            }
+        }
     }
-    Ok(format)
+    Ok(wish)
+}
+
+fn form(word: &str) -> Result<Format, BadQuery> {
+    match word {
+        "hostport" => Ok(Format::HostPort),
+        "dsn" => Ok(Format::Dsn),
+        "uri" => Ok(Format::Uri),
+        "json" => Ok(Format::Json),
+        _ => Err(bad("format", word, "hostport, dsn, uri or json")),
+    }
+}
+
+fn span(value: &str) -> Option<Millis> {
+    let span = humantime::parse_duration(value).ok()?;
+    u64::try_from(span.as_millis()).ok().map(Millis)
 }
 
 fn lag(value: &str) -> Result<u64, BadQuery> {

@@ -76,8 +76,9 @@ pub async fn serve(
                         continue;
                     }
                     let doing = Arc::new(Doing::default());
-                    let talk = Talk { router: router.clone(), from, doing: Arc::clone(&doing) };
-                    let task = tasks.spawn(talk.run(stream, shutdown.clone()));
+                    let (router, stop) = (router.clone(), shutdown.clone());
+                    let talk = Talk { router, from, doing: Arc::clone(&doing), stop };
+                    let task = tasks.spawn(talk.run(stream));
                     open.push_back(Connection { doing, task });
                 }
                 Err(error) => {
@@ -118,13 +119,15 @@ struct Talk {
     router: Router,
     from: SocketAddr,
     doing: Arc<Doing>,
+    stop: CancellationToken,
 }
 
 impl Talk {
-    async fn run(self, stream: TcpStream, stop: CancellationToken) {
+    async fn run(self, stream: TcpStream) {
         // Small answers: waiting for more to send would only delay them.
         drop(stream.set_nodelay(true));
         let doing = Arc::clone(&self.doing);
+        let stop = self.stop.clone();
         let builder = protocols();
         let answer = service_fn(move |request| self.answer(request));
         let mut turn = pin!(builder.serve_connection(TokioIo::new(stream), answer));
@@ -160,6 +163,8 @@ impl Talk {
         let open = Open::new(Arc::clone(&self.doing));
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.from));
+        let patience = Patience { doing: Arc::clone(&self.doing), stop: self.stop.clone() };
+        request.extensions_mut().insert(patience);
         let answered = self.router.clone().oneshot(request);
         async move {
             let response = answered.await;
@@ -183,6 +188,42 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What an answer that takes its time knows of its connection: whoever waits does not keep others out, nor the agent
+/// from stopping.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patience {
+    doing: Arc<Doing>,
+    stop: CancellationToken,
+}
+
+impl Patience {
+    /// Waits for `event` for an answer that has begun; `None` when the agent stops.
+    pub(super) async fn stream<T>(&self, event: impl Future<Output = T>) -> Option<T> {
+        self.stop.run_until_cancelled(event).await
+    }
+
+    /// Waits for `event` before an answer; `None` when the agent stops. Meanwhile the connection counts as idle.
+    pub(super) async fn wait<T>(&self, event: impl Future<Output = T>) -> Option<T> {
+        let _idle = Idle::new(&self.doing);
+        self.stop.run_until_cancelled(event).await
+    }
+}
+
+struct Idle<'a>(&'a Doing);
+
+impl<'a> Idle<'a> {
+    fn new(doing: &'a Doing) -> Self {
+        doing.open.fetch_sub(1, Ordering::Relaxed);
+        Self(doing)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
     }
 }
 

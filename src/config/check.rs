@@ -9,7 +9,7 @@ use haa_core::units::{Address, MemberName};
 use super::error::{At, Problem};
 use super::file::{ApiFile, File, LogFile, Said, Scalar, Text};
 use super::source::Source;
-use super::{Api, Config, Log, LogFormat};
+use super::{Api, Config, Log, LogFormat, Postgres};
 
 /// Collects what is wrong while the parts are checked. A part that cannot be had is `None`, and its problem is noted.
 pub(super) struct Checker<'a> {
@@ -144,6 +144,9 @@ impl Checker<'_> {
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
         let (postgres, api) = (postgres?, api?);
+        let settings = settings?;
+        let receiver_timeout = settings.timing.receiver_timeout();
+        let postgres = Postgres { receiver_timeout, ..postgres };
         if postgres.listen.port == api.listen.port
             && let Some(said) = file.api.as_ref().and_then(|api| api.value().listen.as_ref())
         {
@@ -164,7 +167,7 @@ impl Checker<'_> {
             guard: guard?,
             tags: tags?,
             log: log?,
-            settings: settings?,
+            settings,
         })
     }
 

@@ -211,6 +211,8 @@ pub(super) struct SettingsFile {
     pub(super) strict: Option<Said<bool>>,
     /// In `quorum`: a primary that cannot reach etcd goes on while every member lets it. Default: true.
     pub(super) failsafe: Option<Said<bool>>,
+    /// `fast`: a primary that is gone is noticed after 300 ms instead of a second. In `quorum`; for a quiet network.
+    pub(super) profile: Option<Text>,
     /// How far behind the primary a replica may be and still stand, such as `1MB` (default), or a number of bytes.
     pub(super) maximum_lag_on_failover: Option<Said<Scalar>>,
     /// The spans of the protocol, such as `ttl = "10s"`.

@@ -74,6 +74,7 @@ pub(super) static KEYS: &[Key] = &[
     key("settings.k", Kind::Plain, "HAAD_SETTINGS_K"),
     key("settings.strict", Kind::Plain, "HAAD_SETTINGS_STRICT"),
     key("settings.failsafe", Kind::Plain, "HAAD_SETTINGS_FAILSAFE"),
+    key("settings.profile", Kind::Text, "HAAD_SETTINGS_PROFILE"),
     key("settings.maximum_lag_on_failover", Kind::Text, "HAAD_SETTINGS_MAXIMUM_LAG_ON_FAILOVER"),
     key("settings.timing.ttl", Kind::Text, "HAAD_SETTINGS_TIMING_TTL"),
     key("settings.timing.round", Kind::Text, "HAAD_SETTINGS_TIMING_ROUND"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
-use haa_core::units::{Address, MemberName};
+use haa_core::units::{Address, MemberName, Millis};
 
 pub mod binaries;
 mod check;
@@ -129,6 +129,8 @@ pub struct Postgres {
     pub include: Option<PathBuf>,
     /// The operator's parameters, in order of name.
     pub parameters: BTreeMap<String, String>,
+    /// `wal_receiver_timeout`, unless the operator's own files say otherwise.
+    pub receiver_timeout: Millis,
     /// The operator's lines of `pg_hba.conf`.
     pub hba: Vec<String>,
     /// For everything that the agent does in its own server.

@@ -14,7 +14,6 @@ const OWNED: &[(&str, &str)] = &[
     ("external_pid_file", "haad watches the server process itself"),
     ("hba_file", "haad writes it; your lines go to postgres.hba"),
     ("hot_standby", "a replica that cannot be asked cannot be watched; it is always on"),
-    ("ident_file", "haad writes it; your maps go to pg_ident.conf in the data directory"),
     ("listen_addresses", "it is postgres.listen"),
     ("port", "it is postgres.listen"),
     ("primary_conninfo", "whom a replica follows is decided by the cluster"),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use haa_core::settings::Timing;
+
 use super::check::{Checker, is_within};
 use super::error::At;
 use super::file::{File, LoginFile, PostgresFile, Said, Text};
@@ -81,6 +83,7 @@ impl Checker<'_> {
                 Some(path) => Some(path?),
             },
             parameters: parameters?,
+            receiver_timeout: Timing::default().receiver_timeout(),
             hba: hba?,
             superuser,
             replication,

@@ -53,8 +53,39 @@ impl Checker<'_> {
                 }
             }
         }
+        self.profile(file, &mut settings.timing);
         self.timing(&file.timing, &mut settings.timing);
         (self.problems.len() == before).then_some(settings)
+    }
+
+    /// A profile is a set of timings; what it is for is not said twice, and it is for `quorum`.
+    fn profile(&mut self, file: &SettingsFile, timing: &mut Timing) {
+        let Some(said) = &file.profile else { return };
+        if said.value() != "fast" {
+            let says = format!(
+                "settings.profile: '{}' is none: write fast, or leave it out",
+                said.value()
+            );
+            self.refuse_said::<(), _>(said, says);
+            return;
+        }
+        *timing = Timing::fast();
+        if file.durability.as_ref().is_some_and(|said| said.value() == "async") {
+            let says = "settings.profile: fast is for takeovers, and async has none: it waits for the lease to end; \
+                        take out profile, or durability = \"async\"";
+            self.refuse_said::<(), _>(said, says.to_owned());
+        }
+        let spans = [
+            ("suspect_after", &file.timing.suspect_after, timing.suspect_after),
+            ("heartbeat", &file.timing.heartbeat, timing.heartbeat),
+        ];
+        for (key, other, span) in spans {
+            let Some(other) = other else { continue };
+            let says = format!(
+                "settings.timing.{key}: profile = \"fast\" says {span} already: take out one of the two"
+            );
+            self.refuse_said::<(), _>(other, says);
+        }
     }
 
     fn timing(&mut self, file: &TimingFile, timing: &mut Timing) {

@@ -210,6 +210,13 @@ fn golden() {
         ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
         ("[api]", "[settings]\ndurability = \"sync\"\n[api]"),
         ("[api]", "[settings]\nk = 0\n[api]"),
+        ("[api]", "[settings]\nprofile = \"slow\"\n[api]"),
+        ("[api]", "[settings]\nprofile = \"fast\"\ndurability = \"async\"\n[api]"),
+        (
+            "[api]",
+            "[settings]\nprofile = \"fast\"\n[settings.timing]\nsuspect_after = \"2s\"\n[api]",
+        ),
+        ("[api]", "[settings.timing]\nagent_silent_after = \"500ms\"\n[api]"),
         ("[api]", "[guard]\nenabled = \"no\"\nwatchdog = \"watchdog\"\n[api]"),
         ("[api]", "[guard]\nwatchdog = \"watchdog\"\n[api]"),
         ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),

@@ -1,7 +1,8 @@
 //! Health checks beyond `/primary` and `/replica`: what passes and why not. Never talks HTTP.
 
 use crate::observe::Server;
-use crate::routes::{Answer, ReplicaDemand, Status};
+use crate::reads::ReplicaDemand;
+use crate::routes::{Answer, Status};
 use crate::settings::Durability;
 use crate::units::{Lsn, Millis};
 

@@ -58,6 +58,9 @@ pub enum StoreWish {
     KeepAlive(LeaseId),
     /// Let go of it and of every key on it. Not answered.
     RevokeLease(LeaseId),
+    /// How long a lease that is another's lasts, as the etcd leader of this moment says, and nobody who only was it.
+    /// Answered by `Input::LeaseSeen`.
+    TimeToLive(LeaseId),
     /// A linearizable read of everything. Answered by `Input::Store`.
     Read,
     /// A transaction. Answered once, by `Input::Store` with `Via::Txn`, when the store can be reached again.

@@ -17,6 +17,8 @@ pub enum Input {
     Store(Box<Seen>),
     /// News of our lease.
     Lease(LeaseNews),
+    /// What etcd says of a lease that is another's.
+    LeaseSeen(LeaseSeen),
     /// Whether any etcd member is of a release that may revoke a live lease early (before 3.5.13). Until this
     /// is heard, it is taken to be so.
     StoreRevokesEarly(bool),
@@ -98,6 +100,26 @@ pub enum LeaseNews {
         /// Our clock when we asked.
         asked_at: Millis,
     },
+}
+
+/// The answer to `StoreWish::TimeToLive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeaseSeen {
+    /// Which lease.
+    pub id: LeaseId,
+    /// Our clock when we asked: etcd looked at some instant after it, and before this came.
+    pub asked_at: Millis,
+    /// How long it lasts; `None` if etcd does not know it, did not answer, or not by the word of its present leader.
+    pub left: Option<Left>,
+}
+
+/// How long a lease lasts if nobody renews it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Left {
+    /// Not longer than this. etcd tells whole seconds.
+    pub at_most: Millis,
+    /// So long after a renewal.
+    pub granted: Millis,
 }
 
 /// How a piece of work ended.

@@ -29,11 +29,13 @@ pub mod list;
 pub mod node;
 pub mod observe;
 mod off;
+pub mod reads;
 pub mod reason;
 pub mod records;
 pub mod routes;
 pub mod settings;
 pub mod units;
+pub mod verdict;
 pub mod voters;
 
 pub use off::Mechanism;

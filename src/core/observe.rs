@@ -113,6 +113,15 @@ pub struct Standby {
     pub started_unix_ms: u64,
 }
 
+impl Standby {
+    /// Milliseconds since what was replayed last was committed, by the primary's wall clock; nothing, when all that it
+    /// has is replayed. Not known before the first commit was.
+    #[must_use]
+    pub fn behind_ms(&self) -> Option<u64> {
+        if self.replayed >= self.position.lsn { Some(0) } else { self.replay_age_ms }
+    }
+}
+
 /// What a primary says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Primary {
@@ -232,6 +241,9 @@ pub struct Heartbeat {
     pub fit: bool,
     /// The operator's tags.
     pub tags: Tags,
+    /// How long ago what it has and did not replay was committed; see [`Standby::behind_ms`].
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// How far it is with being cloned, in percent.
     #[serde(default)]
     pub progress: Option<u8>,
@@ -252,6 +264,9 @@ pub struct Heartbeat {
     /// It cannot reach the store.
     #[serde(default)]
     pub blind: bool,
+    /// `leader` names it, and it will not lead on: it closes writes, or cannot let go. Whoever can may take over.
+    #[serde(default)]
+    pub gave_up: bool,
     /// It leads, cannot reach the store, and asks every member to let it go on.
     #[serde(default)]
     pub question: Option<Question>,

@@ -98,6 +98,10 @@ pub enum Mechanism {
     Door,
     /// Enough voters say that the leader is lost before one stands against it.
     PreVote,
+    /// A voter that would be asking only itself waits for etcd's word that the leader does not renew.
+    Evidence,
+    /// A leader that one voter alone could depose renews often while it may have lost one.
+    SignOfLife,
     /// A standby that an earlier run may have asked to be promoted is started anew.
     MayBePromoting,
     /// A primary goes on without etcd only while every member lets it.
@@ -153,7 +157,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 55] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -201,6 +205,8 @@ impl Mechanism {
         Self::AloneAtLast,
         Self::Door,
         Self::PreVote,
+        Self::Evidence,
+        Self::SignOfLife,
         Self::MayBePromoting,
         Self::ConsentOfAll,
         Self::ConsentOfQuestion,

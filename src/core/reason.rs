@@ -42,6 +42,8 @@ pub enum Reason {
     CannotPromote,
     /// Postgres answers no query.
     PostgresSilent,
+    /// Postgres answers, and its WAL does not get to the disk.
+    DiskHangs,
     /// The member that Postgres was to be copied or streamed from does not lead any more.
     SourceLost,
     /// Writes were seen closed.
@@ -89,6 +91,7 @@ impl Reason {
             Self::OpenWithoutLeadership => "Postgres is out of recovery without a leadership",
             Self::CannotPromote => "Postgres could not be promoted",
             Self::PostgresSilent => "Postgres answers no query",
+            Self::DiskHangs => "the disk takes no WAL",
             Self::SourceLost => "the member that it was to stream from does not lead any more",
             Self::Closed => "writes were seen closed",
             Self::TakenOver => "enough voters lost the primary",

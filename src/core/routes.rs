@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Leadership;
-use crate::observe::{Heartbeat, PeerState, PostgresFacts, Server};
+use crate::observe::{Heartbeat, PostgresFacts, Server};
+use crate::reads::ReplicaDemand;
 use crate::records::{
     ClusterRecord, MemberRecord, MemberRole, RequestId, RequestRecord, SyncRecord,
 };
@@ -70,17 +71,6 @@ pub struct MemberStatus {
 /// Whether a check passes; if not, why.
 pub type Answer = Result<(), &'static str>;
 
-/// What `/replica` was asked to demand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplicaDemand {
-    /// At most this many bytes of WAL not replayed.
-    pub max_lag: Option<u64>,
-    /// It must stream.
-    pub streaming: bool,
-    /// Tags that must match.
-    pub tags: BTreeMap<String, String>,
-}
-
 /// Where to write and where to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Routes {
@@ -108,8 +98,22 @@ pub struct Route {
     pub lag_bytes: Option<u64>,
 }
 
+impl Routes {
+    /// Where to read. Where a reader is to have replayed a position and none has, the primary stands for them: it has
+    /// every acknowledged commit.
+    #[must_use]
+    pub fn reading(&self, demand: &ReplicaDemand) -> Vec<Route> {
+        match &self.primary {
+            Some(primary) if self.replicas.is_empty() && demand.min_lsn.is_some() => {
+                vec![primary.clone()]
+            }
+            Some(_) | None => self.replicas.clone(),
+        }
+    }
+}
+
 impl Route {
-    fn to(member: &MemberName, address: &Address, lag_bytes: Option<u64>) -> Self {
+    pub(crate) fn to(member: &MemberName, address: &Address, lag_bytes: Option<u64>) -> Self {
         Self { member: member.clone(), host: address.host.clone(), port: address.port, lag_bytes }
     }
 }
@@ -174,41 +178,20 @@ impl Status {
         }
     }
 
-    /// `/replica`: a standby that answers, may be read from, and meets the demand.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn replica(&self, demand: &ReplicaDemand) -> Answer {
-        self.healthy()?;
-        let Some(Server::Standby(standby)) = self.postgres.as_ref().map(|facts| &facts.server)
-        else {
-            return Err("this member is not a replica");
-        };
-        if self.record.tags.noloadbalance {
-            return Err("this replica is tagged noloadbalance");
-        }
-        if demand.streaming && !standby.streaming {
-            return Err("this replica does not stream");
-        }
-        if let Some(max) = demand.max_lag {
-            match self.lag(standby.replayed) {
-                None => return Err("this replica's lag is not known"),
-                Some(lag) if lag > max => return Err("this replica lags more than asked"),
-                Some(_) => {}
-            }
-        }
-        if demand.tags.iter().any(|(key, value)| self.tag(key).as_ref() != Some(value)) {
-            return Err("this replica does not bear the tag");
-        }
-        Ok(())
-    }
-
     /// Where to write and to read, from any member. What the store said counts for one ttl; longer where this member
     /// leads, or has let the leader go on without the store.
     ///
     /// # Errors
     /// The age in milliseconds of what we know, when it is too old to be told (`None`: nothing is known).
     pub fn routes(&self, now: Millis) -> Result<Routes, Option<u64>> {
+        self.routes_for(now, &ReplicaDemand::default())
+    }
+
+    /// The same, with those replicas only that meet the demand.
+    ///
+    /// # Errors
+    /// As [`Status::routes`].
+    pub fn routes_for(&self, now: Millis, demand: &ReplicaDemand) -> Result<Routes, Option<u64>> {
         let heard = self.store_heard_at.ok_or(None)?;
         let age = now.since(heard);
         let known = self.primary(now).is_ok() || self.vouched.is_some_and(|until| now < until);
@@ -219,7 +202,7 @@ impl Status {
             term: self.term,
             age_ms: age.0,
             primary: self.primary_route(now),
-            replicas: self.replica_routes(now),
+            replicas: self.readers(now, demand),
         })
     }
 
@@ -233,42 +216,9 @@ impl Status {
         open.then(|| Route::to(leader, &record.postgres, None))
     }
 
-    fn replica_routes(&self, now: Millis) -> Vec<Route> {
-        let others = self.members.iter().filter(|(name, _)| **name != self.me).filter_map(
-            |(name, member)| {
-                let (at, beat) = member.heard.as_ref()?;
-                let fresh = now.since(*at) < self.settings.timing.suspect_after;
-                let lag = beat.replayed.and_then(|replayed| self.lag(replayed));
-                (fresh && beat.state == PeerState::Streaming && !beat.tags.noloadbalance)
-                    .then(|| Route::to(name, &member.record.postgres, lag))
-            },
-        );
-        let demand = ReplicaDemand { streaming: true, ..ReplicaDemand::default() };
-        let own = self.replica(&demand).is_ok().then(|| {
-            let replayed = match self.postgres.as_ref().map(|facts| &facts.server) {
-                Some(Server::Standby(standby)) => self.lag(standby.replayed),
-                _ => None,
-            };
-            Route::to(&self.me, &self.record.postgres, replayed)
-        });
-        let mut all: Vec<Route> = others.chain(own).collect();
-        all.sort_by(|a, b| a.member.cmp(&b.member));
-        all
-    }
-
     /// Bytes that the primary had written, when last heard, and a replica at `replayed` has not replayed.
     #[must_use]
     pub fn lag(&self, replayed: Lsn) -> Option<u64> {
         self.primary_position.map(|primary| primary.lsn.bytes_since(replayed))
-    }
-
-    fn tag(&self, key: &str) -> Option<String> {
-        let tags = &self.record.tags;
-        match key {
-            "nofailover" => Some(tags.nofailover.to_string()),
-            "noloadbalance" => Some(tags.noloadbalance.to_string()),
-            "failover_priority" => Some(tags.failover_priority.to_string()),
-            _ => tags.free.get(key).cloned(),
-        }
     }
 }

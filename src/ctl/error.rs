@@ -34,6 +34,9 @@ pub enum CtlError {
         #[source]
         source: toml::de::Error,
     },
+    /// The verdict, which was said in full.
+    #[error("the cluster is not healthy: see above")]
+    NotHealthy,
     /// A file that was to be replayed is none.
     #[error(
         "line {line} of {path} is not a journal's: give journal.jsonl or journal.old.jsonl of a member's \
@@ -142,6 +145,7 @@ impl CtlError {
             | Self::NoSuchTerm { .. }
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
+            | Self::NotHealthy
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)

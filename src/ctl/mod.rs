@@ -9,6 +9,7 @@ mod playground;
 mod print;
 mod replay;
 mod routes;
+mod status;
 mod switchover;
 pub mod target;
 mod version;
@@ -28,7 +29,8 @@ use target::TargetArgs;
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  haactl --api 10.0.0.1:8008,10.0.0.2:8008 list
+  haactl --api 10.0.0.1:8008,10.0.0.2:8008 status
+  haactl list
   haactl switchover --to n2
   haactl playground start
 
@@ -44,6 +46,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    Status(status::StatusArgs),
     List(list::ListArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
@@ -62,6 +65,7 @@ enum Verb {
 pub async fn run(cli: &Cli) -> Result<(), CtlError> {
     let target = || cli.target.resolve();
     match &cli.verb {
+        Verb::Status(args) => status::run(args, &target()?).await,
         Verb::List(args) => list::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,

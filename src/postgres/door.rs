@@ -59,20 +59,12 @@ pub(super) fn parse(mark: &str) -> Option<Door> {
     }
 }
 
-/// How our own sessions log in, over the socket. The kernel says who asks, and who owns the data needs no other proof:
-/// the thousands of hashes of SCRAM would be most of a failover. A user without a name (some containers) has to log in.
-fn local(owner: &Option<String>) -> &'static str {
-    if owner.is_some() { "peer map=haa" } else { "scram-sha-256" }
-}
-
-/// The map that [`local`] names, and the operator's own, which are where Postgres has them by itself.
-pub(super) fn ident(site: &Site) -> String {
-    let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let owner = site.owner.as_deref().map_or_else(String::new, |owner| {
-        format!("haa {} {}\n", name(owner), name(&site.config.superuser.user))
-    });
-    let theirs = std::fs::read_to_string(site.data().join("pg_ident.conf")).unwrap_or_default();
-    format!("{HEAD}{owner}{theirs}")
+/// How our own sessions log in, over the socket. The kernel says who asks, and where the names agree no other proof is
+/// needed: the thousands of hashes of SCRAM would be most of a failover. Names that differ would need a map, and one
+/// bad line of the operator's in it would lock us out.
+fn local(site: &Site) -> &'static str {
+    let agree = site.owner.as_ref() == Some(&site.config.superuser.user);
+    if agree { "peer" } else { "scram-sha-256" }
 }
 
 fn hba(site: &Site, door: Door) -> String {
@@ -81,7 +73,7 @@ fn hba(site: &Site, door: Door) -> String {
     let replication = name(&site.config.replication.user);
     let rewind = name(&site.config.rewind.user);
     let mut text = HEAD.to_owned();
-    let _ = writeln!(text, "local all {superuser} {}", local(&site.owner));
+    let _ = writeln!(text, "local all {superuser} {}", local(site));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
     let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
     match door {

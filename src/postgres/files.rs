@@ -22,7 +22,7 @@ pub(super) const HEAD: &str =
 const CARRIERS: u32 = 10;
 
 /// Parameters that only haad sets. `ALTER SYSTEM` could set them behind its back.
-const OURS: [&str; 32] = [
+const OURS: [&str; 31] = [
     "archive_cleanup_command",
     "cluster_name",
     "config_file",
@@ -30,7 +30,6 @@ const OURS: [&str; 32] = [
     "external_pid_file",
     "hba_file",
     "hot_standby",
-    "ident_file",
     "listen_addresses",
     "max_replication_slots",
     "max_wal_senders",
@@ -60,7 +59,6 @@ const OURS: [&str; 32] = [
 /// Everything that a start needs, but for the source and the signal files.
 pub(super) fn write_configuration(site: &Site, max_wal_senders: u32) -> io::Result<()> {
     write_private(&site.state("pgpass"), &pgpass(site))?;
-    write_private(&site.state("pg_ident.conf"), &door::ident(site))?;
     door::write(site, Door::Open)?;
     list::write(site, &list::at_rest(site))?;
     write_private(&config_file(site), &configuration(site, max_wal_senders))
@@ -91,7 +89,8 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     let config = &site.config;
     let mut text = HEAD.to_owned();
     let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
-    let _ = writeln!(text, "wal_keep_size = '256MB'\nwal_receiver_timeout = '1200ms'");
+    let _ = writeln!(text, "wal_keep_size = '256MB'");
+    let _ = writeln!(text, "wal_receiver_timeout = '{}ms'", config.receiver_timeout.0);
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
     let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
     let _ = writeln!(text, "\n# From haad.toml.");
@@ -109,7 +108,6 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     };
     own("data_directory", &site.data().to_string_lossy());
     own("hba_file", &site.state("pg_hba.conf").to_string_lossy());
-    own("ident_file", &site.state("pg_ident.conf").to_string_lossy());
     own("external_pid_file", "");
     own("listen_addresses", &config.listen.host);
     own("port", &config.listen.port.to_string());

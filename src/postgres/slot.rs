@@ -14,24 +14,30 @@ pub(super) fn name(member: &MemberName) -> String {
 const OURS: &str = "SELECT slot_name FROM pg_get_replication_slots() \
      WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%'";
 
-/// Creates what is missing of `wanted`.
+/// Creates what is missing of `wanted`. One that cannot be made does not keep the others from being made.
 pub(super) async fn create(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
     holds: Holds,
 ) -> Result<(), SqlError> {
-    for slot in missing(session, wanted).await? {
-        let reserve = holds == Holds::Wal;
-        let create =
-            format!("SELECT pg_create_physical_replication_slot({}, {reserve})", quoted(&slot));
-        if let Err(error) = session.rows(&create).await {
-            // Another task may have been faster.
-            if missing(session, wanted).await?.contains(&slot) {
-                return Err(error);
-            }
+    let reserve = holds == Holds::Wal;
+    let creates = missing(session, wanted).await?.into_iter().map(|slot| {
+        format!("SELECT pg_create_physical_replication_slot({}, {reserve})", quoted(&slot))
+    });
+    each(session, creates.collect()).await
+}
+
+/// Asks everything, and returns the first error. A server that does not answer is asked nothing more.
+async fn each(session: &Session, questions: Vec<String>) -> Result<(), SqlError> {
+    let mut first = Ok(());
+    for question in questions {
+        match session.rows(&question).await {
+            Ok(_) => {}
+            Err(error @ SqlError::Refused(_)) => first = first.and(Err(error)),
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    first
 }
 
 /// What a slot keeps from its creation on.
@@ -52,18 +58,16 @@ async fn missing(
     Ok(wanted.iter().map(name).filter(|slot| !there.contains(slot.as_str())).collect())
 }
 
+/// Drops those of ours that nobody uses and that are as `which` says. Whoever takes one meanwhile keeps it.
 async fn drop_where(
     session: &Session,
     which: &str,
     goes: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, SqlError> {
+) -> Result<(), SqlError> {
     let idle = session.rows(&format!("{OURS} AND NOT active AND {which}")).await?;
-    let idle: Vec<_> =
-        idle.iter().filter_map(|row| row.text(0)).filter(|slot| goes(slot)).collect();
-    for slot in &idle {
-        session.rows(&format!("SELECT pg_drop_replication_slot({})", quoted(slot))).await?;
-    }
-    Ok(idle.into_iter().map(str::to_owned).collect())
+    let idle = idle.iter().filter_map(|row| row.text(0)).filter(|slot| goes(slot));
+    let drops = idle.map(|slot| format!("SELECT pg_drop_replication_slot({})", quoted(slot)));
+    each(session, drops.collect()).await
 }
 
 /// Makes the slots those of `wanted`: a primary's hold WAL, a standby's do not.
@@ -72,14 +76,13 @@ pub(super) async fn reconcile(
     wanted: &BTreeSet<MemberName>,
 ) -> Result<(), SqlError> {
     let names: BTreeSet<String> = wanted.iter().map(name).collect();
-    for slot in drop_where(session, "true", |slot| !names.contains(slot)).await? {
-        tracing::info!(slot, "dropped a replication slot that no member needs");
-    }
+    let dropped = drop_where(session, "true", |slot| !names.contains(slot)).await;
     let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
+    // Asked again with each question: a promotion may come in between.
     let (holds, wrong) = match standby {
-        true => (Holds::Nothing, "restart_lsn IS NOT NULL"),
+        true => (Holds::Nothing, "restart_lsn IS NOT NULL AND pg_is_in_recovery()"),
         false => (Holds::Wal, "restart_lsn IS NULL"),
     };
-    drop_where(session, wrong, |_| true).await?;
-    create(session, wanted, holds).await
+    let changed = drop_where(session, wrong, |_| true).await;
+    create(session, wanted, holds).await.and(changed).and(dropped)
 }

@@ -22,8 +22,9 @@ pub(super) enum SqlError {
     #[error("Postgres does not accept connections")]
     NotAccepting(#[source] tokio_postgres::Error),
     #[error(
-        "Postgres refuses the login of '{user}'; the role must exist, and where a password is asked \
-         for, the password file in haad.toml must hold the one that it has"
+        "Postgres refuses the login of '{user}'; the role must exist, and the password file in haad.toml \
+         must hold the password that it has; over the socket, only the operating system's user of the \
+         same name needs none (peer)"
     )]
     Login { user: String, source: tokio_postgres::Error },
     #[error("Postgres did not answer within {} ms", after.as_millis())]

@@ -2,7 +2,7 @@
 //! Never touches a file that Postgres wrote.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,9 @@ use super::process::remove_if_there;
 
 /// First line of a stub: the number is skipped, so that the next promotion takes a later one.
 const STUB: &str = "# reserved by haa";
+
+/// Less than a page of WAL; its header is in the beginning.
+const PAGE: u64 = 512;
 
 fn history_path(pg_wal: &Path, timeline: Timeline) -> PathBuf {
     pg_wal.join(format!("{:08X}.history", timeline.0))
@@ -88,24 +91,51 @@ fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> String {
 }
 
 /// Makes an empty first segment for a timeline that is about to be received, as the WAL receiver would, but without
-/// writing it full of zeros: that would be a third of a failover. Not there yet, or nothing is done.
+/// writing it full of zeros: that would be a third of a failover.
+///
+/// Only for a timeline that this member has not followed yet: the receiver fetches its history before anything else,
+/// and later the first segment may have been recycled.
 pub(super) fn make_room(data: &Path, pg_wal: &Path, begin: Begin) -> io::Result<()> {
     let size = Control::read(data)?.segment_size;
     let path = pg_wal.join(segment(size, (begin.timeline, begin.lsn)));
-    if path.exists() {
+    if path.exists() || history_path(pg_wal, begin.timeline).exists() {
         return Ok(());
     }
     // A start of Postgres removes what begins so.
     let new = pg_wal.join("xlogtemp.haa");
     remove_if_there(&new)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    fallocate(&file, FallocateFlags::empty(), 0, size)?;
-    file.sync_all()?;
-    // Unlike a rename, this takes no other's place.
-    let linked = std::fs::hard_link(&new, &path);
+    let made = allocate(&new, size);
+    // Unlike a rename, a link takes no other's place.
+    let linked = made.and_then(|()| std::fs::hard_link(&new, &path));
     remove_if_there(&new)?;
     linked?;
     File::open(pg_wal)?.sync_all()
+}
+
+fn allocate(path: &Path, size: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fallocate(&file, FallocateFlags::empty(), 0, size)?;
+    file.sync_all()
+}
+
+/// Removes the segments of [`make_room`] that nothing was ever received into: their timeline has no history here, and
+/// their first page, which a receiver writes first, is empty. Postgres would archive them in the place of true ones.
+pub(super) fn remove_unwritten(pg_wal: &Path) -> io::Result<()> {
+    for name in names(pg_wal)?.into_iter().filter(|name| is_segment(name)) {
+        let followed =
+            name.starts_with("00000001") || pg_wal.join(format!("{}.history", &name[..8])).exists();
+        if followed {
+            continue;
+        }
+        let path = pg_wal.join(&name);
+        let mut first = Vec::new();
+        File::open(&path)?.take(PAGE).read_to_end(&mut first)?;
+        if first.len() as u64 == PAGE && first.iter().all(|byte| *byte == 0) {
+            std::fs::remove_file(&path)?;
+            tracing::info!(name, "removed an empty WAL segment of a timeline that nobody followed");
+        }
+    }
+    Ok(())
 }
 
 fn is_segment(name: &str) -> bool {
@@ -222,5 +252,28 @@ mod tests {
         assert_eq!(forks, [Fork { timeline: Timeline(1), lsn: Lsn(0x300_0100) }]);
         assert_eq!(remove_stubs(pg_wal).expect("writable"), []);
         assert!(lineage(pg_wal, Timeline(3)).expect("readable").is_empty());
+    }
+
+    #[test]
+    fn only_segments_that_nobody_followed_and_nothing_was_received_into_go() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        let empty = "\0".repeat(512);
+        touch(pg_wal, "00000004.history", "1\t0/3000100\tx\n");
+        let stay = ["000000010000000000000003", "000000040000000000000003"];
+        for name in stay {
+            touch(pg_wal, name, &empty);
+        }
+        touch(pg_wal, "000000050000000000000003", &"WAL!".repeat(128));
+        touch(pg_wal, "000000060000000000000003", &empty);
+        touch(pg_wal, "000000070000000000000003", "");
+        remove_unwritten(pg_wal).expect("a short file is no reason to stop");
+        let mut left = names(pg_wal).expect("readable");
+        left.retain(|name| is_segment(name));
+        left.sort();
+        assert_eq!(
+            left,
+            [stay[0], stay[1], "000000050000000000000003", "000000070000000000000003"]
+        );
     }
 }

@@ -200,11 +200,11 @@ impl Worker {
         self.door = aside(self.door.take(), wanted, &self.nudge, work);
     }
 
-    /// A job writes the same files, and a start does not want them changed after it.
+    /// A job writes the same files and makes slots of its own, and a start does not want them changed after it.
     fn put_aside(&mut self) {
         let list = self.list.take().map(|(_, work)| work);
         let door = self.door.take().map(|(_, work)| work);
-        for work in list.into_iter().chain(door) {
+        for work in self.slots.take().into_iter().chain(list).chain(door) {
             work.abort();
         }
     }
@@ -244,9 +244,6 @@ impl Drop for Worker {
         self.put_aside();
         if let Some((_, job)) = &self.running {
             job.abort();
-        }
-        if let Some(slots) = &self.slots {
-            slots.abort();
         }
     }
 }

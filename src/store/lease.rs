@@ -1,8 +1,10 @@
-//! Leases: granted, renewed once, revoked. Never decides when.
+//! Leases: granted, renewed once, revoked; and what is left of another's. Never decides when.
 
 use std::time::Duration;
 
-use haa_core::input::{Input, LeaseNews};
+use etcd_client::{Client, GetOptions, ResponseHeader};
+use haa_core::input::{Input, LeaseNews, LeaseSeen, Left};
+use haa_core::records::Key;
 use haa_core::units::{LeaseId, Millis};
 
 use super::Shared;
@@ -83,4 +85,37 @@ pub(super) async fn revoke(shared: &Shared, id: LeaseId) {
             "a lease could not be let go; it runs out by itself"
         );
     }
+}
+
+/// What is left of another's lease. Only etcd's leader knows: one that was cut off, and has not noticed, sees no more
+/// renewals. A linearizable read after it, at the same endpoint and in the same term of etcd's own, proves that it led.
+pub(super) async fn time_to_live(shared: &Shared, id: LeaseId) {
+    let path = shared.keys.path(&Key::Leader);
+    let asked = shared.clients.any(PATIENCE, |client| left_of(client, id, path.clone())).await;
+    let (left, asked_at) = match asked {
+        Ok(answer) => (answer.value, answer.asked_at),
+        Err(miss) => {
+            tracing::debug!(lease = %id, error = chain(&miss.error), "etcd does not say what is left of a lease");
+            (None, miss.asked_at)
+        }
+    };
+    shared.deliver(Input::LeaseSeen(LeaseSeen { id, asked_at, left })).await;
+}
+
+async fn left_of(
+    client: Client,
+    id: LeaseId,
+    path: String,
+) -> Result<Option<Left>, etcd_client::Error> {
+    let told = client.lease_client().time_to_live(id.0, None).await?;
+    let read = client.kv_client().get(path, Some(GetOptions::new().with_count_only())).await?;
+    let term = |header: Option<&ResponseHeader>| header.map(ResponseHeader::raft_term);
+    let same = term(told.header()).is_some_and(|of| term(read.header()) == Some(of));
+    let (Ok(seconds), Ok(granted)) = (u64::try_from(told.ttl()), u64::try_from(told.granted_ttl()))
+    else {
+        return Ok(None);
+    };
+    // "In under TTL + 1 seconds."
+    let at_most = Millis(1_000).times(seconds.saturating_add(1));
+    Ok(same.then_some(Left { at_most, granted: Millis(1_000).times(granted) }))
 }

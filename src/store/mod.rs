@@ -230,6 +230,7 @@ async fn perform(shared: &Shared, wish: StoreWish) {
         StoreWish::GrantLease { ttl } => lease::grant(shared, ttl).await,
         StoreWish::KeepAlive(id) => lease::keep_alive(shared, id).await,
         StoreWish::RevokeLease(id) => lease::revoke(shared, id).await,
+        StoreWish::TimeToLive(id) => lease::time_to_live(shared, id).await,
         StoreWish::Read => txn::tell_read(shared).await,
         StoreWish::Txn(txn) => txn::tell(shared, txn).await,
     }

@@ -3,6 +3,7 @@
 pub(crate) mod door;
 pub(crate) mod member;
 pub(crate) mod probe;
+mod ready;
 mod refusals;
 pub(crate) mod sync;
 

@@ -12,7 +12,7 @@ use haa::config;
 use haa::playground::etcd::{Etcd, EtcdCluster};
 use haa::store::Store;
 use haa_core::effect::{StoreWish, Txn};
-use haa_core::input::{Input, LeaseNews, Outcome, Via};
+use haa_core::input::{Input, LeaseNews, Left, Outcome, Via};
 use haa_core::records::{Key, LeaderRecord, Record, StoreView};
 use haa_core::units::{Instance, LeaseId, Millis, Revision, Term, TxnId};
 use tokio::sync::mpsc;
@@ -126,6 +126,21 @@ impl Bench {
             _ => None,
         })
         .await
+    }
+
+    /// What etcd says of a lease.
+    async fn left(&mut self, lease: LeaseId) -> Option<Left> {
+        self.store.wish(StoreWish::TimeToLive(lease));
+        self.until(|input| match input {
+            Input::LeaseSeen(seen) if seen.id == lease => Some(seen.left),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Asks until etcd says something of it that fits.
+    async fn until_left(&mut self, lease: LeaseId, fits: impl Fn(Left) -> bool) {
+        while !self.left(lease).await.is_some_and(&fits) {}
     }
 
     async fn lease(&mut self, ttl: Millis) -> LeaseId {

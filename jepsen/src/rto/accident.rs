@@ -1,4 +1,4 @@
-//! The accidents that are timed. Each strikes the member that leads, leaves a trace that shows that it acted, and heals.
+//! The accidents that are timed. Each strikes the member that leads, leaves a trace that shows it, and heals.
 
 use std::sync::Arc;
 use std::time::Duration;

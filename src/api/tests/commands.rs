@@ -34,7 +34,7 @@ impl Bench {
             tokio::task::yield_now().await;
         }
         let (code, body) = asking.await.unwrap();
-        (Answer { code, challenge: None, body }, record.ask)
+        (Answer { code, challenge: None, tag: None, body }, record.ask)
     }
 }
 

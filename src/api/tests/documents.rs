@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use haa_core::line::Fork;
+use haa_core::line::{Fork, Line};
 use haa_core::reason::Reason;
-use haa_core::records::{HistoryRecord, Phases};
+use haa_core::records::{HistoryRecord, Phases, SyncRecord};
+use haa_core::settings::Durability;
 use serde_json::json;
 
 use super::*;
@@ -157,4 +158,53 @@ async fn no_route_is_better_than_an_old_one() {
     assert_eq!(bench.code("/routes/primary").await, 503);
     assert_eq!(bench.code("/routes/read").await, 200);
     assert_eq!(bench.code("/routes").await, 200);
+}
+
+#[tokio::test]
+async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
+    let body = Bench::new(primary()).json("/status").await;
+    assert_eq!(body["health"], "degraded", "nobody is on a list: nobody could take over");
+    assert_eq!(body["ails"], json!(["nobody could take over"]));
+    assert_eq!(body["outlook"]["loss"], "unavailable");
+
+    let line = Line::default();
+    let mut status = replica();
+    let all: BTreeMap<_, _> = ["n1", "n2", "n3"].map(|who| (name(who), Incarnation(1))).into();
+    let mut sync = SyncRecord {
+        version: 1,
+        term: TERM,
+        primary: name("n1"),
+        line,
+        durability: Durability::Quorum,
+        voters: all.clone(),
+        k: 1,
+        members: all,
+    };
+    status.sync = Some(sync.clone());
+    let body = Bench::new(status.clone()).json("/status").await;
+    assert_eq!(body["health"], "healthy", "{body}");
+    assert_eq!(body["outlook"], json!({"successor": "n3", "host_ms": 1200, "loss": "nothing"}));
+
+    sync.durability = Durability::Async;
+    status.sync = Some(sync.clone());
+    status.members.get_mut(&name("n3")).unwrap().heard = None;
+    let body = Bench::new(status.clone()).json("/status").await;
+    assert_eq!(body["health"], "degraded");
+    assert_eq!(body["ails"], json!(["n3 is silent: its agent or its host is gone, or cut off"]));
+    assert_eq!(body["outlook"]["loss"], json!({"bytes": 1024}), "n2 has received that much less");
+
+    // Two grants are needed, and one voter is left.
+    sync.durability = Durability::Quorum;
+    status.sync = Some(sync);
+    let body = Bench::new(status.clone()).json("/status").await;
+    assert_eq!(body["outlook"]["successor"], Value::Null);
+
+    status.leader = None;
+    let body = Bench::new(status.clone()).json("/status").await;
+    assert_eq!(
+        (&body["health"], &body["ails"][0]),
+        (&json!("down"), &json!("an election is under way"))
+    );
+    status.store_heard_at = None;
+    assert_eq!(Bench::new(status).code("/status").await, 503);
 }

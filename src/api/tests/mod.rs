@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
+use super::serve::Patience;
 use super::tokens::Tokens;
 use super::{Api, Call, router};
 use crate::agent::clock;
@@ -32,6 +33,7 @@ mod commands;
 mod documents;
 mod port;
 mod table;
+mod waiting;
 
 const TOKEN: &str = "0123456789abcdef0123";
 const TERM: Term = Term(7);
@@ -82,6 +84,7 @@ fn facts(server: Server) -> PostgresFacts {
 fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
     let beat = Heartbeat {
         run: 1,
+        behind_ms: Some(0),
         progress: None,
         from: name(from),
         instance: Instance(2),
@@ -99,6 +102,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         suspects: None,
         blind: false,
         question: None,
+        gave_up: false,
         consents: None,
     };
     (clock::now(), beat)
@@ -230,7 +234,7 @@ impl Bench {
     fn router(&self) -> Router {
         // As the peers' service does: a fallback that answers 200 to everything.
         let peers = Router::new().fallback(|| async { StatusCode::OK });
-        router(self.api.clone(), peers)
+        router(self.api.clone(), peers).layer(axum::Extension(Patience::default()))
     }
 
     async fn ask(&self, method: Method, path: &str) -> Answer {
@@ -241,10 +245,13 @@ impl Bench {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router().oneshot(request).await.unwrap();
         let code = response.status().as_u16();
-        let header = response.headers().get("www-authenticate");
-        let challenge = header.map(|value| value.to_str().unwrap().to_owned());
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (challenge, tag) = (header("www-authenticate"), header("etag"));
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer { code, challenge, body: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { code, challenge, tag, body: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
     async fn code(&self, path: &str) -> u16 {
@@ -260,6 +267,7 @@ impl Bench {
 struct Answer {
     code: u16,
     challenge: Option<String>,
+    tag: Option<String>,
     body: String,
 }
 

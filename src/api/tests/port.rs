@@ -103,3 +103,30 @@ async fn when_stopped_it_ends_although_clients_hold_on() {
     port.serving.await.unwrap().unwrap();
     assert!(TcpStream::connect(port.at).await.is_err());
 }
+
+#[tokio::test]
+async fn clients_that_wait_for_a_change_starve_nobody_and_keep_nobody_from_stopping() {
+    let port = Port::open().await;
+    let heard = port.say("GET /routes HTTP/1.0\r\n\r\n").await;
+    let tag = heard.lines().find_map(|line| line.strip_prefix("etag: ")).expect("it is marked");
+    let wait = format!("GET /routes?wait=5m HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n\r\n");
+    let stream = "GET /routes/stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut waiting = Vec::new();
+    for number in 0..600 {
+        let mut client = port.dial().await;
+        let ask = if number % 2 == 0 { wait.as_str() } else { stream };
+        client.write_all(ask.as_bytes()).await.unwrap();
+        waiting.push(client);
+        if number % 2 == 1 {
+            // It is answered: the connection was taken.
+            waiting.last_mut().unwrap().readable().await.unwrap();
+        }
+    }
+    let heard = port.say("GET /primary HTTP/1.0\r\n\r\n").await;
+    assert!(heard.starts_with("HTTP/1.0 200 OK"), "{heard}");
+    port.stop.cancel();
+    port.serving.await.unwrap().unwrap();
+    let last = waiting.last_mut().unwrap();
+    let mut rest = Vec::new();
+    last.read_to_end(&mut rest).await.expect("a stream ends in order");
+}

@@ -120,7 +120,7 @@ async fn replicas_meet_demands() {
     let answer = bench.ask(Method::GET, "/replica?lag=many").await;
     assert_eq!(
         answer.error(),
-        "parameter lag: 'many' is not bytes, or a size such as 16kB, 10MB, 1GB"
+        "parameter lag: 'many' is not bytes, a size such as 16kB or 10MB, or a time such as 2s"
     );
 
     let mut status = replica();

@@ -12,7 +12,7 @@ use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
 use crate::units::{
-    Address, Incarnation, Instance, MemberName, Millis, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
 };
 
 use super::Config;
@@ -61,9 +61,14 @@ pub(super) struct Belief {
     /// When the leader began to say that it cannot reach the store.
     #[serde(default)]
     pub(super) leader_blind_at: Option<Millis>,
+    /// Since when the sitting leader says that it will not lead on.
+    pub(super) gave_up_since: Option<Millis>,
     /// Every member lets us go on, and until when.
     #[serde(default)]
     pub(super) consent: Option<Consent>,
+    /// Between which two instants of our clock etcd saw no renewal of another's lease.
+    #[serde(default)]
+    pub(super) quiet: BTreeMap<LeaseId, (Millis, Millis)>,
     /// A leader whose key vanished may not know it yet.
     pub(super) store_revokes_early: bool,
     /// When we first saw the leader that the newest view names.
@@ -109,7 +114,9 @@ impl Belief {
             store_heard_at: None,
             store_is_silent: false,
             leader_blind_at: None,
+            gave_up_since: None,
             consent: None,
+            quiet: BTreeMap::new(),
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
@@ -126,6 +133,7 @@ impl Belief {
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
             Input::Store(seen) => self.learn_store(now, seen),
             Input::Lease(news) => self.learn_lease(*news),
+            Input::LeaseSeen(seen) => self.learn_lease_of_another(now, seen),
             Input::Postgres(facts) => self.learn_postgres(facts),
             Input::Peer(beat) => self.learn_peer(now, beat),
         }
@@ -258,6 +266,9 @@ impl Belief {
         let was_blind = self.peers.get(&beat.from).is_some_and(|(_, old)| old.blind);
         if sitting && beat.blind && !was_blind {
             self.leader_blind_at = Some(now);
+        }
+        if sitting && self.quorum().is_some() {
+            self.gave_up_since = self.gave_up_since.or(Some(now)).filter(|_| beat.gave_up);
         }
         if beat.state == PeerState::Primary {
             self.opened_in.insert(beat.from.clone(), beat.term);

@@ -41,6 +41,15 @@ pub(super) enum Ended {
     Txn(Purpose, Outcome),
 }
 
+/// How far a question has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Way {
+    /// Not answered yet.
+    There,
+    /// Answered.
+    Back,
+}
+
 /// Work in the one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Slot {
@@ -60,6 +69,9 @@ pub(super) struct Desk {
     lease_asked: Option<Millis>,
     lease_next: Millis,
     read_asked: Option<Millis>,
+    /// When we last asked after another's lease, and whether the answer is still on its way.
+    #[serde(default)]
+    asked_after: Option<(Millis, Way)>,
     slot: Option<Slot>,
     /// Looks at Postgres that began before this tell nothing about the work that ended here.
     settled_at: Millis,
@@ -80,6 +92,7 @@ impl Desk {
             lease_asked: None,
             lease_next: Millis(0),
             read_asked: None,
+            asked_after: None,
             slot: None,
             settled_at: Millis(0),
             close_next: Millis(0),
@@ -106,6 +119,10 @@ impl Desk {
             },
             Input::Lease(_) => {
                 self.lease_asked = None;
+                None
+            }
+            Input::LeaseSeen(_) => {
+                self.asked_after = self.asked_after.map(|(at, _)| (at, Way::Back));
                 None
             }
             Input::Job(id, result) => {
@@ -206,6 +223,29 @@ impl Desk {
             self.read_asked = Some(now);
             self.wish(Effect::Store(StoreWish::Read));
         }
+    }
+
+    /// Ask how long another's lease lasts, so often, and at an instant that matters; never twice at a time.
+    pub(super) fn ask_after(
+        &mut self,
+        now: Millis,
+        lease: LeaseId,
+        every: Millis,
+        at: Option<Millis>,
+    ) {
+        let due = match self.asked_after {
+            None => now,
+            Some((asked, Way::There)) => asked.after(PATIENCE),
+            Some((asked, Way::Back)) => {
+                let next = asked.after(every);
+                at.filter(|at| *at > asked).map_or(next, |at| next.min(at))
+            }
+        };
+        if now < due {
+            return self.wake_at(due);
+        }
+        self.asked_after = Some((now, Way::There));
+        self.wish(Effect::Store(StoreWish::TimeToLive(lease)));
     }
 
     // --- Postgres

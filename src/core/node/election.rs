@@ -57,7 +57,7 @@ impl Node {
         self.answer_call(now);
         let bound = self.detach_if_bound(now, standby);
         let Some(from) = self.opens_at(now, led) else {
-            self.waits = Some(Waits::Another);
+            self.waits = Some(self.why_not_yet(now));
             return None;
         };
         match self.named_by_operator(now, self.turn(now, from, standby)) {

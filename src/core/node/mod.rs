@@ -10,6 +10,7 @@ mod consent;
 mod desk;
 mod election;
 mod electorate;
+mod evidence;
 mod failsafe;
 mod primary;
 mod promise;
@@ -23,6 +24,7 @@ mod replica;
 mod requests;
 mod role;
 mod roll;
+mod slots;
 mod suspicion;
 mod voting;
 mod waits;
@@ -110,6 +112,7 @@ pub struct Node {
     /// After a failed promotion: not before this instant, and how long the next wait will be.
     unfit: (Millis, Millis),
     told: Told,
+    slots: slots::Slots,
     roll: Roll,
     /// The request that we have accepted.
     accepted: Option<Accepted>,
@@ -149,6 +152,7 @@ impl Node {
             exited: false,
             unfit: (Millis(0), Millis(1_000)),
             told: Told::default(),
+            slots: slots::Slots::default(),
             roll: Roll::default(),
             accepted: None,
             asked: BTreeMap::new(),
@@ -198,6 +202,7 @@ impl Node {
             | Input::Store(_)
             | Input::Lease(_)
             | Input::StoreRevokesEarly(_)
+            | Input::LeaseSeen(_)
             | Input::Postgres(_)
             | Input::Job(..)
             | Input::Peer(_) => {}
@@ -238,6 +243,7 @@ impl Node {
         self.keep_lease(now);
         self.keep_promises(now);
         self.watch_leader(now);
+        self.ask_after_leader(now);
         self.publish(now);
     }
 
@@ -313,7 +319,8 @@ impl Node {
                 // Where the leader finds etcd silent, or our key is gone, we look at once.
                 let doubt = self.belief.leader_blind_at.is_some_and(|at| lease.asked_at < at)
                     || self.belief.lease_is_doubtful(lease);
-                let due = if doubt { now } else { lease.asked_at.after(timing.round) };
+                let due =
+                    if doubt { now } else { lease.asked_at.after(self.renewal_interval(now)) };
                 self.desk.lease(now, due, StoreWish::KeepAlive(lease.id));
             }
             (None, Some(id)) if self.role == Role::Waking => {

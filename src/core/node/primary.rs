@@ -1,6 +1,5 @@
-//! The primary: open for as long as it can prove that it may be. Keeps the slots and the history.
+//! The primary: open for as long as it can prove that it may be. Keeps the history.
 
-use crate::effect::Effect;
 use crate::observe::Server;
 use crate::off::Mechanism;
 use crate::reason::Reason;
@@ -51,7 +50,12 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
         let primary = &primary.clone();
+        let hangs = primary.flush.waiting_ms.map(Millis);
+        if hangs.is_some_and(|waits| waits >= self.belief.settings().timing.stall_timeout) {
+            return Some(Role::close(Reason::DiskHangs));
+        }
         let open = self.keep_door(now, proof, primary);
+        self.keep_slots(now, open);
         if self.failsafe.runs() {
             self.reclaim(now, primary, term);
             return None;
@@ -68,7 +72,6 @@ impl Node {
         if !open {
             return None;
         }
-        self.keep_slots(now);
         if self.belief.newcomer(now) {
             self.desk.look(now, Millis(100));
         }
@@ -96,12 +99,5 @@ impl Node {
         let until = since.after(self.belief.settings().timing.stall_timeout);
         self.desk.wake_at(until);
         (now >= until).then(|| Role::close(Reason::PostgresSilent))
-    }
-
-    pub(super) fn keep_slots(&mut self, now: Millis) {
-        let slots = self.slots();
-        if self.told.slots_due(now, &slots) {
-            self.desk.wish(Effect::Slots(slots));
-        }
     }
 }

@@ -1,13 +1,11 @@
 //! Promoting: from the election to a Postgres that accepts writes on the reserved timeline, or giving way.
 
-use std::collections::BTreeSet;
-
 use crate::effect::Job;
 use crate::list::List;
 use crate::observe::{Door, Server};
 use crate::off::Mechanism;
 use crate::reason::Reason;
-use crate::units::{MemberName, Millis, Term, Timeline};
+use crate::units::{Millis, Term, Timeline};
 
 use super::Node;
 use super::role::Role;
@@ -41,7 +39,7 @@ impl Node {
             {
                 self.unfit.1 = Millis(1_000);
                 let to_tell = Some(now.since(stood_at));
-                self.told.made_no_slots();
+                self.slots.were_tried(now, self.whose_slots());
                 self.chronicle.promoted(now);
                 Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Promoted))
             }
@@ -50,7 +48,7 @@ impl Node {
             Server::Standby(_) => {
                 // Asked twice, it fails, and a leadership that has just begun gives way.
                 if self.desk.settled(&facts) && !self.rejoining.promote_done {
-                    let slots = self.slots();
+                    let slots = self.whose_slots();
                     let (list, door) = self.opens_with();
                     self.desk.job(Job::Promote { proof, timeline, slots, list: Some(list), door });
                 }
@@ -81,13 +79,5 @@ impl Node {
         let wait = self.unfit.1;
         self.unfit = (now.after(wait), wait.times(2).min(LAST_UNFIT));
         Role::close(Reason::CannotPromote)
-    }
-
-    /// Whose replication slots are to be on our primary: everybody that is or was here.
-    pub(super) fn slots(&self) -> BTreeSet<MemberName> {
-        let Some(view) = self.belief.view.as_ref() else { return BTreeSet::new() };
-        let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
-        let others = view.members.keys().chain(listed);
-        others.filter(|name| **name != self.config.name).cloned().collect()
     }
 }

@@ -1,11 +1,11 @@
 //! What the node tells: its member record, its heartbeats, and the status that the API answers from. On change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
-use crate::observe::{Door, Heartbeat, PeerState, Server};
+use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Term};
@@ -13,11 +13,10 @@ use crate::voters::{Attempt, Question};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
-use super::role::Role;
+use super::role::{Closing, How, Role};
 
-/// Slots are asked for again after this long, in case somebody dropped one.
-const SLOTS_AGAIN: Millis = Millis(10_000);
-/// The status is told again with the first heartbeat after this long, for the ages and positions in it.
+/// The status is told again with the first heartbeat after this long, for the ages and positions in it; sooner where a
+/// route would be closed by then, because what voters said is not told again.
 const STATUS_AGAIN: Millis = Millis(250);
 /// A replica with a leader has little to say: it speaks so many times in `suspect_after`.
 const BEATS: u64 = 4;
@@ -34,6 +33,7 @@ struct Urgent {
     grants: bool,
     asks: Option<Attempt>,
     blind: bool,
+    gave_up: bool,
     question: Option<Question>,
     consents: Option<Question>,
 }
@@ -48,28 +48,8 @@ pub(super) struct Told {
     record: Option<MemberRecord>,
     leadership: Option<crate::lease::Leadership>,
     leader: Option<(MemberName, Term)>,
-    slots: Option<(Millis, BTreeSet<MemberName>)>,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
-}
-
-impl Told {
-    /// A primary's slots hold WAL, which a standby's do not: they are to be made anew.
-    pub(super) fn made_no_slots(&mut self) {
-        self.slots = None;
-    }
-
-    /// Whether the slots are to be asked for (again); takes it that they are.
-    pub(super) fn slots_due(&mut self, now: Millis, slots: &BTreeSet<MemberName>) -> bool {
-        let due = self
-            .slots
-            .as_ref()
-            .is_none_or(|(at, told)| told != slots || now.since(*at) >= SLOTS_AGAIN);
-        if due {
-            self.slots = Some((now, slots.clone()));
-        }
-        due
-    }
 }
 
 impl Node {
@@ -86,7 +66,9 @@ impl Node {
             || self.told.closed != closed
             || self.told.leadership != leadership
             || self.told.leader != leader;
-        let due = self.told.status_at.is_none_or(|at| now.since(at) >= STATUS_AGAIN);
+        let quarter = Millis(self.belief.settings().timing.suspect_after.0 / BEATS);
+        let again = STATUS_AGAIN.min(quarter);
+        let due = self.told.status_at.is_none_or(|at| now.since(at) >= again);
         if changed || beat_due && due {
             self.told.status_at = Some(now);
             self.told.record = Some(record.clone());
@@ -204,6 +186,7 @@ impl Node {
         let grant = self.grant();
         let asks = self.asks();
         let blind = self.is_blind(now);
+        let gave_up = self.gave_up();
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
         let urgent = Urgent {
@@ -216,6 +199,7 @@ impl Node {
             grants: grant.is_some(),
             asks: asks.clone(),
             blind,
+            gave_up,
             question: question.clone(),
             consents: consents.clone(),
         };
@@ -239,6 +223,7 @@ impl Node {
             replayed,
             fit,
             tags: self.config.tags.clone(),
+            behind_ms: self.belief.standby().and_then(Standby::behind_ms),
             progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
             hears: hears.collect(),
             asks,
@@ -246,11 +231,26 @@ impl Node {
             grant,
             suspects,
             blind,
+            gave_up,
             question,
             consents,
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
+    }
+
+    /// The key is ours and is to go: what keeps it from going is no reason for others to wait.
+    fn gave_up(&self) -> bool {
+        let closes = match &self.role {
+            Role::Closing(Closing { how, .. }) => *how == How::AtOnce,
+            Role::Replica => true,
+            Role::Waking
+            | Role::Candidate { .. }
+            | Role::Promoting { .. }
+            | Role::Primary { .. }
+            | Role::Refused(_) => false,
+        };
+        closes && self.belief.own_leader_key().is_some() && self.belief.quorum().is_some()
     }
 
     fn peer_state(&self) -> (PeerState, Option<Position>, Option<Lsn>) {

@@ -299,8 +299,10 @@ impl Node {
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.compared = Some(leader.term);
-            // Whoever leads next has no time to make them.
-            self.keep_slots(now);
+        }
+        if attached && self.desk.settled(facts) {
+            // Whoever leads next has no time to make them; and those of an earlier leadership hold WAL for nobody.
+            self.keep_slots(now, true);
         }
         // Somebody may have promoted it by hand meanwhile.
         if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {

@@ -57,6 +57,13 @@ impl Node {
         if !streams && now.since(since) >= timing.suspect_after {
             return Some((term, since.after(timing.suspect_after)));
         }
+        // By its own word; to let go in order takes it much less.
+        if let (false, Some(said)) = (streams, self.belief.gave_up_since) {
+            let until = said.max(self.belief.led_since).after(timing.suspect_after);
+            if now >= until {
+                return Some((term, until));
+            }
+        }
         // Its agent lives, and no WAL comes: a rule in a packet filter, or walsenders that hang.
         let told = standby.source.is_some() && standby.source == self.belief.address(leader);
         let open = self.belief.heard(now, leader).is_some_and(|b| b.state == PeerState::Primary);
@@ -66,16 +73,17 @@ impl Node {
     }
 
     /// Enough voters have lost the leader to take over from it: since when. With one grant needed, a candidate would
-    /// be asking only itself: then the lease has to end.
+    /// be asking only itself: then etcd has to say that the leader does not renew its lease.
     pub(super) fn may_take_over(&self, now: Millis) -> Option<Millis> {
         let sync = self.belief.quorum()?;
         let (term, since) = self.suspects(now)?;
         let (leader, _) = self.belief.sitting()?;
         let needed = sync.grants_needed();
         let settled = self.belief.led_since.after(self.belief.settings().timing.settle);
-        if needed < 2 || now < settled {
+        if now < settled {
             return None;
         }
+        let since = self.unrenewed(now, since)?;
         if self.off.is(Mechanism::PreVote) {
             return Some(since.max(settled));
         }
@@ -92,14 +100,14 @@ impl Node {
         (enough && !witness).then_some(since.max(settled))
     }
 
-    /// A leader that falls silent is looked after: nothing tells that a receiver has ended.
+    /// A leader that falls silent or gives up is looked after: nothing tells that a receiver has ended.
     pub(super) fn watch_leader(&mut self, now: Millis) {
         let Some(_) = self.belief.quorum() else { return };
         let Some((leader, _)) = self.belief.sitting() else { return };
         let timing = self.belief.settings().timing;
         let doubtful = self.belief.heard_at(leader).after(Millis(timing.suspect_after.0 / 2));
         let lost = self.belief.heard_at(leader).after(timing.suspect_after);
-        if now >= doubtful {
+        if now >= doubtful || self.belief.gave_up_since.is_some() {
             self.desk.look(now, Millis(50));
         } else {
             self.desk.wake_at(doubtful);

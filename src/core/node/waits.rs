@@ -36,6 +36,8 @@ pub(super) enum Waits {
     NotThereYet,
     /// etcd shows less than it did.
     StoreWentBack,
+    /// The primary is silent, and its lease is renewed, or etcd has not said otherwise yet.
+    Renews,
     /// It let the primary go on without etcd, and that promise runs.
     Consented,
 }
@@ -75,6 +77,10 @@ impl Waits {
                 "etcd shows an older state than this member has seen: was it restored, or replaced? Nothing is \
                  decided on it. Make sure that no other member accepts writes, then restart the agents"
             }
+            Self::Renews => {
+                "the primary is silent, but etcd does not say that it stopped renewing its lease: it lives, and the \
+                 link between the members is cut. Nobody takes over on its own word alone: mend the link"
+            }
             Self::Consented => {
                 "this member promised the primary not to stand while etcd was away; it waits for the end of that \
                  promise, one ttl at most"
@@ -90,6 +96,13 @@ impl Node {
     /// What a person is to know.
     pub(super) fn waiting(&self) -> Option<Waits> {
         if self.belief.store_went_back { Some(Waits::StoreWentBack) } else { self.waits }
+    }
+
+    /// Somebody leads or stands, and we do not stand against that.
+    pub(super) fn why_not_yet(&self, now: Millis) -> Waits {
+        let lost =
+            self.suspects(now).is_some_and(|(_, since)| self.unrenewed(now, since).is_none());
+        if lost { Waits::Renews } else { Waits::Another }
     }
 
     /// Why we may not lead at all.

@@ -65,9 +65,14 @@ pub(super) async fn run(
     check(&session, reserved).await?;
     // Until a checkpoint, the control file names the old timeline, and pg_rewind of a former primary
     // would find nothing to do: it waits for it. Everybody else waits for the first commits.
+    let site = bench.site.clone();
     tokio::spawn(async move {
         tokio::time::sleep(CALM).await;
-        if let Err(error) = session.rows_within("CHECKPOINT", CHECKPOINT).await {
+        // A session of its own: looks go on meanwhile.
+        let work = async {
+            Session::open(&site).await?.rows_within("CHECKPOINT", CHECKPOINT).await.map(drop)
+        };
+        if let Err(error) = work.await {
             tracing::warn!("no checkpoint after the promotion: {}", sentence(&error));
         }
     });
@@ -121,6 +126,7 @@ fn reserve(site: &Site, reserved: Timeline) -> Result<(), JobError> {
             "timeline {reserved} was reserved, but timeline {newest} exists already"
         )));
     }
+    timeline::remove_unwritten(&pg_wal).map_err(write())?;
     timeline::fill(&pg_wal, newest, reserved).map_err(write())?;
     let own = incarnation::read_or_make(data).map_err(write())?;
     files::write_source(site, None, own).map_err(write())?;

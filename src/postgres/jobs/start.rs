@@ -63,6 +63,7 @@ fn prepare(site: &Site, source: Option<&Source>) -> Result<(), JobError> {
     for stub in timeline::remove_stubs(&site.pg_wal()).map_err(write())? {
         tracing::info!(%stub, "removed a timeline number that no promotion took");
     }
+    timeline::remove_unwritten(&site.pg_wal()).map_err(write())?;
     let newest = timeline::newest_real(&site.pg_wal()).map_err(read())?;
     timeline::fill(&site.pg_wal(), newest, newest).map_err(write())?;
     let config_file = files::config_file(site);

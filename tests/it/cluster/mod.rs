@@ -7,5 +7,6 @@ mod guard;
 mod journal;
 mod operations;
 mod outage;
+mod proxies;
 mod secured;
 mod stops;

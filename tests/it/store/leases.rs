@@ -5,7 +5,10 @@ use haa_core::effect::StoreWish;
 use haa_core::input::{LeaseNews, Outcome, Via};
 use haa_core::units::{LeaseId, Millis};
 
+use haa::playground::etcd::EtcdCluster;
+
 use super::{Bench, at, etcd, leader, leader_of, plain};
+use crate::support::become_postgres;
 
 const LONG: Millis = Millis(60_000);
 
@@ -65,4 +68,45 @@ async fn a_shutdown_still_lets_go() {
     bench.store.shutdown().await;
     let left = plain(&etcd).await.lease_client().leases().await.expect("an answer");
     assert!(left.leases().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_lease_falls_until_it_is_renewed() {
+    let (mut etcd, _directory) = etcd();
+    let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
+    let lease = bench.lease(LONG).await;
+    let told = bench.left(lease).await.expect("etcd knows it");
+    assert_eq!(told.granted, LONG);
+    assert!(told.at_most <= LONG.after(Millis(1_000)));
+    bench.until_left(lease, |left| left.at_most < LONG).await;
+    bench.store.wish(StoreWish::KeepAlive(lease));
+    bench.until_left(lease, |left| left.at_most >= LONG).await;
+    assert_eq!(bench.left(LeaseId(4711)).await, None, "nobody was granted this one");
+    etcd.stop().expect("it stops");
+    assert_eq!(bench.left(lease).await, None, "nobody is there to say");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_of_etcd_begins_every_lease_anew() {
+    become_postgres();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut cluster = EtcdCluster::start(directory.path()).expect("three start");
+    let mut bench = Bench::new(&at(cluster.endpoints()));
+    let lease = bench.lease(LONG).await;
+    bench.until_left(lease, |left| left.at_most < LONG).await;
+    let leader = leader_of_etcd(&cluster).await;
+    cluster.members[leader].kill().expect("it ran");
+    // No renewal, and yet nothing is gone of it: nobody may take that for a sign of life, or of death.
+    bench.until_left(lease, |left| left.at_most >= LONG).await;
+}
+
+async fn leader_of_etcd(cluster: &EtcdCluster) -> usize {
+    for (number, member) in cluster.members.iter().enumerate() {
+        let status = plain(member).await.maintenance_client().status().await.expect("it answers");
+        let own = status.header().expect("who says it").member_id();
+        if status.leader() == own {
+            return number;
+        }
+    }
+    panic!("etcd has a leader");
 }

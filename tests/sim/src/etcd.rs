@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use haa_core::effect::Txn;
+use haa_core::input::Left;
 use haa_core::records::{HistoryRecord, Kept, Key, Record, StoreView};
 use haa_core::units::{LeaseId, Millis, Revision, Term};
 use serde::Serialize;
@@ -63,6 +64,15 @@ impl Etcd {
     #[must_use]
     pub fn lease(&self, id: LeaseId) -> Option<Granted> {
         self.leases.get(&id).copied()
+    }
+
+    /// What etcd tells of a lease: whole seconds, the rest of one left out.
+    #[must_use]
+    pub fn left(&self, now: At, id: LeaseId) -> Option<Left> {
+        let lease = self.lease(id)?;
+        let seconds = lease.ends.since(now).0 / 1_000_000;
+        let granted = Millis(lease.ttl.0 / 1_000);
+        Some(Left { at_most: Millis((seconds + 1) * 1_000), granted })
     }
 
     /// The leases that are alive.

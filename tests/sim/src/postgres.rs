@@ -83,6 +83,12 @@ pub struct Postgres {
     pub stream: Stream,
     /// Until then it answers nobody and writes nothing (a hung disk).
     pub stalled_until: At,
+    /// Until then it answers, and its WAL does not get to the disk.
+    pub disk_hangs_until: At,
+    /// Whether its processes were killed, and wait for the disk before they end.
+    pub doomed: bool,
+    /// Since when somebody waits for the disk.
+    pub unflushed_since: Option<At>,
     /// When the postmaster started.
     pub started: At,
     /// It was seen to accept connections since it started.
@@ -128,6 +134,9 @@ impl Default for Postgres {
             source: None,
             stream: Stream::Idle,
             stalled_until: At(0),
+            disk_hangs_until: At(0),
+            doomed: false,
+            unflushed_since: None,
             started: At(0),
             ready: Ready::NotYet,
             lists: vec![List::Nobody],
@@ -143,7 +152,7 @@ impl Postgres {
     /// Whether a client that connects now can write.
     #[must_use]
     pub fn open(&self) -> bool {
-        self.process == Process::Primary
+        self.process == Process::Primary && !self.doomed
     }
 
     /// Its WAL, if it has data.
@@ -160,6 +169,9 @@ impl Postgres {
         self.tries += 1;
         self.ready = Ready::NotYet;
         self.stalled_until = At(0);
+        self.disk_hangs_until = At(0);
+        self.unflushed_since = None;
+        self.doomed = false;
         self.lists = vec![List::Nobody];
         self.door = Door::Open;
         self.opens_with = None;
@@ -225,10 +237,17 @@ impl Postgres {
                 shown: self.lists.last().cloned(),
                 effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
                 door: Some(self.door),
-                flush: FlushProbe::default(),
+                flush: self.flush(now),
                 started_unix_ms: self.started.0 / 1_000,
             }),
         }
+    }
+
+    /// A probe is made once nothing was flushed for a second.
+    fn flush(&self, now: At) -> FlushProbe {
+        let waits = self.unflushed_since.filter(|_| now < self.disk_hangs_until);
+        let waits = waits.map(|since| now.since(since.after(At::secs(1))).0 / 1_000);
+        FlushProbe { took_ms: None, waiting_ms: waits.filter(|ms| *ms > 0) }
     }
 
     fn standby(&self, disk: &Disk, wals: &Histories) -> Standby {

@@ -226,6 +226,7 @@ impl World {
                 Some(source) => format!("standby of {}", self.members[source].name),
                 None => "standby of nobody".to_owned(),
             },
+            Process::Primary if who.postgres.doomed => "waits for its disk to end".to_owned(),
             Process::Primary => "accepts writes".to_owned(),
         };
         let timeline = who.postgres.wal().map_or(0, |wal| self.wals.branch(wal.branch).timeline.0);

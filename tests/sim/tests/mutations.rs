@@ -50,20 +50,20 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
 
 /// The same in `quorum`.
 const SEEDS_OF_QUORUM: [Seeds; 11] = [
-    (core(Mechanism::Grants), Guard::On, 150, &["I2", "I4", "I6"]),
+    (core(Mechanism::Grants), Guard::On, 1000, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
-    (core(Mechanism::Barrier), Guard::On, 50, &["I6"]),
+    (core(Mechanism::Barrier), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfAdding), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfRemoving), Guard::On, 100, &["I6"]),
+    (core(Mechanism::OrderOfRemoving), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfRaising), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfLowering), Guard::On, 50, &["I6"]),
+    (core(Mechanism::OrderOfLowering), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfFounding), Guard::On, 20, &["I6"]),
-    (core(Mechanism::OrderOfLeaving), Guard::On, 100, &["I6"]),
+    (core(Mechanism::OrderOfLeaving), Guard::On, 1000, &["I6"]),
     (core(Mechanism::Door), Guard::On, 20, &["I13"]),
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 46] = [
+const STORIES: [Story; 48] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -134,6 +134,8 @@ const STORIES: [Story; 46] = [
     (core(Mechanism::OrderOfLeaving), "quorum-left-in-etcd-first", "VIOLATION I6 "),
     (core(Mechanism::AloneAtLast), "quorum-three-islands", "none of 2 writes acknowledged"),
     (core(Mechanism::PreVote), "quorum-one-link-lost", "n3 replica -> candidate"),
+    (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
+    (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
 ];
 

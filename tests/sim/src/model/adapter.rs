@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use haa_core::effect::{Effect, Exit, StoreWish, Txn};
-use haa_core::input::{Input, JobResult, LeaseNews, Outcome, Seen, Via};
+use haa_core::input::{Input, JobResult, LeaseNews, LeaseSeen, Outcome, Seen, Via};
 use haa_core::node::Remembered;
 use haa_core::observe::{Heartbeat, PeerState, Server};
 use haa_core::records::Key;
@@ -114,6 +114,9 @@ impl State {
                     who.inbox.push_back(Input::Lease(LeaseNews::Silent { asked_at }));
                 }
                 StoreWish::RevokeLease(_) => {}
+                StoreWish::TimeToLive(id) => {
+                    who.inbox.push_back(Input::LeaseSeen(LeaseSeen { id, asked_at, left: None }));
+                }
                 StoreWish::Read => who.reads = 1,
                 StoreWish::Txn(txn) => who.unknown.push_back(Unknown { id: txn.id, asked_at }),
             }
@@ -144,6 +147,10 @@ impl State {
             StoreWish::RevokeLease(id) => {
                 self.revoke(*id, Gone::By);
                 None
+            }
+            StoreWish::TimeToLive(id) => {
+                let left = self.etcd.left(now, *id);
+                Some(Input::LeaseSeen(LeaseSeen { id: *id, asked_at, left }))
             }
             StoreWish::Read => Some(self.view(Via::Read { asked_at })),
             StoreWish::Txn(txn) => {

@@ -89,7 +89,7 @@ impl State {
                 Some(StoreWish::Txn(_)) => {
                     fates.extend([Action::Fault(Kind::Untold, m), Action::Fault(Kind::Stray, m)])
                 }
-                Some(StoreWish::KeepAlive(_) | StoreWish::Read) => {
+                Some(StoreWish::KeepAlive(_) | StoreWish::TimeToLive(_) | StoreWish::Read) => {
                     fates.push(Action::Fault(Kind::Slow, m))
                 }
                 Some(StoreWish::GrantLease { .. } | StoreWish::RevokeLease(_)) | None => {}

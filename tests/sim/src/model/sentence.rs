@@ -58,6 +58,7 @@ impl State {
             Some(StoreWish::GrantLease { .. }) => "wish for a lease",
             Some(StoreWish::KeepAlive(_)) => "renewal",
             Some(StoreWish::RevokeLease(_)) => "end of its lease",
+            Some(StoreWish::TimeToLive(_)) => "question after a lease",
             Some(StoreWish::Read) => "read",
             Some(StoreWish::Txn(_)) => "transaction",
             None => "request",

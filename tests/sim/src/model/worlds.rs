@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 86862,
+        states: 86771,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,

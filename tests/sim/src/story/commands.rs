@@ -24,6 +24,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
     Ok(match (verb, rest) {
         ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
         ("stall-postgres", [m, time]) => vec![Fault::StallPostgres(end(m)?, span(time)?)],
+        ("hang-disk", [m, time]) => vec![Fault::HangDisk(end(m)?, span(time)?)],
         ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
         ("stop-agent", [m]) => vec![Fault::StopAgent(end(m)?)],
         ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
@@ -103,7 +104,7 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
     let postgres = |member: &usize| &world.members[*member].postgres;
     let down = |member: &usize| postgres(member).process == Process::Down;
     match fault {
-        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) => down(m),
+        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) | Fault::HangDisk(m, _) => down(m),
         Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
         Fault::StartAgent(m) => agent(m) != Life::Down,
         Fault::Freeze(m) | Fault::Stumble(m) => agent(m) != Life::Running,

@@ -19,11 +19,12 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut tags = BTreeMap::new();
     let mut etcd = EtcdRelease::New;
     let mut namesakes = BTreeMap::new();
-    let mut apart = At::ms(500);
+    let (mut apart, mut receiver_timeout) = (At::ms(500), At::secs(5));
     let mut lag = Settings::default().maximum_lag_on_failover;
     for word in words {
         match word.split_once('=') {
             Some(("ttl", value)) => timing.ttl = millis(value)?,
+            Some(("profile", "fast")) => timing = Timing::fast(),
             Some(("round", value)) => timing.round = millis(value)?,
             Some(("margin", value)) => timing.margin = millis(value)?,
             Some(("guard", "on")) => guard = Guard::On,
@@ -42,6 +43,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
                 members += 1;
             }
             Some(("apart", value)) => apart = span(value)?,
+            Some(("receiver", value)) => receiver_timeout = span(value)?,
             Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
             Some(_) => return Err(format!("'{word}' is not a setting of a story")),
             None => members += 1,
@@ -53,7 +55,19 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let drift_ppm = 0;
     let broken = None;
     let seed = 1;
-    Ok(Plan { seed, members, settings, guard, etcd, broken, tags, namesakes, apart, drift_ppm })
+    Ok(Plan {
+        seed,
+        members,
+        settings,
+        guard,
+        etcd,
+        broken,
+        tags,
+        namesakes,
+        apart,
+        receiver_timeout,
+        drift_ppm,
+    })
 }
 
 /// The settings as they are, with what `set` says changed.

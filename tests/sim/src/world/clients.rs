@@ -147,6 +147,11 @@ impl World {
         if !postgres.open() || self.now < postgres.stalled_until {
             return false;
         }
+        if self.now < postgres.disk_hangs_until {
+            postgres.unflushed_since = postgres.unflushed_since.or(Some(self.now));
+            return false;
+        }
+        postgres.unflushed_since = None;
         let Some(disk) = &mut postgres.disk else { return false };
         disk.wal.end.0 += bytes;
         disk.replayed = disk.wal.end;

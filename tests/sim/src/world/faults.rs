@@ -9,7 +9,7 @@ use haa_core::units::{Revision, SystemId, TxnId};
 
 use crate::conduct::Conduct;
 use crate::net::Weather;
-use crate::postgres::Process;
+use crate::postgres::{Postgres, Process};
 use crate::time::At;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
@@ -21,8 +21,10 @@ use crate::world::{Deed, EtcdState, Event, ForAgent, World};
 pub enum Fault {
     /// SIGKILL to the postmaster and its children.
     KillPostgres(usize),
-    /// Its disk hangs for so long.
+    /// It answers nobody and writes nothing for so long.
     StallPostgres(usize, At),
+    /// Its disk takes no WAL for so long; what is in memory is answered.
+    HangDisk(usize, At),
     /// SIGKILL to the agent.
     KillAgent(usize),
     /// SIGTERM to the agent: it hands over, stops Postgres and ends.
@@ -91,9 +93,14 @@ impl World {
             }
             Fault::StallPostgres(member, span) => {
                 let until = self.now.after(*span);
-                let postgres = &mut self.members[*member].postgres;
-                if postgres.process != Process::Down {
+                if let Some(postgres) = self.runs(*member) {
                     postgres.stalled_until = until;
+                }
+            }
+            Fault::HangDisk(member, span) => {
+                let until = self.now.after(*span);
+                if let Some(postgres) = self.runs(*member) {
+                    postgres.disk_hangs_until = until;
                 }
             }
             Fault::KillAgent(member) => self.end_agent(*member),
@@ -154,6 +161,7 @@ impl World {
         let (one, other) = match fault {
             Fault::KillPostgres(m)
             | Fault::StallPostgres(m, _)
+            | Fault::HangDisk(m, _)
             | Fault::KillAgent(m)
             | Fault::StopAgent(m)
             | Fault::StartAgent(m)
@@ -282,6 +290,11 @@ impl World {
         });
     }
 
+    fn runs(&mut self, member: usize) -> Option<&mut Postgres> {
+        Some(&mut self.members[member].postgres)
+            .filter(|postgres| postgres.process != Process::Down)
+    }
+
     /// Every fault ends: everything runs, and everybody reaches everybody.
     pub fn heal(&mut self) {
         self.say(|_| "  * everything heals".to_owned());
@@ -297,8 +310,13 @@ impl World {
         }
         for member in 0..self.members.len() {
             self.members[member].agent.watch.mute_until = self.now;
-            let stalled = &mut self.members[member].postgres.stalled_until;
-            *stalled = self.now.min(*stalled);
+            let postgres = &self.members[member].postgres;
+            if postgres.doomed {
+                self.end_server(member, End::Killed, Shutdown::Crashed);
+            }
+            let postgres = &mut self.members[member].postgres;
+            postgres.stalled_until = self.now.min(postgres.stalled_until);
+            postgres.disk_hangs_until = self.now.min(postgres.disk_hangs_until);
             self.thaw(member);
             self.revive(member);
         }
@@ -312,6 +330,7 @@ impl World {
         match fault {
             Fault::KillPostgres(m) => format!("Postgres of {} is killed", end(m)),
             Fault::StallPostgres(m, span) => format!("Postgres of {} hangs for {span}", end(m)),
+            Fault::HangDisk(m, span) => format!("the disk of {} hangs for {span}", end(m)),
             Fault::KillAgent(m) => format!("the agent of {} is killed", end(m)),
             Fault::StopAgent(m) => format!("the agent of {} is asked to stop", end(m)),
             Fault::ForeignDisk(m) => format!("the data of {} are another cluster's", end(m)),

@@ -200,8 +200,13 @@ impl World {
         if self.members[member].agent.slot.is_some() {
             self.work_ends(member, JobResult::Aborted);
         }
-        if self.members[member].postgres.process == Process::Down {
+        let postgres = &self.members[member].postgres;
+        if postgres.process == Process::Down {
             self.look(member);
+        } else if self.now < postgres.disk_hangs_until {
+            if !postgres.doomed {
+                self.kill_hung(member);
+            }
         } else {
             let span = self.dice.ms(3, 30);
             self.tell_server(span, member, ForServer::Killed);

@@ -273,6 +273,8 @@ pub struct Plan {
     pub namesakes: BTreeMap<usize, MemberName>,
     /// The span between the starts of two agents.
     pub apart: At,
+    /// `wal_receiver_timeout`: a connection that says nothing for so long is given up.
+    pub receiver_timeout: At,
     /// Each member's clock gains or loses up to this many microseconds a second.
     pub drift_ppm: u32,
 }

@@ -18,6 +18,8 @@ pub enum Kind {
     Postgres,
     /// A Postgres hangs.
     Stall,
+    /// A disk takes no WAL.
+    Disk,
     /// An agent dies and is started again.
     Agent,
     /// An agent is frozen.
@@ -67,9 +69,10 @@ pub enum Kind {
 /// What is brought where acknowledged commits rest on voters.
 const OF_QUORUM: [Kind; 4] = [Kind::Crash, Kind::Lists, Kind::Settings, Kind::Ambush];
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind::Postgres,
     Kind::Stall,
+    Kind::Disk,
     Kind::Agent,
     Kind::Freeze,
     Kind::Stumble,
@@ -164,6 +167,7 @@ impl World {
         match kind {
             Kind::Postgres => self.inject(&Fault::KillPostgres(victim)),
             Kind::Stall => self.inject(&Fault::StallPostgres(victim, span)),
+            Kind::Disk => self.inject(&Fault::HangDisk(victim, span)),
             Kind::Agent => self.pass(Fault::KillAgent(victim), Fault::StartAgent(victim), span),
             Kind::Freeze => self.pass(Fault::Freeze(victim), Fault::Thaw(victim), span),
             Kind::Stumble => self.pass(Fault::Stumble(victim), Fault::Thaw(victim), span),

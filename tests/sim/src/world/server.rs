@@ -23,8 +23,6 @@ pub enum End {
     Vanished,
 }
 
-/// `wal_receiver_timeout`, set low.
-const RECEIVER_TIMEOUT: At = At::secs(5);
 /// `wal_retrieve_retry_interval`, set low.
 const RETRY: At = At::ms(200);
 /// A start that has not come to a connection by then is given up.
@@ -233,12 +231,7 @@ impl World {
         if was_open {
             self.deeds.push(Deed::Closed(member));
         }
-        for standby in followers {
-            let tries = self.members[standby].postgres.tries;
-            let told = end == End::Killed && self.net.joined(member, standby);
-            let span = if told { At::ms(1) } else { RECEIVER_TIMEOUT };
-            self.tell_server(span, standby, ForServer::Hangup(tries));
-        }
+        self.hang_up(member, followers, end);
         let failed = JobResult::Failed("Postgres ended meanwhile".to_owned());
         self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Stop(_)));
         self.ends_work(member, failed, |job| match job {
@@ -253,6 +246,30 @@ impl World {
         if end == End::Killed && self.members[member].agent.brain.is_some() {
             self.look(member);
         }
+    }
+
+    /// Whoever is connected learns that the server is gone; at once, if the kernel can tell.
+    fn hang_up(&mut self, source: usize, followers: Vec<usize>, end: End) {
+        for standby in followers {
+            let tries = self.members[standby].postgres.tries;
+            let told = end == End::Killed && self.net.joined(source, standby);
+            let span = if told { At::ms(1) } else { self.plan.receiver_timeout };
+            self.tell_server(span, standby, ForServer::Hangup(tries));
+        }
+    }
+
+    /// SIGKILL ends nobody who waits for a disk that hangs, before it does not. Until then nobody does anything else.
+    pub(crate) fn kill_hung(&mut self, member: usize) {
+        let followers = self.joined_to(member);
+        self.hang_up(member, followers, End::Killed);
+        let postgres = &mut self.members[member].postgres;
+        if postgres.open() {
+            self.deeds.push(Deed::Closed(member));
+        }
+        postgres.doomed = true;
+        let left = postgres.disk_hangs_until.since(self.now);
+        postgres.stalled_until = postgres.disk_hangs_until.after(At::secs(1));
+        self.tell_server(left, member, ForServer::Killed);
     }
 
     fn joined_to(&self, source: usize) -> Vec<usize> {
@@ -295,6 +312,7 @@ impl World {
         let serves =
             matches!(from.process, Process::Standby | Process::Promoting(_) | Process::Primary);
         let (Some(own), Some(theirs)) = (postgres.disk, from.disk) else { return };
+        let serves = serves && !from.doomed;
         let up = serves && self.now >= from.stalled_until && self.net.joined(member, source);
         let fits = own.system == theirs.system && self.wals.holds(theirs.wal, own.wal);
         let run = from.run;
@@ -339,7 +357,8 @@ impl World {
             return;
         }
         let now = self.now;
-        if now < self.members[member].postgres.stalled_until {
+        let postgres = &self.members[member].postgres;
+        if now < postgres.stalled_until.max(postgres.disk_hangs_until) {
             // A receiver whose disk hangs flushes nothing.
             let ship = ForServer::Ship { source, run: source_run, wal };
             return self.tell_server(RETRY, member, ship);
@@ -350,7 +369,7 @@ impl World {
         let Stream::Joined { mute_since, busy, .. } = &mut postgres.stream else { return };
         if !way {
             let since = *mute_since.get_or_insert(now);
-            if now.since(since) >= RECEIVER_TIMEOUT {
+            if now.since(since) >= self.plan.receiver_timeout {
                 return self.hangup(member, tries);
             }
             let ship = ForServer::Ship { source, run: source_run, wal };
@@ -400,7 +419,8 @@ impl World {
             return;
         }
         let Stream::Joined { run, mute_since, .. } = postgres.stream else { return };
-        let alive = run == self.members[source].postgres.run;
+        let from = &self.members[source].postgres;
+        let alive = run == from.run && !from.doomed;
         let way = self.net.joined(member, source);
         if alive && way && mute_since.is_none() {
             return;
@@ -416,7 +436,7 @@ impl World {
     pub(crate) fn hangups(&mut self) {
         for member in 0..self.members.len() {
             let tries = self.members[member].postgres.tries;
-            self.tell_server(RECEIVER_TIMEOUT, member, ForServer::Hangup(tries));
+            self.tell_server(self.plan.receiver_timeout, member, ForServer::Hangup(tries));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use haa_core::effect::{StoreWish, Txn};
-use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
+use haa_core::input::{Input, LeaseNews, LeaseSeen, Left, Outcome, Seen, Via};
 use haa_core::records::{Record, RequestState, StoreView, SyncRecord};
 use haa_core::units::{LeaseId, MemberName, Millis, Term, TxnId};
 
@@ -50,6 +50,8 @@ pub struct Pending {
 pub enum Purpose {
     /// News of a lease.
     Lease,
+    /// What is left of another's lease.
+    Left(LeaseId),
     /// A read for the node.
     Read,
     /// A transaction.
@@ -74,6 +76,8 @@ pub enum Answered {
     Alive(LeaseId),
     /// The lease does not.
     Gone(LeaseId),
+    /// What is left of a lease.
+    Left(Option<Left>),
     /// A view; of a transaction, whether it was applied.
     View(Box<StoreView>, Outcome),
 }
@@ -97,6 +101,7 @@ impl World {
         let purpose = match &wish {
             StoreWish::GrantLease { .. } | StoreWish::KeepAlive(_) => Purpose::Lease,
             StoreWish::RevokeLease(_) => return self.send_ask(member, 0, wish),
+            StoreWish::TimeToLive(id) => Purpose::Left(*id),
             StoreWish::Read => {
                 let agent = &mut self.members[member].agent;
                 if agent.reading != Ongoing::No {
@@ -179,6 +184,7 @@ impl World {
                 self.change(Gone::By(ask.member), |world| world.etcd.revoke(id));
                 None
             }
+            StoreWish::TimeToLive(id) => Some(Answered::Left(self.etcd.left(self.now, *id))),
             StoreWish::Read => {
                 Some(Answered::View(Box::new(self.etcd.view.clone()), Outcome::Committed))
             }
@@ -324,13 +330,17 @@ impl World {
             (Answered::Gone(id), _) => {
                 self.deliver(member, &Input::Lease(LeaseNews::Gone { id }));
             }
+            (Answered::Left(left), Purpose::Left(id)) => {
+                self.deliver(member, &Input::LeaseSeen(LeaseSeen { id, asked_at, left }));
+            }
+            (Answered::Left(_), _) => {}
             (Answered::View(view, outcome), purpose) => {
                 let via = match purpose {
                     Purpose::Txn(id) => Via::Txn { id, asked_at, outcome },
                     Purpose::ReadBack(id, asked_at) => {
                         Via::Txn { id, asked_at, outcome: Outcome::Unknown }
                     }
-                    Purpose::Read | Purpose::Lease => Via::Read { asked_at },
+                    Purpose::Read | Purpose::Lease | Purpose::Left(_) => Via::Read { asked_at },
                 };
                 let again = purpose == Purpose::Read && self.read_again(member);
                 self.deliver(member, &Input::Store(Box::new(Seen { view: *view, via })));
@@ -351,6 +361,10 @@ impl World {
         let asked_at = pending.asked_at;
         match pending.purpose {
             Purpose::Lease => self.deliver(member, &Input::Lease(LeaseNews::Silent { asked_at })),
+            Purpose::Left(id) => {
+                let seen = LeaseSeen { id, asked_at, left: None };
+                self.deliver(member, &Input::LeaseSeen(seen));
+            }
             Purpose::Read => self.ask(member, StoreWish::Read, Purpose::Read),
             Purpose::Txn(txn) => {
                 self.sometimes.count("transaction was not answered");

@@ -1,0 +1,55 @@
+// Asks the agents of a haa cluster where a new connection is to go. Decides nothing itself.
+
+// The agent on this machine first, if there is one: api.listen of haad.
+const AGENTS = ['http://10.0.0.1:8008', 'http://10.0.0.2:8008', 'http://10.0.0.3:8008'];
+
+// Without a primary a new connection is held for so long; then it is closed.
+const HOLD_MS = 10000;
+
+// An agent that is gone is not waited for longer than this, beside the hold.
+const PATIENCE_MS = 1000;
+
+function pause(ms) {
+    return new Promise((done) => setTimeout(done, ms));
+}
+
+// The lines of an agent's answer; none if it cannot say.
+async function ask(agent, path, patience) {
+    const late = pause(patience).then(() => null);
+    try {
+        const reply = await Promise.race([ngx.fetch(agent + path), late]);
+        if (reply === null || reply.status !== 200) {
+            return [];
+        }
+        return (await reply.text()).split('\n').filter((line) => line !== '');
+    } catch (error) {
+        return [];
+    }
+}
+
+async function lead(session, path, hold) {
+    const end = Date.now() + HOLD_MS;
+    do {
+        for (let i = 0; i < AGENTS.length; i++) {
+            const servers = await ask(AGENTS[i], path, hold + PATIENCE_MS);
+            if (servers.length > 0) {
+                session.variables.haa_server = servers[Math.floor(Math.random() * servers.length)];
+                session.allow();
+                return;
+            }
+        }
+        await pause(50);
+    } while (Date.now() < end);
+    session.error('haa: nobody can be led to by ' + path);
+    session.deny();
+}
+
+function primary(session) {
+    return lead(session, '/routes/primary?format=hostport&wait=1s', 1000);
+}
+
+function reader(session) {
+    return lead(session, '/routes/read?format=hostport', 0);
+}
+
+export default { primary, reader };

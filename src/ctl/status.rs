@@ -1,0 +1,118 @@
+//! `haactl status`: the verdict, in lines that a tired person can act on. Asks one agent; changes nothing.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use haa_core::verdict::{Health, Loss, Outlook, Verdict};
+
+use super::error::CtlError;
+use super::list::readable;
+use super::print::{Output, document, say};
+use super::target::Target;
+
+/// Say whether the cluster is well, and what would happen if its primary died now
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl status
+  haactl status --output json | jq -r .health
+  haactl status >/dev/null || echo look after the cluster
+
+Exit codes: 0 healthy, 1 not healthy, 2 wrong usage, 3 no agent could be reached, or none can know")]
+pub(super) struct StatusArgs {
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When no agent answers, or the cluster is not healthy: that was said then.
+pub(super) async fn run(args: &StatusArgs, target: &Target) -> Result<(), CtlError> {
+    let verdict: Verdict = target.document("/status").await?;
+    say(document(args.output, &verdict)?.unwrap_or_else(|| story(&verdict)))?;
+    if verdict.health == Health::Healthy { Ok(()) } else { Err(CtlError::NotHealthy) }
+}
+
+fn story(verdict: &Verdict) -> String {
+    let primary = verdict.primary.as_ref().map_or("nobody", |name| name.as_str());
+    let mut text = match verdict.health {
+        Health::Healthy => format!("HEALTHY: {primary} accepts writes, and every member is well."),
+        Health::Degraded => format!("DEGRADED: {primary} accepts writes, but"),
+        Health::Down => "DOWN: nobody accepts writes. Of this member:".to_owned(),
+        Health::Unknown => "UNKNOWN:".to_owned(),
+    };
+    for ail in &verdict.ails {
+        let _ = write!(text, "\n  - {ail}");
+    }
+    if let Some(outlook) = &verdict.outlook {
+        let _ = write!(text, "\nIf {primary} died now: {}", sentence(outlook));
+    }
+    text
+}
+
+fn sentence(outlook: &Outlook) -> String {
+    let (Some(successor), Some(host_ms)) = (&outlook.successor, outlook.host_ms) else {
+        return "nobody could take over before it is back, or another member is a voter and streams; \
+                what was acknowledged is on its disk."
+            .to_owned();
+    };
+    let seconds = host_ms.div_ceil(100);
+    let when = format!(
+        "{successor} would lead, at once if its Postgres died, about {}.{} s after its host did",
+        seconds / 10,
+        seconds % 10
+    );
+    match outlook.loss {
+        Loss::Nothing => format!("{when}. No acknowledged commit would be lost."),
+        Loss::Bytes(bytes) => format!(
+            "{when}. Commits of the last moments COULD BE LOST (async): {successor} was last heard to \
+             lack {}.",
+            readable(bytes)
+        ),
+        Loss::Unavailable => when,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(successor: Option<&str>, loss: Loss) -> Verdict {
+        let successor = successor.map(|name| name.parse().expect("a legal name"));
+        let host_ms = successor.as_ref().map(|_| 1_200);
+        Verdict {
+            health: Health::Healthy,
+            ails: Vec::new(),
+            primary: Some("n1".parse().expect("a legal name")),
+            outlook: Some(Outlook { successor, host_ms, loss }),
+        }
+    }
+
+    #[test]
+    fn the_first_line_says_it_and_the_last_what_would_come() {
+        let well = story(&verdict(Some("n2"), Loss::Nothing));
+        assert_eq!(
+            well,
+            "HEALTHY: n1 accepts writes, and every member is well.\n\
+             If n1 died now: n2 would lead, at once if its Postgres died, about 1.2 s after its host did. \
+             No acknowledged commit would be lost."
+        );
+        let lossy = story(&verdict(Some("n2"), Loss::Bytes(4096)));
+        assert!(
+            lossy.contains("COULD BE LOST (async): n2 was last heard to lack 4.0 kB"),
+            "{lossy}"
+        );
+        let alone = Verdict {
+            health: Health::Degraded,
+            ails: vec!["n2 does not stream".to_owned()],
+            ..verdict(None, Loss::Unavailable)
+        };
+        let alone = story(&alone);
+        assert!(
+            alone.starts_with("DEGRADED: n1 accepts writes, but\n  - n2 does not stream\nIf n1")
+        );
+        assert!(alone.contains("nobody could take over"), "{alone}");
+    }
+}

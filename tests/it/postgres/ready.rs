@@ -1,0 +1,87 @@
+//! What is made ready for a failover: logins, slots, the first segment of a timeline. Each must do no harm besides.
+
+use std::path::PathBuf;
+
+use haa_core::effect::{Begin, Job};
+use haa_core::units::{Lsn, MemberName, Millis, Timeline};
+
+use super::member::Member;
+use super::root;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slip_in_the_operators_map_of_names_locks_nobody_out() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    a.done(Job::InitDb).await;
+    let map = a.config.data_directory.join("pg_ident.conf");
+    std::fs::write(&map, "theirs \"alice bob\n").expect("the data are there");
+    a.done(Job::Start(None)).await;
+    a.standby(|standby| standby.detached).await;
+    a.promote(2, &[]).await;
+    a.primary(|primary| primary.position.timeline == Timeline(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_superuser_that_is_not_called_as_the_system_user_logs_in() {
+    let root = root();
+    let like = Member::new("like", root.path());
+    let mut config = like.config.clone();
+    config.superuser.user = "haa admin".to_owned();
+    let state = like.state.clone();
+    drop(like);
+    let mut a = Member::with("a", config, state);
+    a.become_primary(2, &[]).await;
+    a.primary(|primary| primary.position.timeline == Timeline(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_cannot_be_made_does_not_keep_others_from_being_made() {
+    let root = root();
+    let like = Member::new("like", root.path());
+    let mut config = like.config.clone();
+    config.parameters.insert("wal_level".to_owned(), "logical".to_owned());
+    let state = like.state.clone();
+    drop(like);
+    let mut a = Member::with("a", config, state);
+    a.become_primary(2, &[]).await;
+    a.sql("SELECT pg_create_logical_replication_slot('haa_b', 'test_decoding')").await;
+    let names = ["b", "c"].map(|name| name.parse::<MemberName>().expect("a legal name"));
+    a.hands().slots(names.into());
+    let made = "pg_replication_slots WHERE slot_name = 'haa_c' AND restart_lsn IS NOT NULL";
+    while a.count(made).await == 0 {
+        a.primary(|_| true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_segment_is_made_once_and_only_where_it_is_needed() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let mut b = Member::new("b", root.path());
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    b.standby(|standby| standby.streaming).await;
+    let segment = |timeline: u32, number: u32| -> PathBuf {
+        let name = format!("{timeline:08X}{:08X}{number:08X}", 0);
+        b.config.data_directory.join("pg_wal").join(name)
+    };
+    // As if it had been recycled: a position from before the clone.
+    let (followed, foretold) = (segment(2, 1), segment(9, 1));
+    assert!(!followed.exists());
+    let follow = |timeline| {
+        let begin = Begin { timeline: Timeline(timeline), lsn: Lsn(0x100_0028) };
+        Job::Follow(a.source(), Some(begin))
+    };
+    let (again, next) = (follow(2), follow(9));
+    b.done(Job::Detach).await;
+    b.done(again).await;
+    assert!(!followed.exists(), "an empty one would be archived in the place of the true one");
+    b.standby(|standby| standby.streaming).await;
+    b.done(Job::Detach).await;
+    b.done(next).await;
+    assert!(foretold.exists(), "the receiver would have to write it");
+    b.done(Job::Stop(Millis(5000))).await;
+    b.done(Job::Start(Some(a.source()))).await;
+    assert!(!foretold.exists(), "nobody ever led on this timeline");
+    b.standby(|standby| standby.streaming).await;
+}
