@@ -14,6 +14,7 @@ command -v protoc >/dev/null || need protobuf-compiler
 [ -e /usr/include/google/protobuf/descriptor.proto ] || need libprotobuf-dev
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || need iproute2
 command -v nft >/dev/null || [ -x /usr/sbin/nft ] || need nftables
+command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || need iptables
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need libfaketime
 command -v cc >/dev/null || need "gcc libc6-dev"
 [ -x /usr/sbin/haproxy ] || need haproxy

@@ -12,6 +12,7 @@ pub mod net;
 mod plan;
 mod room;
 mod shipped;
+mod slow;
 pub mod tools;
 mod view;
 
@@ -21,4 +22,5 @@ pub use host::{Host, Launch};
 pub use lab::Lab;
 pub use plan::{MEMBERS, Place, Plan, System, places};
 pub use room::{room, within};
+pub use slow::{Quality, Slow};
 pub use view::Watch;

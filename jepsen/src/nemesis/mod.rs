@@ -7,14 +7,17 @@ mod disk;
 mod etcd;
 mod freeze;
 mod kill;
+mod network;
 mod operate;
 mod run;
 mod schedule;
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::hosts::{Lab, MEMBERS, Watch};
+use crate::hosts::{Lab, MEMBERS, Quality, Slow, Watch};
 
 pub use run::{Struck, heal_everything, run};
 pub use schedule::{Entry, Schedule};
@@ -29,6 +32,8 @@ pub enum Kind {
     Freeze,
     /// Links are cut: a member from all, from etcd, from replicas, from clients, one way, halves, rings
     Partition,
+    /// The network is poor: late, shuffled, lossy
+    Network,
     /// etcd: its leader or a member killed or frozen, all of it away
     Etcd,
     /// Wall clocks jump, of one member's processes
@@ -63,6 +68,8 @@ pub enum Fault {
     Freeze(freeze::Part, Target),
     /// See [`cut`].
     Cut(cut::Shape, Target),
+    /// See [`network`].
+    Network(Quality, network::Scope, Target),
     /// See [`etcd`].
     Etcd(etcd::Harm),
     /// The wall clock of a member's processes jumps by so many seconds.
@@ -100,6 +107,8 @@ enum Cure {
     Continue(Vec<haa::playground::Process>),
     /// These directions are mended; so many packets had been swallowed before.
     Mend(Vec<crate::hosts::net::Way>, u64),
+    /// Packets go by themselves again.
+    Calm(Arc<Vec<Slow>>),
     /// These etcds are started.
     StartEtcd(Vec<String>),
     /// These etcds go on.
@@ -117,9 +126,9 @@ impl Wound {
         Self { name: name.into(), proof, cure }
     }
 
-    /// Whether only healing can tell that it acted: a cut that nothing has met yet.
+    /// Whether only healing can tell that it acted: nothing has met it yet.
     fn tells_later(&self) -> bool {
-        matches!(self.cure, Cure::Mend(..))
+        matches!(self.cure, Cure::Mend(..) | Cure::Calm(_))
     }
 }
 
@@ -145,6 +154,7 @@ impl Fault {
             Self::Kill(..) => Kind::Kill,
             Self::Freeze(..) => Kind::Freeze,
             Self::Cut(..) => Kind::Partition,
+            Self::Network(..) => Kind::Network,
             Self::Etcd(_) => Kind::Etcd,
             Self::Clock(..) => Kind::Clock,
             Self::Disk(..) => Kind::Disk,
@@ -162,6 +172,9 @@ impl Fault {
             Self::Kill(part, target) => kill::strike(*part, target.find(watch).await, lab),
             Self::Freeze(part, target) => freeze::strike(*part, target.find(watch).await, lab),
             Self::Cut(shape, target) => cut::strike(*shape, target.find(watch).await, lab),
+            Self::Network(quality, scope, target) => {
+                network::strike(*quality, *scope, target.find(watch).await, lab)
+            }
             Self::Etcd(harm) => etcd::strike(*harm, lab, watch).await,
             Self::Clock(seconds, target) => clock::strike(*seconds, target.find(watch).await, lab),
             Self::Disk(harm, target) => disk::strike(*harm, target.find(watch).await, lab),
@@ -184,6 +197,7 @@ impl Cure {
             Self::Thaw(host) => freeze::thaw(host, lab),
             Self::Continue(processes) => freeze::go_on(processes),
             Self::Mend(ways, before) => cut::mend(ways, *before, lab),
+            Self::Calm(slow) => Ok(network::handled(slow)),
             Self::StartEtcd(names) => etcd::start(names, lab, watch).await,
             Self::ThawEtcd(names) => etcd::thaw(names, lab),
             Self::Clock(member) => clock::heal(member, lab),

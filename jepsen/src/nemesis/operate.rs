@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::hosts::{Lab, Watch};
 
 use super::{Cure, Wound};
+
+/// Other faults do not wait for an operator.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn restart(member: &'static str, lab: &mut Lab) -> anyhow::Result<Wound> {
     let name = format!("restart the agent of {member}");
@@ -28,9 +32,10 @@ pub(super) async fn switch_over(watch: &Watch) -> anyhow::Result<Wound> {
         return Ok(Wound::new(why.clone(), Some(why), Cure::None));
     };
     // A refusal is an answer: another fault may be at work.
-    let answer = match watch.switch_over(leader).await {
-        Ok(()) => "done".to_owned(),
-        Err(error) => format!("{error:#}"),
+    let answer = match timeout(PATIENCE, watch.switch_over(leader)).await {
+        Ok(Ok(())) => "done".to_owned(),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => format!("no answer in {PATIENCE:?}; it may be under way"),
     };
     Ok(Wound::new(format!("switchover from {leader}"), Some(answer), Cure::None))
 }

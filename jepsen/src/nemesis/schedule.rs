@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Kind, Target, cut, disk, etcd, freeze, kill};
+use super::{Fault, Kind, Target, cut, disk, etcd, freeze, kill, network};
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,11 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
         Kind::Partition => {
             let shape = pick(&cut::Shape::ALL, rng);
             (Fault::Cut(shape, primary), rng.random_range(2_000..20_000))
+        }
+        Kind::Network => {
+            let quality = pick(&network::QUALITIES, rng);
+            let scope = pick(&[network::Scope::Member, network::Scope::Everybody], rng);
+            (Fault::Network(quality, scope, primary), rng.random_range(5_000..25_000))
         }
         Kind::Etcd => (Fault::Etcd(pick(&etcd::Harm::ALL, rng)), rng.random_range(2_000..25_000)),
         Kind::Clock => {

@@ -1,5 +1,6 @@
 //! The accidents that are timed. Each strikes the member that leads, leaves a trace that shows it, and heals.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use tokio::time::sleep;
 use haa::playground::Process;
 
 use crate::hosts::net::between;
-use crate::hosts::{Lab, Watch};
+use crate::hosts::{Lab, Quality, Slow, Watch};
 use crate::workloads::Recorder;
 
 /// For how long an accident that ends by itself lasts.
@@ -39,6 +40,8 @@ pub enum Accident {
     EtcdLeader,
     /// All of etcd is killed and comes back
     EtcdAway,
+    /// What members and etcd send is up to 50 ms late, and 5 % of it is lost
+    PoorNetwork,
 }
 
 /// What has to be healed.
@@ -47,6 +50,7 @@ pub(super) struct Broken {
     member: &'static str,
     etcds: Vec<String>,
     swallowed: u64,
+    slow: Vec<Arc<Slow>>,
 }
 
 impl Accident {
@@ -59,7 +63,7 @@ impl Accident {
     /// Whether another member leads afterwards.
     #[must_use]
     pub fn moves_the_primary(self) -> bool {
-        !matches!(self, Self::EtcdLeader | Self::EtcdAway)
+        !matches!(self, Self::EtcdLeader | Self::EtcdAway | Self::PoorNetwork)
     }
 
     /// For how long it lasts unless said otherwise; some last until another leads.
@@ -69,6 +73,7 @@ impl Accident {
             Self::Postmaster | Self::Host | Self::Switchover => Duration::ZERO,
             Self::EtcdLeader => Duration::from_secs(10),
             Self::EtcdAway => Duration::from_secs(40),
+            Self::PoorNetwork => Duration::from_secs(120),
             Self::Partition
             | Self::PartitionOpen
             | Self::Freeze
@@ -116,6 +121,13 @@ impl Accident {
                 lab.host(&etcd)?.group.kill()?;
                 broken.etcds.push(etcd);
             }
+            Self::PoorNetwork => {
+                let quality = Quality { delay_ms: 0, jitter_ms: 50, loss_permille: 50 };
+                for name in lab.names().into_iter().filter(|name| *name != "clients") {
+                    let slow = Slow::begin(lab.host(name)?, quality, rand::random())?;
+                    broken.slow.push(Arc::new(slow));
+                }
+            }
             Self::EtcdAway => {
                 let all: Vec<String> = lab.etcds().iter().map(|host| host.name.clone()).collect();
                 for etcd in &all {
@@ -138,7 +150,7 @@ impl Accident {
         self,
         lab: &mut Lab,
         watch: &Watch,
-        broken: &Broken,
+        broken: Broken,
     ) -> anyhow::Result<bool> {
         let member = broken.member;
         let acted = match self {
@@ -148,6 +160,7 @@ impl Accident {
             Self::Freeze => lab.host(member)?.group.is_frozen(),
             Self::FreezeAgent => lab.agent(member).is_some_and(stopped),
             Self::KillAgent => lab.agent(member).is_none(),
+            Self::PoorNetwork => broken.slow.iter().all(|slow| slow.handled() > 0),
             Self::EtcdLeader | Self::EtcdAway => broken
                 .etcds
                 .iter()
@@ -155,6 +168,7 @@ impl Accident {
         };
         match self {
             Self::Postmaster | Self::Switchover => {}
+            Self::PoorNetwork => drop(broken.slow),
             Self::Host => {
                 lab.plug(member)?;
                 lab.start_member(member)?;

@@ -139,7 +139,7 @@ async fn once(
         })?;
     }
     wish.accident.last(wish.length, began, recorder).await;
-    let proof = wish.accident.heal(lab, watch, &broken).await?;
+    let proof = wish.accident.heal(lab, watch, broken).await?;
     anyhow::ensure!(proof, "the accident left no trace: it did not act");
     let leader = watch.whole(PATIENCE * 4).await.context("after healing")?;
     let whole = recorder.now();
