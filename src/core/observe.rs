@@ -252,6 +252,9 @@ pub struct Heartbeat {
     /// It cannot reach the store.
     #[serde(default)]
     pub blind: bool,
+    /// A standby that has replayed nothing for `stall_timeout`, though there is WAL.
+    #[serde(default)]
+    pub stalled: bool,
     /// It leads, cannot reach the store, and asks every member to let it go on.
     #[serde(default)]
     pub question: Option<Question>,

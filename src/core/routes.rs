@@ -38,6 +38,9 @@ pub struct Status {
     /// Until when the leader is known to lead without the store: it was let go on, by this member too.
     #[serde(default)]
     pub vouched: Option<Millis>,
+    /// This member's standby has replayed nothing for `stall_timeout`, though there is WAL.
+    #[serde(default)]
+    pub stalled: bool,
     /// The last look at Postgres.
     pub postgres: Option<PostgresFacts>,
     /// The `leader` key.
@@ -187,6 +190,9 @@ impl Status {
         if self.record.tags.noloadbalance {
             return Err("this replica is tagged noloadbalance");
         }
+        if self.stalled {
+            return Err("this replica replays nothing, though there is WAL");
+        }
         if demand.streaming && !standby.streaming {
             return Err("this replica does not stream");
         }
@@ -239,7 +245,8 @@ impl Status {
                 let (at, beat) = member.heard.as_ref()?;
                 let fresh = now.since(*at) < self.settings.timing.suspect_after;
                 let lag = beat.replayed.and_then(|replayed| self.lag(replayed));
-                (fresh && beat.state == PeerState::Streaming && !beat.tags.noloadbalance)
+                let follows = beat.state == PeerState::Streaming && !beat.stalled;
+                (fresh && follows && !beat.tags.noloadbalance)
                     .then(|| Route::to(name, &member.record.postgres, lag))
             },
         );

@@ -251,6 +251,7 @@ impl Node {
             blind,
             question,
             consents,
+            stalled: self.belief.is_stalled(),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
@@ -345,6 +346,7 @@ impl Node {
             backed,
             failsafe: self.rests_on_consent(now),
             vouched: self.vouched(now),
+            stalled: self.belief.is_stalled(),
             postgres: self.belief.facts.clone(),
             leader: self.leader_key(),
             members,
