@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, the proxies that deploy/ has
-# configurations for, and what haa-jepsen makes hosts with (Debian, Ubuntu).
+# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, the proxies that deploy/
+# has configurations for, and what haa-jepsen makes hosts with (Debian, Ubuntu).
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
 

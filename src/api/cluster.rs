@@ -201,7 +201,11 @@ fn own(status: &Status) -> Seen {
     let progress = status.postgres.as_ref().and_then(|facts| facts.progress);
     match status.postgres.as_ref().map(|facts| &facts.server) {
         Some(Server::Standby(standby)) => Seen {
-            state: if standby.streaming { "streaming" } else { state },
+            state: match (status.stalled, standby.streaming) {
+                (true, _) => STALLED,
+                (false, true) => "streaming",
+                (false, false) => state,
+            },
             received: Some(standby.position.lsn),
             replayed: Some(standby.replayed),
             progress,
@@ -217,6 +221,9 @@ fn own(status: &Status) -> Seen {
     }
 }
 
+/// A replica that replays nothing, though there is WAL.
+const STALLED: &str = "stalled";
+
 /// What it said last, if that is fresh; else what its record says.
 fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
     let fresh = |at: &Millis| now.since(*at) < status.settings.timing.suspect_after;
@@ -226,6 +233,7 @@ fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
         return Seen { state, received: None, replayed: None, progress: None };
     };
     let state = match beat.state {
+        PeerState::Streaming | PeerState::Standby if beat.stalled => STALLED,
         PeerState::Streaming => "streaming",
         PeerState::Primary | PeerState::Standby | PeerState::Detached => "running",
         PeerState::NotReady => "starting",

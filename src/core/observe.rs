@@ -267,6 +267,9 @@ pub struct Heartbeat {
     /// `leader` names it, and it will not lead on: it closes writes, or cannot let go. Whoever can may take over.
     #[serde(default)]
     pub gave_up: bool,
+    /// A standby that has replayed nothing for `stall_timeout`, though there is WAL.
+    #[serde(default)]
+    pub stalled: bool,
     /// It leads, cannot reach the store, and asks every member to let it go on.
     #[serde(default)]
     pub question: Option<Question>,

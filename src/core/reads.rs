@@ -25,6 +25,7 @@ pub struct ReplicaDemand {
 /// What a demand is held against.
 struct Reader<'a> {
     streaming: bool,
+    stalled: bool,
     replayed: Option<Lsn>,
     behind_ms: Option<u64>,
     tags: &'a Tags,
@@ -63,6 +64,7 @@ impl Status {
         let fresh = now.since(*at) < self.settings.timing.suspect_after;
         let reader = Reader {
             streaming: beat.state == PeerState::Streaming,
+            stalled: beat.stalled,
             replayed: beat.replayed,
             behind_ms: beat.behind_ms,
             tags: &beat.tags,
@@ -97,6 +99,7 @@ impl Status {
     fn own_reader(&self, standby: &Standby) -> Reader<'_> {
         Reader {
             streaming: standby.streaming,
+            stalled: self.stalled,
             replayed: Some(standby.replayed),
             behind_ms: standby.behind_ms(),
             tags: &self.record.tags,
@@ -106,6 +109,9 @@ impl Status {
     fn meets(&self, reader: &Reader<'_>, demand: &ReplicaDemand) -> Answer {
         if reader.tags.noloadbalance {
             return Err("this replica is tagged noloadbalance");
+        }
+        if reader.stalled {
+            return Err("this replica replays nothing, though there is WAL");
         }
         if demand.streaming && !reader.streaming {
             return Err("this replica does not stream");

@@ -39,6 +39,9 @@ pub struct Status {
     /// Until when the leader is known to lead without the store: it was let go on, by this member too.
     #[serde(default)]
     pub vouched: Option<Millis>,
+    /// This member's standby has replayed nothing for `stall_timeout`, though there is WAL.
+    #[serde(default)]
+    pub stalled: bool,
     /// The last look at Postgres.
     pub postgres: Option<PostgresFacts>,
     /// The `leader` key.

@@ -157,12 +157,19 @@ impl Status {
     fn ails(&self, now: Millis, name: &MemberName, member: &MemberStatus) -> Option<String> {
         if *name == self.me {
             let streams = self.own_standby().is_some_and(|standby| standby.streaming);
-            return (!streams).then(|| format!("{name} does not stream"));
+            return match (streams, self.stalled) {
+                (false, _) => Some(format!("{name} does not stream")),
+                (true, true) => Some(format!("{name} replays nothing, though there is WAL")),
+                (true, false) => None,
+            };
         }
         let Some(beat) = self.lately(now, name) else {
             return Some(format!("{name} is silent: its agent or its host is gone, or cut off"));
         };
         match (beat.state, beat.progress) {
+            (PeerState::Streaming, _) if beat.stalled => {
+                Some(format!("{name} replays nothing, though there is WAL"))
+            }
             (PeerState::Streaming, _) => None,
             (_, Some(percent)) => Some(format!("{name} is being copied, {percent}% done")),
             (PeerState::Stopped, _) => Some(format!("the Postgres of {name} does not run")),

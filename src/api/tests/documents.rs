@@ -69,6 +69,19 @@ async fn the_cluster_as_any_member_sees_it() {
 }
 
 #[tokio::test]
+async fn a_replica_that_replays_nothing_is_shown() {
+    let mut status = replica();
+    status.stalled = true;
+    let beat = status.members.get_mut(&name("n3")).and_then(|member| member.heard.as_mut());
+    beat.unwrap().1.stalled = true;
+    let bench = Bench::new(status);
+    let body = bench.json("/cluster").await;
+    assert_eq!(body["members"][1]["state"], "stalled");
+    assert_eq!(body["members"][2]["state"], "stalled");
+    assert_eq!(bench.json("/routes").await["replicas"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn the_settings_in_force() {
     let body = Bench::new(primary()).json("/config").await;
     assert!(body["durability"].is_null() && body["strict"] == false, "{body}");

@@ -101,6 +101,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         grant: None,
         suspects: None,
         blind: false,
+        stalled: false,
         question: None,
         gave_up: false,
         consents: None,
@@ -154,6 +155,7 @@ fn primary() -> Status {
         backed: None,
         failsafe: false,
         vouched: None,
+        stalled: false,
         postgres: Some(facts(server)),
         leader: Some((name("n1"), TERM)),
         members: BTreeMap::from([

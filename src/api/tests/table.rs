@@ -141,6 +141,16 @@ async fn a_replica_that_is_not_to_be_read_from_says_so() {
 }
 
 #[tokio::test]
+async fn a_replica_that_replays_nothing_is_not_read_from() {
+    let mut status = replica();
+    status.stalled = true;
+    let bench = Bench::new(status);
+    assert_eq!(bench.code("/replica").await, 503);
+    assert_eq!(bench.code("/read-only").await, 503);
+    assert_eq!(bench.code("/health").await, 200);
+}
+
+#[tokio::test]
 async fn readiness_measures_what_was_asked() {
     let bench = Bench::new(replica());
     assert_eq!(bench.code("/readiness?lag=2048").await, 503);

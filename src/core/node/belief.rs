@@ -12,7 +12,8 @@ use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
 use crate::units::{
-    Address, Incarnation, Instance, LeaseId, MemberName, Millis, Position, Revision, SystemId, Term,
+    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, Revision, SystemId,
+    Term,
 };
 
 use super::Config;
@@ -75,6 +76,9 @@ pub(super) struct Belief {
     pub(super) led_since: Millis,
     /// Since when our standby does not stream.
     pub(super) dry_since: Option<Millis>,
+    /// How far our standby has replayed, and since when no further though there is WAL.
+    #[serde(default)]
+    pub(super) replay: Option<(Lsn, Millis)>,
     /// Since when no view shows a leader.
     pub(super) leaderless_since: Option<Millis>,
     /// The revision of `term` that is in force, and when we first saw it.
@@ -120,6 +124,7 @@ impl Belief {
             store_revokes_early: true,
             led_since: Millis(0),
             dry_since: None,
+            replay: None,
             leaderless_since: None,
             term_seen: (Revision::ABSENT, Millis(0)),
             off: Off::default(),
@@ -244,6 +249,7 @@ impl Belief {
             if let Server::Primary(primary) = &facts.server {
                 self.primary_position = Some(primary.position);
             }
+            self.watch_replay(facts);
             self.facts = Some(facts.clone());
         }
     }

@@ -12,6 +12,7 @@ mod election;
 mod electorate;
 mod evidence;
 mod failsafe;
+mod following;
 mod primary;
 mod promise;
 mod promoting;

@@ -234,6 +234,7 @@ impl Node {
             gave_up,
             question,
             consents,
+            stalled: self.belief.is_stalled(),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
@@ -342,6 +343,7 @@ impl Node {
             backed,
             failsafe: self.rests_on_consent(now),
             vouched: self.vouched(now),
+            stalled: self.belief.is_stalled(),
             postgres: self.belief.facts.clone(),
             leader: self.leader_key(),
             members,

@@ -83,8 +83,8 @@ async fn of_two_members_the_other_takes_over_on_the_word_of_etcd() {
     }
 }
 
-/// A whole member gone, with the profile `fast`. What its network card would have kept from the others, a kernel that
-/// lives tells them: the connections end at once.
+/// A whole member gone, with the profile `fast`. A machine without power would tell nobody; here the kernel lives, and
+/// the connections end at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_host_is_noticed_sooner_with_the_profile_fast() {
     let settings = toml::toml! {

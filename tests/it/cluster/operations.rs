@@ -55,6 +55,35 @@ async fn a_switchover_that_cannot_be_is_refused_and_nothing_is_stopped() {
     assert_eq!(cluster.primary().await, primary);
 }
 
+/// It streams and acknowledges all the while: only who reads from it would notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_does_not_replay_is_kept_out_of_read_routes() {
+    let settings = toml::toml! { timing.stall_timeout = "2s" };
+    let cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    let primary = cluster.primary().await;
+    let replica = cluster.other_than(&primary);
+    let address = cluster.playground.postgres(&replica);
+    let client = cluster.connect(&address).await.expect("it accepts");
+    let reads = async |path: &str| {
+        let answer = cluster.playground.http_get(&primary, path).await;
+        answer.expect("the agent answers").1
+    };
+    let until_read_from = async |wanted: bool| {
+        let began = std::time::Instant::now();
+        while reads("/routes/read?format=hostport").await.contains(&address.to_string()) != wanted {
+            assert!(began.elapsed() < LONG, "readers are sent to {replica}: {}", !wanted);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    until_read_from(true).await;
+    client.batch_execute("SELECT pg_wal_replay_pause()").await.expect("it can be paused");
+    cluster.write_until_acknowledged(1).await;
+    until_read_from(false).await;
+    assert!(reads("/cluster").await.contains("stalled"));
+    client.batch_execute("SELECT pg_wal_replay_resume()").await.expect("it can go on");
+    until_read_from(true).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_live_through_a_restart_of_the_agent() {
     let mut cluster = Cluster::start_with(|mut options| {

@@ -43,6 +43,16 @@ pub enum Process {
     Primary,
 }
 
+/// Whether a standby replays what it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Replay {
+    /// It does.
+    #[default]
+    Runs,
+    /// Somebody has paused it.
+    Paused,
+}
+
 /// The connection of a standby to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stream {
@@ -97,6 +107,8 @@ pub struct Postgres {
     pub lists: Vec<List>,
     /// Whether clients are let in.
     pub door: Door,
+    /// Whether it replays.
+    pub replay: Replay,
     /// What the promotion under way begins with.
     pub opens_with: Option<(List, Door)>,
     /// Commits that wait for replicas, oldest first.
@@ -141,6 +153,7 @@ impl Default for Postgres {
             ready: Ready::NotYet,
             lists: vec![List::Nobody],
             door: Door::Open,
+            replay: Replay::Runs,
             opens_with: None,
             waiting: Vec::new(),
             tries: 0,
@@ -259,7 +272,7 @@ impl Postgres {
             source: self.source.map(address),
             detached: self.source.is_none() && self.replayed_all(),
             streaming: matches!(self.stream, Stream::Joined { .. }),
-            paused: false,
+            paused: self.replay == Replay::Paused,
             started_unix_ms: self.started.0 / 1_000,
         }
     }

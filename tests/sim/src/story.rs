@@ -102,6 +102,10 @@ impl Story {
                 let count = count.parse().map_err(|_| "how many writes?")?;
                 write_to(trial, member.ok_or("there is no such member")?, count)
             }
+            ("reads", []) => {
+                reads(&mut trial.world);
+                Ok(())
+            }
             ("status", []) => {
                 status(&mut trial.world);
                 Ok(())
@@ -196,6 +200,21 @@ fn write_to(trial: &mut Trial, member: usize, count: usize) -> Result<(), Violat
     let name = trial.world.members[member].name.clone();
     trial.world.say(|_| format!("{done} of {count} writes acknowledged by {name}, asked directly"));
     Ok(())
+}
+
+/// Where each member says that readers go, in one line if they agree.
+fn reads(world: &mut World) {
+    let told = |world: &World, member: usize| {
+        let now = world.local(member);
+        let status = world.members[member].agent.status.as_ref()?;
+        let routes = status.routes(now).ok()?;
+        let names: Vec<String> = routes.replicas.iter().map(|to| to.member.to_string()).collect();
+        Some(if names.is_empty() { "nobody".to_owned() } else { names.join(" ") })
+    };
+    let all: std::collections::BTreeSet<String> =
+        (0..world.members.len()).filter_map(|member| told(world, member)).collect();
+    let all: Vec<String> = all.into_iter().collect();
+    world.say(|_| format!("readers go to {}", all.join(", or to ")));
 }
 
 fn status(world: &mut World) {

@@ -6,7 +6,7 @@ use haa_core::units::MemberName;
 use super::plan::{set, span};
 use crate::conduct::Conduct;
 use crate::net::Weather;
-use crate::postgres::Process;
+use crate::postgres::{Process, Replay};
 use crate::world::faults::Fault;
 use crate::world::member::Life;
 use crate::world::{EtcdState, World};
@@ -48,6 +48,8 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("start-etcd", []) => vec![Fault::StartEtcd],
         ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
         ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
+        ("pause-replay", [m]) => vec![Fault::PauseReplay(end(m)?)],
+        ("resume-replay", [m]) => vec![Fault::ResumeReplay(end(m)?)],
         ("delete-leader-key", []) => vec![Fault::DeleteLeader],
         ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
         ("save-etcd", []) => vec![Fault::SaveEtcd],
@@ -118,6 +120,8 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::LetGo(m) => !world.is_held_up(*m),
         Fault::StartEtcd => world.etcd_state == EtcdState::Up,
         Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
+        Fault::PauseReplay(m) => postgres(m).replay == Replay::Paused,
+        Fault::ResumeReplay(m) => postgres(m).replay == Replay::Runs,
         Fault::MuteWatch(..)
         | Fault::Blind(..)
         | Fault::SaveEtcd

@@ -9,7 +9,7 @@ use haa_core::units::{Revision, SystemId, TxnId};
 
 use crate::conduct::Conduct;
 use crate::net::Weather;
-use crate::postgres::{Postgres, Process};
+use crate::postgres::{Postgres, Process, Replay};
 use crate::time::At;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
@@ -75,6 +75,10 @@ pub enum Fault {
     DeleteLeader,
     /// Nobody looks at this member's Postgres for so long.
     Blind(usize, At),
+    /// Somebody pauses replay on a standby.
+    PauseReplay(usize),
+    /// It goes on.
+    ResumeReplay(usize),
     /// etcd's data are backed up.
     SaveEtcd,
     /// etcd is restored from the backup; from none, it is an empty one. Watches begin anew.
@@ -150,6 +154,8 @@ impl World {
                 let blind = &mut self.members[*member].agent.blind_until;
                 *blind = self.now.after(*span).max(*blind);
             }
+            Fault::PauseReplay(m) => self.set_replay(*m, Replay::Paused),
+            Fault::ResumeReplay(m) => self.set_replay(*m, Replay::Runs),
             Fault::SaveEtcd => self.backup = Some(self.etcd.clone()),
             Fault::RestoreEtcd => self.restore_etcd(),
         }
@@ -174,6 +180,8 @@ impl World {
             | Fault::ForeignDisk(m)
             | Fault::PromoteByHand(m)
             | Fault::Blind(m, _)
+            | Fault::PauseReplay(m)
+            | Fault::ResumeReplay(m)
             | Fault::Hold(m, _)
             | Fault::LetGo(m)
             | Fault::MuteWatch(m, _) => (*m, *m),
@@ -357,6 +365,8 @@ impl World {
             Fault::LetGo(m) => format!("what hangs of {} reaches etcd", end(m)),
             Fault::PromoteByHand(m) => format!("somebody promotes {} by hand", end(m)),
             Fault::Blind(m, span) => format!("nobody looks at {} for {span}", end(m)),
+            Fault::PauseReplay(m) => format!("somebody pauses replay on {}", end(m)),
+            Fault::ResumeReplay(m) => format!("replay goes on on {}", end(m)),
             Fault::DeleteLeader => "somebody deletes the leader key".to_owned(),
             Fault::SaveEtcd => "etcd is backed up".to_owned(),
             Fault::RestoreEtcd => "etcd is restored".to_owned(),

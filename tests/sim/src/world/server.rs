@@ -9,7 +9,7 @@ use haa_core::list::List;
 use haa_core::observe::{Door, Shutdown, SyncState, Walsender};
 use haa_core::units::{Incarnation, Lsn, MemberName, Term, Timeline};
 
-use crate::postgres::{Busy, Process, Ready, Stream};
+use crate::postgres::{Busy, Process, Ready, Replay, Stream};
 use crate::time::At;
 use crate::wal::{Branch, Wal};
 use crate::world::{Deed, ForServer, World};
@@ -392,17 +392,30 @@ impl World {
     fn append(&mut self, member: usize, wal: Wal) -> bool {
         let lag = self.conduct.replay_lag;
         let span = if lag.0 == 0 { At(0) } else { self.dice.span(At(0), lag) };
+        let paused = self.members[member].postgres.replay == Replay::Paused;
         let Some(disk) = &mut self.members[member].postgres.disk else { return false };
         if !self.wals.holds(wal, disk.wal) {
             return disk.wal.branch == wal.branch;
         }
         disk.wal = wal;
+        if paused {
+            return true;
+        }
         if span.0 == 0 {
             disk.replayed = wal.end;
         } else {
             self.tell_server(span, member, ForServer::Replay(wal.end));
         }
         true
+    }
+
+    /// Somebody pauses replay, or lets it go on with all that there is.
+    pub(crate) fn set_replay(&mut self, member: usize, replay: Replay) {
+        let postgres = &mut self.members[member].postgres;
+        postgres.replay = replay;
+        if let (Replay::Runs, Some(disk)) = (replay, &mut postgres.disk) {
+            disk.replayed = disk.wal.end;
+        }
     }
 
     fn replay(&mut self, member: usize, end: Lsn) {
