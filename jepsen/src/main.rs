@@ -25,6 +25,10 @@ const NOT_VALID: u8 = 1;
 /// The run itself failed, or could not be made.
 const FAILED: u8 = 2;
 
+/// The shortest times that Patroni takes.
+const PATRONI_FAST: &str =
+    "ttl = 20\nloop_wait = 1\nretry_timeout = 3\nprimary_start_timeout = 0\n";
+
 /// As Debian installs it; `clock` needs it.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Room for a member's data, when disks are to be broken.
@@ -58,9 +62,10 @@ fn cleaned() -> anyhow::Result<u8> {
 }
 
 fn timed(asked: Rto) -> anyhow::Result<u8> {
-    let settings = match asked.profile {
-        Profile::Default => toml::Table::new(),
-        Profile::Fast => "timing.suspect_after = \"300ms\"\ntiming.heartbeat = \"75ms\"".parse()?,
+    let settings = match (asked.system, asked.profile) {
+        (_, Profile::Default) => toml::Table::new(),
+        (System::Haa, Profile::Fast) => "profile = \"fast\"".parse()?,
+        (System::Patroni, Profile::Fast) => PATRONI_FAST.parse()?,
     };
     let profile = asked.profile.to_possible_value();
     let wish = haa_jepsen::rto::Wish {
@@ -145,7 +150,11 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
     let own = std::env::current_exe()?;
     let beside = own.parent().map(PathBuf::from).unwrap_or_default();
     let directory = hosts.bin_dir.clone().unwrap_or(beside);
-    let (etcds, program) = (hosts.etcd, directory.join("haad"));
+    let program = match system {
+        System::Haa => directory.join("haad"),
+        System::Patroni => directory.join("patroni"),
+    };
+    let etcds = hosts.etcd;
     Ok(Plan { system, etcds, program, settings, disk_mb: None, faketime: None, guard: true })
 }
 

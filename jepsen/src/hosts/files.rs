@@ -4,13 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::host::Host;
 use super::lab::Lab;
 use super::plan::{MEMBERS, Plan, System};
 use super::tools::{run, write};
-use super::{etcd, shipped};
+use super::{etcd, patroni, shipped};
 
 impl Lab {
     /// Configurations and secrets of all members.
@@ -30,11 +30,18 @@ impl Lab {
             for (file, text) in &secrets {
                 self.private(&host.home.join("secrets").join(file), Some(&format!("{text}\n")))?;
             }
-            let text = match self.plan.system {
-                System::Haa => shipped::config(&self.plan, &self.tools, &host, &endpoints)?,
-                System::Patroni => anyhow::bail!("Patroni is not there yet"),
+            let (file, text) = match self.plan.system {
+                System::Haa => {
+                    let text = shipped::config(&self.plan, &self.tools, &host, &endpoints)?;
+                    ("haad.toml", text)
+                }
+                System::Patroni => {
+                    let text =
+                        patroni::config(&self.plan, &self.tools, &host, &endpoints, &secrets)?;
+                    ("patroni.yml", text)
+                }
             };
-            self.private(&host.home.join("haad.toml"), Some(&text))?;
+            self.private(&host.home.join(file), Some(&text))?;
         }
         Ok(())
     }
@@ -82,7 +89,9 @@ impl Lab {
         fs::create_dir_all(to).with_context(tell)?;
         for name in self.names() {
             let home = self.directory.join(name);
-            for file in ["log", "state/journal.jsonl", "state/postgres.log", "haad.toml"] {
+            for file in
+                ["log", "state/journal.jsonl", "state/postgres.log", "haad.toml", "patroni.yml"]
+            {
                 let from = home.join(file);
                 if from.is_file() {
                     let flat = format!("{name}.{}", file.replace('/', "."));
@@ -97,6 +106,12 @@ impl Lab {
 /// The program where the servers' user can reach it: a copy in our directory.
 pub(super) fn reachable(plan: &Plan, directory: &Path) -> anyhow::Result<PathBuf> {
     if plan.system == System::Patroni {
+        let asked = plan.program.display();
+        ensure!(
+            plan.program.is_file(),
+            "there is no patroni at {asked}: make a virtual environment that everybody may enter, install \
+             patroni[etcd3] and psycopg2-binary in it, and name its bin directory with --bin-dir"
+        );
         return Ok(plan.program.clone());
     }
     let copy = directory.join("haad");

@@ -15,9 +15,9 @@ use super::clean;
 use super::files::{reachable, secret};
 use super::host::Host;
 use super::net::{MARK, Net, between};
-use super::plan::Plan;
+use super::plan::{Plan, System};
 use super::tools::{Tools, run, write};
-use super::{etcd, shipped};
+use super::{etcd, patroni, shipped};
 
 /// The hosts of a run. Dropping it removes everything.
 #[derive(Debug)]
@@ -151,7 +151,10 @@ impl Lab {
             return Ok(());
         }
         let host = self.host(name)?;
-        let launch = shipped::launch(&self.plan, &self.tools, host, &self.program);
+        let launch = match self.plan.system {
+            System::Haa => shipped::launch(&self.plan, &self.tools, host, &self.program),
+            System::Patroni => patroni::launch(&self.tools, host, &self.program),
+        };
         let process = host.start(&launch)?;
         if self.plan.faketime.is_some() {
             clean::remember_fake(&self.directory, process.pid)?;

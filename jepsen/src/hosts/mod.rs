@@ -9,6 +9,7 @@ mod files;
 mod host;
 mod lab;
 pub mod net;
+mod patroni;
 mod plan;
 mod room;
 mod shipped;

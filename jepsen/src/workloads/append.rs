@@ -15,8 +15,8 @@ use super::session::Session;
 use super::{Done, Keys};
 
 /// What is there before the first client comes.
-pub(super) const SCHEMA: &str = "\
-     CREATE TABLE lists (key bigint PRIMARY KEY, list bigint[] NOT NULL) WITH (fillfactor = 50); \
+pub(super) const SCHEMA: &str = "CREATE TABLE lists (key bigint PRIMARY KEY, list bigint[] NOT NULL) \
+     WITH (fillfactor = 50); \
      INSERT INTO lists SELECT key, '{}' FROM generate_series(0, 9999) AS key;";
 
 /// A transaction with one to four steps on keys that are hot now.

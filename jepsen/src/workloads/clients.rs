@@ -29,7 +29,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub enum Kind {
     /// To whoever accepts writes.
     Routed,
-    /// To this member, whatever it is by now: this finds one that does not know that it is deposed.
+    /// To this member, whatever it is by now, to write: this finds one that does not know that it is deposed. What
+    /// such a member is only read for may be old, as the documents say, and is no matter for a judge.
     Pinned(&'static str),
     /// To this member, to read.
     Reader(&'static str),
@@ -139,7 +140,8 @@ impl Client {
     async fn once(&mut self, mut session: Session) {
         let Crew { workload, recorder, .. } = self.crew.clone();
         let op = match self.kind {
-            Kind::Routed | Kind::Pinned(_) => workload.next(&mut self.rng),
+            Kind::Routed => workload.next(&mut self.rng),
+            Kind::Pinned(_) => workload.next_write(&mut self.rng),
             Kind::Reader(_) => workload.next_read(&mut self.rng),
         };
         recorder.begin(self.process, op.clone());
@@ -163,7 +165,7 @@ impl Client {
                 self.session = Some(session);
             }
             Err(failure) => {
-                let failure = if reads(&op) { failure.of_a_read() } else { failure };
+                let failure = if op_reads(&op) { failure.of_a_read() } else { failure };
                 let Failure { phase, said, session: fate } = failure;
                 recorder.bad(self.process, phase, op, format!("{member}: {said}"));
                 if phase == Phase::Info {
@@ -179,7 +181,7 @@ impl Client {
 }
 
 /// What only reads changes nothing, whatever became of it.
-fn reads(op: &Op) -> bool {
+pub(super) fn op_reads(op: &Op) -> bool {
     match op {
         Op::Txn(steps) => steps.iter().all(|step| matches!(step, Step::Read { .. })),
         Op::Get { .. } | Op::Balances(_) | Op::All(_) => true,

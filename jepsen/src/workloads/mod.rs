@@ -96,6 +96,15 @@ impl Workload {
         }
     }
 
+    /// The next that writes something.
+    pub fn next_write(&self, rng: &mut StdRng) -> Op {
+        let mut op = self.next(rng);
+        while clients::op_reads(&op) {
+            op = self.next(rng);
+        }
+        op
+    }
+
     /// The next of one that only reads.
     pub fn next_read(&self, rng: &mut StdRng) -> Op {
         match self.sort {
