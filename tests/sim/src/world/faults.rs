@@ -95,16 +95,12 @@ impl World {
             Fault::KillPostgres(member) => {
                 self.end_server(*member, End::Killed, Shutdown::Crashed);
             }
-            Fault::StallPostgres(member, span) => {
+            Fault::StallPostgres(member, span) | Fault::HangDisk(member, span) => {
                 let until = self.now.after(*span);
-                if let Some(postgres) = self.runs(*member) {
-                    postgres.stalled_until = until;
-                }
-            }
-            Fault::HangDisk(member, span) => {
-                let until = self.now.after(*span);
-                if let Some(postgres) = self.runs(*member) {
-                    postgres.disk_hangs_until = until;
+                let Some(postgres) = self.runs(*member) else { return };
+                match fault {
+                    Fault::HangDisk(..) => postgres.disk_hangs_until = until,
+                    _ => postgres.stalled_until = until,
                 }
             }
             Fault::KillAgent(member) => self.end_agent(*member),
