@@ -65,6 +65,17 @@ pub(super) fn read(api: &Api, uri: &Uri) -> Response {
     }
 }
 
+/// `GET /router`
+pub(super) fn router(api: &Api, _: &Uri) -> Response {
+    match &api.router {
+        Some(counters) => json(StatusCode::OK, &counters.shown(api.status.borrow().as_deref())),
+        None => {
+            let says = "this member runs no router: [router] in its haad.toml switches it on";
+            complaint(StatusCode::NOT_FOUND, says)
+        }
+    }
+}
+
 fn known(api: &Api) -> Result<Routes, Box<Response>> {
     let status = api.status.borrow().clone();
     let now = clock::now();
