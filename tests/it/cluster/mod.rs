@@ -7,5 +7,7 @@ mod guard;
 mod journal;
 mod operations;
 mod outage;
+mod router;
+mod router_bytes;
 mod secured;
 mod stops;
