@@ -12,6 +12,7 @@
 //! | [`guard`] | the process that closes writes when the agent cannot |
 //! | [`peers`] | agent to agent |
 //! | [`api`] | HTTP |
+//! | [`router`] | TCP: each client to the right server |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
 
@@ -25,4 +26,5 @@ pub mod peers;
 pub mod playground;
 pub mod postgres;
 pub mod preflight;
+pub mod router;
 pub mod store;

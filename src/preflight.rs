@@ -72,6 +72,15 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     found.push(tokens(&config.api.token_file));
     found.extend(guard(&config.guard));
     found.push(port("api.listen", &config.api.listen).await);
+    if let Some(router) = &config.router {
+        for (key, at) in
+            [("router.read_write", &router.read_write), ("router.read_only", &router.read_only)]
+        {
+            if let Some(at) = at {
+                found.push(port(key, at).await);
+            }
+        }
+    }
     if config.postgres.data_directory.join("postmaster.pid").exists() {
         let says = "a Postgres runs in the data directory, or ended without order: haad adopts or \
                     recovers it";

@@ -149,7 +149,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 19] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 20] = [
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
@@ -166,6 +166,7 @@ const SLEEPS_WITH_REASON: [(&str, &str); 19] = [
     ("src/postgres/watcher.rs", "looks have a cadence beside the events"),
     ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
     ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),
+    ("src/router/client.rs", "a hold has its length"),
     ("src/store/clients.rs", "a growing pause between attempts at an etcd that does not answer"),
     ("src/store/txn.rs", "the same between reads, and after an unknown outcome"),
     ("src/store/watch.rs", "a watch that ends as soon as it is open must not become a storm"),

@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
 use crate::postgres::{Gate, Opening, Postgres};
+use crate::router::Router;
 use crate::store::Store;
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
@@ -89,12 +90,14 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let (alive_at, alive) = watch::channel(clock::now());
     let (calls, called) = mpsc::channel(64);
     let shutdown = CancellationToken::new();
+    let router = route(&config, &published, &alive)?;
     let api = api::Api {
         status: published,
         calls,
         tokens: tokens.clone(),
         cluster: config.cluster.clone(),
         alive_at: alive,
+        router: router.as_ref().map(Router::counters),
     };
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
@@ -122,12 +125,24 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         end: None,
     };
     let end = agent.run(received).await?;
+    if let Some(router) = router {
+        router.leave().await;
+    }
     shutdown.cancel();
     let drained = tokio::time::timeout(Duration::from_secs(2), serving).await;
     if drained.is_err() {
         tracing::debug!("some API connections were cut");
     }
     Ok(end)
+}
+
+fn route(
+    config: &Config,
+    status: &watch::Receiver<Option<Arc<Status>>>,
+    alive_at: &watch::Receiver<Millis>,
+) -> anyhow::Result<Option<Router>> {
+    let router = config.router.as_ref();
+    router.map(|router| Router::start(router, status.clone(), alive_at.clone())).transpose()
 }
 
 /// Where promotions ask for the guard, if there is to be one.

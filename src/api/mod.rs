@@ -23,6 +23,7 @@ mod serve;
 mod tests;
 pub mod tokens;
 
+use crate::router::Counters;
 pub use serve::serve;
 use tokens::Tokens;
 
@@ -39,6 +40,8 @@ pub struct Api {
     pub cluster: String,
     /// When the agent's loop turned last.
     pub alive_at: watch::Receiver<Millis>,
+    /// What the router counts, if there is one.
+    pub router: Option<Arc<Counters>>,
 }
 
 /// What the API asks of the store.
@@ -76,6 +79,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/routes/primary", on(READ, routes::primary))
         .route("/routes/read", on(READ, routes::read))
         .route("/routes/stream", on(READ, routes::stream))
+        .route("/router", asked(routes::router))
         .route("/switchover", post(commands::switchover))
         .route("/failover", post(commands::failover))
         .method_not_allowed_fallback(wrong_method)

@@ -175,6 +175,17 @@ fn tag(routes: &Routes) -> String {
     format!("{}-{:016x}", routes.term.0, hash.finish())
 }
 
+/// `GET /router`
+pub(super) fn router(api: &Api, _: &Uri) -> Response {
+    match &api.router {
+        Some(counters) => json(StatusCode::OK, &counters.shown(api.status.borrow().as_deref())),
+        None => {
+            let says = "this member runs no router: [router] in its haad.toml switches it on";
+            complaint(StatusCode::NOT_FOUND, says)
+        }
+    }
+}
+
 /// Where to, with the readers that meet the demand; else why this member cannot say.
 fn known(api: &Api, wish: &Wish) -> Result<Routes, String> {
     let status = api.status.borrow().clone();

@@ -157,6 +157,8 @@ impl Checker<'_> {
             );
             return self.refuse_said(said, says);
         }
+        let taken = [("postgres.listen", postgres.listen.port), ("api.listen", api.listen.port)];
+        let router = self.router(file.router.as_ref(), &taken);
         Some(Config {
             name: name?,
             cluster: cluster?,
@@ -165,6 +167,7 @@ impl Checker<'_> {
             postgres,
             api,
             guard: guard?,
+            router: router?,
             tags: tags?,
             log: log?,
             settings,

@@ -88,6 +88,8 @@ pub(super) struct File {
     /// The process that closes writes when the agent cannot.
     #[serde(default)]
     pub(super) guard: GuardFile,
+    /// The TCP router: off without a port.
+    pub(super) router: Option<Said<RouterFile>>,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,
@@ -186,6 +188,24 @@ pub(super) struct GuardFile {
     pub(super) enabled: Option<Said<bool>>,
     /// A watchdog device that it feeds while this member leads, such as `/dev/watchdog`. Default: none.
     pub(super) watchdog: Option<Text>,
+}
+
+/// `[router]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouterFile {
+    /// Where writers come, such as `0.0.0.0:5000`. Default: none.
+    pub(super) read_write: Option<Text>,
+    /// Where readers come, such as `0.0.0.0:5001`. Default: none.
+    pub(super) read_only: Option<Text>,
+    /// So many clients on each port, those that are held among them. Default: 1000.
+    pub(super) max_connections: Option<Said<u32>>,
+    /// So many clients are held on each port while there is no server for them. Default: 1000.
+    pub(super) max_held: Option<Said<u32>>,
+    /// How long a client is held; 0s: not at all. Default: 10s.
+    pub(super) hold: Option<Text>,
+    /// How long clients may go on when haad stops. Default: 5s.
+    pub(super) drain: Option<Text>,
 }
 
 /// `[log]`

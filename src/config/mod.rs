@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
@@ -16,6 +17,7 @@ mod guard;
 mod keys;
 mod near;
 mod parameters;
+mod router;
 pub(crate) mod secrets;
 mod server;
 mod settings;
@@ -76,6 +78,8 @@ pub struct Config {
     pub api: Api,
     /// The guard.
     pub guard: Guard,
+    /// The router, if there is to be one.
+    pub router: Option<Router>,
     /// The operator's tags.
     pub tags: Tags,
     /// How to log.
@@ -159,6 +163,23 @@ pub struct Guard {
     pub enabled: bool,
     /// A watchdog device to feed while this member leads.
     pub watchdog: Option<PathBuf>,
+}
+
+/// The TCP router: at least one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Where writers come.
+    pub read_write: Option<Address>,
+    /// Where readers come.
+    pub read_only: Option<Address>,
+    /// So many clients on each port, those that are held among them.
+    pub max_connections: u64,
+    /// So many are held on each port.
+    pub max_held: u64,
+    /// How long a client is held while there is no server for it.
+    pub hold: Duration,
+    /// How long clients may go on when the agent stops.
+    pub drain: Duration,
 }
 
 /// How to log.

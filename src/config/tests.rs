@@ -94,6 +94,7 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.api.address, config.api.listen);
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
+    assert_eq!(config.router, None);
     assert_eq!(config.settings, Settings::default());
     assert!(!format!("{config:?}").contains("pass word"));
 }
@@ -108,6 +109,9 @@ jit = false
 [guard]
 enabled = false
 watchdog = "/dev/watchdog"
+[router]
+read_write = "0.0.0.0:5000"
+hold = "0s"
 [tags]
 noloadbalance = true
 failover_priority = -3
@@ -126,6 +130,10 @@ stagger = "50ms"
     let expected = [("jit", "off"), ("max_connections", "200"), ("shared_buffers", "128MB")];
     assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(config.guard, Guard { enabled: false, watchdog: Some("/dev/watchdog".into()) });
+    let router = config.router.unwrap();
+    assert_eq!(router.read_write.unwrap().port, 5000);
+    assert_eq!((router.read_only, router.hold.as_secs()), (None, 0));
+    assert_eq!((router.max_connections, router.max_held, router.drain.as_secs()), (1000, 1000, 5));
     assert!(config.tags.noloadbalance);
     assert_eq!(config.tags.failover_priority, -3);
     assert_eq!(config.tags.free["zone"], "a");
@@ -219,6 +227,12 @@ fn golden() {
         ("[api]", "[settings.timing]\nagent_silent_after = \"500ms\"\n[api]"),
         ("[api]", "[guard]\nenabled = \"no\"\nwatchdog = \"watchdog\"\n[api]"),
         ("[api]", "[guard]\nwatchdog = \"watchdog\"\n[api]"),
+        ("[api]", "[router]\nread_write = \"0.0.0.0:5432\"\nread_only = \"*:5001\"\n[api]"),
+        ("[api]", "[router]\nread_write = \"h:5000\"\nread_only = \"h:5000\"\n[api]"),
+        ("[api]", "[router]\nread_write = \"h:5000\"\nmax_held = 0\nhold = \"2h\"\n[api]"),
+        ("[api]", "[router]\nread_write = \"h:5000\"\ndrain = \"5\"\nports = 1\n[api]"),
+        ("[api]", "[router]\nread_write = \"h:5000\"\nhold = \"soon\"\n[api]"),
+        ("[api]", "[router]\nhold = \"5s\"\n[api]"),
         ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
         ("[api]", "[log]\nformat = \"xml\"\n[api]"),
         ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),

@@ -17,6 +17,7 @@
 //! | [`voters`] | voters, attempts and grants |
 //! | [`reason`] | why |
 //! | [`routes`] | where to write and where to read |
+//! | [`seat`] | where a connection goes and when it must leave |
 //! | [`checks`] | health checks beyond those two |
 //! | [`node`] | the decision |
 
@@ -33,6 +34,7 @@ pub mod reads;
 pub mod reason;
 pub mod records;
 pub mod routes;
+pub mod seat;
 pub mod settings;
 pub mod units;
 pub mod verdict;

@@ -13,7 +13,7 @@ use serde_json::json;
 use haa_core::units::{Address, MemberName};
 
 use super::error::PlaygroundError;
-use super::options::{Options, merge};
+use super::options::{Options, Routers, merge};
 use super::process::{Process, User};
 use super::programs;
 
@@ -43,6 +43,9 @@ pub(super) struct Store {
 pub(super) struct Member {
     pub(super) postgres_port: u16,
     pub(super) api_port: u16,
+    /// Its router's, for writers and for readers.
+    #[serde(default)]
+    pub(super) router_ports: Option<(u16, u16)>,
     /// Its agents, the newest last; of an earlier one, what it started can still be there.
     pub(super) agents: Vec<Process>,
 }
@@ -61,14 +64,20 @@ impl State {
         let postgres = programs::postgres()?;
         let user = programs::user()?;
         let haad = programs::found(&options.haad)?;
-        let ports = Ports::from(options.first_port).several(2 + 2 * options.members.len())?;
+        let each = match options.routers {
+            Routers::Off => 2,
+            Routers::On => 4,
+        };
+        let ports = Ports::from(options.first_port).several(2 + each * options.members.len())?;
         let mut ports = ports.into_iter();
         let mut port = || ports.next().unwrap_or_default();
         let (client_port, peer_port) = (port(), port());
         let mut members = BTreeMap::new();
         for name in &options.members {
             let (postgres_port, api_port) = (port(), port());
-            members.insert(name.clone(), Member { postgres_port, api_port, agents: Vec::new() });
+            let router_ports = (options.routers == Routers::On).then(|| (port(), port()));
+            let member = Member { postgres_port, api_port, router_ports, agents: Vec::new() };
+            members.insert(name.clone(), member);
         }
         let directory = new_directory(&options.directory)?;
         let mut state = Self {
@@ -178,6 +187,12 @@ impl State {
         let secret = |which: &str| self.path("secrets").join(which);
         let listens = loopback(member.postgres_port);
         let api = loopback(member.api_port);
+        let router = match member.router_ports {
+            None => json!({}),
+            Some((write, read)) => {
+                json!({ "read_write": loopback(write), "read_only": loopback(read) })
+            }
+        };
         self.as_table(json!({
             "name": name,
             "cluster": self.cluster,
@@ -196,6 +211,7 @@ impl State {
                 "rewind": { "user": "haa_rewind", "password_file": secret("rewind") },
             },
             "api": { "listen": api, "address": api, "token_file": secret("token") },
+            "router": router,
         }))
     }
 

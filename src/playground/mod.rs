@@ -34,7 +34,7 @@ use haa_core::units::{Address, MemberName};
 
 pub use accident::Part;
 pub use error::PlaygroundError;
-pub use options::{OnDrop, Options};
+pub use options::{OnDrop, Options, Routers};
 pub use process::{Process, User, postgres_of, postmaster_of};
 
 use layout::{State, loopback};
@@ -165,6 +165,13 @@ impl Playground {
     #[must_use]
     pub fn postgres(&self, name: &MemberName) -> Address {
         loopback(self.state.members.get(name).map_or(0, |member| member.postgres_port))
+    }
+
+    /// Where a member's router listens, for writers and for readers, if it runs one.
+    #[must_use]
+    pub fn router(&self, name: &MemberName) -> Option<(Address, Address)> {
+        let (write, read) = self.state.members.get(name)?.router_ports?;
+        Some((loopback(write), loopback(read)))
     }
 
     /// A member's data directory.

@@ -13,6 +13,15 @@ pub enum OnDrop {
     LeaveRunning,
 }
 
+/// Whether members run routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routers {
+    /// None does.
+    Off,
+    /// Each does.
+    On,
+}
+
 /// What a playground is to be.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -28,6 +37,8 @@ pub struct Options {
     pub extra: toml::Table,
     /// More arguments for `haad run`.
     pub agent_arguments: Vec<String>,
+    /// The routers of all members, if they are to have one.
+    pub routers: Routers,
     /// The first port to try; a random one if not said, so that tests do not meet.
     pub first_port: Option<u16>,
 }
@@ -43,8 +54,16 @@ impl Options {
             haad: haad.into(),
             extra: toml::Table::new(),
             agent_arguments: Vec::new(),
+            routers: Routers::Off,
             first_port: None,
         }
+    }
+
+    /// Every member runs a router, on ports of its own.
+    #[must_use]
+    pub fn routers(mut self) -> Self {
+        self.routers = Routers::On;
+        self
     }
 
     /// This many members, `n1` and so on.

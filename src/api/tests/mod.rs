@@ -229,6 +229,7 @@ impl Bench {
             tokens: Tokens::load(&path).unwrap(),
             cluster: "main".to_owned(),
             alive_at: alive,
+            router: None,
         };
         Self { status, alive_at, calls, api, _directory: directory }
     }

@@ -8,5 +8,7 @@ mod journal;
 mod operations;
 mod outage;
 mod proxies;
+mod router;
+mod router_bytes;
 mod secured;
 mod stops;

@@ -15,14 +15,14 @@ use super::fixture::{Cluster, LONG, haad, name};
 use crate::support;
 
 /// An authority, and a certificate of it for the loopback address, for servers and clients alike.
-struct Papers {
-    ca: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
+pub(super) struct Papers {
+    pub(super) ca: PathBuf,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 impl Papers {
-    fn issue(directory: &Path, who: &str) -> Self {
+    pub(super) fn issue(directory: &Path, who: &str) -> Self {
         let at = |what: &str| directory.join(format!("{who}-{what}.pem"));
         let papers = Self { ca: at("ca"), certificate: at("certificate"), key: at("key") };
         let (own_key, key) = (KeyPair::generate().expect("a key"), KeyPair::generate());
