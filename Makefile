@@ -8,7 +8,7 @@ HAACTL := $(or $(CARGO_TARGET_DIR),target)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps build demo tour test trials verify check runner model fix scenarios-accept clean
+.PHONY: help install-deps build demo tour test trials verify check runner model jepsen fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -49,6 +49,10 @@ runner: check
 
 model:  ## every order of events in small worlds, with what happened in them; verify runs the same as a test
 	cargo run --package haa-sim --release --quiet -- --model
+
+jepsen: install-deps  ## break real clusters on hosts of their own and judge what clients saw; root, several minutes
+	cargo build --package haa --package haa-jepsen
+	cargo nextest run --package haa-jepsen --test real --run-ignored all --no-capture
 
 fix:  ## format, and apply what clippy can
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -62,19 +62,19 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// See [`kill`].
+    /// See `kill`.
     Kill(kill::Part, Target),
-    /// See [`freeze`].
+    /// See `freeze`.
     Freeze(freeze::Part, Target),
-    /// See [`cut`].
+    /// See `cut`.
     Cut(cut::Shape, Target),
-    /// See [`network`].
+    /// See `network`.
     Network(Quality, network::Scope, Target),
-    /// See [`etcd`].
+    /// See `etcd`.
     Etcd(etcd::Harm),
     /// The wall clock of a member's processes jumps by so many seconds.
     Clock(i64, Target),
-    /// See [`disk`].
+    /// See `disk`.
     Disk(disk::Harm, Target),
     /// The agent is stopped in order, and started again.
     Restart(Target),
