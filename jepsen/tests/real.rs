@@ -29,15 +29,11 @@ fn said(output: &Output) -> String {
     format!("{}\n{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// The debug haad that `cargo test --workspace` builds beside this test's program.
-fn ready() -> bool {
+/// The debug haad that `make jepsen` builds beside this test's program.
+fn ready() {
     let haad = Path::new(PROGRAM).with_file_name("haad");
-    if !root() {
-        println!("not root: only the refusal is tested");
-    } else if !haad.is_file() {
-        println!("{} is not built: cargo build -p haa", haad.display());
-    }
-    root() && haad.is_file()
+    assert!(root(), "hosts are made by root: sudo make jepsen");
+    assert!(haad.is_file(), "{} is not built: cargo build -p haa", haad.display());
 }
 
 #[test]
@@ -61,9 +57,7 @@ fn without_root_it_is_refused_with_a_sentence() {
 #[test]
 #[ignore = "several minutes, as root: make jepsen"]
 fn real_clusters_are_broken_timed_and_judged() {
-    if !ready() {
-        return;
-    }
+    ready();
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     careless_clusters_fail(&out("careless"));

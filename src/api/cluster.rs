@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use haa_core::observe::{PeerState, Server};
+use haa_core::observe::PeerState;
 use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
@@ -199,8 +199,8 @@ fn member<'a>(
 fn own(status: &Status) -> Seen {
     let state = word(status.record.role);
     let progress = status.postgres.as_ref().and_then(|facts| facts.progress);
-    match status.postgres.as_ref().map(|facts| &facts.server) {
-        Some(Server::Standby(standby)) => Seen {
+    match status.own_standby() {
+        Some(standby) => Seen {
             state: match (status.stalled, standby.streaming) {
                 (true, _) => STALLED,
                 (false, true) => "streaming",
@@ -210,14 +210,7 @@ fn own(status: &Status) -> Seen {
             replayed: Some(standby.replayed),
             progress,
         },
-        Some(
-            Server::Primary(_)
-            | Server::Starting
-            | Server::Silent
-            | Server::Refusing(_)
-            | Server::Stopped(_),
-        )
-        | None => Seen { state, received: None, replayed: None, progress },
+        None => Seen { state, received: None, replayed: None, progress },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use haa_core::records::Tags;
 use haa_core::units::{Address, MemberName};
@@ -23,6 +24,15 @@ impl Checker<'_> {
     pub(super) fn refuse<T>(&mut self, at: At, says: String) -> Option<T> {
         self.problems.push(Problem { at, says });
         None
+    }
+
+    /// A span of time, as people write it.
+    pub(super) fn span(&mut self, key: &str, said: &Text) -> Option<Duration> {
+        humantime::parse_duration(said.value()).ok().or_else(|| {
+            let says =
+                format!("{key}: '{}' is no span of time: write it as 10s or 500ms", said.value());
+            self.refuse_said(said, says)
+        })
     }
 
     /// Notes a problem with something that was said.

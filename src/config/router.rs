@@ -99,20 +99,12 @@ impl Checker<'_> {
         (usual, longest): (u64, Duration),
     ) -> Option<Duration> {
         let Some(said) = said else { return Some(Duration::from_secs(usual)) };
-        match humantime::parse_duration(said.value()) {
-            Ok(span) if span <= longest => Some(span),
-            Ok(_) => {
-                let longest = humantime::format_duration(longest);
-                let says = format!("{key}: '{}' is too long: at most {longest}", said.value());
-                self.refuse_said(said, says)
-            }
-            Err(_) => {
-                let says = format!(
-                    "{key}: '{}' is no span of time: write it as 10s or 500ms",
-                    said.value()
-                );
-                self.refuse_said(said, says)
-            }
+        let span = self.span(key, said)?;
+        if span <= longest {
+            return Some(span);
         }
+        let longest = humantime::format_duration(longest);
+        let says = format!("{key}: '{}' is too long: at most {longest}", said.value());
+        self.refuse_said(said, says)
     }
 }

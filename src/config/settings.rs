@@ -92,26 +92,17 @@ impl Checker<'_> {
         let before = self.problems.len();
         for (key, said, span) in spans(file, timing) {
             let Some(said) = said else { continue };
-            match humantime::parse_duration(said.value()) {
-                Ok(time) if time.as_millis() > 0 && time.subsec_nanos() % 1_000_000 == 0 => {
-                    *span = Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-                }
-                Ok(_) => {
-                    let says = format!(
-                        "settings.timing.{key}: '{}' is not a whole number of milliseconds above \
-                             zero",
-                        said.value()
-                    );
-                    self.refuse_said::<(), _>(said, says);
-                }
-                Err(_) => {
-                    let says = format!(
-                        "settings.timing.{key}: '{}' is no span of time: write it as 10s or 500ms",
-                        said.value()
-                    );
-                    self.refuse_said::<(), _>(said, says);
-                }
+            let key = format!("settings.timing.{key}");
+            let Some(time) = self.span(&key, said) else { continue };
+            if time.as_millis() > 0 && time.subsec_nanos() % 1_000_000 == 0 {
+                *span = Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                continue;
             }
+            let says = format!(
+                "{key}: '{}' is not a whole number of milliseconds above zero",
+                said.value()
+            );
+            self.refuse_said::<(), _>(said, says);
         }
         if self.problems.len() > before {
             return;

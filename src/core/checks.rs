@@ -1,6 +1,5 @@
 //! Health checks beyond `/primary` and `/replica`: what passes and why not. Never talks HTTP.
 
-use crate::observe::Server;
 use crate::reads::ReplicaDemand;
 use crate::routes::{Answer, Status};
 use crate::settings::Durability;
@@ -83,18 +82,10 @@ impl Status {
             return Ok(());
         }
         self.healthy()?;
-        let standby = match self.postgres.as_ref().map(|facts| &facts.server) {
-            Some(Server::Standby(standby)) if standby.streaming => standby,
-            Some(Server::Standby(_)) => return Err("this replica does not stream"),
-            Some(
-                Server::Primary(_)
-                | Server::Starting
-                | Server::Silent
-                | Server::Refusing(_)
-                | Server::Stopped(_),
-            )
-            | None => return Err("this member neither leads nor streams"),
-        };
+        let standby = self.own_standby().ok_or("this member neither leads nor streams")?;
+        if !standby.streaming {
+            return Err("this replica does not stream");
+        }
         let reached: Lsn = match measure {
             Measure::Applied => standby.replayed,
             Measure::Written => standby.position.lsn,

@@ -82,7 +82,8 @@ impl Status {
     }
 
     /// Our Postgres, if it is a standby.
-    pub(crate) fn own_standby(&self) -> Option<&Standby> {
+    #[must_use]
+    pub fn own_standby(&self) -> Option<&Standby> {
         match self.postgres.as_ref().map(|facts| &facts.server) {
             Some(Server::Standby(standby)) => Some(standby),
             Some(

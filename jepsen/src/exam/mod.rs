@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::checkers::{Isolation, Verdict, judge};
 use crate::files;
-use crate::hosts::{Lab, MEMBERS, Plan, Watch, places, room, within};
+use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
 use crate::nemesis::{self, Schedule, Struck};
 use crate::report;
 use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload};
@@ -68,21 +68,10 @@ pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Verd
         .with_context(|| format!("cannot write into {}", wish.out.display()))?;
     say(&format!("{}\nschedule, in {}/schedule.jsonl:\n{text}", wish.title, wish.out.display()));
     let mut lab = Lab::create(wish.plan.clone())?;
-    let (ours, theirs) = (room(lab.host("watch")?, 2)?, room(lab.host("clients")?, 2)?);
-    let clients = theirs.handle().clone();
-    let watch = lab.host("watch")?.clone();
-    let done = within(&watch, || {
-        ours.block_on(async {
-            tokio::select! {
-                done = examine(&mut lab, wish, &clients, &mut say) => done,
-                () = haa::playground::interrupted() => Err(anyhow!("it was interrupted")),
-            }
-        })
-    });
-    theirs.shutdown_background();
+    let done = lab.work(async |lab, clients| examine(lab, wish, clients, &mut say).await);
     let kept = lab.keep_logs(&wish.out.join("logs"));
     lab.remove()?;
-    let run = done.and_then(|done| done)?;
+    let run = done?;
     kept?;
     report::write(&wish.out, &run)?;
     Ok(run.verdict())

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use haa::playground::{Process, postmaster_of};
+use tokio::runtime::Handle;
 
 use super::cgroup::Group;
 use super::clean;
@@ -16,6 +17,7 @@ use super::files::{reachable, secret};
 use super::host::Host;
 use super::net::{MARK, Net, between};
 use super::plan::{Plan, System};
+use super::room::{room, within};
 use super::tools::{Tools, run, write};
 use super::{etcd, patroni, shipped};
 
@@ -184,6 +186,30 @@ impl Lab {
             String::from_utf8_lossy(&title_of).replace('\0', " ").contains(title)
         };
         all.into_iter().filter(bears).filter_map(Process::find).collect()
+    }
+
+    /// Does the work: what it awaits lives on the host that no fault touches, and what it sends out by the handle, on
+    /// that of the clients. Given up when somebody interrupts us.
+    ///
+    /// # Errors
+    /// Those of the work, or there are no threads to be had.
+    pub fn work<T: Send>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self, &Handle) -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        let (ours, theirs) = (room(self.host("watch")?, 2)?, room(self.host("clients")?, 2)?);
+        let clients = theirs.handle().clone();
+        let watch = self.host("watch")?.clone();
+        let done = within(&watch, || {
+            ours.block_on(async {
+                tokio::select! {
+                    done = work(self, &clients) => done,
+                    () = haa::playground::interrupted() => Err(anyhow!("it was interrupted")),
+                }
+            })
+        });
+        theirs.shutdown_background();
+        done?
     }
 
     /// The file that says how wrong the member's wall clock is.

@@ -22,6 +22,5 @@ pub use cluster::PATIENCE;
 pub use host::{Host, Launch};
 pub use lab::Lab;
 pub use plan::{MEMBERS, Place, Plan, System, places};
-pub use room::{room, within};
 pub use slow::{Quality, Slow};
 pub use view::Watch;

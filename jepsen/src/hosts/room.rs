@@ -12,7 +12,7 @@ use super::host::Host;
 ///
 /// # Errors
 /// When the namespace is gone or there are no threads to be had.
-pub fn room(host: &Host, threads: usize) -> anyhow::Result<Runtime> {
+pub(super) fn room(host: &Host, threads: usize) -> anyhow::Result<Runtime> {
     let space = Arc::new(host.namespace()?);
     // Tried first, on a thread that ends, because a thread of the runtime could only panic.
     within(host, || ())?;
@@ -28,7 +28,7 @@ pub fn room(host: &Host, threads: usize) -> anyhow::Result<Runtime> {
 ///
 /// # Errors
 /// When the namespace is gone.
-pub fn within<T: Send>(host: &Host, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+pub(super) fn within<T: Send>(host: &Host, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
     let space = host.namespace()?;
     let tell = || format!("cannot enter the network namespace of {}", host.name);
     let entered = || setns(&space, CloneFlags::CLONE_NEWNET).map(|()| work());

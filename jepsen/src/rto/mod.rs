@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use crate::checkers::Isolation;
-use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places, room, within};
+use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places};
 use crate::report::rto::{Outage, Series, Timing};
 use crate::workloads::record::routed;
 use crate::workloads::{Crew, Kind, Recorder, Route, Sort, Workload};
@@ -55,19 +55,8 @@ pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Timi
     while runs.len() < wish.runs {
         let several = (wish.runs - runs.len()).min(RUNS_PER_CLUSTER);
         let mut lab = Lab::create(wish.plan.clone())?;
-        let (ours, theirs) = (room(lab.host("watch")?, 2)?, room(lab.host("clients")?, 2)?);
-        let clients = theirs.handle().clone();
-        let watch = lab.host("watch")?.clone();
-        let done = within(&watch, || {
-            ours.block_on(async {
-                tokio::select! {
-                    done = series(&mut lab, wish, several, (&clients, &mut say)) => done,
-                    () = haa::playground::interrupted() => Err(anyhow!("it was interrupted")),
-                }
-            })
-        });
-        let done = done.and_then(|done| done);
-        theirs.shutdown_background();
+        let done =
+            lab.work(async |lab, clients| series(lab, wish, several, (clients, &mut say)).await);
         let done = done.map_err(|error| match lab.keep_logs(&wish.keep) {
             Ok(()) => error.context(format!("the logs are in {}", wish.keep.display())),
             Err(worse) => error.context(format!("{worse:#}")),

@@ -274,24 +274,24 @@ fn directory() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("haa-proxy-").tempdir_in("/tmp").expect("a directory")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_through_haproxy_lose_nothing_when_the_primary_dies() {
+/// A proxy before a cluster: readers are led to replicas, and writers outlive their primary.
+async fn before_a_cluster(what: &str, start: fn(&Cluster, &Path) -> Proxy) {
     let cluster = Cluster::start().await;
     cluster.all_vote().await;
     let home = directory();
-    let proxy = Proxy::haproxy(&cluster, home.path());
-    reads(&cluster, "HAProxy", &proxy).await;
-    kill_under(&cluster, "HAProxy", &proxy).await;
+    let proxy = start(&cluster, home.path());
+    reads(&cluster, what, &proxy).await;
+    kill_under(&cluster, what, &proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_through_haproxy_lose_nothing_when_the_primary_dies() {
+    before_a_cluster("HAProxy", Proxy::haproxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_through_nginx_lose_nothing_when_the_primary_dies() {
-    let cluster = Cluster::start().await;
-    cluster.all_vote().await;
-    let home = directory();
-    let proxy = Proxy::nginx(&cluster, home.path());
-    reads(&cluster, "nginx", &proxy).await;
-    kill_under(&cluster, "nginx", &proxy).await;
+    before_a_cluster("nginx", Proxy::nginx).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
