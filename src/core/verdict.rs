@@ -1,6 +1,8 @@
 //! The verdict: is the cluster well, and what would happen if its primary died now? Judges what is known here; decides
 //! nothing.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Heartbeat, PeerState};
@@ -41,7 +43,9 @@ pub enum Health {
 pub struct Outlook {
     /// Who would lead; nobody, where none could.
     pub successor: Option<MemberName>,
-    /// About how long nobody would accept writes if its whole host were gone: noticing it, and 0.2 s.
+    /// About how long nobody would accept writes if its whole host were gone: noticing it, and 0.2 s; where too few
+    /// voters would be left to have a copy, also the wait before the new primary goes on alone. `None` where it never
+    /// would (`strict`): another voter has to be back.
     pub host_ms: Option<u64>,
     /// Whether an acknowledged commit could be lost.
     pub loss: Loss,
@@ -89,6 +93,13 @@ impl Status {
         }
         let replicas = self.members.iter().filter(|(name, _)| **name != primary);
         ails.extend(replicas.filter_map(|(name, member)| self.ails(now, name, member)));
+        let listed =
+            self.sync.iter().flat_map(|sync| sync.members.keys().chain(sync.voters.keys()));
+        let gone: BTreeSet<&MemberName> =
+            listed.filter(|name| !self.members.contains_key(*name)).collect();
+        ails.extend(
+            gone.into_iter().map(|name| format!("{name} is gone: its agent is not in etcd")),
+        );
         let health = if ails.is_empty() { Health::Healthy } else { Health::Degraded };
         Verdict { health, ails, primary: Some(primary), outlook: Some(outlook) }
     }
@@ -111,6 +122,8 @@ impl Status {
         let enough = quorum.is_none_or(|sync| fit.len() >= sync.grants_needed());
         let best = fit.first().filter(|_| enough && !alone);
         let notice = if quorum.is_some() { timing.suspect_after } else { timing.ttl };
+        let few = quorum.is_some_and(|sync| fit.len() <= sync.k as usize);
+        let alone_after = if few { timing.alone_after } else { Millis(0) };
         let loss = match (best, quorum) {
             (None, _) => Loss::Unavailable,
             (Some(_), Some(_)) => Loss::Nothing,
@@ -121,7 +134,9 @@ impl Status {
         };
         Outlook {
             successor: best.map(|(_, _, name)| (*name).clone()),
-            host_ms: best.map(|_| notice.0 + TAKING_OVER.0),
+            host_ms: best
+                .filter(|_| !(few && self.settings.strict))
+                .map(|_| notice.0 + TAKING_OVER.0 + alone_after.0),
             loss,
         }
     }

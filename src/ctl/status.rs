@@ -53,17 +53,22 @@ fn story(verdict: &Verdict) -> String {
 }
 
 fn sentence(outlook: &Outlook) -> String {
-    let (Some(successor), Some(host_ms)) = (&outlook.successor, outlook.host_ms) else {
+    let Some(successor) = &outlook.successor else {
         return "nobody could take over before it is back, or another member is a voter and streams; \
                 what was acknowledged is on its disk."
             .to_owned();
     };
-    let seconds = host_ms.div_ceil(100);
-    let when = format!(
-        "{successor} would lead, at once if its Postgres died, about {}.{} s after its host did",
-        seconds / 10,
-        seconds % 10
-    );
+    let when = match outlook.host_ms.map(|ms| ms.div_ceil(100)) {
+        Some(tenths) => format!(
+            "{successor} would lead; if its host were gone, writes would go on after about {}.{} s",
+            tenths / 10,
+            tenths % 10
+        ),
+        None => format!(
+            "{successor} would lead; if its host were gone, nobody could write before another voter is \
+             back (strict)"
+        ),
+    };
     match outlook.loss {
         Loss::Nothing => format!("{when}. No acknowledged commit would be lost."),
         Loss::Bytes(bytes) => format!(
@@ -96,7 +101,7 @@ mod tests {
         assert_eq!(
             well,
             "HEALTHY: n1 accepts writes, and every member is well.\n\
-             If n1 died now: n2 would lead, at once if its Postgres died, about 1.2 s after its host did. \
+             If n1 died now: n2 would lead; if its host were gone, writes would go on after about 1.2 s. \
              No acknowledged commit would be lost."
         );
         let lossy = story(&verdict(Some("n2"), Loss::Bytes(4096)));

@@ -212,6 +212,18 @@ async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
     let body = Bench::new(status.clone()).json("/status").await;
     assert_eq!(body["outlook"]["successor"], Value::Null);
 
+    // It has left the voters: one grant is enough, and then nobody else has a copy.
+    let mut fewer = status.clone();
+    fewer.members.remove(&name("n3"));
+    fewer.sync.as_mut().unwrap().voters.remove(&name("n3"));
+    let body = Bench::new(fewer.clone()).json("/status").await;
+    assert_eq!(body["ails"], json!(["n3 is gone: its agent is not in etcd"]));
+    let alone = json!({"successor": "n2", "host_ms": 11_200, "loss": "nothing"});
+    assert_eq!(body["outlook"], alone, "it waits before it goes on alone");
+    fewer.settings.strict = true;
+    let body = Bench::new(fewer).json("/status").await;
+    assert_eq!(body["outlook"]["host_ms"], Value::Null);
+
     status.leader = None;
     let body = Bench::new(status.clone()).json("/status").await;
     assert_eq!(
