@@ -110,12 +110,12 @@ pub enum Job {
     /// Postgres is stopped.
     Rewind(Source),
     /// Start Postgres, always as a standby; without a source it receives from nobody.
-    Start(Option<Source>),
+    Start(Option<Source>, #[serde(default)] Door),
     /// Write everything out, so that the stop after it is short. Of a primary.
     Checkpoint,
     /// Stop Postgres in order: `fast`, then `immediate` after this long.
     Stop(Millis),
-    /// Let a standby stream from this source from now on, whose timeline begins there.
+    /// Let a standby stream from this source from now on, whose timeline begins there, and let clients in.
     Follow(Source, #[serde(default)] Option<Begin>),
     /// Let a standby receive from nobody, and wait until it has replayed all that it has.
     Detach,

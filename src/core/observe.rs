@@ -109,6 +109,9 @@ pub struct Standby {
     pub streaming: bool,
     /// Replay is paused.
     pub paused: bool,
+    /// Whom it lets in; `None` while it does not say.
+    #[serde(default)]
+    pub door: Option<Door>,
     /// Unix milliseconds of the postmaster's start.
     pub started_unix_ms: u64,
 }

@@ -102,6 +102,8 @@ pub enum Mechanism {
     Evidence,
     /// A leader that one voter alone could depose renews often while it may have lost one.
     SignOfLife,
+    /// A standby lets nobody read before its data are known to be part of a leader's history.
+    UnreadAtStart,
     /// A standby that an earlier run may have asked to be promoted is started anew.
     MayBePromoting,
     /// A primary goes on without etcd only while every member lets it.
@@ -157,7 +159,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -207,6 +209,7 @@ impl Mechanism {
         Self::PreVote,
         Self::Evidence,
         Self::SignOfLife,
+        Self::UnreadAtStart,
         Self::MayBePromoting,
         Self::ConsentOfAll,
         Self::ConsentOfQuestion,

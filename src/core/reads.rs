@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::observe::{PeerState, Server, Standby};
+use crate::observe::{Door, PeerState, Server, Standby};
 use crate::records::Tags;
 use crate::routes::{Answer, MemberStatus, Route, Status};
 use crate::units::{Lsn, MemberName, Millis};
@@ -24,6 +24,7 @@ pub struct ReplicaDemand {
 
 /// What a demand is held against.
 struct Reader<'a> {
+    door: Door,
     streaming: bool,
     stalled: bool,
     replayed: Option<Lsn>,
@@ -63,6 +64,8 @@ impl Status {
         let (at, beat) = member.heard.as_ref()?;
         let fresh = now.since(*at) < self.settings.timing.suspect_after;
         let reader = Reader {
+            // It streams only from whom it was compared with.
+            door: Door::Open,
             streaming: beat.state == PeerState::Streaming,
             stalled: beat.stalled,
             replayed: beat.replayed,
@@ -99,6 +102,7 @@ impl Status {
 
     fn own_reader(&self, standby: &Standby) -> Reader<'_> {
         Reader {
+            door: standby.door.unwrap_or_default(),
             streaming: standby.streaming,
             stalled: self.stalled,
             replayed: Some(standby.replayed),
@@ -110,6 +114,9 @@ impl Status {
     fn meets(&self, reader: &Reader<'_>, demand: &ReplicaDemand) -> Answer {
         if reader.tags.noloadbalance {
             return Err("this replica is tagged noloadbalance");
+        }
+        if reader.door == Door::Shut {
+            return Err("this replica was not compared with a leader yet, and lets no client in");
         }
         if reader.stalled {
             return Err("this replica replays nothing, though there is WAL");

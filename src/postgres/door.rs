@@ -93,23 +93,40 @@ fn hba(site: &Site, door: Door) -> String {
 }
 
 /// Done when the postmaster lets in whom it is to let in from now on, and with [`Door::Shut`] nobody else is left.
+/// Where the operator's rules are not taken, it stays shut, and says so.
 pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result<(), JobError> {
-    let mark = write(site, door).map_err(JobError::file("write", &file(site)))?;
-    let session = reload::until_shown(site, postmaster, &[(SETTING, mark)]).await?;
-    match door {
-        Door::Open => in_order(site, &session).await,
-        Door::Shut => is_shut(site, postmaster, &session).await,
+    let session = show(site, postmaster, door).await?;
+    let done = settle(site, postmaster, &session, door).await;
+    if done.is_err() && door == Door::Open {
+        show(site, postmaster, Door::Shut).await?;
     }
+    done
 }
 
-/// `session` has shown that nobody new is let in: let nobody be left who was.
-pub(super) async fn is_shut(
+async fn show(site: &Site, postmaster: &Process, door: Door) -> Result<Session, JobError> {
+    let mark = write(site, door).map_err(JobError::file("write", &file(site)))?;
+    reload::until_shown(site, postmaster, &[(SETTING, mark)]).await
+}
+
+/// What `session` says of the door.
+pub(super) async fn shown(session: &Session) -> Result<Option<Door>, JobError> {
+    let mark = session.value(&format!("SELECT current_setting('{SETTING}', true)")).await?;
+    Ok(mark.as_deref().and_then(parse))
+}
+
+/// `session` shows that the files were read: they are in order, and with [`Door::Shut`] let nobody be left who was let
+/// in before.
+pub(super) async fn settle(
     site: &Site,
     postmaster: &Process,
     session: &Session,
+    door: Door,
 ) -> Result<(), JobError> {
     in_order(site, session).await?;
-    end_clients(site, postmaster, session).await
+    match door {
+        Door::Open => Ok(()),
+        Door::Shut => end_clients(site, postmaster, session).await,
+    }
 }
 
 /// A file with an error is not taken, and the one before it stays.

@@ -57,9 +57,9 @@ const OURS: [&str; 31] = [
 ];
 
 /// Everything that a start needs, but for the source and the signal files.
-pub(super) fn write_configuration(site: &Site, max_wal_senders: u32) -> io::Result<()> {
+pub(super) fn write_configuration(site: &Site, max_wal_senders: u32, whom: Door) -> io::Result<()> {
     write_private(&site.state("pgpass"), &pgpass(site))?;
-    door::write(site, Door::Open)?;
+    door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
     write_private(&config_file(site), &configuration(site, max_wal_senders))
 }

@@ -166,6 +166,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         detached: proven && source.is_empty() && !receiver && row.text(12) == Some(RETRY),
         streaming,
         paused: row.is_true(6),
+        door: row.text(15).and_then(door::parse),
         started_unix_ms: row.need(1)?,
     })
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
-use haa_core::observe::{DataDir, Server, Shutdown};
+use haa_core::observe::{DataDir, Door, Server, Shutdown};
 use haa_core::units::{Millis, Timeline};
 use member::Member;
 use nix::sys::signal::Signal;
@@ -40,7 +40,7 @@ async fn a_follower_follows_over_skipped_timeline_numbers() {
     b.done(Job::Clone(a.source())).await;
     let cloned = b.facts(|facts| matches!(facts.data, DataDir::Present { .. })).await;
     assert!(matches!(cloned.data, DataDir::Present { needs_source: true, .. }), "{cloned:?}");
-    b.done(Job::Start(Some(a.source()))).await;
+    b.done(Job::Start(Some(a.source()), Door::Open)).await;
     let standby = b.standby(|standby| standby.streaming).await;
     assert_eq!(standby.source, Some(a.config.address.clone()));
     let seen =
@@ -72,7 +72,7 @@ async fn a_follower_follows_over_skipped_timeline_numbers() {
     b.sql("INSERT INTO t VALUES (3)").await;
 
     // A follows without a rewind.
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     let detached = a.standby(|standby| standby.detached).await;
     assert_eq!(detached.position, end);
     a.done(Job::Follow(b.source(), None)).await;
@@ -102,7 +102,7 @@ async fn a_killed_postmaster_is_seen_at_once_and_leaves_nobody() {
 
     // The lock file is stale now. It recovers as a standby, and is promoted anew.
     assert!(a.config.data_directory.join("postmaster.pid").exists());
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     assert_eq!(a.promote(3, &[]).await, JobResult::Done);
     assert_eq!(a.count("t").await, 0);
@@ -116,7 +116,7 @@ async fn what_diverged_is_rewound() {
     a.become_primary(2, &[&b]).await;
     a.sql("CREATE TABLE t (n int)").await;
     b.done(Job::Clone(a.source())).await;
-    b.done(Job::Start(Some(a.source()))).await;
+    b.done(Job::Start(Some(a.source()), Door::Open)).await;
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
     b.done(Job::Detach).await;
@@ -128,7 +128,7 @@ async fn what_diverged_is_rewound() {
 
     let why = a.failed(Job::Rewind(b.source())).await;
     assert!(why.contains("not stopped in order"), "{why}");
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     let diverged = a.standby(|standby| standby.detached).await.position;
     let fork = b.primary(|_| true).await.lineage.last().copied().expect("a fork");
     assert!(diverged.lsn > fork.lsn && diverged.timeline == fork.timeline);
@@ -140,7 +140,7 @@ async fn what_diverged_is_rewound() {
         other => panic!("{other:?}"),
     };
     assert_ne!(incarnation(&before.data), incarnation(&after.data));
-    a.done(Job::Start(Some(b.source()))).await;
+    a.done(Job::Start(Some(b.source()), Door::Open)).await;
     let there = b.primary(|_| true).await.position;
     a.standby(|standby| standby.streaming && standby.replayed >= there.lsn).await;
     assert_eq!(a.count("t").await, 1);
@@ -169,7 +169,7 @@ async fn detaching_and_promoting_again_and_again() {
     let mut b = Member::new("b", root.path());
     a.become_primary(2, &[&b]).await;
     b.done(Job::Clone(a.source())).await;
-    b.done(Job::Start(Some(a.source()))).await;
+    b.done(Job::Start(Some(a.source()), Door::Open)).await;
     let (mut detach, mut promote, mut follow) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..10 {
         b.standby(|standby| standby.streaming).await;
@@ -180,7 +180,7 @@ async fn detaching_and_promoting_again_and_again() {
         // Every other round skips two numbers.
         let next = there.0 + 1 + 2 * (round % 2);
         a.done(Job::Stop(Millis(5000))).await;
-        a.done(Job::Start(None)).await;
+        a.done(Job::Start(None, Door::Open)).await;
         a.standby(|standby| standby.detached).await;
         let at = Instant::now();
         assert_eq!(a.promote(next, &[&b]).await, JobResult::Done);

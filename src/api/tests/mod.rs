@@ -183,6 +183,7 @@ fn replica() -> Status {
         detached: false,
         streaming: true,
         paused: false,
+        door: Some(Door::Open),
         started_unix_ms: 1_700_000_000_123,
     });
     let mut status = primary();

@@ -151,6 +151,21 @@ async fn a_replica_that_replays_nothing_is_not_read_from() {
 }
 
 #[tokio::test]
+async fn a_replica_that_lets_nobody_in_is_not_read_from() {
+    let mut status = replica();
+    let Some(Server::Standby(standby)) = status.postgres.as_mut().map(|facts| &mut facts.server)
+    else {
+        panic!("n2 is a standby")
+    };
+    standby.door = Some(Door::Shut);
+    let bench = Bench::new(status);
+    assert_eq!(bench.code("/replica").await, 503);
+    assert_eq!(bench.code("/replica?min_lsn=0/0").await, 503);
+    assert_eq!(bench.code("/read-only").await, 503);
+    assert_eq!(bench.code("/health").await, 200);
+}
+
+#[tokio::test]
 async fn readiness_measures_what_was_asked() {
     let bench = Bench::new(replica());
     assert_eq!(bench.code("/readiness?lag=2048").await, 503);

@@ -143,7 +143,7 @@ impl Node {
             Some(Job::InitDb) => return MemberRole::Initialising,
             Some(Job::Clone(_)) => return MemberRole::Cloning,
             Some(Job::Rewind(_)) => return MemberRole::Rewinding,
-            Some(Job::Start(_)) => return MemberRole::Starting,
+            Some(Job::Start(..)) => return MemberRole::Starting,
             Some(
                 Job::Checkpoint
                 | Job::Stop(_)

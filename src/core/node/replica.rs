@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Begin, Effect, Exit, Job, Source, StoreWish};
 use crate::line::Beside;
-use crate::observe::{DataDir, PostgresFacts, Server, Standby};
+use crate::observe::{DataDir, Door, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::units::{Millis, Term};
@@ -92,7 +92,7 @@ impl Rejoining {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
             }
-            Job::Start(_) => self.failed_starts = 0,
+            Job::Start(..) => self.failed_starts = 0,
             Job::InitDb => {}
             Job::Checkpoint
             | Job::Stop(_)
@@ -112,7 +112,7 @@ impl Rejoining {
                     self.retry_at = now;
                 }
             }
-            Job::Start(_) => self.failed_starts += 1,
+            Job::Start(..) => self.failed_starts += 1,
             Job::InitDb
             | Job::Clone(_)
             | Job::Checkpoint
@@ -217,10 +217,10 @@ impl Node {
         let job = match (self.rejoining.plan, source) {
             // Started once, an orphan could not be told from data that somebody wrote.
             (Plan::Settle, _) if self.is_orphan() => None,
-            (Plan::Settle, _) if !needs_source => Some(Job::Start(None)),
+            (Plan::Settle, _) if !needs_source => Some(Job::Start(None, self.unread())),
             (Plan::Settle, Some(source)) => {
                 self.rejoining.compared = open.map(|leader| leader.term);
-                Some(Job::Start(Some(source)))
+                Some(Job::Start(Some(source), Door::Open))
             }
             (Plan::Rewind(term), Some(source)) => {
                 self.rejoining.copying_in = Some(term);
@@ -236,6 +236,12 @@ impl Node {
             self.rejoining.has_started = true;
             self.desk.job(job);
         }
+    }
+
+    /// Data that were compared with nobody's may hold what no other member has: commits that were never acknowledged,
+    /// and will be taken back. Nobody reads them before they are known to be part of a leader's history.
+    fn unread(&self) -> Door {
+        if self.off.is(Mechanism::UnreadAtStart) { Door::Open } else { Door::Shut }
     }
 
     /// A plan is made for one leader; with another, or none, we start and compare anew. What was cloned or
@@ -334,11 +340,11 @@ impl Node {
     /// Long work whose source does not lead any more, and may never answer again.
     fn source_is_past(&self, leader: &Leader) -> bool {
         match self.desk.slot().map(|slot| &slot.job) {
-            Some(Job::Start(Some(source)) | Job::Clone(source) | Job::Rewind(source)) => {
+            Some(Job::Start(Some(source), _) | Job::Clone(source) | Job::Rewind(source)) => {
                 source.member != leader.member
             }
             Some(
-                Job::Start(None)
+                Job::Start(None, _)
                 | Job::InitDb
                 | Job::Checkpoint
                 | Job::Stop(_)
@@ -391,7 +397,7 @@ impl Node {
         let Some(facts) = self.belief.facts.clone() else { return };
         if !self.desk.settled(&facts) {
             match self.desk.slot().map(|slot| &slot.job) {
-                Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(_)) => {
+                Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..)) => {
                     self.desk.close(now, Reason::AgentStopped);
                 }
                 Some(

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use haa_core::effect::{Begin, Source};
+use haa_core::observe::Door;
 use rustix::process::Signal;
 
 use super::running;
@@ -14,7 +15,7 @@ use crate::postgres::reload;
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, role};
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, list, sync, timeline};
+use crate::postgres::{door, files, incarnation, list, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -38,6 +39,9 @@ pub(super) async fn follow(
     let postmaster = running(site)?;
     let earlier = bench.session().await?;
     let before = earlier.value(SHOWN).await?;
+    if door::shown(&earlier).await? == Some(Door::Shut) {
+        door::set(site, &postmaster, Door::Open).await?;
+    }
     let receiver = earlier.value(RECEIVER).await?;
     let change = change(site, &postmaster, Some(source)).await?;
     if let Some(pid) = receiver

@@ -25,7 +25,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::InitDb => initdb::run(&bench.site).await,
         Job::Clone(source) => clone::run(&bench.site, &source).await,
         Job::Rewind(source) => rewind::run(&bench.site, &source).await,
-        Job::Start(source) => start::run(bench, source.as_ref()).await,
+        Job::Start(source, door) => start::run(bench, source.as_ref(), door).await,
         Job::Checkpoint => checkpoint::run(bench).await,
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,

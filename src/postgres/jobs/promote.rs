@@ -54,7 +54,7 @@ pub(super) async fn run(
     if let Err(error) = slot::create(&session, &before.slots, slot::Holds::Wal).await {
         tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
     }
-    prepare(site, &postmaster, before).await?;
+    prepare(site, (&postmaster, &session), before).await?;
     reserve(site, reserved)?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
@@ -80,21 +80,28 @@ pub(super) async fn run(
 }
 
 /// One reload for both: nobody's commit is acknowledged by chance, and no client is there.
-async fn prepare(site: &Site, postmaster: &Process, before: &Before) -> Result<(), JobError> {
+async fn prepare(
+    site: &Site,
+    (postmaster, session): (&Process, &Session),
+    before: &Before,
+) -> Result<(), JobError> {
+    let door = before.door;
+    // Whoever followed nobody yet has let nobody in.
+    let moves = door == Door::Shut || door::shown(session).await? == Some(Door::Shut);
     let mut shown = Vec::new();
     if let Some(list) = &before.list {
         shown.push((sync::SETTING, sync::write(site, list)?));
     }
-    if before.door == Door::Shut {
-        let mark = door::write(site, Door::Shut);
+    if moves {
+        let mark = door::write(site, door);
         shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));
     }
     if shown.is_empty() {
         return Ok(());
     }
     let session = reload::until_shown(site, postmaster, &shown).await?;
-    if before.door == Door::Shut {
-        door::is_shut(site, postmaster, &session).await?;
+    if moves {
+        door::settle(site, postmaster, &session, door).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use haa_core::effect::Source;
+use haa_core::observe::Door;
 
 use super::rewind;
 use crate::postgres::control::Control;
@@ -20,7 +21,11 @@ use crate::postgres::{files, incarnation, list, look, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-pub(super) async fn run(bench: &Bench, source: Option<&Source>) -> Result<(), JobError> {
+pub(super) async fn run(
+    bench: &Bench,
+    source: Option<&Source>,
+    door: Door,
+) -> Result<(), JobError> {
     let site = &*bench.site;
     let found = process::scan(site.data()).map_err(JobError::Signal)?;
     if let Some(pid) = found.first() {
@@ -31,7 +36,7 @@ pub(super) async fn run(bench: &Bench, source: Option<&Source>) -> Result<(), Jo
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
         return Err(JobError::Refused(why.to_owned()));
     }
-    prepare(site, source)?;
+    prepare(site, source, door)?;
     let (log, postmaster) = spawn(site)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
@@ -49,7 +54,7 @@ async fn ended(postmaster: &Process) -> Result<(), JobError> {
 }
 
 /// Everything on disk is as the start wants it.
-fn prepare(site: &Site, source: Option<&Source>) -> Result<(), JobError> {
+fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(), JobError> {
     let data = site.data();
     let read = || JobError::file("read", data);
     let write = || JobError::file("write into", data);
@@ -70,7 +75,7 @@ fn prepare(site: &Site, source: Option<&Source>) -> Result<(), JobError> {
     let ours = || JobError::file("write", &config_file);
     let sockets = &site.config.socket_directory;
     std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
-    files::write_configuration(site, control.max_wal_senders).map_err(ours())?;
+    files::write_configuration(site, control.max_wal_senders, door).map_err(ours())?;
     files::write_source(site, source, own).map_err(ours())?;
     files::write_signals(data).map_err(write())
 }

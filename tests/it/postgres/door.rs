@@ -53,7 +53,7 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
     assert!(!is_let_in(&b).await);
 
     // Replication and rewinds are let in.
-    a.done(Job::Start(Some(b.source()))).await;
+    a.done(Job::Start(Some(b.source()), Door::Open)).await;
     a.standby(|standby| standby.streaming && standby.position.timeline == Timeline(5)).await;
     let mut rewinder = b.client_config();
     rewinder.user(&b.config.rewind.user).password(&b.config.rewind.password);
@@ -69,7 +69,7 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
     b.primary(|primary| primary.door == Some(Door::Open)).await;
     assert!(is_let_in(&b).await);
 
-    // Shut again while it is primary, and a stop and a start open it for readers.
+    // Shut again while it is primary, and a stop and a start open it for readers, if so told.
     let client = b.client().await;
     b.hands().shut_door();
     b.primary(|primary| primary.door == Some(Door::Shut)).await;
@@ -78,7 +78,43 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
     });
     asked.await.expect("the client was made to leave");
     b.done(Job::Stop(Millis(5000))).await;
-    b.done(Job::Start(None)).await;
+    b.done(Job::Start(None, Door::Open)).await;
+    assert!(is_let_in(&b).await);
+}
+
+/// The next agent of this member, with this rule.
+async fn with_rule(member: &mut Member, rule: &str) {
+    member.leave().await;
+    let config = haa::config::Postgres { hba: vec![rule.to_owned()], ..member.config.clone() };
+    let next = Member::with(member.name.as_str(), config, member.state.clone());
+    // Dropped, a member ends its Postgres.
+    std::mem::forget(std::mem::replace(member, next));
+}
+
+/// Started with a shut door, a standby is read by nobody before it is told whom to follow.
+pub(crate) async fn nobody_reads_before_it_follows(binaries: &Path) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    let mut b = Member::of("b", root.path(), binaries);
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    b.done(Job::Stop(Millis(5000))).await;
+    b.done(Job::Start(None, Door::Shut)).await;
+    let seen = b.standby(|standby| standby.detached).await;
+    assert_eq!(seen.door, Some(Door::Shut));
+    assert!(!is_let_in(&b).await);
+
+    // A rule that Postgres does not take keeps it shut, and is told; nothing is followed.
+    with_rule(&mut b, "host all all nonsense").await;
+    let why = b.failed(Job::Follow(a.source(), None)).await;
+    assert!(why.contains("postgres.hba in haad.toml"), "{why}");
+    let seen = b.standby(|standby| standby.door == Some(Door::Shut)).await;
+    assert_eq!(seen.source, None);
+    assert!(!is_let_in(&b).await);
+
+    with_rule(&mut b, "host all all 127.0.0.1/32 scram-sha-256").await;
+    b.done(Job::Follow(a.source(), None)).await;
+    b.standby(|standby| standby.streaming && standby.door == Some(Door::Open)).await;
     assert!(is_let_in(&b).await);
 }
 
@@ -87,7 +123,7 @@ pub(crate) async fn an_open_door_keeps_readers(binaries: &Path) {
     let root = root();
     let mut a = Member::of("a", root.path(), binaries);
     a.done(Job::InitDb).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     let reader = a.client().await;
     assert_eq!(a.promote(2, &[]).await, JobResult::Done);

@@ -131,7 +131,7 @@ impl Member {
     /// A standby of `source`, which has its slot.
     pub(crate) async fn join(&mut self, source: &mut Self) {
         self.done(Job::Clone(source.source())).await;
-        self.done(Job::Start(Some(source.source()))).await;
+        self.done(Job::Start(Some(source.source()), Door::Open)).await;
         let name = self.name.clone();
         source.primary(|primary| primary.replicas.get(&name).is_some_and(|w| w.streaming)).await;
     }
@@ -218,7 +218,7 @@ impl Member {
     /// From nothing to a primary on `timeline`.
     pub(crate) async fn become_primary(&mut self, timeline: u32, slots: &[&Self]) {
         self.done(Job::InitDb).await;
-        self.done(Job::Start(None)).await;
+        self.done(Job::Start(None, Door::Open)).await;
         self.standby(|standby| standby.detached).await;
         assert_eq!(self.promote(timeline, slots).await, JobResult::Done);
     }

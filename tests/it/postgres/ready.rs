@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use haa_core::effect::{Begin, Job};
+use haa_core::observe::Door;
 use haa_core::units::{Lsn, MemberName, Millis, Timeline};
 
 use super::member::Member;
@@ -15,7 +16,7 @@ async fn a_slip_in_the_operators_map_of_names_locks_nobody_out() {
     a.done(Job::InitDb).await;
     let map = a.config.data_directory.join("pg_ident.conf");
     std::fs::write(&map, "theirs \"alice bob\n").expect("the data are there");
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     a.promote(2, &[]).await;
     a.primary(|primary| primary.position.timeline == Timeline(2)).await;
@@ -81,7 +82,7 @@ async fn a_first_segment_is_made_once_and_only_where_it_is_needed() {
     b.done(next).await;
     assert!(foretold.exists(), "the receiver would have to write it");
     b.done(Job::Stop(Millis(5000))).await;
-    b.done(Job::Start(Some(a.source()))).await;
+    b.done(Job::Start(Some(a.source()), Door::Open)).await;
     assert!(!foretold.exists(), "nobody ever led on this timeline");
     b.standby(|standby| standby.streaming).await;
 }

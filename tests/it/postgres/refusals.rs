@@ -84,7 +84,7 @@ async fn a_promotion_needs_a_leadership_and_its_timeline() {
     let root = root();
     let mut a = Member::new("a", root.path());
     a.done(Job::InitDb).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     let proof = leadership(clock::now().before(Millis(3_600_000)));
     let (timeline, slots, list, door) = (Timeline(2), [].into(), None, Door::Open);
@@ -94,14 +94,14 @@ async fn a_promotion_needs_a_leadership_and_its_timeline() {
     a.standby(|_| true).await;
     assert_eq!(a.promote(5, &[]).await, JobResult::Done);
     a.done(Job::Stop(Millis(5000))).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     let JobResult::Failed(why) = a.promote(5, &[]).await else { panic!("5 is taken") };
     assert!(why.contains("timeline 5 exists already"), "{why}");
     // A promotion that was prepared and did not happen leaves stubs; the next start takes them away.
     let pg_wal = a.config.data_directory.join("pg_wal");
     std::fs::write(pg_wal.join("00000006.history"), "# reserved by haa\n").expect("writable");
     a.done(Job::Stop(Millis(5000))).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     assert!(!pg_wal.join("00000006.history").exists());
     assert!(pg_wal.join("00000004.history").exists(), "followers fetch it");
     assert_eq!(a.promote(6, &[]).await, JobResult::Done);
@@ -116,7 +116,7 @@ async fn a_wrong_role_is_named() {
     let mut config = a.config.clone();
     config.superuser.user = "another".to_owned();
     let mut b = Member::with("a", config, a.state.clone());
-    let why = b.failed(Job::Start(None)).await;
+    let why = b.failed(Job::Start(None, Door::Open)).await;
     assert!(why.contains("refuses the login of 'another'; the role must exist"), "{why}");
     b.facts(|facts| facts.server == Server::Starting).await;
     b.hands().close();
@@ -130,7 +130,7 @@ async fn an_occupied_port_and_a_dead_source_are_named() {
     a.done(Job::InitDb).await;
     let port = a.config.listen.port;
     let squatter = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-    let why = a.failed(Job::Start(None)).await;
+    let why = a.failed(Job::Start(None, Door::Open)).await;
     assert!(why.contains("could not bind") && why.contains("postgres.log"), "{why}");
     drop(squatter);
     let before = a.stopped().await;
@@ -138,7 +138,7 @@ async fn an_occupied_port_and_a_dead_source_are_named() {
     assert!(why.contains("pg_basebackup failed") && why.contains(&port.to_string()), "{why}");
     assert!(!why.contains("repl'icated"), "{why}");
     assert_eq!(a.stopped().await.data, before.data, "the old data is where it was");
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,7 +183,7 @@ async fn the_control_file_is_read_as_pg_controldata_reads_it() {
     assert_eq!(at.lsn.to_string(), value("Latest checkpoint location:"));
     assert_eq!(at.timeline.to_string(), value("Latest checkpoint's TimeLineID:"));
     assert_eq!(value("Database cluster state:"), "shut down");
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.done(Job::Stop(Millis(5000))).await;
     assert_eq!(a.stopped().await.server, Server::Stopped(Shutdown::Standby));
 }

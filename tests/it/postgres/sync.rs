@@ -8,7 +8,7 @@ use haa::agent::clock;
 use haa_core::effect::Job;
 use haa_core::input::Input;
 use haa_core::list::List;
-use haa_core::observe::{Primary, Server, SyncState};
+use haa_core::observe::{Door, Primary, Server, SyncState};
 use haa_core::settings::Durability;
 use haa_core::units::{Incarnation, MemberName, Millis};
 use nix::sys::signal::Signal;
@@ -150,7 +150,7 @@ pub(crate) async fn an_unopened_primary_acknowledges_nothing(binaries: &Path) {
     let mut a = Member::of("a", root.path(), binaries);
     a.hands().rest(Durability::Quorum).expect("writable");
     a.done(Job::InitDb).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     a.client().await.query_one("SELECT pg_promote()", &[]).await.expect("by hand");
     let seen = a.primary(|_| true).await;
@@ -161,7 +161,7 @@ pub(crate) async fn an_unopened_primary_acknowledges_nothing(binaries: &Path) {
 
     // What a leadership opened does not outlive the next start.
     a.done(Job::Stop(Millis(5000))).await;
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     let shown = "SELECT current_setting('synchronous_standby_names')";
     let text: String = a.client().await.query_one(shown, &[]).await.expect("a row").get(0);
     assert_eq!(text, "ANY 1 (haa_nobody)");

@@ -88,7 +88,7 @@ pub(super) async fn comparing_first(binaries: &Path) {
     b.done(Job::Stop(Millis(5000))).await;
     b.done(Job::Rewind(c.source())).await;
     assert!(!commit.is_finished(), "a rewind acknowledges nothing");
-    b.done(Job::Start(Some(c.source()))).await;
+    b.done(Job::Start(Some(c.source()), Door::Open)).await;
     let there = c.primary(|_| true).await.position;
     b.standby(|standby| standby.streaming && standby.replayed >= there.lsn).await;
     // Its data is another one now: what the list names is gone.

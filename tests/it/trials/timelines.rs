@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
 use haa_core::list::List;
+use haa_core::observe::Door;
 use haa_core::units::{Millis, Timeline};
 use nix::sys::signal::Signal;
 
@@ -83,7 +84,7 @@ pub(super) async fn a_reserved_number_is_taken(binaries: &Path) {
     b.sql("INSERT INTO t VALUES (1)").await;
 
     // A follower that has never heard of the numbers in between.
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     a.standby(|standby| standby.detached).await;
     let at = Instant::now();
     a.done(Job::Follow(b.source(), None)).await;
@@ -104,7 +105,7 @@ pub(super) async fn without_stubs_nobody_follows(binaries: &Path) {
     let stub = b.config.data_directory.join("pg_wal/00000004.history");
     let kept = std::fs::read(&stub).expect("a stub");
     std::fs::remove_file(&stub).expect("a stub");
-    a.done(Job::Start(Some(b.source()))).await;
+    a.done(Job::Start(Some(b.source()), Door::Open)).await;
     let wait = Instant::now() + Duration::from_secs(2);
     while Instant::now() < wait {
         let seen = a.standby(|_| true).await;
@@ -125,7 +126,7 @@ pub(super) async fn a_restart_is_a_promotion(binaries: &Path) {
     member::kill(a.pid(), Signal::SIGKILL).expect("it runs");
     a.stopped().await;
     let at = Instant::now();
-    a.done(Job::Start(None)).await;
+    a.done(Job::Start(None, Door::Open)).await;
     let end = a.standby(|standby| standby.detached).await.position;
     assert!(end.timeline == Timeline(2) && end.lsn >= before.lsn, "{end}");
     let started = at.elapsed();

@@ -273,6 +273,7 @@ impl Postgres {
             detached: self.source.is_none() && self.replayed_all(),
             streaming: matches!(self.stream, Stream::Joined { .. }),
             paused: self.replay == Replay::Paused,
+            door: Some(self.door),
             started_unix_ms: self.started.0 / 1_000,
         }
     }

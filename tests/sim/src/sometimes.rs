@@ -59,7 +59,7 @@ impl Sometimes {
             Job::InitDb => ["initdb", "initdb failed", "initdb aborted"],
             Job::Clone(_) => ["clone", "clone failed", "clone aborted"],
             Job::Rewind(_) => ["rewind", "rewind failed", "rewind aborted"],
-            Job::Start(_) => ["start", "start failed", "start aborted"],
+            Job::Start(..) => ["start", "start failed", "start aborted"],
             Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(..) => ["follow", "follow failed", "follow aborted"],

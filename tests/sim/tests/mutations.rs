@@ -26,7 +26,7 @@ const fn around(mutation: Mutation) -> Broken {
     Broken::Between(mutation)
 }
 
-const SEEDS_OF_THE_CORE: [Seeds; 11] = [
+const SEEDS_OF_THE_CORE: [Seeds; 12] = [
     (core(Mechanism::Margin), Guard::On, 200, &["I11"]),
     (core(Mechanism::Settled), Guard::On, 20, &["I12"]),
     (core(Mechanism::Comparison), Guard::On, 50, &["I10"]),
@@ -38,6 +38,7 @@ const SEEDS_OF_THE_CORE: [Seeds; 11] = [
     (core(Mechanism::Reservation), Guard::On, 100, &["I14"]),
     (core(Mechanism::Detach), Guard::Off, 200, &["A3"]),
     (core(Mechanism::OpenWithoutLeadership), Guard::On, 50, &["A4"]),
+    (core(Mechanism::UnreadAtStart), Guard::On, 20, &["I16"]),
 ];
 
 const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [

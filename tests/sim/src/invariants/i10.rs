@@ -7,14 +7,19 @@ use crate::world::{Deed, World};
 
 pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     let Deed::Sourced { member, source } = deed else { return Ok(()) };
+    diverged(world, (member, source)).map_or(Ok(()), |between| {
+        let what = format!("told to follow WAL that ends at {between}, diverged");
+        Err(broken(world, "I10", vec![member, source], what))
+    })
+}
+
+/// Where the source's WAL and our own end, if they have parted and the source is open.
+pub(super) fn diverged(world: &World, (member, source): (usize, usize)) -> Option<String> {
     let from = &world.members[source].postgres;
     let (Some(own), Some(theirs)) = (world.members[member].postgres.wal(), from.wal()) else {
-        return Ok(());
+        return None;
     };
-    if !from.open() || world.wals.holds(theirs, own) {
-        return Ok(());
-    }
-    let (own, theirs) = (world.wals.position(own), world.wals.position(theirs));
-    let what = format!("told to follow WAL that ends at {theirs} with its own at {own}, diverged");
-    Err(broken(world, "I10", vec![member, source], what))
+    let (ends, began) = (world.wals.position(own), world.wals.position(theirs));
+    let parted = from.open() && !world.wals.holds(theirs, own);
+    parted.then(|| format!("{began} with its own at {ends}"))
 }

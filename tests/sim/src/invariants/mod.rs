@@ -18,6 +18,7 @@ mod i12;
 mod i13;
 mod i14;
 mod i15;
+mod i16;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,6 +97,7 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i08::check(world, ledger, deed)?;
     i09::check(world, ledger, deed)?;
     i10::check(world, deed)?;
+    i16::check(world, deed)?;
     i11::check(world, deed)?;
     i15::check(world, deed)
 }

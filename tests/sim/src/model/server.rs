@@ -143,7 +143,7 @@ impl State {
         let result = match self.members[member].slot.as_ref().map(|slot| &slot.job) {
             Some(Job::Stop(_)) => JobResult::Done,
             Some(
-                Job::Start(_)
+                Job::Start(..)
                 | Job::Checkpoint
                 | Job::Follow(..)
                 | Job::Detach

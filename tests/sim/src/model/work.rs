@@ -43,7 +43,7 @@ impl State {
                 Ok(())
             }
             Job::Rewind(_) => Ok(()),
-            Job::Start(source) => self.start_server(member, source.as_ref()),
+            Job::Start(source, _) => self.start_server(member, source.as_ref()),
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(()),
             Job::Follow(..) | Job::Detach => match process {
@@ -80,11 +80,11 @@ impl State {
         let Some(slot) = &who.slot else { return false };
         let long = self.pace == Pace::Any || self.now > slot.began;
         match &slot.job {
-            Job::Start(Some(_)) => {
+            Job::Start(Some(_), _) => {
                 let waits = who.postgres.disk.is_some_and(|disk| disk.consistent_at.is_some());
                 long && (!waits || self.can_stream(member))
             }
-            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None) => long,
+            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None, _) => long,
             Job::Checkpoint
             | Job::Stop(_)
             | Job::Follow(..)
@@ -112,7 +112,7 @@ impl State {
             Job::Checkpoint => Ok(()),
             // The server's end, its start and its promotion say themselves that the work is done.
             Job::Stop(_) => return self.stopped(member),
-            Job::Start(_) => return self.started(member),
+            Job::Start(..) => return self.started(member),
             Job::Promote { proof, .. } => return self.promoted(member, Some(proof.term())),
         };
         self.work_ends(
@@ -128,7 +128,7 @@ impl State {
     #[must_use]
     pub fn can_fail(&self, member: usize) -> bool {
         match self.members[member].slot.as_ref().map(|slot| &slot.job) {
-            Some(Job::Promote { .. } | Job::Rewind(_) | Job::Start(_)) => true,
+            Some(Job::Promote { .. } | Job::Rewind(_) | Job::Start(..)) => true,
             Some(
                 Job::InitDb
                 | Job::Clone(_)

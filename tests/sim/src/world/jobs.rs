@@ -11,6 +11,9 @@ use crate::wal::{Branch, Wal};
 use crate::world::member::Slot;
 use crate::world::{Deed, Event, ForAgent, ForServer, Held, World};
 
+/// A stop that has killed all and sees some live is given up so long after its limit.
+const OUTLIVED: At = At::secs(31);
+
 /// How a piece of work stands when its time has come.
 enum Came {
     /// To its end.
@@ -62,9 +65,12 @@ impl World {
             Job::Rewind(_) => Ok(Some(self.takes(300, 2_000))),
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(Some(self.takes(5, 200))),
-            Job::Start(source) => self.start_server(member, source.as_ref()).map(|()| None),
+            Job::Start(source, door) => {
+                self.start_server(member, source.as_ref(), *door).map(|()| None)
+            }
             Job::Stop(timeout) => {
-                let stalled = self.now < self.members[member].postgres.stalled_until;
+                let postgres = &self.members[member].postgres;
+                let stalled = self.now < postgres.stalled_until.max(postgres.disk_hangs_until);
                 if process == Process::Down {
                     return Ok(Some(At::ms(1)));
                 }
@@ -75,7 +81,7 @@ impl World {
                 } else {
                     self.tell_server(span, member, ForServer::Stopped);
                 }
-                Ok(None)
+                Ok(Some(limit.after(OUTLIVED)))
             }
             Job::Follow(..) | Job::Detach => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
@@ -164,6 +170,7 @@ impl World {
                 Some(_) if self.may_write(member) => Err("Postgres is not a standby"),
                 Some(source) => {
                     self.point(member, Some(source));
+                    self.let_in(member);
                     Ok(())
                 }
                 None => Err("no such member"),
@@ -176,9 +183,12 @@ impl World {
                     Came::NotYet(Some(At::ms(10)))
                 }
             }
+            Job::Stop(_) if self.members[member].postgres.process != Process::Down => {
+                done(Err("some processes outlive SIGKILL"))
+            }
             Job::Checkpoint | Job::Stop(_) => done(Ok(())),
             // A start that has not come to a connection by now is given up; Postgres is left as it is.
-            Job::Start(_) => done(Err("Postgres does not accept connections")),
+            Job::Start(..) => done(Err("Postgres does not accept connections")),
             Job::Promote { .. } => Came::NotYet(None),
         }
     }
@@ -203,10 +213,6 @@ impl World {
         let postgres = &self.members[member].postgres;
         if postgres.process == Process::Down {
             self.look(member);
-        } else if self.now < postgres.disk_hangs_until {
-            if !postgres.doomed {
-                self.kill_hung(member);
-            }
         } else {
             let span = self.dice.ms(3, 30);
             self.tell_server(span, member, ForServer::Killed);
@@ -308,7 +314,7 @@ fn overwrites(member: usize, disk: &Disk) -> Deed {
 fn source(job: &Job) -> Option<&Source> {
     match job {
         Job::Clone(source) | Job::Rewind(source) | Job::Follow(source, _) => Some(source),
-        Job::Start(source) => source.as_ref(),
+        Job::Start(source, _) => source.as_ref(),
         Job::InitDb | Job::Checkpoint | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
     }
 }
@@ -319,7 +325,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::InitDb => "initdb".to_owned(),
         Job::Clone(source) => format!("clone of {}", source.member),
         Job::Rewind(source) => format!("rewind to {}", source.member),
-        Job::Start(_)
+        Job::Start(..)
         | Job::Checkpoint
         | Job::Stop(_)
         | Job::Follow(..)

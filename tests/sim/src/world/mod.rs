@@ -163,6 +163,8 @@ pub enum Deed {
     },
     /// Clients are let in.
     DoorOpened(usize),
+    /// Clients may read a standby from now on.
+    Readable(usize),
     /// A member's WAL has grown by what another sent.
     Received {
         /// Who.

@@ -35,6 +35,7 @@ impl World {
         &mut self,
         member: usize,
         source: Option<&Source>,
+        door: Door,
     ) -> Result<(), &'static str> {
         let source = match source {
             Some(source) => Some(self.index(&source.member).ok_or("no such member")?),
@@ -53,6 +54,7 @@ impl World {
         }
         let postgres = &mut self.members[member].postgres;
         postgres.process = Process::Starting;
+        postgres.door = door;
         if let Some(disk) = &mut postgres.disk {
             disk.untouched = false;
         }
@@ -90,6 +92,11 @@ impl World {
             ForServer::Started => self.started(member),
             ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
             ForServer::Stopped => self.stopped(member),
+            ForServer::Killed if self.now < postgres.disk_hangs_until => {
+                if !postgres.doomed {
+                    self.kill_hung(member);
+                }
+            }
             ForServer::Killed => self.end_server(member, End::Killed, Shutdown::Crashed),
             ForServer::Connect(tries) => self.connect(member, tries),
             ForServer::Ship { source, run, wal } => self.arrive(member, source, run, wal),
@@ -117,7 +124,10 @@ impl World {
         if postgres.process == Process::Starting && postgres.ready == Ready::Yes && enough {
             disk.consistent_at = None;
             postgres.process = Process::Standby;
-            self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Start(_)));
+            if postgres.door == Door::Open {
+                self.deeds.push(Deed::Readable(member));
+            }
+            self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Start(..)));
         }
     }
 
@@ -193,6 +203,17 @@ impl World {
         }
     }
 
+    /// A standby that follows lets clients in.
+    pub(crate) fn let_in(&mut self, member: usize) {
+        let postgres = &mut self.members[member].postgres;
+        if postgres.door == Door::Shut {
+            postgres.door = Door::Open;
+            if postgres.process == Process::Standby {
+                self.deeds.push(Deed::Readable(member));
+            }
+        }
+    }
+
     /// An orderly stop: a primary ships its shutdown checkpoint before it ends.
     fn stopped(&mut self, member: usize) {
         let postgres = &mut self.members[member].postgres;
@@ -235,7 +256,7 @@ impl World {
         let failed = JobResult::Failed("Postgres ended meanwhile".to_owned());
         self.ends_work(member, JobResult::Done, |job| matches!(job, Job::Stop(_)));
         self.ends_work(member, failed, |job| match job {
-            Job::Start(_)
+            Job::Start(..)
             | Job::Checkpoint
             | Job::Follow(..)
             | Job::Detach
