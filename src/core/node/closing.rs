@@ -13,6 +13,9 @@ use super::Node;
 use super::desk::{Change, Purpose, seen};
 use super::role::{Closing, How, Role};
 
+/// How long Postgres has to end once it is told to end at once. A disk that hangs lets no process end.
+const AT_ONCE: Millis = Millis(2_000);
+
 /// What is written when the leadership is let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LetGo {
@@ -34,17 +37,23 @@ impl Node {
         }
         match &closing.how {
             How::AtOnce => self.desk.close(now, closing.reason),
-            How::InOrder { .. } => {
-                let Some(proof) = self.belief.leadership(now) else {
+            How::InOrder { until, .. } => {
+                let proof = self.belief.leadership(now).filter(|_| now < *until);
+                let Some(proof) = proof else {
                     return Some(Role::close(closing.reason));
                 };
-                self.desk.wake_at(proof.until());
+                self.desk.wake_at(proof.until().min(*until));
                 if settled.is_some() {
                     self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
                 }
             }
         }
         None
+    }
+
+    /// When an orderly stop that begins now has come to its end: `stop_timeout` in order, a moment at once.
+    pub(super) fn stopped_until(&self, now: Millis) -> Millis {
+        now.after(self.belief.settings().timing.stop_timeout).after(AT_ONCE)
     }
 
     /// Whoever does not lead and is still named by `leader` lets go of it. Postgres is closed: a replica's is
@@ -81,7 +90,7 @@ impl LetGo {
             Shutdown::Standby | Shutdown::Crashed | Shutdown::NoData => None,
         };
         let successor = match &closing.how {
-            How::InOrder { successor } => successor.clone(),
+            How::InOrder { successor, .. } => successor.clone(),
             How::AtOnce => None,
         };
         Self { reason: closing.reason, checkpoint, successor }

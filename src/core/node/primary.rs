@@ -28,7 +28,8 @@ impl Node {
             return Some((Role::Primary { term, to_tell, silent_since }, reason));
         }
         if self.leaving.is_some() {
-            return Some(Role::hand_over(Reason::AgentStopped, self.best_replica()));
+            let until = self.stopped_until(now);
+            return Some(Role::hand_over(Reason::AgentStopped, self.best_replica(), until));
         }
         let facts = self.belief.facts.clone()?;
         let young = self.off.is(Mechanism::Freshness);

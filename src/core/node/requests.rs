@@ -96,7 +96,8 @@ impl Node {
                 (RequestState::Accepted { .. }, Ok(target)) => {
                     match self.heard_since(now, &id, &target) {
                         Some(true) if self.is_flushed() => {
-                            return Some(Role::hand_over(reason, Some(target)));
+                            let until = self.stopped_until(now);
+                            return Some(Role::hand_over(reason, Some(target), until));
                         }
                         Some(true) => {}
                         Some(false) => {

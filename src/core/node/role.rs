@@ -65,6 +65,9 @@ pub enum How {
     InOrder {
         /// Who is to lead after us.
         successor: Option<MemberName>,
+        /// Postgres has stopped by then, or its disk hangs: what is left is closed at once.
+        #[serde(default)]
+        until: Millis,
     },
 }
 
@@ -88,8 +91,12 @@ impl Role {
         (Self::Closing(Closing { reason, how: How::AtOnce }), reason)
     }
 
-    /// Ending in order.
-    pub(super) const fn hand_over(reason: Reason, successor: Option<MemberName>) -> (Self, Reason) {
-        (Self::Closing(Closing { reason, how: How::InOrder { successor } }), reason)
+    /// Ending in order, by then at the latest.
+    pub(super) const fn hand_over(
+        reason: Reason,
+        successor: Option<MemberName>,
+        until: Millis,
+    ) -> (Self, Reason) {
+        (Self::Closing(Closing { reason, how: How::InOrder { successor, until } }), reason)
     }
 }
