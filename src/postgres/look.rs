@@ -27,14 +27,16 @@ pub(super) fn data(site: &Site) -> DataDir {
         )),
         Ok(Occupied::Version(major)) if major == site.major().to_string() => match present(site) {
             Ok(present) => present,
-            Err(error) => DataDir::Foreign(format!("cannot read {shown}: {error}")),
+            Err(error) => DataDir::Unreadable(format!("cannot read {shown}: {error}")),
         },
         Ok(Occupied::Version(major)) => DataDir::Foreign(format!(
             "the data directory {shown} is of PostgreSQL {major}, the binaries are of {}; set \
              postgres.bin_directory in haad.toml",
             site.major()
         )),
-        Err(error) => DataDir::Foreign(format!("cannot read the data directory {shown}: {error}")),
+        Err(error) => {
+            DataDir::Unreadable(format!("cannot read the data directory {shown}: {error}"))
+        }
     }
 }
 

@@ -35,6 +35,25 @@ pub(super) enum SqlError {
     Odd { column: usize },
 }
 
+impl SqlError {
+    /// It answers, and has no place for us: that tells nothing of its health. Whatever else it says in the place of an
+    /// answer may be the word of a broken disk.
+    pub(super) fn keeps_us_out(&self) -> bool {
+        match self {
+            Self::Login { .. } => true,
+            Self::Refused(error) => error.code().is_some_and(|code| {
+                let known = [
+                    SqlState::TOO_MANY_CONNECTIONS,
+                    SqlState::UNDEFINED_DATABASE,
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                ];
+                known.contains(code)
+            }),
+            Self::NotAccepting(_) | Self::Silent { .. } | Self::Odd { .. } => false,
+        }
+    }
+}
+
 /// A session. Dropping it ends it.
 pub(super) struct Session {
     client: Client,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::input::Input;
-use haa_core::observe::{PostgresFacts, Server};
+use haa_core::observe::{DataDir, PostgresFacts, Server};
 use haa_core::units::JobId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -34,8 +34,26 @@ pub(super) struct Watcher {
     session: watch::Sender<Option<Arc<Session>>>,
     postmaster: Option<Postmaster>,
     alert_until: Instant,
-    complaint: String,
+    of_server: Complaint,
+    of_data: Complaint,
     prober: Prober,
+}
+
+/// What was last complained of: said once, until it is something else or over.
+#[derive(Default)]
+struct Complaint(String);
+
+impl Complaint {
+    fn say(&mut self, complaint: &str) {
+        if self.0 != complaint {
+            tracing::error!("cannot look at Postgres: {complaint}");
+            complaint.clone_into(&mut self.0);
+        }
+    }
+
+    fn over(&mut self) {
+        self.0.clear();
+    }
 }
 
 struct Postmaster {
@@ -52,9 +70,10 @@ impl Watcher {
         session: watch::Sender<Option<Arc<Session>>>,
     ) -> Self {
         let alert_until = Instant::now() + ALERT;
-        let (postmaster, complaint) = (None, String::new());
+        let (of_server, of_data) = (Complaint::default(), Complaint::default());
         let prober = Prober::new(site.clone());
-        Self { site, inputs, job, session, postmaster, alert_until, complaint, prober }
+        let postmaster = None;
+        Self { site, inputs, job, session, postmaster, alert_until, of_server, of_data, prober }
     }
 
     pub(super) async fn run(mut self, nudge: Arc<Notify>) {
@@ -84,12 +103,16 @@ impl Watcher {
         let server = match self.server().await {
             Ok(server) => server,
             Err(error) => {
-                self.complain(&sentence(&error));
+                self.of_server.say(&sentence(&error));
                 Server::Silent
             }
         };
         self.prober.note(&server);
         let data = look::data(&self.site);
+        match &data {
+            DataDir::Unreadable(why) => self.of_data.say(why),
+            DataDir::Empty | DataDir::Foreign(_) | DataDir::Present { .. } => self.of_data.over(),
+        }
         let (progress, server_version) = (self.site.progress(), self.site.version);
         PostgresFacts { began_at, data, server, job, progress, server_version }
     }
@@ -142,16 +165,17 @@ impl Watcher {
         }
         match answer {
             Ok(server) => {
-                self.complaint.clear();
+                self.of_server.over();
                 (server, true)
             }
             Err(error) => {
                 self.session.send_replace(None);
                 tracing::debug!(error = %sentence(&error), "Postgres gave no answer to a look");
-                match error {
-                    LookError::Sql(SqlError::Login { .. }) => {
-                        self.complain(&sentence(&error));
-                        (Server::Starting, accepted)
+                match &error {
+                    LookError::Sql(sql) if sql.keeps_us_out() => {
+                        let why = sentence(&error);
+                        self.of_server.say(&why);
+                        (Server::Refusing(why), accepted)
                     }
                     LookError::Sql(_) | LookError::Files(_) => (Server::Silent, accepted),
                 }
@@ -173,13 +197,6 @@ impl Watcher {
             }
         };
         look::server(&self.site, &session).await
-    }
-
-    fn complain(&mut self, complaint: &str) {
-        if self.complaint != complaint {
-            tracing::error!("cannot look at Postgres: {complaint}");
-            complaint.clone_into(&mut self.complaint);
-        }
     }
 }
 

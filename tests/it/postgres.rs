@@ -1,5 +1,6 @@
 //! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
 
+mod answers;
 pub(crate) mod door;
 pub(crate) mod member;
 pub(crate) mod probe;

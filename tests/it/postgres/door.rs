@@ -84,11 +84,8 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
 
 /// The next agent of this member, with this rule.
 async fn with_rule(member: &mut Member, rule: &str) {
-    member.leave().await;
-    let config = haa::config::Postgres { hba: vec![rule.to_owned()], ..member.config.clone() };
-    let next = Member::with(member.name.as_str(), config, member.state.clone());
-    // Dropped, a member ends its Postgres.
-    std::mem::forget(std::mem::replace(member, next));
+    member.config.hba = vec![rule.to_owned()];
+    member.again().await;
 }
 
 /// Started with a shut door, a standby is read by nobody before it is told whom to follow.

@@ -86,6 +86,14 @@ impl Member {
         self.postgres.take().expect("not left yet").leave().await;
     }
 
+    /// The next agent of this member, with the configuration as it is now. Postgres is left alone.
+    pub(crate) async fn again(&mut self) {
+        self.leave().await;
+        let next = Self::with(self.name.as_str(), self.config.clone(), self.state.clone());
+        // Dropped, a member ends its Postgres.
+        std::mem::forget(std::mem::replace(self, next));
+    }
+
     pub(crate) fn begin(&mut self, job: Job) -> JobId {
         let id = JobId(self.next);
         self.next += 1;
