@@ -24,8 +24,8 @@ pub(super) struct Control {
     /// A backup was begun to be recovered and its end was not reached.
     pub(super) in_backup: bool,
     pub(super) segment_size: u64,
-    /// A standby must not have fewer.
-    pub(super) max_wal_senders: u32,
+    /// What a standby must not have less of, see [`super::limits::LIMITS`].
+    pub(super) limits: [u32; 5],
 }
 
 impl Control {
@@ -56,7 +56,7 @@ impl Control {
             checkpoint: Position { timeline: Timeline(u32_at(48)?), lsn: Lsn(u64_at(32)?) },
             in_backup: u64_at(152)? != 0 || *bytes.get(168)? != 0,
             segment_size,
-            max_wal_senders: u32_at(188)?,
+            limits: [u32_at(180)?, u32_at(184)?, u32_at(188)?, u32_at(192)?, u32_at(196)?],
         })
     }
 }

@@ -56,12 +56,16 @@ const OURS: [&str; 31] = [
     "wal_retrieve_retry_interval",
 ];
 
-/// Everything that a start needs, but for the source and the signal files.
-pub(super) fn write_configuration(site: &Site, max_wal_senders: u32, whom: Door) -> io::Result<()> {
+/// Everything that a start needs, but for the source and the signal files. These parameters are raised.
+pub(super) fn write_configuration(
+    site: &Site,
+    raised: &[(&'static str, u32)],
+    whom: Door,
+) -> io::Result<()> {
     write_private(&site.state("pgpass"), &pgpass(site))?;
     door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
-    write_private(&config_file(site), &configuration(site, max_wal_senders))
+    write_private(&config_file(site), &configuration(site, raised))
 }
 
 pub(super) fn config_file(site: &Site) -> PathBuf {
@@ -85,7 +89,7 @@ fn pgpass(site: &Site) -> String {
         .concat()
 }
 
-fn configuration(site: &Site, max_wal_senders: u32) -> String {
+fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     let config = &site.config;
     let mut text = HEAD.to_owned();
     let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
@@ -116,7 +120,7 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     own("wal_level", wal_level);
     own("hot_standby", "on");
     own("wal_log_hints", "on");
-    own("max_wal_senders", &carriers("max_wal_senders").max(max_wal_senders).to_string());
+    own("max_wal_senders", &carriers("max_wal_senders").to_string());
     own("max_replication_slots", &carriers("max_replication_slots").to_string());
     own("wal_retrieve_retry_interval", "100ms");
     own("restart_after_crash", "off");
@@ -131,6 +135,9 @@ fn configuration(site: &Site, max_wal_senders: u32) -> String {
     own("recovery_target_timeline", "latest");
     if site.major() < 16 {
         own("promote_trigger_file", "");
+    }
+    for (name, least) in raised {
+        own(name, &least.to_string());
     }
     for file in [source_file(site), list::file(site), door::file(site)] {
         let _ = writeln!(text, "include = {}", setting(&file.to_string_lossy()));

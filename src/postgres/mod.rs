@@ -10,6 +10,7 @@
 //! | `fence` | what the guard needs: the postmaster held, its end, the proof of recovery |
 //! | `sql` | sessions over the unix socket, each answer with a deadline |
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
+//! | `limits` | what a standby may not have less of than its primary had |
 //! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
@@ -29,6 +30,7 @@ mod files;
 mod incarnation;
 mod inspect;
 mod jobs;
+mod limits;
 mod list;
 mod log;
 mod look;

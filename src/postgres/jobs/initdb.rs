@@ -6,6 +6,7 @@ use super::keep::Scaffold;
 use crate::config::Login;
 use crate::postgres::error::JobError;
 use crate::postgres::files::write_private;
+use crate::postgres::limits::LIMITS;
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::quoted;
@@ -50,8 +51,13 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
 
 /// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords.
 async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
-    let said = Tool::new(site, "postgres")
-        .arg("--single")
+    // With what it will run with: a standby does not start with less than the data were last run with.
+    let theirs = |name: &&str| Some(format!("-c{name}={}", site.config.parameters.get(*name)?));
+    let single = Tool::new(site, "postgres").arg("--single");
+    let said = LIMITS
+        .iter()
+        .filter_map(theirs)
+        .fold(single, Tool::arg)
         .path("-D", new.path())
         .arg("-clog_min_error_statement=panic")
         .arg("-clog_statement=none")

@@ -17,7 +17,7 @@ use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
 use crate::postgres::watcher::says_ready;
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, list, look, timeline};
+use crate::postgres::{files, incarnation, limits, list, look, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -36,7 +36,7 @@ pub(super) async fn run(
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
         return Err(JobError::Refused(why.to_owned()));
     }
-    prepare(site, source, door)?;
+    prepare(site, source, door).await?;
     let (log, postmaster) = spawn(site)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
@@ -54,7 +54,7 @@ async fn ended(postmaster: &Process) -> Result<(), JobError> {
 }
 
 /// Everything on disk is as the start wants it.
-fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(), JobError> {
+async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(), JobError> {
     let data = site.data();
     let read = || JobError::file("read", data);
     let write = || JobError::file("write into", data);
@@ -75,8 +75,12 @@ fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(), JobEr
     let ours = || JobError::file("write", &config_file);
     let sockets = &site.config.socket_directory;
     std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
-    files::write_configuration(site, control.max_wal_senders, door).map_err(ours())?;
     files::write_source(site, source, own).map_err(ours())?;
+    files::write_configuration(site, &[], door).map_err(ours())?;
+    let raised = limits::too_low(site, &control).await?;
+    if !raised.is_empty() {
+        files::write_configuration(site, &raised, door).map_err(ours())?;
+    }
     files::write_signals(data).map_err(write())
 }
 

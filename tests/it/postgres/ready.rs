@@ -86,3 +86,29 @@ async fn a_first_segment_is_made_once_and_only_where_it_is_needed() {
     assert!(!foretold.exists(), "nobody ever led on this timeline");
     b.standby(|standby| standby.streaming).await;
 }
+
+/// Set lower than the data were last run with, it is run with that; of a new system, with what is set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_was_lowered_does_not_keep_it_from_starting() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let limit = |member: &mut Member, value: &str| {
+        member.config.parameters.insert("max_connections".to_owned(), value.to_owned());
+    };
+    limit(&mut a, "20");
+    a.again().await;
+    a.become_primary(2, &[]).await;
+    assert_eq!(shown(&a).await, "20");
+    for (set, runs) in [("12", "20"), ("30", "30")] {
+        a.done(Job::Stop(Millis(5000))).await;
+        limit(&mut a, set);
+        a.again().await;
+        a.done(Job::Start(None, Door::Open)).await;
+        assert_eq!(shown(&a).await, runs);
+    }
+}
+
+async fn shown(member: &Member) -> String {
+    let client = member.client().await;
+    client.query_one("SHOW max_connections", &[]).await.expect("it answers").get(0)
+}
