@@ -51,7 +51,7 @@ pub const fn is_told(effect: &Effect) -> bool {
         | Effect::Job(..)
         | Effect::Close(_)
         | Effect::Look
-        | Effect::Slots(_)
+        | Effect::Slots(..)
         | Effect::Promise(_)
         | Effect::List(..)
         | Effect::OpenDoor(_)

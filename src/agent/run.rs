@@ -218,7 +218,7 @@ impl Agent {
                 self.postgres.close();
             }
             Effect::Look => self.postgres.look(),
-            Effect::Slots(slots) => self.postgres.slots(slots),
+            Effect::Slots(slots, strangers) => self.postgres.slots(slots, strangers),
             Effect::Promise(promises) => self.promises.keep(promises),
             Effect::List(proof, list) => self.postgres.list(proof, list),
             Effect::OpenDoor(proof) => self.postgres.open_door(proof),

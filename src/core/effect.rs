@@ -25,8 +25,8 @@ pub enum Effect {
     Close(Reason),
     /// Look at Postgres now.
     Look,
-    /// These members' replication slots are to exist, and on a primary no others that haa made.
-    Slots(BTreeSet<MemberName>),
+    /// These members' replication slots are to exist.
+    Slots(BTreeSet<MemberName>, #[serde(default)] Strangers),
     /// Write this to disk, and sync it, before anything else is written there. Answered by `Input::Promised`; not
     /// answered while the disk does not take it.
     Promise(Promises),
@@ -43,6 +43,17 @@ pub enum Effect {
     Announce(Transition),
     /// The agent is to end.
     Exit(Exit),
+}
+
+/// What becomes of slots that haa made for members that it does not know now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strangers {
+    /// They stay: this agent has not run for long enough to know who is gone for good.
+    #[default]
+    Kept,
+    /// They go.
+    Dropped,
 }
 
 /// Something of the store.

@@ -107,6 +107,9 @@ pub struct Standby {
     pub detached: bool,
     /// A WAL receiver streams.
     pub streaming: bool,
+    /// It has replayed all that it has, receives nothing, and is about to try its source again: `position` is exact.
+    #[serde(default)]
+    pub dry: bool,
     /// Replay is paused.
     pub paused: bool,
     /// Whom it lets in; `None` while it does not say.
@@ -135,6 +138,9 @@ pub struct Primary {
     pub inserted: Lsn,
     /// The ancestry of its timeline, oldest first.
     pub lineage: Vec<Fork>,
+    /// Where the oldest WAL that it still has begins; `None` while unknown.
+    #[serde(default)]
+    pub oldest: Option<Lsn>,
     /// Who streams from it, by member name; others are not listed.
     pub replicas: BTreeMap<MemberName, Walsender>,
     /// Whom commits wait for, as a session shows it; `None` for a text that haa did not write.
@@ -240,6 +246,9 @@ pub struct Heartbeat {
     pub position: Option<Position>,
     /// Replayed up to here.
     pub replayed: Option<Lsn>,
+    /// Of a primary: where the oldest WAL that it still has begins.
+    #[serde(default)]
+    pub oldest: Option<Lsn>,
     /// It may lead as far as it knows itself: fit, allowed, on the list.
     pub fit: bool,
     /// The operator's tags.

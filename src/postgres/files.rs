@@ -13,7 +13,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
-use super::{conninfo, door, list, slot};
+use super::{conninfo, door, list, room, slot};
 
 pub(super) const HEAD: &str =
     "# Written by haad at every start of Postgres: what you change here is lost.\n";
@@ -94,6 +94,10 @@ fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     let mut text = HEAD.to_owned();
     let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
+    // A member that is lost does not fill the primary's disk: it is cloned anew instead.
+    if let Ok(size) = room::size(&site.pg_wal()) {
+        let _ = writeln!(text, "max_slot_wal_keep_size = '{}MB'", (size / 4) >> 20);
+    }
     let _ = writeln!(text, "wal_receiver_timeout = '{}ms'", config.receiver_timeout.0);
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
     let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));

@@ -167,6 +167,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         source: conninfo::address(source),
         detached: proven && source.is_empty() && !receiver && row.text(12) == Some(RETRY),
         streaming,
+        dry: !source.is_empty() && !receiver && row.text(12) == Some(RETRY),
         paused: row.is_true(6),
         door: row.text(15).and_then(door::parse),
         started_unix_ms: row.need(1)?,
@@ -207,7 +208,9 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
         }
     }
     let shown = list::parse(row.text(14).unwrap_or_default());
+    let started_unix_ms = row.need(1)?;
     Ok(Primary {
+        oldest: site.oldest.of(started_unix_ms, &site.pg_wal(), segment_size(site)?)?,
         position: Position { timeline, lsn: row.need(2)? },
         inserted: row.need(13)?,
         lineage,
@@ -216,7 +219,7 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
         shown,
         door: row.text(15).and_then(door::parse),
         flush: site.flush.shown(),
-        started_unix_ms: row.need(1)?,
+        started_unix_ms,
     })
 }
 

@@ -16,6 +16,7 @@
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
+//! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, and what is mounted |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
@@ -34,6 +35,7 @@ mod limits;
 mod list;
 mod log;
 mod look;
+mod oldest;
 mod probe;
 mod process;
 mod reload;
@@ -52,7 +54,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haa_core::effect::Job;
+use haa_core::effect::{Job, Strangers};
 use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::list::List;
@@ -133,9 +135,9 @@ impl Postgres {
         self.nudge.notify_one();
     }
 
-    /// On a primary: these members have a slot, and no others that haa made, but for those in use.
-    pub fn slots(&self, wanted: BTreeSet<MemberName>) {
-        self.wish(Wish::Slots(wanted));
+    /// These members have a slot; others that haa made stay or go, but for those in use.
+    pub fn slots(&self, wanted: BTreeSet<MemberName>, strangers: Strangers) {
+        self.wish(Wish::Slots(wanted, strangers));
     }
 
     /// Returns when one of its tasks has ended, which only a fault in haad can bring about: nobody looks at Postgres

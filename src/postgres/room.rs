@@ -20,6 +20,12 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// Bytes of the whole file system of this directory.
+pub(super) fn size(path: &Path) -> io::Result<u64> {
+    let found = statvfs(path)?;
+    Ok(found.f_blocks.saturating_mul(found.f_frsize))
+}
+
 /// Bytes that this directory takes, and all that is in it; nothing if it is not there. Follows no link.
 pub(super) fn taken(path: &Path) -> io::Result<u64> {
     let found = match std::fs::symlink_metadata(path) {

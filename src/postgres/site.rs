@@ -9,6 +9,7 @@ use haa_core::units::MemberName;
 
 use super::binaries::server_version;
 use super::error::PostgresError;
+use super::oldest::Oldest;
 use super::probe::Flushes;
 use super::sync::Known;
 use crate::config;
@@ -29,6 +30,8 @@ pub(super) struct Site {
     pub(super) sync: Known,
     /// How long flushes of WAL take.
     pub(super) flush: Flushes,
+    /// Where the WAL that is there begins.
+    pub(super) oldest: Oldest,
     /// Of the tool at work, in percent; `NO_PROGRESS` when none says.
     progress: AtomicU8,
 }
@@ -62,6 +65,7 @@ impl Site {
             source_writes: AtomicU64::new(0),
             sync: Known::nothing(),
             flush: Flushes::nothing(),
+            oldest: Oldest::unknown(),
             progress: AtomicU8::new(NO_PROGRESS),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use haa_core::effect::Strangers;
 use haa_core::units::MemberName;
 
 use super::sql::{Session, SqlError, quoted};
@@ -70,13 +71,17 @@ async fn drop_where(
     each(session, drops.collect()).await
 }
 
-/// Makes the slots those of `wanted`: a primary's hold WAL, a standby's do not.
+/// Makes the slots those of `wanted`: a primary's hold WAL, a standby's do not. Strangers stay or go.
 pub(super) async fn reconcile(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
+    strangers: Strangers,
 ) -> Result<(), SqlError> {
     let names: BTreeSet<String> = wanted.iter().map(name).collect();
-    let dropped = drop_where(session, "true", |slot| !names.contains(slot)).await;
+    let dropped = match strangers {
+        Strangers::Kept => Ok(()),
+        Strangers::Dropped => drop_where(session, "true", |slot| !names.contains(slot)).await,
+    };
     let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
     // Asked again with each question: a promotion may come in between.
     let (holds, wrong) = match standby {

@@ -83,6 +83,17 @@ pub(super) fn segments_from(
     Ok(names(pg_wal)?.into_iter().filter(mine).collect())
 }
 
+/// Where the first segment begins that is there, of any timeline.
+pub(super) fn oldest(pg_wal: &Path, segment_size: u64) -> io::Result<Option<Lsn>> {
+    let per_id = (1_u64 << 32) / segment_size;
+    let names = names(pg_wal)?.into_iter().filter(|name| is_segment(name));
+    let number = |name: String| {
+        let id = u64::from_str_radix(name.get(8..16)?, 16).ok()?;
+        Some(id * per_id + u64::from_str_radix(name.get(16..24)?, 16).ok()?)
+    };
+    Ok(names.filter_map(number).min().map(|number| Lsn(number * segment_size)))
+}
+
 /// The name of the segment of `timeline` that `lsn` lies in.
 fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> String {
     let segment = lsn.0 / segment_size;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use haa_core::effect::Job;
+use haa_core::effect::{Job, Strangers};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
 use haa_core::list::List;
@@ -22,7 +22,7 @@ use super::{Gate, door, jobs, list, slot, sync};
 pub(super) enum Wish {
     Job(JobId, Job),
     Close,
-    Slots(BTreeSet<MemberName>),
+    Slots(BTreeSet<MemberName>, Strangers),
     Rest,
     List(Leadership, List),
     Door(Entry),
@@ -84,7 +84,7 @@ impl Worker {
                 wish = wishes.recv() => match wish {
                     Some(Wish::Job(id, job)) => self.begin(id, job).await,
                     Some(Wish::Close) => self.close().await,
-                    Some(Wish::Slots(wanted)) => self.reconcile(wanted),
+                    Some(Wish::Slots(wanted, strangers)) => self.reconcile(wanted, strangers),
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::List(proof, list)) => self.apply(proof, list),
                     Some(Wish::Door(entry)) => self.enter(entry),
@@ -154,13 +154,14 @@ impl Worker {
         self.nudge.notify_one();
     }
 
-    fn reconcile(&mut self, wanted: BTreeSet<MemberName>) {
+    fn reconcile(&mut self, wanted: BTreeSet<MemberName>, strangers: Strangers) {
         if let Some(before) = self.slots.take() {
             before.abort();
         }
         let bench = self.bench.clone();
         self.slots = Some(tokio::spawn(async move {
-            let work = async { slot::reconcile(&*bench.session().await?, &wanted).await };
+            let work =
+                async { slot::reconcile(&*bench.session().await?, &wanted, strangers).await };
             if let Err(error) = work.await {
                 tracing::warn!("replication slots are not as they should be: {}", sentence(&error));
             }

@@ -94,6 +94,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         position: Some(at(lsn)),
         replayed: Some(Lsn(lsn)),
         fit: true,
+        oldest: None,
         tags: Tags::default(),
         hears: Vec::new(),
         asks: None,
@@ -136,6 +137,7 @@ fn primary() -> Status {
     let server = Server::Primary(Primary {
         position: at(0x500_0000),
         lineage: Vec::new(),
+        oldest: None,
         replicas: BTreeMap::from([(name("n2"), walsender)]),
         inserted: Lsn(0x500_0000),
         shown: Some(List::Nothing),
@@ -182,6 +184,7 @@ fn replica() -> Status {
         source: Some(address(5001)),
         detached: false,
         streaming: true,
+        dry: false,
         paused: false,
         door: Some(Door::Open),
         started_unix_ms: 1_700_000_000_123,

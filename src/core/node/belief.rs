@@ -389,6 +389,13 @@ impl Belief {
         })
     }
 
+    /// Whether an acknowledged commit may rest on our data.
+    pub(super) fn is_voter(&self) -> bool {
+        let own = self.data().map(|(_, incarnation)| incarnation);
+        let voters = self.quorum().map(|sync| &sync.voters);
+        voters.is_some_and(|voters| own.is_some() && voters.get(&self.me).copied() == own)
+    }
+
     /// A peer's last heartbeat, if it is young enough to count on.
     pub(super) fn heard(&self, now: Millis, name: &MemberName) -> Option<&Heartbeat> {
         let (at, beat) = self.peers.get(name)?;

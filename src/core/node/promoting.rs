@@ -39,7 +39,8 @@ impl Node {
             {
                 self.unfit.1 = Millis(1_000);
                 let to_tell = Some(now.since(stood_at));
-                self.slots.were_tried(now, self.whose_slots());
+                let slots = self.whose_slots(now);
+                self.slots.were_tried(now, slots);
                 self.chronicle.promoted(now);
                 Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Promoted))
             }
@@ -48,7 +49,7 @@ impl Node {
             Server::Standby(_) => {
                 // Asked twice, it fails, and a leadership that has just begun gives way.
                 if self.desk.settled(&facts) && !self.rejoining.promote_done {
-                    let slots = self.whose_slots();
+                    let slots = self.whose_slots(now);
                     let (list, door) = self.opens_with();
                     self.desk.job(Job::Promote { proof, timeline, slots, list: Some(list), door });
                 }

@@ -222,6 +222,7 @@ impl Node {
             position,
             replayed,
             fit,
+            oldest: self.belief.primary().and_then(|primary| primary.oldest),
             tags: self.config.tags.clone(),
             behind_ms: self.belief.standby().and_then(Standby::behind_ms),
             progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),

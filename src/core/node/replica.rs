@@ -19,6 +19,10 @@ const FIRST_WAIT: Millis = Millis(1_000);
 const LAST_WAIT: Millis = Millis(60_000);
 /// An agent that ends waits so long for the store to take its leadership back; then the lease runs out by itself.
 const LET_GO_PATIENCE: Millis = Millis(3_000);
+/// So many times as long as a leader's stop may one take that nobody waits for.
+const UNHURRIED: u64 = 3;
+/// A rewind that fails this often, or that has begun to write, makes way for a clone.
+const REWINDS_BEFORE_CLONE: u32 = 3;
 /// A cloned or rewound Postgres that does not start this often is cloned again.
 const STARTS_BEFORE_CLONE: u32 = 3;
 
@@ -49,6 +53,8 @@ pub(super) struct Rejoining {
     retry_at: Millis,
     wait: Millis,
     failed_starts: u32,
+    #[serde(default)]
+    failed_rewinds: u32,
     /// This run of the agent started Postgres.
     has_started: bool,
     /// Since when a Postgres that needs a source starts, without work in the slot.
@@ -71,6 +77,7 @@ impl Default for Rejoining {
             retry_at: Millis(0),
             wait: FIRST_WAIT,
             failed_starts: 0,
+            failed_rewinds: 0,
             has_started: false,
             starting_since: None,
             promote_failed: false,
@@ -91,6 +98,7 @@ impl Rejoining {
             Job::Clone(_) | Job::Rewind(_) => {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
+                self.failed_rewinds = 0;
             }
             Job::Start(..) => self.failed_starts = 0,
             Job::InitDb => {}
@@ -106,12 +114,7 @@ impl Rejoining {
         self.retry_at = now.after(self.wait);
         self.wait = self.wait.times(2).min(LAST_WAIT);
         match job {
-            Job::Rewind(_) => {
-                if let Plan::Rewind(term) = self.plan {
-                    self.plan(now, Plan::Clone(term));
-                    self.retry_at = now;
-                }
-            }
+            Job::Rewind(_) => self.failed_rewinds += 1,
             Job::Start(..) => self.failed_starts += 1,
             Job::InitDb
             | Job::Clone(_)
@@ -255,6 +258,13 @@ impl Node {
             }
             Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) => {}
         }
+        let rewinds = self.rejoining.failed_rewinds;
+        if let Plan::Rewind(of) = self.rejoining.plan
+            && (rewinds >= REWINDS_BEFORE_CLONE || rewinds > 0 && needs_source)
+        {
+            self.rejoining.plan(now, Plan::Clone(of));
+            self.rejoining.failed_rewinds = 0;
+        }
         let dead = self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
         let hopeless = needs_source && (dead || self.rejoining.copied_in != term);
         if let (true, Some(term)) = (hopeless || self.is_orphan(), term)
@@ -315,7 +325,14 @@ impl Node {
             self.rejoining.compared = self.rejoining.compared.filter(|term| *term != leader.term);
         }
         let compared = self.rejoining.compared == Some(leader.term);
-        if (compared && attached) || !self.desk.settled(facts) || !self.may_try(now) {
+        if !self.desk.settled(facts) || !self.may_try(now) {
+            return;
+        }
+        if compared && attached {
+            if self.lacks_removed_wal(now, standby, leader) {
+                self.rejoining.plan(now, Plan::Clone(leader.term));
+                self.desk.job(Job::Stop(self.unhurried_stop()));
+            }
             return;
         }
         if compared {
@@ -332,9 +349,28 @@ impl Node {
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond => {
                 self.rejoining.plan(now, Plan::Rewind(leader.term));
-                self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+                self.desk.job(Job::Stop(self.unhurried_stop()));
             }
         }
+    }
+
+    /// Nobody waits for a replica that stops to be made anew, and one that is stopped in order can be rewound.
+    fn unhurried_stop(&self) -> Millis {
+        self.belief.settings().timing.stop_timeout.times(UNHURRIED)
+    }
+
+    /// It has all that it will ever have: the leader has thrown away the WAL that comes next. While an acknowledged
+    /// commit may rest on these data, the leader has time to do without us; but it may need us to let clients in.
+    fn lacks_removed_wal(&mut self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
+        let beat = self.belief.heard(now, &leader.member);
+        let oldest = beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest);
+        if !standby.dry || oldest.is_none_or(|oldest| standby.position.lsn >= oldest) {
+            return false;
+        }
+        let since = self.belief.dry_since.unwrap_or(now);
+        let until = since.after(self.belief.settings().timing.alone_after);
+        self.desk.wake_at(until);
+        !self.belief.is_voter() || now >= until
     }
 
     /// Long work whose source does not lead any more, and may never answer again.

@@ -1,10 +1,10 @@
 //! Replication slots: whose are to be on our server, and when that is looked after. Never waits for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::Effect;
+use crate::effect::{Effect, Strangers};
 use crate::units::{MemberName, Millis};
 
 use super::Node;
@@ -14,36 +14,57 @@ const AGAIN: Millis = Millis(10_000);
 /// Nobody follows without a slot, and before somebody follows no client is let in.
 const AGAIN_WHILE_SHUT: Millis = Millis(1_000);
 
-/// When they were looked after last, and whose they were.
+/// What is known of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Slots(Option<(Millis, BTreeSet<MemberName>)>);
+pub(super) struct Slots {
+    /// When they were looked after last, and whose they were.
+    tried: Option<(Millis, BTreeSet<MemberName>)>,
+    /// When each member was in the store last, as far as this run of the agent has seen.
+    #[serde(default)]
+    seen: BTreeMap<MemberName, Millis>,
+}
 
 impl Slots {
     /// A promotion has made these, as far as it could.
     pub(super) fn were_tried(&mut self, now: Millis, whose: BTreeSet<MemberName>) {
-        self.0 = Some((now, whose));
+        self.tried = Some((now, whose));
     }
 }
 
 impl Node {
-    /// Everybody that is or was here, but us.
-    pub(super) fn whose_slots(&self) -> BTreeSet<MemberName> {
+    /// Everybody that is here, that may lead, or that was here less than `forget_after` ago, but us: whoever is back
+    /// finds the WAL that it lacks.
+    pub(super) fn whose_slots(&mut self, now: Millis) -> BTreeSet<MemberName> {
         let Some(view) = self.belief.view.as_ref() else { return BTreeSet::new() };
+        let patience = self.belief.settings().timing.forget_after;
+        let seen = &mut self.slots.seen;
+        seen.extend(view.members.keys().map(|name| (name.clone(), now)));
+        seen.retain(|_, at| now.since(*at) < patience);
         let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
-        let others = view.members.keys().chain(listed);
+        let others = seen.keys().chain(listed);
         others.filter(|name| **name != self.config.name).cloned().collect()
     }
 
     /// Asks for the slots when they have changed, and now and then.
     pub(super) fn keep_slots(&mut self, now: Millis, open: bool) {
         let again = if open { AGAIN } else { AGAIN_WHILE_SHUT };
-        let whose = self.whose_slots();
-        let known = self.slots.0.as_ref().filter(|(_, known)| *known == whose);
+        let whose = self.whose_slots(now);
+        let known = self.slots.tried.as_ref().filter(|(_, known)| *known == whose);
         let due = known.map_or(now, |(at, _)| at.after(again));
         if now < due {
             return self.desk.wake_at(due);
         }
         self.slots.were_tried(now, whose.clone());
-        self.desk.wish(Effect::Slots(whose));
+        self.desk.wish(Effect::Slots(whose, self.strangers(now)));
+    }
+
+    /// An agent that has not run for `forget_after` cannot know who was here before.
+    fn strangers(&self, now: Millis) -> Strangers {
+        let ran = now.since(self.born_at.unwrap_or(now));
+        if ran < self.belief.settings().timing.forget_after {
+            Strangers::Kept
+        } else {
+            Strangers::Dropped
+        }
     }
 }

@@ -10,7 +10,7 @@ use haa_core::units::{Address, MemberName};
 use crate::support;
 
 /// Longer than anything here takes on a slow machine; no test waits it out unless something is wrong.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
+pub(crate) const LONG: Duration = Duration::from_secs(40);
 
 /// A playground that goes with the test.
 pub(crate) struct Cluster {

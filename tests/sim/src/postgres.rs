@@ -1,8 +1,10 @@
 //! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
 
+use std::collections::BTreeMap;
+
 use haa_core::list::List;
 use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
-use haa_core::units::{Address, Incarnation, JobId, Lsn, Millis, SystemId, Timeline};
+use haa_core::units::{Address, Incarnation, JobId, Lsn, MemberName, Millis, SystemId, Timeline};
 use serde::Serialize;
 
 use crate::client::Way;
@@ -26,6 +28,8 @@ pub struct Disk {
     pub untouched: bool,
     /// How it ended last.
     pub shutdown: Shutdown,
+    /// Where the oldest WAL that is still there begins.
+    pub oldest: Lsn,
 }
 
 /// The server's processes.
@@ -107,6 +111,8 @@ pub struct Postgres {
     pub lists: Vec<List>,
     /// Whether clients are let in.
     pub door: Door,
+    /// Its replication slots, and from where on each holds WAL, if it does.
+    pub slots: BTreeMap<MemberName, Option<Lsn>>,
     /// Whether it replays.
     pub replay: Replay,
     /// What the promotion under way begins with.
@@ -153,6 +159,7 @@ impl Default for Postgres {
             ready: Ready::NotYet,
             lists: vec![List::Nobody],
             door: Door::Open,
+            slots: BTreeMap::new(),
             replay: Replay::Runs,
             opens_with: None,
             waiting: Vec::new(),
@@ -246,7 +253,8 @@ impl Postgres {
                 position: wals.position(disk.wal),
                 inserted: wals.position(disk.wal).lsn,
                 lineage: wals.lineage(disk.wal.branch),
-                replicas: std::collections::BTreeMap::new(),
+                oldest: Some(disk.oldest),
+                replicas: BTreeMap::new(),
                 shown: self.lists.last().cloned(),
                 effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
                 door: Some(self.door),
@@ -272,6 +280,7 @@ impl Postgres {
             source: self.source.map(address),
             detached: self.source.is_none() && self.replayed_all(),
             streaming: matches!(self.stream, Stream::Joined { .. }),
+            dry: self.replayed_all() && self.stream == Stream::Idle,
             paused: self.replay == Replay::Paused,
             door: Some(self.door),
             started_unix_ms: self.started.0 / 1_000,

@@ -30,7 +30,7 @@ const SEEDS_OF_THE_CORE: [Seeds; 12] = [
     (core(Mechanism::Margin), Guard::On, 200, &["I11"]),
     (core(Mechanism::Settled), Guard::On, 20, &["I12"]),
     (core(Mechanism::Comparison), Guard::On, 50, &["I10"]),
-    (core(Mechanism::FreshErase), Guard::On, 200, &["I8"]),
+    (core(Mechanism::FreshErase), Guard::On, 600, &["I8"]),
     (core(Mechanism::Incarnation), Guard::On, 300, &["A2"]),
     (core(Mechanism::List), Guard::On, 100, &["A2"]),
     (core(Mechanism::Mourning), Guard::On, 200, &["I1"]),

@@ -1,4 +1,4 @@
-//! I8: no data directory is erased or overwritten unless another member leads in a later term.
+//! I8: no data directory is erased or overwritten unless another member leads in a later term, or has all of it.
 //!
 //! A copy that never became consistent is nobody's data: it may be made anew under the leader that it was made of.
 
@@ -12,8 +12,14 @@ pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Vi
         Held::Data => term > written,
         Held::IncompleteCopy => term >= written,
     };
-    let later = ledger.leaders.iter().any(|(term, &leader)| enough(*term) && leader != member);
-    if later {
+    let others = || ledger.leaders.iter().filter(|&(_, &leader)| leader != member);
+    let later = others().any(|(term, _)| enough(*term));
+    // A replica that cannot catch up is made anew under the leader that it followed.
+    let has_all = |leader: usize| {
+        let theirs = &world.members[leader].postgres;
+        theirs.open() && theirs.wal().is_some_and(|wal| world.wals.holds(wal, lost))
+    };
+    if later || others().any(|(term, &leader)| *term >= written && has_all(leader)) {
         return Ok(());
     }
     let lost = world.wals.position(lost);

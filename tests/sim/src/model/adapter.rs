@@ -43,7 +43,7 @@ impl State {
             Effect::Promise(_) | Effect::OpenDoor(_) => {}
             Effect::List(_, list) => self.member(member).postgres.lists = vec![list],
             // Slots keep WAL for followers; here no WAL is ever thrown away.
-            Effect::Slots(_) => {}
+            Effect::Slots(..) => {}
             Effect::Beat(beat) => self.beat(member, &beat),
             Effect::Publish(status) => self.publish(member, &status),
             Effect::Announce(transition) => {

@@ -169,6 +169,7 @@ impl State {
             replayed: wal.end,
             consistent_at: None,
             untouched: true,
+            oldest: Lsn(0),
             shutdown: Shutdown::Primary(self.wals.position(wal)),
         });
         Ok(())

@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 86771,
+        states: 87819,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -70,13 +70,13 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "one-cut",
         scope: Scope { faults: 1, kinds: &[Kind::Cut], steps: 3, ..CALM },
-        states: 16530,
+        states: 16609,
         sometimes: &[Sometimes::RanOut, Sometimes::ChangedHands],
     },
     World {
         name: "crash-with-write",
         scope: Scope { faults: 1, kinds: &[Kind::Crash], writes: 1, ..CALM },
-        states: 42794,
+        states: 43692,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost, Sometimes::Overwritten],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 184411,
+        states: 186424,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 270718,
+        states: 274266,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];

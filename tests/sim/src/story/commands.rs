@@ -9,6 +9,7 @@ use crate::net::Weather;
 use crate::postgres::{Process, Replay};
 use crate::world::faults::Fault;
 use crate::world::member::Life;
+use crate::world::slots::Much;
 use crate::world::{EtcdState, World};
 
 /// The faults that a command brings.
@@ -49,6 +50,8 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
         ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
         ("pause-replay", [m]) => vec![Fault::PauseReplay(end(m)?)],
+        ("recycle-wal", [m]) => vec![Fault::Recycle(end(m)?, Much::Bearable)],
+        ("overrun-slots", [m]) => vec![Fault::Recycle(end(m)?, Much::TooMuch)],
         ("resume-replay", [m]) => vec![Fault::ResumeReplay(end(m)?)],
         ("delete-leader-key", []) => vec![Fault::DeleteLeader],
         ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
@@ -124,6 +127,7 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::ResumeReplay(m) => postgres(m).replay == Replay::Runs,
         Fault::MuteWatch(..)
         | Fault::Blind(..)
+        | Fault::Recycle(..)
         | Fault::SaveEtcd
         | Fault::RestoreEtcd
         | Fault::Settings(_)

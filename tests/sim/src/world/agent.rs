@@ -188,8 +188,7 @@ impl World {
             Effect::Job(id, job) => self.begin(member, id, job),
             Effect::Close(_) => self.close(member),
             Effect::Look => self.look(member),
-            // Slots keep WAL for followers; here no WAL is ever thrown away.
-            Effect::Slots(_) => {}
+            Effect::Slots(wanted, strangers) => self.keep_slots(member, &wanted, strangers),
             Effect::Promise(promises) => {
                 let grants = {
                     let kept = &self.members[member].agent.promises;

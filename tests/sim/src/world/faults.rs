@@ -13,6 +13,7 @@ use crate::postgres::{Postgres, Process, Replay};
 use crate::time::At;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
+use crate::world::slots::Much;
 use crate::world::store::Gone;
 use crate::world::{Deed, EtcdState, Event, ForAgent, World};
 
@@ -79,6 +80,8 @@ pub enum Fault {
     PauseReplay(usize),
     /// It goes on.
     ResumeReplay(usize),
+    /// A checkpoint throws away the WAL that no slot holds.
+    Recycle(usize, Much),
     /// etcd's data are backed up.
     SaveEtcd,
     /// etcd is restored from the backup; from none, it is an empty one. Watches begin anew.
@@ -152,6 +155,7 @@ impl World {
             }
             Fault::PauseReplay(m) => self.set_replay(*m, Replay::Paused),
             Fault::ResumeReplay(m) => self.set_replay(*m, Replay::Runs),
+            Fault::Recycle(m, much) => self.recycle(*m, *much),
             Fault::SaveEtcd => self.backup = Some(self.etcd.clone()),
             Fault::RestoreEtcd => self.restore_etcd(),
         }
@@ -192,7 +196,10 @@ impl World {
                 self.troubled_at.fill(self.now);
                 return;
             }
-            Fault::RevokeEarly(_) | Fault::DeleteLeader | Fault::Request(_) => return,
+            Fault::RevokeEarly(_)
+            | Fault::DeleteLeader
+            | Fault::Request(_)
+            | Fault::Recycle(..) => return,
         };
         for member in all.filter(|member| [one, other].contains(member)) {
             self.troubled_at[member] = self.now;
@@ -312,7 +319,9 @@ impl World {
         if self.etcd_state == EtcdState::Down {
             self.inject(&Fault::StartEtcd);
         }
+        let much = if self.dice.ppm(500_000) { Much::TooMuch } else { Much::Bearable };
         for member in 0..self.members.len() {
+            self.recycle(member, much);
             self.members[member].agent.watch.mute_until = self.now;
             let postgres = &self.members[member].postgres;
             if postgres.doomed {
@@ -347,6 +356,8 @@ impl World {
             Fault::LoseDisk(m) => format!("{} loses its data", end(m)),
             Fault::Cut(a, b) => format!("nothing passes from {} to {}", end(a), end(b)),
             Fault::Mend(a, b) => format!("{} reaches {} again", end(a), end(b)),
+            Fault::Recycle(m, Much::Bearable) => format!("{} throws away old WAL", end(m)),
+            Fault::Recycle(m, Much::TooMuch) => format!("{} throws away WAL of slots", end(m)),
             Fault::StopEtcd => "etcd stops".to_owned(),
             Fault::StartEtcd => "etcd starts".to_owned(),
             Fault::MuteWatch(m, span) => {

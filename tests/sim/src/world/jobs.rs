@@ -60,6 +60,7 @@ impl World {
                     self.deeds.push(overwrites(member, disk));
                 }
                 self.members[member].postgres.disk = None;
+                self.members[member].postgres.slots.clear();
                 Ok(Some(self.takes(1_000, 8_000)))
             }
             Job::Rewind(_) => Ok(Some(self.takes(300, 2_000))),
@@ -89,13 +90,14 @@ impl World {
                     Err("Postgres is not a standby")
                 }
             },
-            Job::Promote { proof, timeline, list, door, .. } => {
+            Job::Promote { proof, timeline, list, door, slots } => {
                 if local >= proof.until() {
                     return Err("the leadership has run out");
                 }
                 let list = list.clone().unwrap_or(haa_core::list::List::Nobody);
                 self.members[member].postgres.opens_with = Some((list, *door));
                 self.arm(member, proof.until());
+                self.make_slots(member, slots);
                 self.promote(member, *timeline, proof.term())
             }
         }
@@ -240,6 +242,7 @@ impl World {
             consistent_at: None,
             untouched: true,
             shutdown: Shutdown::Primary(self.wals.position(Wal { branch, end })),
+            oldest: Lsn(0),
         });
         self.deeds.push(Deed::Initialised(member));
         Ok(())

@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod member;
 pub mod nemesis;
 pub mod server;
+pub mod slots;
 pub mod store;
 
 use std::collections::BTreeMap;

@@ -336,9 +336,12 @@ impl World {
         let serves = serves && !from.doomed;
         let up = serves && self.now >= from.stalled_until && self.net.joined(member, source);
         let fits = own.system == theirs.system && self.wals.holds(theirs.wal, own.wal);
+        let there = theirs.oldest <= own.wal.end;
         let run = from.run;
-        if !(up && fits) {
-            if up {
+        if !(up && fits && there) {
+            if up && !there {
+                self.sometimes.count("standby refused: the WAL that it needs is gone");
+            } else if up {
                 self.sometimes.count("standby refused by its source");
                 self.acknowledges_blindly(member, source);
             }
@@ -348,6 +351,7 @@ impl World {
         let stream = Stream::Joined { run, mute_since: None, busy: Busy::No };
         self.members[member].postgres.stream = stream;
         self.deeds.push(Deed::Joined { member, source });
+        self.advance_slots(source);
         self.acknowledge(source);
         self.kick(source);
         self.consistent(member);
