@@ -75,6 +75,9 @@ pub(super) struct Desk {
     slot: Option<Slot>,
     /// Looks at Postgres that began before this tell nothing about the work that ended here.
     settled_at: Millis,
+    /// The work that ended last: a look that still saw it began before that, though it may be in the same millisecond.
+    #[serde(default)]
+    ended: Option<JobId>,
     close_next: Millis,
     look_next: Millis,
     #[serde(skip)]
@@ -95,6 +98,7 @@ impl Desk {
             asked_after: None,
             slot: None,
             settled_at: Millis(0),
+            ended: None,
             close_next: Millis(0),
             look_next: Millis(0),
             off: Off::NONE,
@@ -128,6 +132,7 @@ impl Desk {
             Input::Job(id, result) => {
                 let slot = self.slot.take_if(|slot| slot.id == *id)?;
                 self.settled_at = now;
+                self.ended = Some(slot.id);
                 Some(Ended::Job(slot.job, result.clone()))
             }
             Input::Tick
@@ -256,8 +261,9 @@ impl Desk {
 
     /// Whether these facts were seen after the last work ended, with none begun since.
     pub(super) fn settled(&self, facts: &PostgresFacts) -> bool {
-        let late = facts.began_at >= self.settled_at || self.off.is(Mechanism::Settled);
-        self.slot.is_none() && late
+        let saw = facts.job.is_some() && facts.job == self.ended;
+        let late = facts.began_at >= self.settled_at && !saw;
+        self.slot.is_none() && (late || self.off.is(Mechanism::Settled))
     }
 
     /// Ask for long work. The slot must be free: whoever asks has looked at settled facts.

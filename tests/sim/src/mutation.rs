@@ -78,7 +78,10 @@ impl Mutation {
             (Self::LeaseFromAnswer, Input::Lease(LeaseNews::Alive { asked_at, .. })) => {
                 *asked_at = now;
             }
-            (Self::StaleFacts, Input::Postgres(facts)) => facts.began_at = now,
+            (Self::StaleFacts, Input::Postgres(facts)) => {
+                facts.began_at = now;
+                facts.job = None;
+            }
             (_, _) => {}
         }
     }

@@ -47,7 +47,7 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "switchover",
         scope: Scope { wishes: 1, writes: 1, ..CALM },
-        states: 20043,
+        states: 21722,
         sometimes: &[Sometimes::Switchover, Sometimes::ChangedHands, Sometimes::Written],
     },
     World {
@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 87819,
+        states: 90071,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -70,13 +70,13 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "one-cut",
         scope: Scope { faults: 1, kinds: &[Kind::Cut], steps: 3, ..CALM },
-        states: 16609,
+        states: 16996,
         sometimes: &[Sometimes::RanOut, Sometimes::ChangedHands],
     },
     World {
         name: "crash-with-write",
         scope: Scope { faults: 1, kinds: &[Kind::Crash], writes: 1, ..CALM },
-        states: 43692,
+        states: 46585,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost, Sometimes::Overwritten],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 186424,
+        states: 186862,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 274266,
+        states: 274274,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];
