@@ -1,17 +1,17 @@
 //! Would this member start? One finding a line, each with what to do. Looks only; changes nothing.
 
+mod ports;
+
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use haa_core::units::Address;
-use tokio::net::TcpListener;
-
 use crate::agent::chain;
 use crate::api::tokens::Tokens;
 use crate::config::{self, Config};
 use crate::store::Store;
+use ports::{Running, port};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +71,20 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     found.push(writable("postgres.socket_directory", &config.postgres.socket_directory));
     found.push(tokens(&config.api.token_file));
     found.extend(guard(&config.guard));
-    found.push(port("api.listen", &config.api.listen).await);
+    let running = Running::with(&config.state_directory);
+    found.extend(running.as_ref().map(|running| {
+        let pid = running.pid;
+        Finding::Fine(format!(
+            "haad runs here already, as process {pid}: it reads its file at its next start"
+        ))
+    }));
+    found.push(port("api.listen", &config.api.listen, running.as_ref()).await);
     if let Some(router) = &config.router {
         for (key, at) in
             [("router.read_write", &router.read_write), ("router.read_only", &router.read_only)]
         {
             if let Some(at) = at {
-                found.push(port(key, at).await);
+                found.push(port(key, at, running.as_ref()).await);
             }
         }
     }
@@ -86,7 +93,7 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
                     recovers it";
         found.push(Finding::Fine(says.to_owned()));
     } else {
-        found.push(port("postgres.listen", &config.postgres.listen).await);
+        found.push(port("postgres.listen", &config.postgres.listen, None).await);
     }
     etcd(config, &mut found).await;
     found
@@ -240,24 +247,6 @@ fn tokens(path: &Path) -> Finding {
             path.display()
         )),
         Err(error) => Finding::Wrong(error.to_string()),
-    }
-}
-
-async fn port(key: &str, listen: &Address) -> Finding {
-    let wildcard = Address { host: "0.0.0.0".to_owned(), port: listen.port };
-    let at = if listen.host == "*" { &wildcard } else { listen };
-    match TcpListener::bind(at.to_string()).await {
-        Ok(_) => Finding::Fine(format!("{key}: {listen} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Finding::Wrong(format!(
-            "{key}: {listen} is in use: stop what listens there (ss -ltnp 'sport = :{}'), or \
-                 choose \
-             another port",
-            listen.port
-        )),
-        Err(error) => Finding::Wrong(format!(
-            "{key}: cannot listen on {listen} ({error}): is it this \
-                 machine's?"
-        )),
     }
 }
 

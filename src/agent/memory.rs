@@ -11,6 +11,9 @@ use haa_core::node::Remembered;
 use haa_core::units::Instance;
 use serde::{Deserialize, Serialize};
 
+/// In the state directory; locked by the agent that runs with it, for as long as it does.
+pub(crate) const LOCK: &str = "agent.lock";
+
 /// What could go wrong with the state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -71,7 +74,7 @@ impl Memory {
     pub fn open(directory: &Path) -> Result<Self, MemoryError> {
         let unusable = |source| MemoryError::Directory { path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
-        let path = directory.join("agent.lock");
+        let path = directory.join(LOCK);
         let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         let lock = lock.map_err(unusable)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)

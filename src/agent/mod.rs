@@ -8,6 +8,7 @@ mod promises;
 mod run;
 
 pub use memory::{Memory, MemoryError};
+pub(crate) use memory::LOCK;
 pub use promises::PromiseError;
 pub use run::{End, run};
 

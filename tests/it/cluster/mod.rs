@@ -2,6 +2,7 @@
 
 mod away;
 mod bad_input;
+mod check;
 mod failover;
 mod fixture;
 mod guard;
