@@ -119,19 +119,28 @@ impl Memory {
 fn read_or_draw(path: &Path) -> Result<Instance, MemoryError> {
     let wrong = |source| MemoryError::File { path: path.to_owned(), source };
     match fs::read_to_string(path) {
+        // A loss of power left it before it was written: nobody was told a number yet.
+        Ok(text) if text.is_empty() => draw(path).map_err(wrong),
         Ok(text) => text
             .trim()
             .parse()
             .map(Instance)
             .map_err(|_| MemoryError::Unreadable { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let drawn: u64 = rand::random();
-            let mut file = File::create(path).map_err(wrong)?;
-            writeln!(file, "{drawn}").and_then(|()| file.sync_all()).map_err(wrong)?;
-            Ok(Instance(drawn))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => draw(path).map_err(wrong),
         Err(source) => Err(wrong(source)),
     }
+}
+
+/// After a loss of power the file is whole, or not there.
+fn draw(path: &Path) -> io::Result<Instance> {
+    let drawn: u64 = rand::random();
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    writeln!(file, "{drawn}")?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
+    Ok(Instance(drawn))
 }
 
 #[cfg(test)]
@@ -156,5 +165,17 @@ mod tests {
         assert_eq!(again.instance(), instance);
         let remembered = again.leadership().expect("the same boot");
         assert_eq!((remembered.term, remembered.until), (Term(3), proof.until()));
+    }
+
+    #[test]
+    fn a_number_that_never_got_to_the_disk_is_drawn_anew() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("instance");
+        fs::write(&file, "").expect("written");
+        let drawn = Memory::open(directory.path()).expect("usable").instance();
+        let kept = fs::read_to_string(&file).expect("text");
+        assert_eq!(kept.trim(), drawn.0.to_string());
+        fs::write(&file, "seven").expect("written");
+        assert!(matches!(Memory::open(directory.path()), Err(MemoryError::Unreadable { .. })));
     }
 }
