@@ -149,7 +149,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 20] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 21] = [
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
@@ -161,6 +161,7 @@ const SLEEPS_WITH_REASON: [(&str, &str); 20] = [
     ("src/postgres/jobs/rewind.rs", "nothing tells that the source has made its checkpoint"),
     ("src/postgres/jobs/start.rs", "nothing tells that a server accepts connections"),
     ("src/postgres/door.rs", "nothing tells that a session of a client has ended"),
+    ("src/postgres/log.rs", "nothing tells that a file has grown large"),
     ("src/postgres/reload.rs", "nothing tells that the postmaster has read its files"),
     ("src/postgres/sync.rs", "walsenders take a reload at their own pace, and nothing tells"),
     ("src/postgres/watcher.rs", "looks have a cadence beside the events"),

@@ -20,6 +20,8 @@
 //! | `room` | how much room there is, and what is mounted |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
+//! | `orphans` | tools that an agent left when it was killed |
+//! | `log` | Postgres' own log: why a start failed, and that it stays small |
 
 mod binaries;
 mod conninfo;
@@ -93,6 +95,7 @@ pub struct Postgres {
     nudge: Arc<Notify>,
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
+    log: JoinHandle<()>,
 }
 
 impl Postgres {
@@ -117,7 +120,8 @@ impl Postgres {
         let bench = worker::Bench { site: site.clone(), session: session_seen, gate };
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
-        Ok(Self { site, wishes, nudge, worker, watcher })
+        let log = tokio::spawn(log::keep_small(site.clone()));
+        Ok(Self { site, wishes, nudge, worker, watcher, log })
     }
 
     /// Puts long work into the one slot. Its end comes as `Input::Job`.
@@ -198,5 +202,6 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.watcher.abort();
         self.worker.abort();
+        self.log.abort();
     }
 }
