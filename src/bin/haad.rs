@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use haa::config::{self, Config};
 use haa::guard::{self, Post};
 use haa::{logging, preflight};
 use haa_core::input::Leave;
+use tokio::runtime::{self, Runtime};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -115,7 +117,7 @@ fn run(file: &Path, leave: Leave) -> ExitCode {
     if let Err(error) = logging::begin(&config.log) {
         return complain(&format!("{error:#}"), USAGE);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match threads() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("no threads to run on: {error}"), FAILED),
     };
@@ -127,6 +129,13 @@ fn run(file: &Path, leave: Leave) -> ExitCode {
         Ok(End::Refused(why)) => complain(&format!("refused to join: {why}"), REFUSED),
         Err(error) => complain(&format!("{error:#}"), FAILED),
     }
+}
+
+/// A hung disk holds a thread up for each that works on it: the loop is to have one left on the smallest machine.
+fn threads() -> std::io::Result<Runtime> {
+    const AT_LEAST: usize = 4;
+    let cores = std::thread::available_parallelism().map_or(AT_LEAST, NonZero::get);
+    runtime::Builder::new_multi_thread().worker_threads(cores.max(AT_LEAST)).enable_all().build()
 }
 
 fn stand_guard(post: &Post) -> ExitCode {
@@ -157,9 +166,9 @@ fn check(file: &Path) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match threads() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&format!("no thread to run on: {error}"), FAILED),
+        Err(error) => return complain(&format!("no threads to run on: {error}"), FAILED),
     };
     let findings = runtime.block_on(preflight::findings(&config));
     let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();

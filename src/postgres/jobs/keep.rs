@@ -15,9 +15,15 @@ pub(super) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+fn unix_nanos() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+}
+
 /// A directory beside the data, removed when it goes out of scope without having taken the data's place.
 pub(super) struct Scaffold {
     path: PathBuf,
+    /// What its name begins with when it is to be removed.
+    gone: PathBuf,
     placed: Option<()>,
 }
 
@@ -35,12 +41,16 @@ impl Scaffold {
             )));
         }
         let path = site.beside(suffix);
-        let stale = path.clone();
-        let removed = tokio::task::spawn_blocking(move || remove(&stale)).await;
+        let (stale, data) = (path.clone(), site.data().to_owned());
+        let removed = tokio::task::spawn_blocking(move || {
+            remove(&stale)?;
+            named(&data, GONE)?.iter().try_for_each(|(_, gone)| remove(gone))
+        });
         removed
+            .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(JobError::file("remove", &path))?;
-        Ok(Self { path, placed: None })
+            .map_err(JobError::file("remove what is left of", &path))?;
+        Ok(Self { path, gone: site.beside(GONE), placed: None })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -73,11 +83,25 @@ impl Scaffold {
 }
 
 impl Drop for Scaffold {
+    /// Whoever gives a clone up is in a hurry: its place is free at once, and a thread of its own removes it.
     fn drop(&mut self) {
-        if self.placed.is_none()
-            && let Err(error) = remove(&self.path)
-        {
-            tracing::warn!(%error, "cannot remove {}", self.path.display());
+        if self.placed.is_some() || !self.path.exists() {
+            return;
+        }
+        let mut gone = self.gone.clone().into_os_string();
+        gone.push(unix_nanos().to_string());
+        let gone = PathBuf::from(gone);
+        if let Err(error) = std::fs::rename(&self.path, &gone) {
+            tracing::warn!(%error, "cannot move {} away", self.path.display());
+            return;
+        }
+        let removal = std::thread::Builder::new().name("removal".to_owned()).spawn(move || {
+            if let Err(error) = remove(&gone) {
+                tracing::warn!(%error, "cannot remove {}", gone.display());
+            }
+        });
+        if let Err(error) = removal {
+            tracing::warn!(%error, "no thread to remove a half copy; the next clone will");
         }
     }
 }
@@ -90,6 +114,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 const OLD: &str = ".old-";
+const GONE: &str = ".gone-";
 
 /// Removes data directories that were moved aside earlier, the oldest first, while a copy of the data would not fit.
 /// Never the newest.
@@ -103,13 +128,13 @@ pub(super) async fn make_room(site: &Site) {
 
 fn make_room_beside(data: &Path, free: impl Fn(&Path) -> io::Result<u64>) -> io::Result<()> {
     let Some(parent) = data.parent() else { return Ok(()) };
-    let mut aside = aside(data)?;
-    let Some(newest) = aside.pop() else { return Ok(()) };
+    let mut aside = named(data, OLD)?;
+    let Some((_, newest)) = aside.pop() else { return Ok(()) };
     if aside.is_empty() {
         return Ok(());
     }
     let needed = room::taken(data)?.max(room::taken(&newest)?);
-    for path in aside {
+    for (_, path) in aside {
         if free(parent)? >= needed {
             break;
         }
@@ -122,21 +147,21 @@ fn make_room_beside(data: &Path, free: impl Fn(&Path) -> io::Result<u64>) -> io:
     Ok(())
 }
 
-/// The data directories that were moved aside, the oldest first.
-fn aside(data: &Path) -> io::Result<Vec<PathBuf>> {
+/// What lies beside the data under its name, `suffix` and a time: the oldest first.
+fn named(data: &Path, suffix: &str) -> io::Result<Vec<(u128, PathBuf)>> {
     let Some(parent) = data.parent() else { return Ok(Vec::new()) };
-    let prefix = format!("{}{OLD}", data.file_name().unwrap_or_default().to_string_lossy());
+    let prefix = format!("{}{suffix}", data.file_name().unwrap_or_default().to_string_lossy());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name();
         let time = name.to_str().and_then(|name| name.strip_prefix(&prefix));
-        if let Some(time) = time.and_then(|time| time.parse::<u64>().ok()) {
+        if let Some(time) = time.and_then(|time| time.parse().ok()) {
             found.push((time, entry.path()));
         }
     }
     found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
         return Ok(());
     };
     tracing::info!(%fork, timeline = %fork_timeline, "this member's WAL diverged; taking it back");
-    keep_wal(site, &control, (fork_timeline, fork))?;
+    keep_wal(site, &control, (fork_timeline, fork)).await?;
     mark(site).map_err(JobError::file("mark the rewind in", &site.state(MARK)))?;
     pg_rewind(site, source)
         .arg("--progress")
@@ -107,7 +107,7 @@ fn divergence(plan: &Said) -> Option<(Timeline, Lsn)> {
 
 /// Copies our WAL from the fork on, for whoever wants to look for what was lost; where it would take more than half
 /// of what is free, that is said instead.
-fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(), JobError> {
+async fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(), JobError> {
     let aside = site.state(&format!("diverged-{}", unix_time()));
     let write = || JobError::file("keep the divergent WAL in", &aside);
     let pg_wal = site.pg_wal();
@@ -127,9 +127,11 @@ fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(),
         );
         return Ok(());
     }
-    copy(&pg_wal, &names, &aside)
-        .inspect_err(|_| drop(std::fs::remove_dir_all(&aside)))
-        .map_err(write())?;
+    let to = aside.clone();
+    let copied = tokio::task::spawn_blocking(move || {
+        copy(&pg_wal, &names, &to).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
+    });
+    copied.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(write())?;
     tracing::info!("the WAL that is taken back is kept in {}", aside.display());
     Ok(())
 }
