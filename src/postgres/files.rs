@@ -62,10 +62,10 @@ pub(super) fn write_configuration(
     raised: &[(&'static str, u32)],
     whom: Door,
 ) -> io::Result<()> {
-    write_private(&site.state("pgpass"), &pgpass(site))?;
+    write_private(&site.state("pgpass"), pgpass(site))?;
     door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
-    write_private(&config_file(site), &configuration(site, raised))
+    write_private(&config_file(site), configuration(site, raised))
 }
 
 pub(super) fn config_file(site: &Site) -> PathBuf {
@@ -78,7 +78,7 @@ fn source_file(site: &Site) -> PathBuf {
 
 /// Passwords of the roles that Postgres and its tools log in with.
 pub(super) fn write_passwords(site: &Site) -> io::Result<()> {
-    write_private(&site.state("pgpass"), &pgpass(site))
+    write_private(&site.state("pgpass"), pgpass(site))
 }
 
 fn pgpass(site: &Site) -> String {
@@ -190,17 +190,30 @@ pub(super) fn write_signals(data: &Path) -> io::Result<()> {
 /// file. Returns the lines; a copy of the file is kept in the state directory.
 pub(super) fn clean_auto_conf(site: &Site) -> io::Result<Vec<String>> {
     let path = site.data().join("postgresql.auto.conf");
-    let text = match std::fs::read_to_string(&path) {
+    let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let (taken, left): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| is_ours(line));
-    if taken.is_empty() {
-        return Ok(Vec::new());
+    let (taken, left) = without_ours(&bytes);
+    if !taken.is_empty() {
+        write_private(&site.state("postgresql.auto.conf.taken"), &bytes)?;
+        write_private(&path, left)?;
     }
-    write_private(&site.state("postgresql.auto.conf.taken"), &text)?;
-    write_private(&path, &(left.join("\n") + "\n"))?;
-    Ok(taken.into_iter().map(str::to_owned).collect())
+    Ok(taken)
+}
+
+/// Our lines, and the bytes of all others as they were: they may be in any encoding.
+fn without_ours(bytes: &[u8]) -> (Vec<String>, Vec<u8>) {
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        if is_ours(&text) {
+            taken.push(text.trim_end().to_owned());
+        } else {
+            left.extend_from_slice(line);
+        }
+    }
+    (taken, left)
 }
 
 fn is_ours(line: &str) -> bool {
@@ -209,8 +222,8 @@ fn is_ours(line: &str) -> bool {
 }
 
 /// Replaces a file durably; only this user can read it.
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let new = write_new(path, text)?;
+pub(super) fn write_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    let new = write_new(path, text.as_ref())?;
     File::open(&new)?.sync_all()?;
     std::fs::rename(&new, path)?;
     sync_parent(path)
@@ -218,16 +231,16 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
 
 /// Replaces a file: whoever reads it sees the old one or the new one.
 pub(super) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::rename(write_new(path, text)?, path)
+    std::fs::rename(write_new(path, text.as_bytes())?, path)
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<PathBuf> {
+fn write_new(path: &Path, text: &[u8]) -> io::Result<PathBuf> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
     remove_if_there(&new)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     Ok(new)
 }
 
@@ -247,5 +260,15 @@ mod tests {
         assert!(is_ours("port = 1"));
         assert!(!is_ours("# port = 1"));
         assert!(!is_ours("work_mem = '4MB'"));
+    }
+
+    #[test]
+    fn lines_in_another_encoding_stay_as_they_are() {
+        let theirs = b"# caf\xe9\r\nwork_mem = '4MB'\nx.y = '\xff'";
+        let (taken, left) = without_ours(theirs);
+        assert!(taken.is_empty() && left == theirs);
+        let (taken, left) = without_ours(b"port = 1\n# caf\xe9\nhot_standby = 'off'");
+        assert_eq!(taken, ["port = 1", "hot_standby = 'off'"]);
+        assert_eq!(left, b"# caf\xe9\n");
     }
 }

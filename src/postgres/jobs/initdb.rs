@@ -26,7 +26,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let new = Scaffold::new(site, ".new").await?;
     let password = site.state("initdb.password");
     let login = &site.config.superuser;
-    write_private(&password, &format!("{}\n", login.password))
+    write_private(&password, format!("{}\n", login.password))
         .map_err(JobError::file("write", &password))?;
     let made = Tool::new(site, "initdb")
         .path("--pgdata=", new.path())

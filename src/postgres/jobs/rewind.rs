@@ -149,7 +149,7 @@ fn copy(from: &Path, names: &BTreeSet<String>, to: &Path) -> io::Result<()> {
 
 fn mark(site: &Site) -> io::Result<()> {
     let inode = std::fs::metadata(site.data())?.ino();
-    files::write_private(&site.state(MARK), &format!("{inode}\n"))
+    files::write_private(&site.state(MARK), format!("{inode}\n"))
 }
 
 /// A rewind of this very directory was begun and not completed.
