@@ -38,6 +38,7 @@ mod list;
 mod log;
 mod look;
 mod oldest;
+mod orphans;
 mod probe;
 mod process;
 mod reload;
@@ -111,6 +112,7 @@ impl Postgres {
         gate: Gate,
     ) -> Result<Self, PostgresError> {
         let site = Arc::new(Site::open(config, me, state_directory)?);
+        jobs::initdb::forget_password(&site);
         let nudge = Arc::new(Notify::new());
         let (wishes, wished) = mpsc::unbounded_channel();
         let (job, job_seen) = watch::channel(None);

@@ -25,6 +25,11 @@ pub(super) struct Process {
 impl Process {
     /// `None` when there is no such process, or it is not of the Postgres in `data`.
     pub(super) fn hold(pid: u32, data: &Path) -> io::Result<Option<Self>> {
+        Self::hold_if(pid, |pid| is_postgres_in(pid, data))
+    }
+
+    /// `None` when there is no such process, or it is not what is meant: that is asked when its pidfd is open.
+    pub(super) fn hold_if(pid: u32, meant: impl Fn(u32) -> bool) -> io::Result<Option<Self>> {
         let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let fd = match pidfd_open(known, PidfdFlags::NONBLOCK) {
             Ok(fd) => fd,
@@ -32,7 +37,7 @@ impl Process {
             Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if !is_postgres_in(pid, data) {
+        if !meant(pid) {
             return Ok(None);
         }
         #[expect(deprecated, reason = "the successor is unsafe; an OwnedFd keeps what it asks for")]
@@ -83,12 +88,10 @@ pub(crate) enum Ended {
 /// Its working directory is `data` (also after a rename, a bind mount, or `rm`), it runs a program
 /// called `postgres`.
 fn is_postgres_in(pid: u32, data: &Path) -> bool {
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let Ok(program) = fs::read_link(process.join("exe")) else { return false };
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    if name.trim_end_matches(" (deleted)") != "postgres" {
+    if !runs(pid, &["postgres"]) {
         return false;
     }
+    let process = PathBuf::from(format!("/proc/{pid}"));
     let cwd = process.join("cwd");
     let same = match (fs::metadata(&cwd), fs::metadata(data)) {
         (Ok(cwd), Ok(data)) => cwd.dev() == data.dev() && cwd.ino() == data.ino(),
@@ -102,14 +105,26 @@ fn is_postgres_in(pid: u32, data: &Path) -> bool {
     same || named(data)
 }
 
+/// Whether it runs a program of one of these names.
+pub(super) fn runs(pid: u32, programs: &[&str]) -> bool {
+    let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) else { return false };
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    programs.contains(&name.trim_end_matches(" (deleted)"))
+}
+
 /// The pids of every process of the Postgres in `data`.
 pub(super) fn scan(data: &Path) -> io::Result<Vec<u32>> {
+    scan_for(|pid| is_postgres_in(pid, data))
+}
+
+/// The pids of every process that is meant.
+pub(super) fn scan_for(meant: impl Fn(u32) -> bool) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        if is_postgres_in(pid, data) {
+        if meant(pid) {
             found.push(pid);
         }
     }

@@ -1,5 +1,7 @@
 //! Job: make a new database system, with the roles that haad logs in with. Never over existing data.
 
+use std::path::PathBuf;
+
 use haa_core::observe::DataDir;
 
 use super::keep::Scaffold;
@@ -23,14 +25,12 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
             return Err(JobError::Refused(why));
         }
     }
-    let new = Scaffold::new(site, ".new").await?;
-    let password = site.state("initdb.password");
+    let new = Scaffold::new(site, super::MADE).await?;
+    let password = Password::write(site)?;
     let login = &site.config.superuser;
-    write_private(&password, format!("{}\n", login.password))
-        .map_err(JobError::file("write", &password))?;
     let made = Tool::new(site, "initdb")
         .path("--pgdata=", new.path())
-        .path("--pwfile=", &password)
+        .path("--pwfile=", &password.0)
         .arg(format!("--username={}", login.user))
         .arg("--auth-local=scram-sha-256")
         .arg("--auth-host=scram-sha-256")
@@ -39,7 +39,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
         .arg("--locale=C.UTF-8")
         .run(|line| tracing::debug!(line, "initdb"))
         .await;
-    remove_if_there(&password).map_err(JobError::file("remove", &password))?;
+    drop(password);
     made?;
     make_roles(site, &new).await?;
     let untouched = new.path().join(look::UNTOUCHED);
@@ -47,6 +47,33 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     new.place(site)?;
     Ok(())
+}
+
+/// The superuser's password in a file that initdb reads. It goes with the job, also with one that is given up.
+struct Password(PathBuf);
+
+impl Password {
+    fn write(site: &Site) -> Result<Self, JobError> {
+        let path = site.state(PASSWORD);
+        let line = format!("{}\n", site.config.superuser.password);
+        write_private(&path, line).map_err(JobError::file("write", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        if let Err(error) = remove_if_there(&self.0) {
+            tracing::warn!(%error, "cannot remove {}, which holds a password", self.0.display());
+        }
+    }
+}
+
+const PASSWORD: &str = "initdb.password";
+
+/// What an agent left that was killed while initdb was at work.
+pub(in crate::postgres) fn forget_password(site: &Site) {
+    drop(Password(site.state(PASSWORD)));
 }
 
 /// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords.

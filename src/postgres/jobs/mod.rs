@@ -3,7 +3,7 @@
 mod checkpoint;
 mod clone;
 mod follow;
-mod initdb;
+pub(super) mod initdb;
 mod keep;
 mod promote;
 pub(super) mod rewind;
@@ -14,13 +14,25 @@ use haa_core::effect::Job;
 use haa_core::lease::Leadership;
 
 use super::error::JobError;
+use super::orphans;
 use super::process::{self, Process};
 use super::site::Site;
 use super::worker::Bench;
 use crate::agent::clock;
 
+/// New data are made beside the old, under the data directory's name with one of these: by initdb, and by a clone.
+pub(super) const SCAFFOLDS: [&str; 2] = [MADE, CLONED];
+const MADE: &str = ".new";
+const CLONED: &str = ".clone";
+
 /// Does the job. Dropping the future gives it up at its next wait, with its tools killed.
 pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
+    match job {
+        Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..) => {
+            orphans::end(&bench.site).await?;
+        }
+        Job::Checkpoint | Job::Stop(_) | Job::Follow(..) | Job::Detach | Job::Promote { .. } => {}
+    }
     match job {
         Job::InitDb => initdb::run(&bench.site).await,
         Job::Clone(source) => clone::run(&bench.site, &source).await,

@@ -1,0 +1,49 @@
+//! Tools of Postgres that an agent left at work when it was killed: found by what they were told to write to, and ended
+//! before anybody else touches it. Never a tool that works on something else.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::error::JobError;
+use super::jobs::SCAFFOLDS;
+use super::process::{Ended, Process, runs, scan_for};
+use super::site::Site;
+
+const TOOLS: [&str; 3] = ["initdb", "pg_basebackup", "pg_rewind"];
+
+/// A process ends by SIGKILL at once, unless its disk hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends all that there are.
+///
+/// # Errors
+/// One of them lives on, and may write yet.
+pub(super) async fn end(site: &Site) -> Result<(), JobError> {
+    let option =
+        |name: &str, path: &Path| [name.as_bytes(), path.as_os_str().as_encoded_bytes()].concat();
+    let mut wanted = vec![option("--target-pgdata=", site.data())];
+    wanted.extend(SCAFFOLDS.map(|suffix| option("--pgdata=", &site.beside(suffix))));
+    let meant = |pid: u32| runs(pid, &TOOLS) && is_told_one_of(pid, &wanted);
+    for pid in scan_for(meant).map_err(JobError::Signal)? {
+        let Some(tool) = Process::hold_if(pid, meant).map_err(JobError::Signal)? else { continue };
+        tracing::warn!(
+            pid,
+            "an earlier agent left a tool of Postgres at work on these data; ending it"
+        );
+        tool.signal(Signal::KILL).map_err(JobError::Signal)?;
+        if tool.ended_within(PATIENCE).await.map_err(JobError::Signal)? == Ended::NotYet {
+            return Err(JobError::Refused(format!(
+                "process {pid}, a tool that an earlier agent left at work on these data, outlives SIGKILL; is its \
+                 disk hung?"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_told_one_of(pid: u32, wanted: &[Vec<u8>]) -> bool {
+    let told = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    told.split(|byte| *byte == 0).any(|arg| wanted.iter().any(|wanted| wanted == arg))
+}
