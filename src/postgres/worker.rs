@@ -1,7 +1,8 @@
-//! The one job slot, and closing. Closing never waits for a job: it gives the job up.
+//! The one job slot, and closing. Closing never waits for a job: Postgres is ended first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use haa_core::effect::{Job, Strangers};
 use haa_core::input::{Input, JobResult};
@@ -10,13 +11,17 @@ use haa_core::list::List;
 use haa_core::observe::Door;
 use haa_core::units::{JobId, MemberName};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
 
 use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
 use super::{Gate, door, jobs, list, slot, sync};
+
+/// A job that is given up ends at its next wait; one that works on a hung disk has none.
+const GIVES_UP: Duration = Duration::from_secs(1);
 
 /// What the agent wishes of its Postgres.
 pub(super) enum Wish {
@@ -136,14 +141,26 @@ impl Worker {
 
     async fn close(&mut self) {
         self.put_aside();
-        if let Some((id, mut handle)) = self.running.take() {
+        let running = self.running.take();
+        if let Some((_, handle)) = &running {
             handle.abort();
-            let result = match (&mut handle).await {
-                Ok(result) => result,
-                Err(_) => JobResult::Aborted,
-            };
-            self.finish(id, result).await;
         }
+        self.end_processes().await;
+        if let Some((id, mut handle)) = running {
+            match timeout(GIVES_UP, &mut handle).await {
+                Ok(end) => self.finish(id, result_of(end)).await,
+                Err(_) => {
+                    tracing::warn!(%id, "the job that was given up does not end; is its disk hung?");
+                    self.running = Some((id, handle));
+                }
+            }
+            // It may have started one before it was given up.
+            self.end_processes().await;
+        }
+        self.nudge.notify_one();
+    }
+
+    async fn end_processes(&self) {
         match process::close(self.bench.site.data()).await {
             Ok(Ended::Yes) => {}
             Ok(Ended::NotYet) => {
@@ -151,7 +168,6 @@ impl Worker {
             }
             Err(error) => tracing::error!(%error, "cannot end the processes of Postgres"),
         }
-        self.nudge.notify_one();
     }
 
     fn reconcile(&mut self, wanted: BTreeSet<MemberName>, strangers: Strangers) {
@@ -252,10 +268,17 @@ impl Drop for Worker {
 async fn end_of(running: &mut Option<(JobId, JoinHandle<JobResult>)>) -> (JobId, JobResult) {
     match running {
         Some((id, handle)) => {
-            let result = handle.await;
-            let broken = |error| JobResult::Failed(format!("a fault in haad: {error}"));
-            (*id, result.unwrap_or_else(broken))
+            let end = handle.await;
+            (*id, result_of(end))
         }
         None => std::future::pending().await,
+    }
+}
+
+fn result_of(end: Result<JobResult, JoinError>) -> JobResult {
+    match end {
+        Ok(result) => result,
+        Err(error) if error.is_cancelled() => JobResult::Aborted,
+        Err(error) => JobResult::Failed(format!("a fault in haad: {error}")),
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod door;
+mod endings;
 pub(crate) mod member;
 pub(crate) mod probe;
 mod ready;
