@@ -6,9 +6,10 @@ mod memory;
 mod notes;
 mod promises;
 mod run;
+mod signals;
 
-pub use memory::{Memory, MemoryError};
 pub(crate) use memory::LOCK;
+pub use memory::{Memory, MemoryError};
 pub use promises::PromiseError;
 pub use run::{End, run};
 

@@ -14,14 +14,13 @@ use haa_core::settings::Durability;
 use haa_core::units::Millis;
 use haa_core::voters::Promises;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
 use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
-use super::{chain, clock};
+use super::{chain, clock, signals};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call};
 use crate::config::Config;
@@ -33,8 +32,6 @@ use crate::store::Store;
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
 const INPUTS: usize = 1024;
-/// After a signal to stop, the agent ends at the latest after this long, whatever the store says.
-const STOP_PATIENCE: Duration = Duration::from_secs(45);
 
 /// How the agent ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +88,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let (calls, called) = mpsc::channel(64);
     let shutdown = CancellationToken::new();
     let router = route(&config, &published, &alive)?;
+    let told = published.clone();
     let api = api::Api {
         status: published,
         calls,
@@ -103,7 +101,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
     tokio::spawn(answer_calls(called, Arc::clone(&store)));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
-    tokio::spawn(pass_signals(inputs, leave));
+    tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
     let node = Node::new(node_config(&config, &memory, promised));
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
@@ -278,33 +276,6 @@ fn log_input(input: &Input) {
         | Input::Postgres(_)
         | Input::Promised(_)
         | Input::Peer(_) => {}
-    }
-}
-
-/// SIGTERM and SIGINT stop the agent in order; if that takes too long, it ends all the same.
-async fn pass_signals(inputs: mpsc::Sender<Input>, leave: Leave) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen for signals: only SIGKILL will end this agent");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    let asked = inputs.send(Input::Stop(leave)).await;
-    let second = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    if asked.is_ok() {
-        let hurried = tokio::time::timeout(STOP_PATIENCE, second).await.is_ok();
-        let why = if hurried { "asked to stop again" } else { "did not end in time" };
-        tracing::error!(why, "leaving at once; the lease runs out by itself");
-        std::process::exit(1);
     }
 }
 
