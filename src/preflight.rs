@@ -67,6 +67,7 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     });
     let major = binaries(&config.postgres, &mut found);
     found.push(data_directory(&config.postgres.data_directory, major));
+    found.extend(elsewhere(&config.postgres.data_directory));
     found.push(writable("state_directory", &config.state_directory));
     found.push(writable("postgres.socket_directory", &config.postgres.socket_directory));
     found.push(tokens(&config.api.token_file));
@@ -200,6 +201,19 @@ fn data_directory(path: &Path, major: Option<String>) -> Finding {
             version.trim()
         )),
     }
+}
+
+/// What a clone could not make anew.
+fn elsewhere(path: &Path) -> Option<Finding> {
+    let name = path.display();
+    let what = match (crate::postgres::wal_elsewhere(path), crate::postgres::tablespaces(path)) {
+        (None, None) => return None,
+        (Some(wal), _) => format!("pg_wal of {name} is a link to {}", wal.display()),
+        (None, Some(count)) => format!("{name} has {count} tablespace(s)"),
+    };
+    Some(Finding::Doubtful(format!(
+        "{what}: these data can be led and rewound, but no clone can take their place"
+    )))
 }
 
 /// A directory that is ours to write to, or can be made.

@@ -1,4 +1,4 @@
-//! Amounts of bytes as Postgres' users write them: `16kB`, `10MB`, `1GB`. Never floating.
+//! Amounts of bytes as Postgres' users write them: `16kB`, `10MB`, `1GB`; and as people read them. Never floating.
 
 /// Bytes; the unit is `B` (or none), `kB`, `MB`, `GB` or `TB` in any case, each 1024 of the one before.
 #[must_use]
@@ -17,9 +17,22 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// As people read them: `0 B`, `640.0 kB`, `1.5 MB`.
+#[must_use]
+pub(crate) fn readable(bytes: u64) -> String {
+    let units = [(1_u64 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
+    match units.into_iter().find(|(size, _)| bytes >= *size) {
+        None => format!("{bytes} B"),
+        Some((size, unit)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(size);
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, readable};
 
     #[test]
     fn sizes_are_read_as_postgres_reads_them() {
@@ -30,5 +43,13 @@ mod tests {
         for wrong in ["", "kB", "-1", "1.5MB", "10XB", "99999999999TB", "MB10"] {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn bytes_read_well() {
+        assert_eq!(readable(0), "0 B");
+        assert_eq!(readable(1_536), "1.5 kB");
+        assert_eq!(readable(16 << 20), "16.0 MB");
+        assert_eq!(readable(u64::MAX), "17179869183.9 GB");
     }
 }

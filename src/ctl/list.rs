@@ -10,6 +10,7 @@ use super::documents::{ClusterView, CommitsView, Lag, MemberView, RoutesView};
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
+pub(super) use crate::config::size::readable;
 
 /// Show the members of the cluster
 #[derive(Args, Debug)]
@@ -143,18 +144,6 @@ fn lag(member: &MemberView) -> String {
     }
 }
 
-/// Bytes as people read them: `0 B`, `640 kB`, `1.5 MB`.
-pub(super) fn readable(bytes: u64) -> String {
-    let units = [(1_u64 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
-    match units.into_iter().find(|(size, _)| bytes >= *size) {
-        None => format!("{bytes} B"),
-        Some((size, unit)) => {
-            let tenths = u128::from(bytes) * 10 / u128::from(size);
-            format!("{}.{} {unit}", tenths / 10, tenths % 10)
-        }
-    }
-}
-
 /// Tags at their usual value say nothing and are left out.
 fn tags(member: &MemberView) -> String {
     let unusual = |value: &serde_json::Value| {
@@ -172,14 +161,6 @@ fn tags(member: &MemberView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_read_well() {
-        assert_eq!(readable(0), "0 B");
-        assert_eq!(readable(1_536), "1.5 kB");
-        assert_eq!(readable(16 << 20), "16.0 MB");
-        assert_eq!(readable(u64::MAX), "17179869183.9 GB");
-    }
 
     #[test]
     fn only_unusual_tags_are_shown() {

@@ -17,7 +17,7 @@
 //! | `probe` | how long the disk takes to flush WAL |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `oldest` | where the oldest WAL that is still there begins |
-//! | `room` | how much room there is, and what is mounted |
+//! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
 //! | `orphans` | tools that an agent left when it was killed |
@@ -69,7 +69,7 @@ use tokio::task::JoinHandle;
 pub use binaries::{find_binaries, server_version};
 pub use error::PostgresError;
 pub use inspect::inspect;
-pub use room::is_mount_point;
+pub use room::{is_mount_point, tablespaces, wal_elsewhere};
 
 use crate::config;
 use site::Site;

@@ -1,8 +1,9 @@
-//! What the file system says of a directory: how much room, how large, whether it is mounted. Only looks.
+//! What the file system says of a directory: how much room, how large, whether it is mounted, what of it lies
+//! elsewhere. Only looks.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statvfs, statx};
 
@@ -42,9 +43,36 @@ pub(super) fn taken(path: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// Where the WAL of these data lies, when `pg_wal` is a link.
+#[must_use]
+pub fn wal_elsewhere(data: &Path) -> Option<PathBuf> {
+    std::fs::read_link(data.join("pg_wal")).ok()
+}
+
+/// How many tablespaces these data have beside their own, if any.
+#[must_use]
+pub fn tablespaces(data: &Path) -> Option<usize> {
+    let count = std::fs::read_dir(data.join("pg_tblspc")).ok()?.count();
+    (count > 0).then_some(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_outside_of_the_data_is_seen() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let data = folder.path();
+        assert_eq!((wal_elsewhere(data), tablespaces(data)), (None, None), "nothing is there");
+        std::fs::create_dir(data.join("pg_tblspc")).expect("made");
+        std::fs::create_dir(data.join("pg_wal")).expect("made");
+        assert_eq!((wal_elsewhere(data), tablespaces(data)), (None, None));
+        std::fs::remove_dir(data.join("pg_wal")).expect("removed");
+        std::os::unix::fs::symlink("/wal", data.join("pg_wal")).expect("a link");
+        std::os::unix::fs::symlink("/more", data.join("pg_tblspc/16385")).expect("a link");
+        assert_eq!((wal_elsewhere(data), tablespaces(data)), (Some("/wal".into()), Some(1)));
+    }
 
     #[test]
     fn a_directory_is_as_large_as_what_is_in_it() {

@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod door;
 mod endings;
 pub(crate) mod member;
+mod places;
 pub(crate) mod probe;
 mod ready;
 mod refusals;

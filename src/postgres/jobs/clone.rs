@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use haa_core::effect::Source;
 use haa_core::observe::DataDir;
 
-use super::keep::{Scaffold, make_room};
-use super::rewind;
+use super::keep::Scaffold;
+use super::{fits, rewind};
 use crate::postgres::error::JobError;
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
@@ -20,8 +20,8 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
     }
     refuse_if_running(site)?;
     files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
-    let new = Scaffold::new(site, ".clone").await?;
-    make_room(site).await;
+    let new = Scaffold::new(site, super::CLONED).await?;
+    fits::clone(site, source).await?;
     let user = &site.config.replication.user;
     let name = format!("haa clone of {}", site.me);
     let more = [("application_name", name.as_str())];

@@ -116,24 +116,28 @@ fn remove(path: &Path) -> io::Result<()> {
 const OLD: &str = ".old-";
 const GONE: &str = ".gone-";
 
-/// Removes data directories that were moved aside earlier, the oldest first, while a copy of the data would not fit.
-/// Never the newest.
-pub(super) async fn make_room(site: &Site) {
+/// Removes data directories that were moved aside earlier, the oldest first, while a copy of the data, which takes at
+/// least so many bytes, would not fit. Never the newest.
+pub(super) async fn make_room(site: &Site, bytes: u64) {
     let data = site.data().to_owned();
-    let made = tokio::task::spawn_blocking(move || make_room_beside(&data, room::free));
+    let made = tokio::task::spawn_blocking(move || make_room_beside(&data, bytes, room::free));
     if let Err(error) = made.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
         tracing::warn!(%error, "data that was moved aside cannot be removed");
     }
 }
 
-fn make_room_beside(data: &Path, free: impl Fn(&Path) -> io::Result<u64>) -> io::Result<()> {
+fn make_room_beside(
+    data: &Path,
+    bytes: u64,
+    free: impl Fn(&Path) -> io::Result<u64>,
+) -> io::Result<()> {
     let Some(parent) = data.parent() else { return Ok(()) };
     let mut aside = named(data, OLD)?;
     let Some((_, newest)) = aside.pop() else { return Ok(()) };
     if aside.is_empty() {
         return Ok(());
     }
-    let needed = room::taken(data)?.max(room::taken(&newest)?);
+    let needed = room::taken(data)?.max(room::taken(&newest)?).max(bytes);
     for (_, path) in aside {
         if free(parent)? >= needed {
             break;
@@ -180,16 +184,16 @@ mod tests {
             std::fs::write(folder.path().join(name).join("file"), vec![1; 100_000])
                 .expect("written");
         }
-        make_room_beside(&data, |_| Ok(1 << 30)).expect("nothing to do");
+        make_room_beside(&data, 0, |_| Ok(1 << 30)).expect("nothing to do");
         assert!(others.into_iter().all(there), "there was room");
         // Room for one comes with the first that goes.
         let free = |_: &Path| Ok(if there("data.old-30") { 0 } else { 1 << 30 });
-        make_room_beside(&data, free).expect("it removes");
+        make_room_beside(&data, 0, free).expect("it removes");
         assert!(
             !there("data.old-30") && there("data.old-200"),
             "the oldest, and no more than needed"
         );
-        make_room_beside(&data, |_| Ok(0)).expect("it removes");
+        make_room_beside(&data, 0, |_| Ok(0)).expect("it removes");
         assert!(!there("data.old-200"));
         assert!(there("data.old-1000"), "the newest stays, whatever the room");
         assert!(there("data") && there("data.old-mine") && there("other.old-1"), "none of ours");

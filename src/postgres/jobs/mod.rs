@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod clone;
+mod fits;
 mod follow;
 pub(super) mod initdb;
 mod keep;

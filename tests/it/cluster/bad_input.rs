@@ -3,8 +3,6 @@
 use std::process::Command;
 
 use super::fixture::{Cluster, LONG, haad, name};
-use crate::support;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_of_another_cluster_and_data_that_are_no_postgres_are_refused_and_left_alone() {
     let mut cluster = Cluster::prepare(|options| options);
@@ -136,80 +134,4 @@ async fn commands_need_a_token_that_is_there_and_valid() {
     std::fs::write(&tokens, whole).expect("written");
     let (status, text) = ask().await;
     assert_eq!(status, 412, "no replica to go to, but the token is good: {text}");
-}
-
-/// A clone that does not fit: told, cleaned up, and nothing else is touched. Needs root for a small file system.
-#[test]
-fn a_disk_that_fills_during_a_clone_is_told_and_cleaned_up() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not root: no small file system can be mounted, nothing was tested");
-        return;
-    }
-    let mount = small_disk();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let mut cluster = Cluster::prepare(|options| options);
-        let member = name("n2");
-        let data = cluster.playground.data(&member).display().to_string();
-        let small = mount.join("data").display().to_string();
-        cluster.edit(&member, |text| {
-            let state = format!("state_directory = \"{data}.haa\"\n");
-            let text = text.replace(&format!("\"{data}\""), &format!("\"{small}\""));
-            if text.contains("state_directory") { text } else { state + &text }
-        });
-        cluster.playground.start_etcd().await.expect("etcd starts");
-        cluster.playground.start_member(&name("n1")).expect("it starts");
-        cluster.primary().await;
-        cluster.playground.start_member(&member).expect("it starts");
-        cluster.says(&member, "No space left on device").await;
-        let beside = mount.join("data.clone");
-        let told = std::time::Instant::now();
-        // It goes within a moment, and comes back for a moment with the next attempt.
-        while beside.exists() {
-            assert!(told.elapsed() < LONG, "the half copy stays");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        cluster.execute("CREATE TABLE t (id bigint)").await;
-    });
-}
-
-/// Nothing can take its place, so nothing is copied. Needs root to mount.
-#[test]
-fn a_data_directory_that_is_a_mount_point_is_refused_before_the_copy() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not root: nothing can be mounted, nothing was tested");
-        return;
-    }
-    let mount = small_disk();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let mut cluster = Cluster::prepare(|options| options);
-        let member = name("n2");
-        let data = cluster.playground.data(&member).display().to_string();
-        cluster.edit(&member, |text| text.replace(&data, &mount.display().to_string()));
-        let (code, said) = haad("check", &cluster.playground.config(&member));
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("is a mount point"), "{said}");
-        cluster.playground.start_etcd().await.expect("etcd starts");
-        cluster.playground.start_member(&name("n1")).expect("it starts");
-        cluster.primary().await;
-        cluster.playground.start_member(&member).expect("it starts");
-        cluster.says(&member, "is a mount point").await;
-        assert!(!cluster.log(&member).contains("cloning:"), "{}", cluster.log(&member));
-    });
-}
-
-/// 16 MiB, in a mount namespace of this thread and its children: it goes when they end.
-fn small_disk() -> std::path::PathBuf {
-    use nix::mount::{MsFlags, mount};
-    let none: Option<&str> = None;
-    let path = tempfile::Builder::new().prefix("haa-it-small-").tempdir_in("/tmp");
-    let path = path.expect("a temporary directory").keep();
-    // Before the unsharing: it removes the mount point where nothing is mounted on it.
-    std::mem::forget(support::sweep_after_us(&path));
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-    let options = Some("size=16m,mode=777");
-    mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), options).expect("mounted");
-    path
 }

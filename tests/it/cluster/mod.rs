@@ -10,6 +10,7 @@ mod journal;
 mod operations;
 mod outage;
 mod proxies;
+mod room;
 mod router;
 mod router_bytes;
 mod secured;

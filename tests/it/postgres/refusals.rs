@@ -187,22 +187,3 @@ async fn the_control_file_is_read_as_pg_controldata_reads_it() {
     a.done(Job::Stop(Millis(5000))).await;
     assert_eq!(a.stopped().await.server, Server::Stopped(Shutdown::Standby));
 }
-
-/// Needs a file system of some 40 MB that user postgres can write to, named by `HAA_SMALL_DISK`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_ends_a_clone_and_nothing_else() {
-    let root = root();
-    let Some(small) = std::env::var_os("HAA_SMALL_DISK") else {
-        note("not tried: a clone onto a full disk; HAA_SMALL_DISK names no small file system");
-        return;
-    };
-    let mut a = Member::new("a", root.path());
-    let mut b = Member::new("b", std::path::Path::new(&small));
-    a.become_primary(2, &[]).await;
-    a.sql("CREATE TABLE t AS SELECT n, repeat('x', 1000) FROM generate_series(1, 50000) n").await;
-    let why = b.failed(Job::Clone(a.source())).await;
-    assert!(why.contains("No space left on device"), "{why}");
-    assert_eq!(b.facts(|_| true).await.data, DataDir::Empty);
-    assert!(!b.config.data_directory.with_file_name("data.clone").exists());
-    a.primary(|_| true).await;
-}

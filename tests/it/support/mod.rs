@@ -35,7 +35,7 @@ pub(crate) fn programs() -> &'static Path {
 }
 
 /// A static is never dropped: a child waits for the end of this process, however it comes, and removes the copies.
-pub(crate) fn sweep_after_us(path: &Path) -> Child {
+fn sweep_after_us(path: &Path) -> Child {
     Command::new("sh")
         .args(["-c", "read -r _; rm -rf \"$0\""])
         .arg(path)
@@ -56,4 +56,30 @@ fn copy_programs(built: &Path) -> tempfile::TempDir {
         std::fs::copy(built.join(name), copies.path().join(name)).expect("programs can be copied");
     }
     copies
+}
+
+/// A file system of this size, in a mount namespace of this thread and its children: it goes when they end. `None`
+/// where nothing can be mounted, which is said, and is a failure with `CI=1`: there nothing may go untested.
+/// To be called before anything makes this process another user's.
+pub(crate) fn small_disk(size: &str) -> Option<PathBuf> {
+    use nix::mount::{MsFlags, mount};
+    if !nix::unistd::geteuid().is_root() {
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "1"),
+            "with CI=1 this is to run as root"
+        );
+        println!("NOT TRIED: not root, so no small file system can be mounted");
+        return None;
+    }
+    let none: Option<&str> = None;
+    let path = tempfile::Builder::new().prefix("haa-it-small-").tempdir_in("/tmp");
+    let path = path.expect("a temporary directory").keep();
+    // Before the unsharing: it removes the mount point where nothing is mounted on it.
+    std::mem::forget(sweep_after_us(&path));
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
+    let options = format!("size={size},mode=777");
+    let made = mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(&*options));
+    made.expect("mounted");
+    Some(path)
 }
