@@ -40,10 +40,18 @@ async fn a_killed_host_is_replaced_and_rewound_when_it_had_diverged() {
     println!("a whole host killed, to the first acknowledged write: {took:?}");
     let new = cluster.primary().await;
     assert_ne!(new, old);
+    let before = cluster.log(&old).len();
     cluster.playground.start_member(&old).expect("it can be started");
     cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
-    let log = cluster.log(&old);
-    assert!(log.contains("Rewind"), "it had diverged, so it was to be rewound:\n{log}");
+    let log = cluster.log(&old).split_off(before);
+    assert!(log.contains("this member's WAL diverged; taking it back"), "{log}");
+    assert!(
+        log.contains("job=Rewind") && !log.contains("job=Clone"),
+        "rewound, not cloned:\n{log}"
+    );
+    let kept = std::fs::read_dir(cluster.playground.state(&old)).expect("a directory").flatten();
+    let kept = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("diverged-"));
+    assert_eq!(kept.count(), 1, "what was taken back is kept");
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 2).await;
     }

@@ -1,5 +1,6 @@
 //! Whole clusters: real etcd, real Postgres, real agents, broken on purpose. Times are printed, never asserted.
 
+mod adoption;
 mod away;
 mod bad_input;
 mod check;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fixture::{Cluster, LONG, print_times};
+use super::fixture::{Cluster, LONG, name, print_times};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switchover_goes_to_the_named_member_or_to_the_best() {
@@ -52,6 +52,26 @@ async fn a_switchover_that_cannot_be_is_refused_and_nothing_is_stopped() {
     assert!(text.contains("leader"), "{text}");
     let one = client.query_one("SELECT 1", &[]).await;
     assert!(one.is_ok(), "the session on the primary has lived through it all");
+    assert_eq!(cluster.primary().await, primary);
+}
+
+/// Nobody asks for it twice: the tag says that this member is never to lead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switchover_to_a_member_that_may_not_lead_is_refused() {
+    let mut cluster = Cluster::prepare(|options| options);
+    let unfit = name("n3");
+    cluster.edit(&unfit, |text| text + "\n[tags]\nnofailover = true\n");
+    cluster.playground.start_all().await.expect("they start");
+    cluster.all_stream().await;
+    let primary = cluster.primary().await;
+    assert_ne!(primary, unfit);
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
+    let body = json!({ "candidate": unfit });
+    let answer = cluster.playground.http_post(&primary, "/switchover", &body).await;
+    let (status, text) = answer.expect("the agent answers");
+    assert_eq!(status, 412, "{text}");
+    assert!(text.contains("n3 is tagged nofailover"), "{text}");
+    client.query_one("SELECT 1", &[]).await.expect("nothing was stopped");
     assert_eq!(cluster.primary().await, primary);
 }
 
