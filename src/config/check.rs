@@ -306,7 +306,7 @@ fn remedy(key: &str) -> &'static str {
         }
         "postgres" => "add a section [postgres]; `haad config example` shows one",
         "postgres.data_directory" => {
-            "under [postgres] write data_directory = \"/var/lib/postgresql/15/main\""
+            "under [postgres] write data_directory = \"/var/lib/postgresql/haa/main\""
         }
         "postgres.listen" => "under [postgres] write listen = \"0.0.0.0:5432\"",
         "api" => "add a section [api]; `haad config example` shows one",

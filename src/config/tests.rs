@@ -168,7 +168,7 @@ fn the_example_is_taken() {
     }
     let text = EXAMPLE
         .replace("/etc/haa/", "@/")
-        .replace("/var/lib/postgresql/15/main\"", "@/pg\"\nbin_directory = \"@/bin\"");
+        .replace("/var/lib/postgresql/haa/main\"", "@/pg\"\nbin_directory = \"@/bin\"");
     let config = place.load(&text).unwrap();
     assert_eq!(config.settings, Settings::default());
     // What is commented out is right as well.
