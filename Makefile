@@ -8,13 +8,16 @@ HAACTL := $(or $(CARGO_TARGET_DIR),target)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps build demo tour test trials verify check runner model jepsen fix scenarios-accept clean
+.PHONY: help install-deps install-test-deps build demo tour test trials verify check runner model jepsen fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-install-deps:  ## PostgreSQL, etcd and protoc where they are missing (Debian; sudo unless root)
+install-deps:  ## PostgreSQL, etcd, protoc, a C compiler where they are missing (Debian; sudo unless root)
 	@deploy/install-deps.sh
+
+install-test-deps:  ## the same, and the proxies and network tools that the tests use
+	@deploy/install-deps.sh tests
 
 build: install-deps  ## haad and haactl, for use: target/release
 	cargo build --release --bins
@@ -25,7 +28,7 @@ demo: build  ## a throw-away cluster on this machine, shown live; Ctrl-C stops a
 tour: build  ## the main job, unattended and told step by step, in a throw-away cluster
 	@$(HAACTL) playground tour
 
-test: install-deps verify  ## install what is missing, then everything that CI runs
+test: install-test-deps verify  ## install what is missing, then everything that CI runs
 
 trials:  ## what haa takes for granted about PostgreSQL, tried on 15, 17 and 18; fetches the latter two
 	@tests/fetch-postgres.sh
@@ -50,7 +53,7 @@ runner: check
 model:  ## every order of events in small worlds, with what happened in them; verify runs the same as a test
 	cargo run --package haa-sim --release --quiet -- --model
 
-jepsen: install-deps  ## break real clusters on hosts of their own and judge what clients saw; root, several minutes
+jepsen: install-test-deps  ## break real clusters on hosts of their own and judge what clients saw; root, several minutes
 	cargo build --package haa --package haa-jepsen
 	cargo nextest run --package haa-jepsen --test real --run-ignored all --no-capture
 

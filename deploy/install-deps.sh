@@ -1,8 +1,18 @@
 #!/bin/sh
-# Installs what haa's build and tests need and what is missing here: PostgreSQL, etcd, protoc, the proxies that deploy/
-# has configurations for, and what haa-jepsen makes hosts with (Debian, Ubuntu).
+# Installs what is missing here (Debian, Ubuntu):
+#   install-deps.sh         for a build and a playground: PostgreSQL, etcd, protoc, a C compiler
+#   install-deps.sh tests   more, for the tests: the proxies that deploy/ has configurations for, and what haa-jepsen
+#                           makes hosts with
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
+
+case "${1-}" in
+"" | tests) ;;
+*)
+    echo "usage: install-deps.sh [tests]" >&2
+    exit 2
+    ;;
+esac
 
 missing=
 need() { missing="$missing $1"; }
@@ -12,15 +22,17 @@ command -v etcd >/dev/null || need etcd-server
 command -v etcdctl >/dev/null || need etcd-client
 command -v protoc >/dev/null || need protobuf-compiler
 [ -e /usr/include/google/protobuf/descriptor.proto ] || need libprotobuf-dev
-command -v ip >/dev/null || [ -x /usr/sbin/ip ] || need iproute2
-command -v nft >/dev/null || [ -x /usr/sbin/nft ] || need nftables
-command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || need iptables
-ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need libfaketime
 command -v cc >/dev/null || need "gcc libc6-dev"
-[ -x /usr/sbin/haproxy ] || need haproxy
-[ -x /usr/sbin/pgbouncer ] || need pgbouncer
-[ -x /usr/sbin/nginx ] || need nginx-light
-[ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ] || need "libnginx-mod-stream libnginx-mod-stream-js"
+if [ "${1-}" = tests ]; then
+    command -v ip >/dev/null || [ -x /usr/sbin/ip ] || need iproute2
+    command -v nft >/dev/null || [ -x /usr/sbin/nft ] || need nftables
+    command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || need iptables
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need libfaketime
+    [ -x /usr/sbin/haproxy ] || need haproxy
+    [ -x /usr/sbin/pgbouncer ] || need pgbouncer
+    [ -x /usr/sbin/nginx ] || need nginx-light
+    [ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ] || need "libnginx-mod-stream libnginx-mod-stream-js"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

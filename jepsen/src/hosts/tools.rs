@@ -63,7 +63,7 @@ pub fn needed(program: &str, package: &str) -> anyhow::Result<()> {
     let usual = ["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);
     let there = |folder: PathBuf| folder.join(program).is_file();
     let found = std::env::split_paths(&path).chain(usual).any(there);
-    ensure!(found, "{program} is missing: run deploy/install-deps.sh, or install {package}");
+    ensure!(found, "{program} is missing: run deploy/install-deps.sh tests, or install {package}");
     Ok(())
 }
 

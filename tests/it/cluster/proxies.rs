@@ -60,7 +60,7 @@ impl Proxy {
         let output = std::fs::File::create(&log).expect("a temporary file");
         let errors = output.try_clone().expect("a second handle");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
-        let child = command.spawn().expect("the proxy is installed: make install-deps");
+        let child = command.spawn().expect("the proxy is installed: make install-test-deps");
         Self { child, log, write: addresses.0, read: addresses.1 }
     }
 
