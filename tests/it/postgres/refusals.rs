@@ -118,7 +118,7 @@ async fn a_wrong_role_is_named() {
     let mut b = Member::with("a", config, a.state.clone());
     let why = b.failed(Job::Start(None, Door::Open)).await;
     assert!(why.contains("refuses the login of 'another'; the role must exist"), "{why}");
-    b.facts(|facts| facts.server == Server::Starting).await;
+    b.facts(|facts| matches!(facts.server, Server::Refusing(_))).await;
     b.hands().close();
     b.stopped().await;
 }
