@@ -154,10 +154,16 @@ pub(super) fn leader(data: &Path) -> io::Result<Option<Process>> {
     Ok(None)
 }
 
-/// A backend calls itself `postgres: ...`; a postmaster keeps its command line.
+/// A postmaster keeps its command line.
 fn leads(pid: u32) -> bool {
     let line = title(pid);
-    !line.is_empty() && !line.starts_with("postgres: ")
+    !line.is_empty() && !is_backend(&line)
+}
+
+/// A backend calls itself `postgres: ...`. Who has no command line is gone, or is a postmaster that has begun this
+/// instant: the kernel shows its program sooner.
+fn is_backend(title: &str) -> bool {
+    title.starts_with("postgres: ")
 }
 
 /// Its command line, which a backend replaces by what it does; empty for one that is gone.
@@ -187,7 +193,8 @@ pub(super) async fn kill_all(data: &Path, patience: Duration) -> io::Result<Ende
 /// and its children are left alone.
 pub(super) async fn kill_orphans(data: &Path, patience: Duration) -> io::Result<Ended> {
     kill_each(data, patience, |found| {
-        !leads(found.pid) && parent(found.pid).is_none_or(|parent| !found.all.contains(&parent))
+        is_backend(&title(found.pid))
+            && parent(found.pid).is_none_or(|parent| !found.all.contains(&parent))
     })
     .await
 }
@@ -243,5 +250,17 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_backend;
+
+    #[test]
+    fn a_postmaster_that_has_just_begun_is_no_backend_without_one() {
+        assert!(is_backend("postgres: a: checkpointer"));
+        assert!(!is_backend("/usr/lib/postgresql/15/bin/postgres -D /data"));
+        assert!(!is_backend(""));
     }
 }
