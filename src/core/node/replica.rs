@@ -127,9 +127,12 @@ impl Rejoining {
     }
 }
 
-/// Where the timeline of this leadership begins, as it was foretold at the election.
-fn begin(leader: &Leader) -> Option<Begin> {
-    let fork = leader.line.forks.last()?;
+/// Where the timeline of this leadership begins, as it was foretold at the election. For a standby on the timeline that
+/// was left there: one that missed a leadership replays what comes between first, and a file of the newest timeline in
+/// its `pg_wal` would be taken for the next to replay.
+fn begin(leader: &Leader, standby: &Standby) -> Option<Begin> {
+    let fork =
+        leader.line.forks.last().filter(|fork| fork.timeline == standby.position.timeline)?;
     Some(Begin { timeline: leader.line.timeline, lsn: fork.lsn })
 }
 
@@ -336,7 +339,7 @@ impl Node {
             return;
         }
         if compared {
-            return self.desk.job(Job::Follow(source, begin(leader)));
+            return self.desk.job(Job::Follow(source, begin(leader, standby)));
         }
         if !standby.detached {
             return self.desk.job(Job::Detach);
@@ -344,7 +347,7 @@ impl Node {
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
-                self.desk.job(Job::Follow(source, begin(leader)));
+                self.desk.job(Job::Follow(source, begin(leader, standby)));
             }
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond => {
