@@ -156,8 +156,9 @@ mod tests {
         let first = Memory::open(directory.path()).expect("usable");
         let second = Memory::open(directory.path());
         assert!(matches!(second, Err(MemoryError::Taken { .. })));
-        let lease = Lease { id: LeaseId(1), asked_at: Millis(5) };
-        let proof = lease.leadership(Term(3), Millis(6), Timing::default()).expect("fresh");
+        let timing = Timing::default();
+        let lease = Lease::granted(LeaseId(1), Millis(5), timing.ttl, timing);
+        let proof = lease.leadership(Term(3), Millis(6)).expect("fresh");
         first.remember(Some(proof)).expect("written");
         let instance = first.instance();
         drop(first);

@@ -11,7 +11,7 @@ use haa_core::lease::Leadership;
 use haa_core::node::{Config as NodeConfig, Node};
 use haa_core::routes::Status;
 use haa_core::settings::Durability;
-use haa_core::units::Millis;
+use haa_core::units::{Millis, Revision};
 use haa_core::voters::Promises;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -53,6 +53,8 @@ struct Agent {
     status: watch::Sender<Option<Arc<Status>>>,
     alive_at: watch::Sender<Millis>,
     remembered: Option<Leadership>,
+    /// How long Postgres was told to bear a silent connection.
+    bears: Option<Millis>,
     /// Why it does not stand, as last logged.
     told: Option<String>,
     end: Option<End>,
@@ -119,6 +121,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         status,
         alive_at,
         remembered: None,
+        bears: None,
         told: None,
         end: None,
     };
@@ -239,6 +242,11 @@ impl Agent {
             guard.know(clock::now(), &status);
         }
         self.peers.know(&status);
+        let silence = status.settings.timing.receiver_timeout();
+        if status.settings_revision != Revision::ABSENT && self.bears != Some(silence) {
+            self.bears = Some(silence);
+            self.postgres.bear_silence(silence);
+        }
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
             if let Some(why) = &self.told {
@@ -287,6 +295,14 @@ async fn answer_calls(mut called: mpsc::Receiver<Call>, store: Arc<Store>) {
                 Call::Ask { id, record, reply } => {
                     let asked = store.ask(id, record).await.map_err(|error| chain(&error));
                     drop(reply.send(asked));
+                }
+                Call::Change { since, settings, event, reply } => {
+                    let changed = store.change(since, *settings, event).await;
+                    drop(reply.send(changed.map_err(|error| chain(&error))));
+                }
+                Call::Events { reply } => {
+                    let events = store.events().await.map_err(|error| chain(&error));
+                    drop(reply.send(events));
                 }
                 Call::History { reply } => {
                     let history = store.history().await.map_err(|error| chain(&error));

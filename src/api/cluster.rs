@@ -120,12 +120,6 @@ pub(super) fn verdict(api: &Api, _: &Uri) -> Response {
     }
 }
 
-/// `GET /config`: the settings in force.
-pub(super) fn settings(api: &Api, _: &Uri) -> Response {
-    let Some(status) = api.status.borrow().clone() else { return not_yet() };
-    json(StatusCode::OK, &status.settings)
-}
-
 /// `GET /history`: `[timeline left, where, why, when, new leader]` for each leadership that left one.
 pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
     let records = match records(&api).await {
@@ -151,17 +145,34 @@ pub(super) async fn why(State(api): State<Arc<Api>>) -> Response {
     }
 }
 
+/// `GET /events`: `[id, record]` for each command that has come to its end.
+pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
+    match stored(&api, "the events", |reply| Call::Events { reply }).await {
+        Ok(events) => json(StatusCode::OK, &events),
+        Err(why) => complaint(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
 async fn records(api: &Api) -> Result<Vec<(Term, HistoryRecord)>, String> {
+    stored(api, "the history", |reply| Call::History { reply }).await
+}
+
+/// What only the store knows.
+async fn stored<T>(
+    api: &Api,
+    what: &str,
+    call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
+) -> Result<T, String> {
     let (reply, answer) = oneshot::channel();
     let asked = async {
-        api.calls.send(Call::History { reply }).await.ok()?;
+        api.calls.send(call(reply)).await.ok()?;
         answer.await.ok()
     };
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Some(Ok(records))) => Ok(records),
-        Ok(Some(Err(why))) => Err(format!("the history cannot be read from the store: {why}")),
+        Ok(Some(Ok(told))) => Ok(told),
+        Ok(Some(Err(why))) => Err(format!("{what} cannot be read from the store: {why}")),
         Ok(None) => Err("the agent is stopping".to_owned()),
-        Err(_) => Err(format!("the store did not show the history within {PATIENCE:?}")),
+        Err(_) => Err(format!("the store did not show {what} within {PATIENCE:?}")),
     }
 }
 

@@ -42,10 +42,10 @@ struct Failover {
 }
 
 /// Why a command was not carried out.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl Refusal {
-    fn response(self) -> Response {
+    pub(super) fn response(self) -> Response {
         let Self(code, says) = self;
         let mut response = complaint(code, says);
         if code == StatusCode::UNAUTHORIZED {
@@ -92,7 +92,7 @@ fn finish(done: Result<String, Refusal>) -> Response {
 }
 
 /// Who asks, and from where.
-fn who(api: &Api, request: &Request<Body>) -> Result<String, Refusal> {
+pub(super) fn who(api: &Api, request: &Request<Body>) -> Result<String, Refusal> {
     let header = request.headers().get(header::AUTHORIZATION);
     let header = header.and_then(|value| value.to_str().ok());
     let name = api
@@ -107,7 +107,9 @@ fn who(api: &Api, request: &Request<Body>) -> Result<String, Refusal> {
 }
 
 /// An empty body asks for nothing in particular.
-async fn body<T: DeserializeOwned + Default>(request: Request<Body>) -> Result<T, Refusal> {
+pub(super) async fn body<T: DeserializeOwned + Default>(
+    request: Request<Body>,
+) -> Result<T, Refusal> {
     let reading = axum::body::to_bytes(request.into_body(), BODY_LIMIT);
     let bytes = match tokio::time::timeout(BODY_PATIENCE, reading).await {
         Ok(Ok(bytes)) => bytes,
@@ -129,7 +131,7 @@ async fn body<T: DeserializeOwned + Default>(request: Request<Body>) -> Result<T
     })
 }
 
-fn current(api: &Api) -> Result<Arc<Status>, Refusal> {
+pub(super) fn current(api: &Api) -> Result<Arc<Status>, Refusal> {
     api.status.borrow().clone().ok_or_else(|| {
         let says = "the agent has just started and knows nothing yet: ask again, or another member";
         Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned())
@@ -155,32 +157,46 @@ fn known_member(
     }
 }
 
-/// Writes the request down and waits for what comes of it.
-async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
+/// A request that is about to be written down, under a name that nobody else draws.
+pub(super) fn request(ask: Ask, by: String, state: RequestState) -> (RequestId, RequestRecord) {
     let id: RequestId = format!("{:032x}", rand::random::<u128>());
-    tracing::info!(request = id, by, ?ask, "an operator asks");
-    let record =
-        RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), state: RequestState::Pending };
-    let mut published = api.status.clone();
+    tracing::info!(request = id, by, asks = ask.sentence(), "an operator asks");
+    (id, RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), state })
+}
+
+/// Lets the store write something down.
+pub(super) async fn written<T>(
+    api: &Api,
+    id: &RequestId,
+    call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
+) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     let taken = async {
-        api.calls.send(Call::Ask { id: id.clone(), record, reply }).await.ok()?;
+        api.calls.send(call(reply)).await.ok()?;
         answer.await.ok()
     };
-    let unavailable = |says| Refusal(StatusCode::SERVICE_UNAVAILABLE, says);
     match tokio::time::timeout(STORE_PATIENCE, taken).await {
-        Ok(Some(Ok(()))) => {}
+        Ok(Some(Ok(done))) => Ok(done),
         Ok(Some(Err(why))) => {
-            return Err(unavailable(format!("the store did not take the request: {why}")));
+            Err(unavailable(format!("the store did not take the request: {why}")))
         }
-        Ok(None) => return Err(unavailable("the agent is stopping: ask another member".into())),
-        Err(_) => {
-            return Err(unavailable(format!(
-                "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
-                 look with haactl list before you ask again"
-            )));
-        }
+        Ok(None) => Err(unavailable("the agent is stopping: ask another member".into())),
+        Err(_) => Err(unavailable(format!(
+            "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
+             look with haactl list before you ask again"
+        ))),
     }
+}
+
+const fn unavailable(says: String) -> Refusal {
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+}
+
+/// Writes the request down and waits for what comes of it.
+async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
+    let (id, record) = request(ask, by, RequestState::Pending);
+    let mut published = api.status.clone();
+    written(api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
     let ended = published
         .wait_for(|status| status.as_ref().is_some_and(|status| outcome(status, &id).is_some()));
     match tokio::time::timeout(PATIENCE, ended).await {
@@ -199,9 +215,7 @@ async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
 /// What came of a request, once something did.
 fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
     match &status.requests.get(id)?.state {
-        RequestState::Done { leader, term } => {
-            Some(Ok(format!("{leader} accepts writes now, in term {term}")))
-        }
+        RequestState::Done { what } => Some(Ok(what.clone())),
         RequestState::Refused { why } => {
             Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
         }

@@ -222,7 +222,7 @@ fn timestamp(unix_ms: u64) -> String {
 }
 
 /// `2026-01-31T12:00:00.123Z`
-pub(super) fn rfc3339(unix_ms: u64) -> String {
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
     // The last second that can be written is that of the year 9999.
     let shown = Duration::from_millis(unix_ms.min(253_402_300_799_999));
     humantime::format_rfc3339_millis(UNIX_EPOCH + shown).to_string()

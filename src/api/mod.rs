@@ -8,17 +8,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on, post};
 use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
 use haa_core::routes::Status;
-use haa_core::units::{Millis, Term};
+use haa_core::settings::Settings;
+use haa_core::units::{Millis, Revision, Term};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod checks;
 mod cluster;
 mod commands;
-mod document;
+pub(crate) mod document;
 mod query;
 mod routes;
 mod serve;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -56,10 +58,26 @@ pub enum Call {
         /// Whether it was written; else why not, in a sentence.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Write other settings, and the event that tells of it.
+    Change {
+        /// Unless they were changed since this revision.
+        since: Revision,
+        /// What they are from now on.
+        settings: Box<Settings>,
+        /// The name of the event, random, and what it tells.
+        event: (RequestId, RequestRecord),
+        /// Whether they were written, or changed by somebody else before; else why not, in a sentence.
+        reply: oneshot::Sender<Result<bool, String>>,
+    },
     /// Every leadership on record, oldest first.
     History {
         /// The records; else why not, in a sentence.
         reply: oneshot::Sender<Result<Vec<(Term, HistoryRecord)>, String>>,
+    },
+    /// What operators asked for and came to its end, oldest first.
+    Events {
+        /// The records; else why not, in a sentence.
+        reply: oneshot::Sender<Result<Vec<(RequestId, RequestRecord)>, String>>,
     },
 }
 
@@ -71,10 +89,11 @@ pub fn router(api: Api, peers: Router) -> Router {
     }
     ours.route("/patroni", asked(checks::member))
         .route("/cluster", asked(cluster::cluster))
-        .route("/config", asked(cluster::settings))
+        .route("/config", settings::paths())
         .route("/status", asked(cluster::verdict))
         .route("/history", on(READ, cluster::history))
         .route("/why", on(READ, cluster::why))
+        .route("/events", on(READ, cluster::events))
         .route("/routes", on(READ, routes::all))
         .route("/routes/primary", on(READ, routes::primary))
         .route("/routes/read", on(READ, routes::read))

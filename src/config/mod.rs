@@ -20,7 +20,7 @@ mod parameters;
 mod router;
 pub(crate) mod secrets;
 mod server;
-mod settings;
+pub mod settings;
 pub(crate) mod size;
 mod source;
 #[cfg(test)]

@@ -1,12 +1,130 @@
-//! `[settings]`: what a new cluster begins with. Spans and sizes are read here and checked together.
+//! `[settings]`: what a new cluster begins with, and what an operator makes of it later: both are read here, and
+//! checked as a whole. Never writes them anywhere.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use haa_core::records::Altered;
 use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
+use serde_json::{Map, Value};
 
 use super::check::Checker;
 use super::error::At;
 use super::file::{SettingsFile, Text, TimingFile};
 use super::size;
+use super::source::Source;
+
+/// Each setting with what it says, as people write it; `None` for what is not said.
+#[must_use]
+pub fn words(settings: &Settings) -> Vec<(String, Option<String>)> {
+    let durability = settings.durability.map(|durability| match durability {
+        Durability::Async => "async".to_owned(),
+        Durability::Quorum => "quorum".to_owned(),
+    });
+    let plain = [
+        ("durability", durability),
+        ("k", settings.k.map(|k| k.to_string())),
+        ("strict", Some(settings.strict.to_string())),
+        ("failsafe", Some(settings.failsafe.to_string())),
+        ("maximum_lag_on_failover", Some(size::word(settings.maximum_lag_on_failover))),
+    ];
+    let timing = settings
+        .timing
+        .spans()
+        .map(|(key, span)| (format!("timing.{key}"), Some(span.to_string())));
+    plain.into_iter().map(|(key, said)| (key.to_owned(), said)).chain(timing).collect()
+}
+
+/// What is other than before.
+#[must_use]
+pub fn changes(before: &Settings, after: &Settings) -> Vec<Altered> {
+    let pairs = words(before).into_iter().zip(words(after));
+    let altered = pairs.filter(|(was, is)| was != is);
+    altered.map(|((key, from), (_, to))| Altered { key, from, to }).collect()
+}
+
+/// The settings in force with `patch` merged into them: what it names is replaced, `null` goes back to the default, and
+/// everything else stays. `profile` takes the place of the spans that it stands for.
+///
+/// # Errors
+/// What is wrong with the patch, or with what comes out: a sentence each.
+pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String>> {
+    let Value::Object(patch) = patch else {
+        return Err(vec!["settings: a JSON object is wanted, such as {\"k\": 2}".to_owned()]);
+    };
+    let mut whole = Map::new();
+    for (key, said) in words(settings) {
+        let Some(said) = said else { continue };
+        if patch.contains_key("profile") && PROFILED.contains(&key.as_str()) {
+            continue;
+        }
+        match key.split_once('.') {
+            None => drop(whole.insert(key, plain(said))),
+            Some((section, key)) => {
+                let section = whole.entry(section).or_insert_with(|| Map::new().into());
+                if let Value::Object(section) = section {
+                    section.insert(key.to_owned(), said.into());
+                }
+            }
+        }
+    }
+    merge(&mut whole, patch);
+    read(&whole)
+}
+
+/// The settings that a document says, and defaults for the rest.
+///
+/// # Errors
+/// Everything that is wrong with it, a sentence each.
+pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
+    let mut document = document.clone();
+    if let Some(Value::Object(timing)) = document.get_mut("timing") {
+        // As `GET /config` shows them.
+        for span in timing.values_mut().filter(|value| value.is_u64()) {
+            *span = format!("{span}ms").into();
+        }
+    }
+    let whole = BTreeMap::from([("settings", &document)]);
+    let text = toml::to_string(&whole).map_err(|error| vec![format!("settings: {error}")])?;
+    let (source, env) = (Source::new(&text), BTreeMap::new());
+    let mut problems = Vec::new();
+    let file = match source.read(Path::new("settings"), &env, &mut problems) {
+        Ok(file) => file,
+        Err(error) => return Err(sentences(error.problems)),
+    };
+    let mut checker = Checker { source, env: &env, problems };
+    match checker.settings(&file.settings) {
+        Some(settings) if checker.problems.is_empty() => Ok(settings),
+        Some(_) | None => Err(sentences(checker.problems)),
+    }
+}
+
+/// What a profile stands for.
+const PROFILED: [&str; 3] = ["timing.suspect_after", "timing.heartbeat", "timing.stagger"];
+
+/// As RFC 7386 has it.
+fn merge(whole: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, said) in patch {
+        match (said, whole.get_mut(key)) {
+            (Value::Null, _) => drop(whole.remove(key)),
+            (Value::Object(inner), Some(Value::Object(there))) => merge(there, inner),
+            (said, _) => drop(whole.insert(key.clone(), said.clone())),
+        }
+    }
+}
+
+/// A number or a truth where it is one: that is what the file has there.
+fn plain(said: String) -> Value {
+    match said.parse::<Value>() {
+        Ok(value) if value.is_u64() || value.is_boolean() => value,
+        Ok(_) | Err(_) => said.into(),
+    }
+}
+
+fn sentences(problems: Vec<super::Problem>) -> Vec<String> {
+    problems.into_iter().map(|problem| problem.says).collect()
+}
 
 /// The key, what was said for it, and where it goes.
 type Span<'f, 't> = (&'static str, Option<&'f Text>, &'t mut Millis);
@@ -143,4 +261,60 @@ fn spans<'f, 't>(file: &'f TimingFile, timing: &'t mut Timing) -> [Span<'f, 't>;
         ("voter_return", file.voter_return.as_ref(), &mut timing.voter_return),
         ("alone_after", file.alone_after.as_ref(), &mut timing.alone_after),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn after(patch: &Value) -> Result<Settings, String> {
+        merged(&Settings::default(), patch).map_err(|sentences| sentences.join("; "))
+    }
+
+    #[test]
+    fn what_is_not_named_stays_and_null_is_the_default() {
+        let first = after(&json!({ "k": 2, "timing": { "ttl": "20s", "round": 6000 } }));
+        let first = first.expect("it makes sense");
+        assert_eq!(
+            (first.k, first.timing.ttl, first.timing.round.0),
+            (Some(2), Millis(20_000), 6_000)
+        );
+        let next = merged(&first, &json!({ "k": null, "timing": { "ttl": null, "round": null } }));
+        assert_eq!(next, Ok(Settings::default()));
+        let told = changes(&Settings::default(), &first);
+        let told: Vec<String> = told.into_iter().map(|one| one.key).collect();
+        assert_eq!(told, ["k", "timing.ttl", "timing.round"]);
+    }
+
+    #[test]
+    fn a_profile_takes_the_place_of_what_it_stands_for() {
+        let fast = after(&json!({ "profile": "fast" })).expect("it makes sense");
+        assert_eq!(fast.timing, Timing::fast());
+        assert_eq!(merged(&fast, &json!({})), Ok(fast));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_to_do() {
+        for (patch, says) in [
+            (
+                json!({ "timing": { "ttl": "5s" } }),
+                "ttl is 5s but two rounds of 3s and a margin of 2s",
+            ),
+            (
+                json!({ "timing": { "ttl": "20" } }),
+                "'20' is no span of time: write it as 10s or 500ms",
+            ),
+            (json!({ "timing": { "tll": "20s" } }), "did you mean ttl?"),
+            (json!({ "ttl": "20s" }), "ttl is no key in [settings]: did you mean timing.ttl?"),
+            (json!({ "k": "two" }), "settings.k: invalid type: string \"two\""),
+            (json!({ "k": 0 }), "0 copies are none"),
+            (json!({ "durability": "sync" }), "write quorum or async"),
+            (json!({ "maximum_lag_on_failover": "much" }), "is no size"),
+            (json!(["k"]), "a JSON object is wanted"),
+        ] {
+            let why = after(&patch).expect_err("it is refused");
+            assert!(why.contains(says), "{patch}: {why}");
+        }
+    }
 }

@@ -30,9 +30,28 @@ pub(crate) fn readable(bytes: u64) -> String {
     }
 }
 
+/// As [`bytes`] reads it, in the largest unit that divides it.
+#[must_use]
+pub(crate) fn word(bytes: u64) -> String {
+    let units = [(40, "TB"), (30, "GB"), (20, "MB"), (10, "kB")];
+    let whole = |shift: u32| bytes != 0 && bytes.is_multiple_of(1 << shift);
+    match units.into_iter().find(|(shift, _)| whole(*shift)) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, readable};
+    use super::{bytes, readable, word};
+
+    #[test]
+    fn what_is_written_is_read() {
+        for size in [0, 1, 1023, 1024, 1 << 20, 3 << 30, (1 << 20) + 1] {
+            assert_eq!(bytes(&word(size)), Some(size));
+        }
+        assert_eq!((word(1 << 20).as_str(), word(0).as_str()), ("1MB", "0"));
+    }
 
     #[test]
     fn sizes_are_read_as_postgres_reads_them() {

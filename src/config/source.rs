@@ -124,6 +124,15 @@ impl<'a> Source<'a> {
 fn unknown_key(section: &str, key: &str) -> String {
     let words = words_in(section);
     let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
+    // It may belong one section further down.
+    let inner = KEYS.iter().map(|key| key.path).filter_map(|path| match section {
+        "" => Some(path),
+        _ => path.strip_prefix(section)?.strip_prefix('.'),
+    });
+    let inner: Vec<&str> = inner.filter(|path| path.split('.').count() == 2).collect();
+    if let Some(path) = inner.iter().find(|path| path.ends_with(&format!(".{key}"))) {
+        return format!("{key} is no key{place}: did you mean {path}?");
+    }
     match nearest(key, words.iter().copied()) {
         Some(near) => format!("{key} is no key{place}: did you mean {near}?"),
         None => format!("{key} is no key{place}: there are {}", words.join(", ")),

@@ -89,6 +89,8 @@ pub enum LeaseNews {
         id: LeaseId,
         /// Our clock when we asked: from here the lease lasts its full ttl.
         asked_at: Millis,
+        /// That ttl, as etcd granted it: it outlives what the settings say, and the run of the agent that asked.
+        ttl: Millis,
     },
     /// etcd does not know it any more.
     Gone {

@@ -12,6 +12,10 @@ pub struct Lease {
     pub id: LeaseId,
     /// Our clock when we asked for the renewal that was confirmed last.
     pub asked_at: Millis,
+    /// How long it lasts from a renewal on, as etcd granted it.
+    pub ttl: Millis,
+    /// How long it lets us lead from then on, by the settings that were in force at the last renewal.
+    pub counts: Millis,
 }
 
 /// What stands in for a lease that nobody can renew: every other member promised not to lead.
@@ -46,11 +50,21 @@ impl Leadership {
 }
 
 impl Lease {
-    /// Counts from when we asked, not from when the answer came: the store began its own countdown somewhere
-    /// in between. `margin` pays for clock rate and for closing writes.
+    /// One that etcd granted, or renewed, while these settings were in force. `margin` pays for clock rate and for
+    /// closing writes. Where `ttl` was changed since the lease was granted, the shorter one counts: the lease ends by
+    /// the old, and others wait by the new. Settings that change later count from the next renewal on, or whoever
+    /// lowers `ttl` would end a leadership that was renewed a moment too long ago.
     #[must_use]
-    pub fn leadership(self, term: Term, now: Millis, timing: Timing) -> Option<Leadership> {
-        let until = self.asked_at.after(timing.ttl).before(timing.margin);
+    pub fn granted(id: LeaseId, asked_at: Millis, ttl: Millis, timing: Timing) -> Self {
+        let margin = timing.margin.max(Timing::least_margin(ttl));
+        Self { id, asked_at, ttl, counts: ttl.min(timing.ttl).before(margin) }
+    }
+
+    /// Counts from when we asked, not from when the answer came: the store began its own countdown somewhere
+    /// in between.
+    #[must_use]
+    pub fn leadership(self, term: Term, now: Millis) -> Option<Leadership> {
+        let until = self.asked_at.after(self.counts);
         (now < until).then_some(Leadership { term, until })
     }
 }

@@ -9,8 +9,8 @@ use crate::list::List;
 use crate::records::Tags;
 use crate::settings::Timing;
 use crate::units::{
-    Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, SystemId, Term,
-    Timeline,
+    Address, Incarnation, Instance, JobId, Lsn, MemberName, Millis, Position, Revision, SystemId,
+    Term, Timeline,
 };
 use crate::voters::{Attempt, Grant, Question};
 
@@ -288,6 +288,9 @@ pub struct Heartbeat {
     /// The question that it said yes to: promised on its disk.
     #[serde(default)]
     pub consents: Option<Question>,
+    /// The revision of the settings that it goes by; "absent" while it has read none.
+    #[serde(default)]
+    pub settings: Revision,
 }
 
 /// What a peer's Postgres is.

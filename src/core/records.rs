@@ -222,6 +222,47 @@ pub enum Ask {
         /// Whom; the best replica if not said.
         to: Option<MemberName>,
     },
+    /// Other settings. Written together with them, and done by that: nobody has to act on it.
+    Settings {
+        /// What changed.
+        changes: Vec<Altered>,
+    },
+}
+
+impl Ask {
+    /// What was asked, for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let to = |to: &Option<MemberName>| {
+            to.as_ref().map_or("the best replica".to_owned(), MemberName::to_string)
+        };
+        match self {
+            Self::Switchover { to: name } => format!("switchover to {}", to(name)),
+            Self::Failover { to: name } => format!("failover to {}", to(name)),
+            Self::Settings { changes } => {
+                let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
+                format!("set {}", all.join(", "))
+            }
+        }
+    }
+}
+
+/// A setting that was changed, as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Altered {
+    /// Which, such as `timing.ttl`.
+    pub key: String,
+    /// What it was; `None` where nothing was said.
+    pub from: Option<String>,
+    /// What it is from now on.
+    pub to: Option<String>,
+}
+
+impl Altered {
+    fn sentence(&self) -> String {
+        let word = |said: &Option<String>| said.clone().unwrap_or_else(|| "not said".to_owned());
+        format!("{} = {} (was {})", self.key, word(&self.to), word(&self.from))
+    }
 }
 
 /// How a request stands.
@@ -235,12 +276,10 @@ pub enum RequestState {
         /// Whose leadership ends by it.
         term: Term,
     },
-    /// Done: this member accepts writes.
+    /// Done, and what is so now, in a sentence.
     Done {
-        /// The new leader.
-        leader: MemberName,
-        /// Its leadership.
-        term: Term,
+        /// The sentence.
+        what: String,
     },
     /// Not done, and why, in a sentence.
     Refused {
@@ -348,7 +387,7 @@ pub struct Kept<T> {
     pub lease: Option<LeaseId>,
 }
 
-/// Everything under the cluster's prefix (but for `history`) as it stood at one revision.
+/// Everything under the cluster's prefix (but for `history` and `events`) as it stood at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoreView {
     /// The store's revision that this shows.
@@ -387,6 +426,8 @@ pub enum Key {
     Member(MemberName),
     /// `requests/<id>`
     Request(RequestId),
+    /// `events/<id>`
+    Event(RequestId),
     /// `history/<term>`
     History(Term),
 }
@@ -409,6 +450,8 @@ pub enum Record {
     Member(MemberName, MemberRecord),
     /// Under `requests/<id>`.
     Request(RequestId, RequestRecord),
+    /// Under `events/<id>`: a request that has come to its end, for people to read. No decision needs it.
+    Event(RequestId, RequestRecord),
     /// Under `history/<term>`.
     History(Term, HistoryRecord),
 }
@@ -425,6 +468,7 @@ impl Record {
             Self::Sync(_) => Key::Sync,
             Self::Member(name, _) => Key::Member(name.clone()),
             Self::Request(id, _) => Key::Request(id.clone()),
+            Self::Event(id, _) => Key::Event(id.clone()),
             Self::History(term, _) => Key::History(*term),
         }
     }

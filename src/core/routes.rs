@@ -11,7 +11,7 @@ use crate::records::{
     ClusterRecord, MemberRecord, MemberRole, RequestId, RequestRecord, SyncRecord,
 };
 use crate::settings::Settings;
-use crate::units::{Address, Lsn, MemberName, Millis, Position, Term};
+use crate::units::{Address, Lsn, MemberName, Millis, Position, Revision, Term};
 
 /// What the API answers from; published by the node whenever it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Status {
     pub requests: BTreeMap<RequestId, RequestRecord>,
     /// The settings in force.
     pub settings: Settings,
+    /// The revision of the settings in the store that those are; "absent" while none were read.
+    #[serde(default)]
+    pub settings_revision: Revision,
     /// When the store last answered us (lease or read), on our clock.
     pub store_heard_at: Option<Millis>,
 }

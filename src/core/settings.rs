@@ -143,6 +143,12 @@ impl Timing {
         self.suspect_after.after(Millis(self.suspect_after.0 / 5))
     }
 
+    /// What a lease of this length has to leave for closing writes and for clocks that differ.
+    #[must_use]
+    pub const fn least_margin(ttl: Millis) -> Millis {
+        TO_CLOSE.after(Millis(ttl.0 / CLOCKS_DIFFER))
+    }
+
     /// Whether the spans leave room for two missed renewals, for clocks that differ and for closing writes; else a
     /// sentence with both numbers.
     ///
@@ -152,7 +158,7 @@ impl Timing {
         if let Some((name, _)) = self.spans().into_iter().find(|(_, span)| *span == Millis(0)) {
             return Err(format!("{name} is 0s: give it a span above zero"));
         }
-        let least = TO_CLOSE.after(Millis(self.ttl.0 / CLOCKS_DIFFER));
+        let least = Self::least_margin(self.ttl);
         if self.margin < least {
             return Err(format!(
                 "margin is {} but with a ttl of {} closing writes and clocks that differ need {least}: raise margin",
@@ -203,7 +209,9 @@ impl Timing {
         Ok(())
     }
 
-    const fn spans(&self) -> [(&'static str, Millis); 19] {
+    /// Each by its name.
+    #[must_use]
+    pub const fn spans(&self) -> [(&'static str, Millis); 19] {
         [
             ("ttl", self.ttl),
             ("round", self.round),

@@ -130,6 +130,29 @@ pub enum CtlError {
     /// The playground.
     #[error(transparent)]
     Playground(#[from] PlaygroundError),
+    /// A file for the editor.
+    #[error("cannot {what} {path}")]
+    Edit {
+        /// What was to be done.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was edited is not in the form that it was in.
+    #[error("this is not TOML")]
+    NotToml(#[source] toml::de::Error),
+    /// What was edited was not taken.
+    #[error("what you wrote is kept in {path}")]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<CtlError>,
+    },
     /// The terminal or its pipe.
     #[error("cannot write the answer out")]
     Write(#[source] std::io::Error),
@@ -140,6 +163,7 @@ impl CtlError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Kept { source, .. } => source.exit_code(),
             Self::Refused { .. }
             | Self::NoJournal { .. }
             | Self::NoSuchTerm { .. }
@@ -149,6 +173,8 @@ impl CtlError {
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)
+            | Self::Edit { .. }
+            | Self::NotToml(_)
             | Self::Playground(_)
             | Self::Write(_) => 1,
             Self::NoAddress | Self::ReadFile { .. } | Self::ClientFile { .. } => 2,

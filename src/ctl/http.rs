@@ -21,6 +21,8 @@ pub struct Ask {
     path: String,
     token: Option<String>,
     body: Option<String>,
+    /// The tag of what was seen: the answer is no if there is another by now.
+    seen: Option<String>,
     deadline: Duration,
 }
 
@@ -30,19 +32,33 @@ impl Ask {
     pub fn get(path: &str) -> Self {
         let path = path.to_owned();
         let deadline = Duration::from_secs(2);
-        Self { method: Method::GET, path, token: None, body: None, deadline }
+        Self { method: Method::GET, path, token: None, body: None, seen: None, deadline }
     }
 
     /// A command, with the token that it needs and a JSON document.
     #[must_use]
     pub fn post(path: &str, token: String, body: &serde_json::Value) -> Self {
+        Self::command(Method::POST, path, token, body)
+    }
+
+    /// The same with another method.
+    #[must_use]
+    pub fn command(method: Method, path: &str, token: String, body: &serde_json::Value) -> Self {
         Self {
-            method: Method::POST,
+            method,
             path: path.to_owned(),
             token: Some(token),
             body: Some(body.to_string()),
+            seen: None,
             deadline: Duration::from_secs(90),
         }
+    }
+
+    /// Only if what is there bears this tag still.
+    #[must_use]
+    pub fn unless_changed(mut self, since: Option<String>) -> Self {
+        self.seen = since;
+        self
     }
 
     /// Wait this long for the answer.
@@ -86,16 +102,21 @@ impl Ask {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
+        if let Some(tag) = &self.seen {
+            request = request.header(header::IF_MATCH, tag);
+        }
         if self.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = self.body.clone().unwrap_or_default();
         let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
         let status = response.status().as_u16();
+        let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(str::to_owned);
         let body = response.into_body().collect().await?.to_bytes().to_vec();
         drop(sender);
         turning.abort();
-        Ok(Answer { status, body })
+        Ok(Answer { status, tag, body })
     }
 }
 
@@ -104,6 +125,8 @@ impl Ask {
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// Its tag, if it bears one.
+    pub tag: Option<String>,
     /// The document.
     pub body: Vec<u8>,
 }
@@ -169,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_sentence_is_found_in_any_shape() {
-        let of = |body: &str| Answer { status: 412, body: body.into() }.sentence();
+        let of = |body: &str| Answer { status: 412, tag: None, body: body.into() }.sentence();
         assert_eq!(of(r#"{"error":"n2 lags"}"#), "n2 lags");
         assert_eq!(of(r#"{"message":"no"}"#), "no");
         assert_eq!(of("plain\n"), "plain");

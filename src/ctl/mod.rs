@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod error;
+mod events;
 mod history;
 pub mod http;
 pub mod list;
@@ -9,6 +10,7 @@ mod playground;
 mod print;
 mod replay;
 mod routes;
+mod settings;
 mod status;
 mod switchover;
 pub mod target;
@@ -50,6 +52,8 @@ enum Verb {
     List(list::ListArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
+    Settings(settings::SettingsArgs),
+    Events(events::EventsArgs),
     Routes(routes::RoutesArgs),
     History(history::HistoryArgs),
     Why(why::WhyArgs),
@@ -69,6 +73,8 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::List(args) => list::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
+        Verb::Settings(args) => settings::run(args, &target()?).await,
+        Verb::Events(args) => events::run(args, &target()?).await,
         Verb::Routes(args) => routes::run(args, &target()?).await,
         Verb::History(args) => history::run(args, &target()?).await,
         Verb::Why(args) => why::run(args, &target()?).await,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use hyper::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -158,7 +159,25 @@ impl Target {
         path: &str,
         body: &serde_json::Value,
     ) -> Result<(Address, Answer), CtlError> {
-        let ask = Ask::post(path, self.token(what)?, body);
+        self.order(what, Ask::post(path, self.token(what)?, body)).await
+    }
+
+    /// As [`Target::command`], for what is there already: unless it is another by now than the one with this tag.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn alter(
+        &self,
+        what: &'static str,
+        (method, path): (Method, &str),
+        body: &serde_json::Value,
+        seen: Option<String>,
+    ) -> Result<(Address, Answer), CtlError> {
+        let ask = Ask::command(method, path, self.token(what)?, body).unless_changed(seen);
+        self.order(what, ask).await
+    }
+
+    async fn order(&self, what: &'static str, ask: Ask) -> Result<(Address, Answer), CtlError> {
         let mut tried = Vec::new();
         for address in &self.addresses {
             match ask.send(address).await {

@@ -267,8 +267,9 @@ mod tests {
     }
 
     fn proof(asked_at: u64) -> Leadership {
-        let lease = Lease { id: LeaseId(1), asked_at: Millis(asked_at) };
-        lease.leadership(Term(3), Millis(asked_at), Timing::default()).unwrap()
+        let timing = Timing::default();
+        let lease = Lease::granted(LeaseId(1), Millis(asked_at), timing.ttl, timing);
+        lease.leadership(Term(3), Millis(asked_at)).unwrap()
     }
 
     fn stopped(began_at: u64) -> PostgresFacts {

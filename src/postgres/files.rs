@@ -13,7 +13,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
-use super::{conninfo, door, list, room, slot};
+use super::{conninfo, door, list, receiver, room, slot};
 
 pub(super) const HEAD: &str =
     "# Written by haad at every start of Postgres: what you change here is lost.\n";
@@ -65,6 +65,7 @@ pub(super) fn write_configuration(
     write_private(&site.state("pgpass"), pgpass(site))?;
     door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
+    receiver::prepare(site)?;
     write_private(&config_file(site), configuration(site, raised))
 }
 
@@ -98,7 +99,7 @@ fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     if let Ok(size) = room::size(&site.pg_wal()) {
         let _ = writeln!(text, "max_slot_wal_keep_size = '{}MB'", (size / 4) >> 20);
     }
-    let _ = writeln!(text, "wal_receiver_timeout = '{}ms'", config.receiver_timeout.0);
+    let _ = writeln!(text, "include = {}", setting(&receiver::file(site).to_string_lossy()));
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
     let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
     let _ = writeln!(text, "\n# From haad.toml.");

@@ -12,6 +12,7 @@
 //! | `files`, `conninfo` | the files that haad writes for Postgres |
 //! | `limits` | what a standby may not have less of than its primary had |
 //! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
+//! | `receiver` | how long a standby bears a silent connection |
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
@@ -41,6 +42,7 @@ mod oldest;
 mod orphans;
 mod probe;
 mod process;
+mod receiver;
 mod reload;
 mod room;
 mod site;
@@ -62,7 +64,7 @@ use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::list::List;
 use haa_core::settings::Durability;
-use haa_core::units::{JobId, MemberName};
+use haa_core::units::{JobId, MemberName, Millis};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -164,6 +166,11 @@ impl Postgres {
         list::rest(&self.site, durability)?;
         self.wish(Wish::Rest);
         Ok(())
+    }
+
+    /// How long a standby bears a connection that says nothing, from now on; it runs on.
+    pub fn bear_silence(&self, timeout: Millis) {
+        self.wish(Wish::BearSilence(timeout));
     }
 
     /// On a primary: commits wait for these from now on. Refused past the proof; to be wished until a look says that

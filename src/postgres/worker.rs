@@ -9,7 +9,7 @@ use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
 use haa_core::list::List;
 use haa_core::observe::Door;
-use haa_core::units::{JobId, MemberName};
+use haa_core::units::{JobId, MemberName, Millis};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::{Gate, door, jobs, list, slot, sync};
+use super::{Gate, door, jobs, list, receiver, slot, sync};
 
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
 const GIVES_UP: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ pub(super) enum Wish {
     Close,
     Slots(BTreeSet<MemberName>, Strangers),
     Rest,
+    BearSilence(Millis),
     List(Leadership, List),
     Door(Entry),
     Leave,
@@ -91,6 +92,7 @@ impl Worker {
                     Some(Wish::Close) => self.close().await,
                     Some(Wish::Slots(wanted, strangers)) => self.reconcile(wanted, strangers),
                     Some(Wish::Rest) => self.rest(),
+                    Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
                     Some(Wish::List(proof, list)) => self.apply(proof, list),
                     Some(Wish::Door(entry)) => self.enter(entry),
                     Some(Wish::Leave) | None => return,
@@ -193,6 +195,18 @@ impl Worker {
         let rest = list::at_rest(&bench.site);
         let work = async move { sync::rest(&bench.site).await };
         self.list = aside(self.list.take(), rest, &self.nudge, work);
+    }
+
+    fn bear_silence(&self, timeout: Millis) {
+        let site = self.bench.site.clone();
+        tokio::spawn(async move {
+            if let Err(error) = receiver::bear(&site, timeout) {
+                tracing::warn!(
+                    "wal_receiver_timeout does not follow the settings: {}; it will at the next start of haad",
+                    sentence(&error)
+                );
+            }
+        });
     }
 
     fn apply(&mut self, proof: Leadership, list: List) {

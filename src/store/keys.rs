@@ -27,6 +27,7 @@ impl Keys {
             Key::Sync => format!("{prefix}sync"),
             Key::Member(name) => format!("{prefix}members/{name}"),
             Key::Request(id) => format!("{prefix}requests/{id}"),
+            Key::Event(id) => format!("{prefix}events/{id}"),
             Key::History(term) => format!("{prefix}history/{term}"),
         }
     }
@@ -44,6 +45,7 @@ impl Keys {
             ("sync", None) => Ok(Key::Sync),
             (_, Some(("members", name))) => Ok(Key::Member(name.parse()?)),
             (_, Some(("requests", id))) => Ok(Key::Request(id.to_owned())),
+            (_, Some(("events", id))) => Ok(Key::Event(id.to_owned())),
             (_, Some(("history", term))) => {
                 term.parse().map(|term| Key::History(Term(term))).map_err(|_| wrong())
             }
@@ -58,16 +60,31 @@ impl Keys {
 
     /// History alone.
     pub(super) fn history(&self) -> (String, String) {
-        let history = format!("{}history/", self.prefix);
-        let end = beyond(&history);
-        (history, end)
+        self.folder("history")
     }
 
-    /// All but history, which only grows and which no decision needs.
-    pub(super) fn without_history(&self) -> [(String, String); 2] {
+    /// What operators asked for, and what came of it.
+    pub(super) fn events(&self) -> (String, String) {
+        self.folder("events")
+    }
+
+    fn folder(&self, name: &str) -> (String, String) {
+        let folder = format!("{}{name}/", self.prefix);
+        let end = beyond(&folder);
+        (folder, end)
+    }
+
+    /// What only grows, and no decision needs: events and history, and nothing of ours comes between the two.
+    pub(super) fn told(&self) -> (String, String) {
+        let ((events, _), (_, after)) = (self.events(), self.history());
+        (events, after)
+    }
+
+    /// All but that.
+    pub(super) fn without_told(&self) -> [(String, String); 2] {
         let (first, last) = self.all();
-        let (history, after) = self.history();
-        [(first, history), (after, last)]
+        let (told, after) = self.told();
+        [(first, told), (after, last)]
     }
 }
 
@@ -87,7 +104,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Leader(value) => serde_json::to_vec(value),
         Record::Sync(value) => serde_json::to_vec(value),
         Record::Member(_, value) => serde_json::to_vec(value),
-        Record::Request(_, value) => serde_json::to_vec(value),
+        Record::Request(_, value) | Record::Event(_, value) => serde_json::to_vec(value),
         Record::History(_, value) => serde_json::to_vec(&stamped(value)),
     };
     text.expect("records have string keys and derived serializers, which cannot fail")
@@ -121,6 +138,7 @@ mod tests {
             Key::Sync,
             Key::Member("n1".parse().expect("a legal name")),
             Key::Request("7f".to_owned()),
+            Key::Event("7f".to_owned()),
             Key::History(Term(12)),
         ];
         for key in all {
@@ -145,17 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn the_ranges_hold_every_key_but_history() {
+    fn the_ranges_hold_every_key_but_what_is_only_told() {
         let keys = Keys::new("shop");
         let inside = |path: &str, (first, end): &(String, String)| {
             path >= first.as_str() && path < end.as_str()
         };
-        let ranges = keys.without_history();
+        let ranges = keys.without_told();
         let kept = |path: &str| ranges.iter().filter(|range| inside(path, range)).count();
         for path in ["cluster", "leader", "members/n1", "requests/1", "settings", "sync", "term"] {
             assert_eq!(kept(&format!("/haa/shop/{path}")), 1, "{path}");
         }
         assert_eq!(kept("/haa/shop/history/1"), 0);
+        assert_eq!(kept("/haa/shop/events/1"), 0);
+        assert!(inside("/haa/shop/events/1", &keys.events()));
         assert!(inside("/haa/shop/history/1", &keys.history()));
         assert_eq!(kept("/haa/shop-2/term"), 0);
         assert!(!inside("/haa/shop-2/term", &keys.all()));

@@ -1,5 +1,6 @@
 //! Leases: granted, renewed once, revoked; and what is left of another's. Never decides when.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, GetOptions, ResponseHeader};
@@ -15,12 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Letting go is worth a longer try: it saves the others the wait for the lease to run out.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What became of a renewal.
-#[derive(Clone, Copy)]
-enum Renewal {
-    Alive,
-    Gone,
-}
+/// What became of a renewal: for how long it holds; `None` where etcd does not know the lease any more.
+type Renewal = Option<Millis>;
 
 /// A new lease. A repeated grant leaves one behind that nobody knows; it runs out by itself.
 pub(super) async fn grant(shared: &Shared, ttl: Millis) {
@@ -32,7 +29,9 @@ pub(super) async fn grant(shared: &Shared, ttl: Millis) {
         .await;
     let news = match granted {
         Ok(answer) => {
-            LeaseNews::Alive { id: LeaseId(answer.value.id()), asked_at: answer.asked_at }
+            let (id, ttl) = (LeaseId(answer.value.id()), span(answer.value.ttl()));
+            shared.granted.store(id, ttl);
+            LeaseNews::Alive { id, asked_at: answer.asked_at, ttl }
         }
         Err(miss) => {
             tracing::debug!(error = chain(&miss.error), "no answer to a grant of a lease");
@@ -44,20 +43,16 @@ pub(super) async fn grant(shared: &Shared, ttl: Millis) {
 
 /// One renewal, asked until somebody answers.
 pub(super) async fn keep_alive(shared: &Shared, id: LeaseId) {
-    let renewed = shared
-        .clients
-        .any(PATIENCE, |client| async move {
-            match client.lease_client().keep_alive(id.0).await {
-                Ok(_) => Ok(Renewal::Alive),
-                Err(error) if lease_unknown(&error) => Ok(Renewal::Gone),
-                Err(error) => Err(error),
-            }
-        })
-        .await;
+    let known = shared.granted.of(id);
+    let renewed =
+        shared.clients.any(PATIENCE, |client| async move { renew(client, id, known).await }).await;
     let news = match renewed {
         Ok(answer) => match answer.value {
-            Renewal::Alive => LeaseNews::Alive { id, asked_at: answer.asked_at },
-            Renewal::Gone => LeaseNews::Gone { id },
+            Some(ttl) => {
+                shared.granted.store(id, ttl);
+                LeaseNews::Alive { id, asked_at: answer.asked_at, ttl }
+            }
+            None => LeaseNews::Gone { id },
         },
         Err(miss) => {
             tracing::debug!(lease = %id, error = chain(&miss.error), "no answer to a renewal");
@@ -65,6 +60,46 @@ pub(super) async fn keep_alive(shared: &Shared, id: LeaseId) {
         }
     };
     shared.deliver(Input::Lease(news)).await;
+}
+
+/// The client keeps the ttl of the first answer to itself: for a lease that an earlier run of this agent was granted, a
+/// second one is asked for on the same stream.
+async fn renew(
+    client: Client,
+    id: LeaseId,
+    known: Option<Millis>,
+) -> Result<Renewal, etcd_client::Error> {
+    let (mut keeper, mut answers) = match client.lease_client().keep_alive(id.0).await {
+        Ok(stream) => stream,
+        Err(error) if lease_unknown(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if known.is_some() {
+        return Ok(known);
+    }
+    keeper.keep_alive().await?;
+    let answer = answers.message().await?;
+    Ok(answer.map(|answer| span(answer.ttl())).filter(|ttl| *ttl > Millis(0)))
+}
+
+/// As etcd tells it, in seconds.
+fn span(seconds: i64) -> Millis {
+    Millis(1_000).times(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// What etcd granted our lease for.
+#[derive(Debug, Default)]
+pub(super) struct Grants(Mutex<Option<(LeaseId, Millis)>>);
+
+impl Grants {
+    fn of(&self, id: LeaseId) -> Option<Millis> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|(of, _)| *of == id).map(|(_, ttl)| ttl)
+    }
+
+    fn store(&self, id: LeaseId, ttl: Millis) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, ttl));
+    }
 }
 
 /// Lets go of a lease and of every key on it.

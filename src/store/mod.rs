@@ -8,6 +8,7 @@
 //! | `view` | a view out of keys and values |
 //! | `txn` | transactions and linearizable reads |
 //! | `lease` | leases |
+//! | `operators` | what operators ask for and look up |
 //! | `version` | which releases of etcd there are |
 //! | `watch` | changes, as they happen |
 
@@ -15,6 +16,7 @@ mod clients;
 mod error;
 mod keys;
 mod lease;
+mod operators;
 mod txn;
 mod version;
 mod view;
@@ -23,11 +25,8 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::GetOptions;
 use haa_core::effect::StoreWish;
 use haa_core::input::Input;
-use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord};
-use haa_core::units::Term;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -65,6 +64,7 @@ struct Shared {
     reader: Reader,
     inputs: mpsc::Sender<Input>,
     reads: Queue,
+    granted: lease::Grants,
 }
 
 /// What one endpoint said to `haad check`.
@@ -105,6 +105,7 @@ impl Store {
             reader,
             inputs,
             reads: Queue::default(),
+            granted: lease::Grants::default(),
         });
         let stop = CancellationToken::new();
         let (quiet, end) = (stop.child_token(), stop.clone().drop_guard());
@@ -118,54 +119,6 @@ impl Store {
     pub fn wish(&self, wish: StoreWish) {
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(perform(&shared, wish)).await });
-    }
-
-    /// All leaderships that are on record, oldest first. A record that cannot be read is skipped.
-    ///
-    /// # Errors
-    /// When no endpoint answers.
-    pub async fn history(&self) -> Result<Vec<(Term, HistoryRecord)>, StoreError> {
-        let (first, end) = self.shared.keys.history();
-        let answer = self
-            .shared
-            .clients
-            .any(PATIENCE, |client| {
-                let (first, range) = (first.clone(), GetOptions::new().with_range(end.clone()));
-                async move { client.kv_client().get(first, Some(range)).await }
-            })
-            .await
-            .map_err(|miss| silent("for the history", miss.error))?;
-        let reader = &self.shared.reader;
-        let read = |kv| match reader.key(kv)? {
-            Key::History(term) => Some((term, reader.value(&Key::History(term), kv)?)),
-            Key::Cluster
-            | Key::Settings
-            | Key::Term
-            | Key::Leader
-            | Key::Sync
-            | Key::Member(_)
-            | Key::Request(_) => None,
-        };
-        let mut history: Vec<(Term, HistoryRecord)> =
-            answer.value.kvs().iter().filter_map(read).collect();
-        history.sort_by_key(|(term, _)| *term);
-        Ok(history)
-    }
-
-    /// Writes down what an operator asks for, unless a request of this name is there.
-    ///
-    /// # Errors
-    /// When it is there already, when no endpoint answers, or when nobody can say whether it was
-    /// written.
-    pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
-        let key = Key::Request(id.clone());
-        let json = keys::encode(&Record::Request(id, record));
-        match txn::create(&self.shared, &key, json.clone(), PATIENCE).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::AlreadyThere { key }),
-            Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
-            Err(error) => self.look_back(key, &json, error).await,
-        }
     }
 
     /// Asks every endpoint, each within the deadline of one attempt once there is a connection.
@@ -199,28 +152,6 @@ impl Store {
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.stop.cancel();
             self.tasks.wait().await;
-        }
-    }
-
-    /// Nobody else draws the same name: if the same value is there, it is ours.
-    async fn look_back(
-        &self,
-        key: Key,
-        json: &[u8],
-        source: AttemptError,
-    ) -> Result<(), StoreError> {
-        let path = self.shared.keys.path(&key);
-        let answer = self
-            .shared
-            .clients
-            .any(PATIENCE, |client| {
-                let path = path.clone();
-                async move { client.kv_client().get(path, None).await }
-            })
-            .await;
-        match answer {
-            Ok(answer) if answer.value.kvs().iter().any(|kv| kv.value() == json) => Ok(()),
-            Ok(_) | Err(_) => Err(StoreError::Unknown { key, source }),
         }
     }
 }

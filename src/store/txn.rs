@@ -8,8 +8,8 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp
 use etcd_client::{TxnOpResponse, TxnResponse};
 use haa_core::effect;
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
-use haa_core::records::{Key, StoreView};
-use haa_core::units::{LeaseId, Millis};
+use haa_core::records::{Key, Record, StoreView};
+use haa_core::units::{LeaseId, Millis, Revision};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -121,20 +121,22 @@ pub(super) async fn send(shared: &Shared, txn: Txn) -> Result<Answer<TxnResponse
     }
 }
 
-/// Creates one key unless it is there. The answer says whether it was written. Tried again for so long as there is
-/// nobody to send it to.
-pub(super) async fn create(
+/// Writes these unless the key has changed since. The answer says whether they were written. Tried again for so long as
+/// there is nobody to send it to.
+pub(super) async fn write(
     shared: &Shared,
-    key: &Key,
-    json: Vec<u8>,
+    (key, since): (&Key, Revision),
+    records: &[Record],
     patience: Duration,
 ) -> Result<bool, AttemptError> {
     let end = Instant::now() + patience;
     let mut pauses = pauses();
-    let path = shared.keys.path(key);
+    let puts = records
+        .iter()
+        .map(|record| TxnOp::put(shared.keys.path(&record.key()), encode(record), None));
     let txn = Txn::new()
-        .when([Compare::mod_revision(path.as_str(), CompareOp::Equal, 0)])
-        .and_then([TxnOp::put(path.as_str(), json, None)]);
+        .when([Compare::mod_revision(shared.keys.path(key), CompareOp::Equal, since.0)])
+        .and_then(puts.collect::<Vec<_>>());
     loop {
         match send(shared, txn.clone()).await {
             Ok(answer) => return Ok(answer.value.succeeded()),
@@ -164,12 +166,12 @@ fn build(shared: &Shared, txn: &effect::Txn) -> Txn {
 }
 
 impl Shared {
-    /// Reads of all but history.
+    /// Reads of all that a decision may need.
     fn ranges(&self) -> Vec<TxnOp> {
         let range = |(first, end): (String, String)| {
             TxnOp::get(first, Some(GetOptions::new().with_range(end)))
         };
-        self.keys.without_history().map(range).to_vec()
+        self.keys.without_told().map(range).to_vec()
     }
 
     /// What the ranges of a transaction showed.

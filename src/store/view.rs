@@ -107,7 +107,7 @@ impl Reader {
                         view.requests.insert(id.clone(), kept);
                     }
                 }
-                Key::History(_) => {}
+                Key::Event(_) | Key::History(_) => {}
             }
         }
         Ok(view)

@@ -117,12 +117,12 @@ impl Watch<'_> {
     /// Takes in the events of one response. The header's revision is not used: it can be ahead of
     /// events that are still under way.
     async fn learn(&mut self, response: &WatchResponse) {
-        let (history, after) = self.shared.keys.history();
+        let (told, after) = self.shared.keys.told();
         let mut changed = false;
         for event in response.events() {
             let Some(kv) = event.kv() else { continue };
             self.tree.advance(kv.mod_revision());
-            if (history.as_bytes()..after.as_bytes()).contains(&kv.key()) {
+            if (told.as_bytes()..after.as_bytes()).contains(&kv.key()) {
                 continue;
             }
             match event.event_type() {

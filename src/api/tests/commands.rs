@@ -52,7 +52,7 @@ fn publish(
 #[tokio::test]
 async fn a_switchover_answers_when_the_new_primary_accepts_writes() {
     let mut bench = Bench::new(primary());
-    let done = RequestState::Done { leader: name("n2"), term: Term(8) };
+    let done = RequestState::Done { what: "n2 accepts writes now, in term 8".to_owned() };
     let body = r#"{"leader": "n1", "candidate": "n2"}"#;
     let (answer, ask) = bench.command("/switchover", body, done).await;
     assert_eq!((answer.code, answer.body.as_str()), (200, "n2 accepts writes now, in term 8\n"));

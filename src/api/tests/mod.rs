@@ -16,8 +16,8 @@ use haa_core::records::{MemberRecord, MemberRole, Tags};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Settings;
 use haa_core::units::{
-    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, SystemId, Term,
-    Timeline,
+    Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, Revision, SystemId,
+    Term, Timeline,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ use crate::agent::clock;
 mod commands;
 mod documents;
 mod port;
+mod settings;
 mod table;
 mod waiting;
 
@@ -106,6 +107,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         question: None,
         gave_up: false,
         consents: None,
+        settings: Revision(7),
     };
     (clock::now(), beat)
 }
@@ -115,7 +117,8 @@ fn leadership(left: Millis) -> Leadership {
     let timing = Settings::default().timing;
     let until = clock::now().after(left);
     let asked_at = until.before(timing.ttl).after(timing.margin);
-    Lease { id: LeaseId(1), asked_at }.leadership(TERM, clock::now(), timing).unwrap()
+    let lease = Lease::granted(LeaseId(1), asked_at, timing.ttl, timing);
+    lease.leadership(TERM, clock::now()).unwrap()
 }
 
 /// n1 of n1 (primary), n2 and n3 (replicas).
@@ -170,6 +173,7 @@ fn primary() -> Status {
         sync: None,
         requests: BTreeMap::new(),
         settings: Settings::default(),
+        settings_revision: Revision(7),
         store_heard_at: Some(clock::now()),
     }
 }

@@ -31,7 +31,10 @@ pub(super) struct Belief {
     pub(super) term: Term,
     /// Our lease, as last confirmed.
     pub(super) lease: Option<Lease>,
-    /// The ttl that our lease was asked for; `None` for one that an earlier run left.
+    /// After `ttl` was lowered: until when a leader that has not heard of it may count on the longer one.
+    #[serde(default)]
+    pub(super) longer_leases_until: Millis,
+    /// The ttl that we asked for last; etcd may have granted more.
     pub(super) asked_ttl: Option<Millis>,
     /// The lease at the time of the last linearizable view that showed `leader` as ours on it.
     pub(super) confirmed: Option<(Term, Lease)>,
@@ -106,6 +109,7 @@ impl Belief {
             term: Term(0),
             lease: None,
             asked_ttl: None,
+            longer_leases_until: Millis(0),
             confirmed: None,
             facts: None,
             peers: BTreeMap::new(),
@@ -168,7 +172,11 @@ impl Belief {
         if self.view.as_ref().and_then(key) != key(&seen.view) {
             self.led_since = now;
         }
+        let ttl = self.settings().timing.ttl;
         self.view = Some(seen.view.clone());
+        if self.settings().timing.ttl < ttl {
+            self.longer_leases_until = now.after(ttl);
+        }
         if let Via::Read { asked_at } | Via::Txn { asked_at, .. } = seen.via {
             self.linear_at = self.linear_at.max(Some(asked_at));
         }
@@ -210,12 +218,13 @@ impl Belief {
 
     fn learn_lease(&mut self, news: LeaseNews) {
         match news {
-            LeaseNews::Alive { id, asked_at } => {
+            LeaseNews::Alive { id, asked_at, ttl } => {
                 self.store_heard_at = self.store_heard_at.max(Some(asked_at));
                 self.store_is_silent = false;
-                let newer = self.lease.is_none_or(|old| old.id != id || asked_at > old.asked_at);
-                if newer {
-                    self.lease = Some(Lease { id, asked_at });
+                if self.lease.is_none_or(|old| asked_at > old.asked_at) {
+                    let lease = Lease::granted(id, asked_at, ttl, self.settings().timing);
+                    let counts = if self.off.is(Mechanism::Margin) { ttl } else { lease.counts };
+                    self.lease = Some(Lease { counts, ..lease });
                     if self.off.is(Mechanism::Confirmation) {
                         self.confirm(Via::Watch);
                     }
@@ -231,6 +240,7 @@ impl Belief {
             LeaseNews::Silent { asked_at } => {
                 let newest = self.store_heard_at.is_none_or(|heard| asked_at > heard);
                 self.store_is_silent |= newest && self.quorum().is_some();
+                self.asked_ttl = None;
             }
         }
     }

@@ -129,7 +129,7 @@ impl Node {
         let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
             return;
         };
-        if now >= lease.asked_at.after(self.belief.settings().timing.ttl) {
+        if now >= lease.asked_at.after(lease.ttl) {
             return;
         }
         let record =

@@ -202,6 +202,7 @@ impl Node {
         let from = from.max(self.belief.term_seen.1);
         let closed = *lost == self.config.name || self.belief.has_closed(now, lost);
         let until = from.after(self.belief.settings().timing.ttl);
+        let until = until.max(self.belief.longer_leases_until);
         let mourns = self.belief.store_revokes_early && self.belief.quorum().is_none();
         let mourns = mourns && !self.off.is(Mechanism::Mourning);
         if mourns && !closed && now < until {

@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Exit, Job, StoreWish};
 use crate::input::{Input, JobResult, LeaseNews, Leave};
+use crate::lease::Lease;
 use crate::off::Off;
 use crate::reason::{Reason, Transition};
 use crate::records::{RequestId, Tags};
@@ -320,25 +321,39 @@ impl Node {
                 // Where the leader finds etcd silent, or our key is gone, we look at once.
                 let doubt = self.belief.leader_blind_at.is_some_and(|at| lease.asked_at < at)
                     || self.belief.lease_is_doubtful(lease);
+                // A round that goes with a longer lease may be longer than ours lasts.
+                let other = self.belief.other_ttl(lease);
+                let hurry = doubt || other.is_some();
                 let due =
-                    if doubt { now } else { lease.asked_at.after(self.renewal_interval(now)) };
-                self.desk.lease(now, due, StoreWish::KeepAlive(lease.id));
+                    if hurry { now } else { lease.asked_at.after(self.renewal_interval(now)) };
+                match other.filter(|_| self.may_change_lease(lease)) {
+                    Some(ttl) => self.ask_lease(now, due, ttl),
+                    None => self.desk.lease(now, due, StoreWish::KeepAlive(lease.id)),
+                }
             }
             (None, Some(id)) if self.role == Role::Waking => {
                 self.desk.lease(now, now, StoreWish::KeepAlive(id));
             }
             // Before the first view we cannot know whether there is a lease of ours to adopt.
             (None, _) if self.belief.view.is_none() => {}
-            (None, _) => {
-                // The smaller of two grants whose order is not known.
-                let asked = self.belief.asked_ttl.unwrap_or(timing.ttl).min(timing.ttl);
-                self.belief.asked_ttl = Some(asked);
-                self.desk.lease(now, now, StoreWish::GrantLease { ttl: timing.ttl });
-            }
+            (None, _) => self.ask_lease(now, now, timing.ttl),
         }
         if self.belief.unconfirmed() || self.belief.doubts_store() {
             self.desk.read(now);
         }
+    }
+
+    fn ask_lease(&mut self, now: Millis, due: Millis, ttl: Millis) {
+        self.belief.asked_ttl = Some(ttl);
+        self.desk.lease(now, due, StoreWish::GrantLease { ttl });
+    }
+
+    /// Whether a lease of another ttl may take the place of ours: nothing is under way that rests on it, and all that
+    /// hangs on it is ours to move.
+    fn may_change_lease(&self, lease: Lease) -> bool {
+        let calm = matches!(self.role, Role::Replica | Role::Primary { .. });
+        let key = self.belief.own_leader_key();
+        calm && key.is_none_or(|key| key.lease == Some(lease.id))
     }
 
     fn job_ended(&mut self, now: Millis, job: &Job, result: &JobResult) {

@@ -24,6 +24,7 @@ impl Node {
             return Some(self.without_proof());
         };
         self.desk.wake_at(proof.until());
+        self.keep_key();
         if let Some(reason) = self.failsafe_changes(now) {
             return Some((Role::Primary { term, to_tell, silent_since }, reason));
         }

@@ -21,7 +21,7 @@ impl Belief {
         let leader = self.own_leader_key()?;
         // A renewal that is not confirmed yet is the same leadership with a higher number.
         let same = leader.value.term >= term && leader.lease == Some(lease.id);
-        if same { lease.leadership(term, now, self.spans()) } else { None }
+        if same { lease.leadership(term, now) } else { None }
     }
 
     /// The same, by the consent of every member. The store may have ended our lease meanwhile; nobody else has stood.
@@ -49,14 +49,12 @@ impl Belief {
         held && term.term == of && sync.term == of && sync.primary == self.me
     }
 
-    /// How long a lease, or a promise, lets us lead.
+    /// How long a promise lets us lead.
     pub(super) fn spans(&self) -> Timing {
         let settings = self.settings().timing;
-        // The lease lasts as long as it was granted for, whatever the settings have become since.
-        let ttl = self.asked_ttl.map_or(settings.ttl, |asked| asked.min(settings.ttl));
         let off = self.off.is(Mechanism::Margin);
         let margin = if off { Millis(0) } else { settings.margin };
-        Timing { ttl, margin, ..settings }
+        Timing { margin, ..settings }
     }
 
     /// The key of our leadership is gone, and our lease may have gone with it.
@@ -69,6 +67,16 @@ impl Belief {
     pub(super) fn unconfirmed(&self) -> bool {
         let (Some(lease), Some(leader)) = (self.lease, self.own_leader_key()) else { return false };
         leader.lease == Some(lease.id) && self.confirmed != Some((leader.value.term, lease))
+    }
+
+    /// The ttl to ask a new lease for: ours lasts less long than the settings say, or longer though we have not asked
+    /// for that (etcd grants no less than it is asked for, and sometimes more). A leader keeps the longer one: its
+    /// guard would have to know of a shorter one before the key hangs on it.
+    pub(super) fn other_ttl(&self, lease: Lease) -> Option<Millis> {
+        let ttl = self.settings().timing.ttl;
+        let longer = lease.ttl > ttl && self.asked_ttl != Some(ttl);
+        let longer = longer && self.own_leader_key().is_none();
+        (lease.ttl < ttl || longer).then_some(ttl)
     }
 
     /// A lease that our `leader` key hangs on and that this run of the agent does not hold yet.

@@ -8,7 +8,7 @@ use crate::effect::{Effect, Job};
 use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, Status};
-use crate::units::{Lsn, MemberName, Millis, Position, Term};
+use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 use crate::voters::{Attempt, Question};
 
 use super::Node;
@@ -36,6 +36,7 @@ struct Urgent {
     gave_up: bool,
     question: Option<Question>,
     consents: Option<Question>,
+    settings: Revision,
 }
 
 /// What was told last.
@@ -48,6 +49,8 @@ pub(super) struct Told {
     record: Option<MemberRecord>,
     leadership: Option<crate::lease::Leadership>,
     leader: Option<(MemberName, Term)>,
+    #[serde(default)]
+    settings: Revision,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
 }
@@ -62,7 +65,9 @@ impl Node {
         let leader = self.leader_key();
         let backed = self.backed_until(now);
         let closed = backed == Some(Millis(0));
-        let changed = self.told.record.as_ref() != Some(&record)
+        let settings = self.settings_revision();
+        let changed = self.told.settings != settings
+            || self.told.record.as_ref() != Some(&record)
             || self.told.closed != closed
             || self.told.leadership != leadership
             || self.told.leader != leader;
@@ -74,10 +79,15 @@ impl Node {
             self.told.record = Some(record.clone());
             self.told.leadership = leadership;
             self.told.leader = leader;
+            self.told.settings = settings;
             self.told.closed = closed;
             let status = self.status(now, record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
         }
+    }
+
+    fn settings_revision(&self) -> Revision {
+        seen(self.belief.view.as_ref().and_then(|view| view.settings.as_ref()))
     }
 
     fn leader_key(&self) -> Option<(MemberName, Term)> {
@@ -91,7 +101,7 @@ impl Node {
         let (Some(lease), Some(view)) = (self.belief.lease, self.belief.view.as_ref()) else {
             return;
         };
-        let alive = now < lease.asked_at.after(self.belief.settings().timing.ttl);
+        let alive = now < lease.asked_at.after(lease.ttl);
         let kept = view.members.get(name);
         let theirs = kept.is_some_and(|kept| kept.value.instance != self.config.instance);
         let right = kept.is_some_and(|kept| kept.value == *record && kept.lease == Some(lease.id));
@@ -189,6 +199,7 @@ impl Node {
         let gave_up = self.gave_up();
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
+        let settings = self.settings_revision();
         let urgent = Urgent {
             term: self.belief.term,
             state,
@@ -202,6 +213,7 @@ impl Node {
             gave_up,
             question: question.clone(),
             consents: consents.clone(),
+            settings,
         };
         if !due && self.told.urgent.as_ref() == Some(&urgent) {
             self.desk.wake_at(self.told.beat_at.unwrap_or(now).after(interval));
@@ -236,6 +248,7 @@ impl Node {
             question,
             consents,
             stalled: self.belief.is_stalled(),
+            settings,
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
@@ -353,6 +366,7 @@ impl Node {
             sync: view.and_then(|view| view.sync.as_ref()).map(|kept| kept.value.clone()),
             requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
             settings: self.belief.settings().clone(),
+            settings_revision: self.settings_revision(),
             store_heard_at: self.belief.store_heard_at,
         }
     }

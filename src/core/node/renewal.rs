@@ -50,6 +50,20 @@ impl Node {
         self.lead_on(&attempt, primary, Reason::Renewed);
     }
 
+    /// `leader` hangs on the lease that we hold: a new one, where `ttl` was changed. Until it does, the old one counts.
+    pub(super) fn keep_key(&mut self) {
+        let (Some(lease), Some(key)) = (self.belief.lease, self.belief.own_leader_key().cloned())
+        else {
+            return;
+        };
+        if key.lease == Some(lease.id) {
+            return;
+        }
+        let compare = vec![(Key::Leader, key.revision), (Key::Term, seen(self.belief.term_key()))];
+        let change = Change::default().put_on(lease.id, Record::Leader(key.value));
+        self.desk.txn(Purpose::Term, compare, change);
+    }
+
     /// Our key was gone when etcd came back; nobody has stood, and no voter could have granted. We hold every
     /// acknowledged commit, and our Postgres never stopped: the same leadership, on the same timeline.
     pub(super) fn reclaim(&mut self, now: Millis, primary: &Primary, term: Term) {

@@ -43,8 +43,9 @@ impl Node {
     pub(super) fn inherited_requests(&mut self, term: Term) {
         let me = self.config.name.clone();
         for (id, request) in self.open_requests() {
-            let done = RequestState::Done { leader: me.clone(), term };
+            let done = leads_now(&me, term);
             let state = match (&request.ask, &request.state) {
+                (Ask::Settings { .. }, _) => continue,
                 (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
                     why: format!("the leader was lost before it could act; {me} leads now"),
                 },
@@ -79,11 +80,11 @@ impl Node {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
                 Ask::Failover { to } => (to.as_ref(), Reason::Failover),
+                Ask::Settings { .. } => continue,
             };
             match (&request.state, self.target(to, primary)) {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
-                    let leader = self.config.name.clone();
-                    self.answer(&id, &request, RequestState::Done { leader, term });
+                    self.answer(&id, &request, leads_now(&self.config.name, term));
                 }
                 (_, Ok(_)) if *first.get_or_insert_with(|| id.clone()) != id => {
                     let why = "another hand-over is under way; ask again when it is done";
@@ -169,7 +170,9 @@ impl Node {
             (Key::Leader, seen(view.leader.as_ref())),
         ];
         let record = RequestRecord { state, ..request.clone() };
+        let event = (!record.is_open()).then(|| Record::Event(id.clone(), record.clone()));
         let change = Change::default().put(Record::Request(id.clone(), record));
+        let change = event.into_iter().fold(change, Change::put);
         self.desk.txn(Purpose::Request(id.clone()), compare, change);
     }
 
@@ -233,6 +236,10 @@ impl Node {
         });
         ranked.max().map(|(_, name)| name.clone())
     }
+}
+
+fn leads_now(leader: &MemberName, term: Term) -> RequestState {
+    RequestState::Done { what: format!("{leader} accepts writes now, in term {term}") }
 }
 
 impl RequestRecord {

@@ -169,6 +169,43 @@ impl Cluster {
         writable
     }
 
+    /// haactl, as an operator of this cluster runs it: its exit code, and all that it said.
+    pub(crate) fn haactl(&self, arguments: &[&str]) -> (i32, String) {
+        self.haactl_with(arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn haactl_with(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (i32, String) {
+        let ran = Command::new(support::programs().join("haactl"))
+            .arg("--client-file")
+            .arg(self.playground.client_file())
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .output()
+            .expect("haactl can be run");
+        let said = [ran.stdout, ran.stderr].concat();
+        (ran.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Waits until a member's Postgres shows this value of a setting.
+    pub(crate) async fn until_shown(&self, member: &MemberName, setting: &str, value: &str) {
+        let client = self.connect(&self.playground.postgres(member)).await.expect("it accepts");
+        let began = Instant::now();
+        loop {
+            let row = client.query_one(&format!("SHOW {setting}"), &[]).await.expect("it answers");
+            let shown: String = row.get(0);
+            if shown == value {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "{member} shows {setting} = {shown}, not {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until a member's agent has ended.
     pub(crate) async fn agent_is_gone(&self, member: &MemberName) {
         let began = Instant::now();

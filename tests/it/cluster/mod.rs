@@ -15,4 +15,5 @@ mod room;
 mod router;
 mod router_bytes;
 mod secured;
+mod settings;
 mod stops;

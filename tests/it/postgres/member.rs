@@ -293,6 +293,7 @@ pub(crate) fn kill(pid: i32, signal: nix::sys::signal::Signal) -> nix::Result<()
 
 /// A leadership that was confirmed at `asked_at`.
 pub(crate) fn leadership(asked_at: Millis) -> Leadership {
-    let lease = Lease { id: LeaseId(1), asked_at };
-    lease.leadership(Term(1), asked_at, Timing::default()).expect("a fresh lease")
+    let timing = Timing::default();
+    let lease = Lease::granted(LeaseId(1), asked_at, timing.ttl, timing);
+    lease.leadership(Term(1), asked_at).expect("a fresh lease")
 }

@@ -32,8 +32,8 @@ async fn a_renewal_counts_from_the_ask() {
     let lease = bench.lease(LONG).await;
     let before = clock::now();
     bench.store.wish(StoreWish::KeepAlive(lease));
-    let LeaseNews::Alive { id, asked_at } = bench.news().await else { panic!("it is alive") };
-    assert_eq!(id, lease);
+    let LeaseNews::Alive { id, asked_at, ttl } = bench.news().await else { panic!("it is alive") };
+    assert_eq!((id, ttl), (lease, LONG));
     assert!(before <= asked_at && asked_at <= clock::now());
 }
 

@@ -49,15 +49,11 @@ impl Etcd {
         id
     }
 
-    /// Renews a lease; false if it is not there.
-    pub fn keep_alive(&mut self, now: At, id: LeaseId) -> bool {
-        match self.leases.get_mut(&id) {
-            Some(lease) => {
-                lease.ends = now.after(lease.ttl);
-                true
-            }
-            None => false,
-        }
+    /// Renews a lease, and says for how long; not if it is not there.
+    pub fn keep_alive(&mut self, now: At, id: LeaseId) -> Option<Millis> {
+        let lease = self.leases.get_mut(&id)?;
+        lease.ends = now.after(lease.ttl);
+        Some(Millis(lease.ttl.0 / 1_000))
     }
 
     /// When a lease ends as things stand.
@@ -141,6 +137,8 @@ impl Etcd {
             Key::Sync => of(view.sync.as_ref()),
             Key::Member(name) => of(view.members.get(name)),
             Key::Request(id) => of(view.requests.get(id)),
+            // For people; nothing compares it.
+            Key::Event(_) => Revision::ABSENT,
             // Written once by its leader and never compared with anything but absence.
             Key::History(term) => Revision(i64::from(self.history.contains_key(term))),
         }
@@ -156,6 +154,7 @@ impl Etcd {
             Key::Sync => view.sync = None,
             Key::Member(name) => drop(view.members.remove(name)),
             Key::Request(id) => drop(view.requests.remove(id)),
+            Key::Event(_) => {}
             Key::History(term) => drop(self.history.remove(term)),
         }
     }
@@ -175,6 +174,7 @@ impl Etcd {
             Record::Request(id, value) => {
                 view.requests.insert(id, Kept { value, revision, lease });
             }
+            Record::Event(..) => {}
             Record::History(term, value) => {
                 self.history.insert(term, value);
             }
@@ -215,7 +215,7 @@ mod tests {
         assert!(etcd.revoke(lease));
         assert_eq!(etcd.revision(&Key::Leader), Revision::ABSENT);
         assert_eq!(etcd.apply(&lead(3, lease, Revision::ABSENT)), Applied::No);
-        assert!(!etcd.keep_alive(At(1), lease));
+        assert_eq!(etcd.keep_alive(At(1), lease), None);
     }
 
     #[test]

@@ -135,13 +135,14 @@ impl State {
         match &ask.wish {
             StoreWish::GrantLease { ttl } => {
                 let id = Rc::make_mut(&mut self.etcd).grant(now, *ttl);
-                Some(Input::Lease(LeaseNews::Alive { id, asked_at }))
+                Some(Input::Lease(LeaseNews::Alive { id, asked_at, ttl: *ttl }))
             }
             StoreWish::KeepAlive(id) => {
                 let id = *id;
-                let alive = Rc::make_mut(&mut self.etcd).keep_alive(now, id);
-                let news =
-                    if alive { LeaseNews::Alive { id, asked_at } } else { LeaseNews::Gone { id } };
+                let news = match Rc::make_mut(&mut self.etcd).keep_alive(now, id) {
+                    Some(ttl) => LeaseNews::Alive { id, asked_at, ttl },
+                    None => LeaseNews::Gone { id },
+                };
                 Some(Input::Lease(news))
             }
             StoreWish::RevokeLease(id) => {
@@ -268,6 +269,7 @@ fn spoken(key: &Key) -> String {
         Key::Sync => "sync".to_owned(),
         Key::Member(name) => format!("members/{name}"),
         Key::Request(id) => format!("requests/{id}"),
+        Key::Event(id) => format!("events/{id}"),
         Key::History(term) => format!("history/{term}"),
     }
 }

@@ -81,9 +81,13 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
             Some(("k", value)) => {
                 settings.k = Some(value.parse().map_err(|_| "k is how many?")?);
             }
+            Some(("ttl", value)) => settings.timing.ttl = millis(value)?,
+            Some(("round", value)) => settings.timing.round = millis(value)?,
+            Some(("margin", value)) => settings.timing.margin = millis(value)?,
             Some(_) | None => return Err(format!("'{word}' cannot be set by a story")),
         }
     }
+    settings.timing.check()?;
     Ok(settings)
 }
 

@@ -382,12 +382,5 @@ impl World {
 }
 
 fn asked(ask: &Ask) -> String {
-    let (verb, to) = match ask {
-        Ask::Switchover { to } => ("switchover", to),
-        Ask::Failover { to } => ("failover", to),
-    };
-    match to {
-        Some(to) => format!("an operator asks for a {verb} to {to}"),
-        None => format!("an operator asks for a {verb}"),
-    }
+    format!("an operator asks: {}", ask.sentence())
 }

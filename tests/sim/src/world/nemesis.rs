@@ -2,7 +2,8 @@
 
 use haa_core::records::Ask;
 use haa_core::settings::{Durability, Settings};
-use haa_core::units::MemberName;
+
+use haa_core::units::{MemberName, Millis};
 
 use crate::conduct::Conduct;
 use crate::dice::Dice;
@@ -247,7 +248,13 @@ impl World {
             [None, Some(Durability::Quorum), Some(Durability::Async), usual.durability];
         let durability = durability[self.dice.below(4)];
         let k = [None, Some(1), Some(2), Some(3)][self.dice.below(4)];
-        self.inject(&Fault::Settings(Settings { durability, k, ..usual }));
+        let mut timing = usual.timing;
+        let lengths = [None, Some((5, 1, 1)), Some((20, 6, 2)), Some((30, 9, 3))];
+        if let Some((ttl, round, margin)) = lengths[self.dice.below(4)] {
+            let span = |seconds: u64| Millis(seconds * 1_000);
+            (timing.ttl, timing.round, timing.margin) = (span(ttl), span(round), span(margin));
+        }
+        self.inject(&Fault::Settings(Settings { durability, k, timing, ..usual }));
     }
 
     /// The agent dies between a decision and its deeds, and is started again.

@@ -73,7 +73,7 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub enum Answered {
     /// The lease lives.
-    Alive(LeaseId),
+    Alive(LeaseId, Millis),
     /// The lease does not.
     Gone(LeaseId),
     /// What is left of a lease.
@@ -173,12 +173,12 @@ impl World {
             StoreWish::GrantLease { ttl } => {
                 let id = self.etcd.grant(self.now, *ttl);
                 self.watch_lease(id);
-                Some(Answered::Alive(id))
+                Some(Answered::Alive(id, *ttl))
             }
-            StoreWish::KeepAlive(id) if self.etcd.keep_alive(self.now, *id) => {
-                Some(Answered::Alive(*id))
-            }
-            StoreWish::KeepAlive(id) => Some(Answered::Gone(*id)),
+            StoreWish::KeepAlive(id) => match self.etcd.keep_alive(self.now, *id) {
+                Some(ttl) => Some(Answered::Alive(*id, ttl)),
+                None => Some(Answered::Gone(*id)),
+            },
             StoreWish::RevokeLease(id) => {
                 let id = *id;
                 self.change(Gone::By(ask.member), |world| world.etcd.revoke(id));
@@ -229,8 +229,8 @@ impl World {
             let Record::Request(_, request) = record else { continue };
             match &request.state {
                 RequestState::Pending | RequestState::Accepted { .. } => {}
-                RequestState::Done { leader, .. } => {
-                    self.say(|_| format!("the operator hears: done, {leader} leads"));
+                RequestState::Done { what } => {
+                    self.say(|_| format!("the operator hears: done, {what}"));
                 }
                 RequestState::Refused { why } => {
                     self.say(|_| format!("the operator hears: refused, {why}"));
@@ -324,8 +324,8 @@ impl World {
         };
         let asked_at = pending.asked_at;
         match (answer.what, pending.purpose) {
-            (Answered::Alive(id), _) => {
-                self.deliver(member, &Input::Lease(LeaseNews::Alive { id, asked_at }));
+            (Answered::Alive(id, ttl), _) => {
+                self.deliver(member, &Input::Lease(LeaseNews::Alive { id, asked_at, ttl }));
             }
             (Answered::Gone(id), _) => {
                 self.deliver(member, &Input::Lease(LeaseNews::Gone { id }));

@@ -1,0 +1,153 @@
+//! `/config`: the settings as they are, and other ones. Checked as a whole before they are written, by comparison with
+//! what they were; answered when every member goes by them. Never decides what follows from them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{MethodRouter, on};
+use haa_core::records::{Ask, RequestState};
+use haa_core::routes::Status;
+use haa_core::settings::Settings;
+use haa_core::units::{MemberName, Revision};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::commands::{Refusal, body, current, request, who, written};
+use super::{Api, Call, READ, json, not_yet};
+use crate::config::settings::{changes, merged, read};
+
+/// Whoever lives goes by new settings by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A document, whatever it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+struct Document(Value);
+
+/// `GET`, `PATCH` and `PUT`.
+pub(super) fn paths() -> MethodRouter<Arc<Api>> {
+    on(READ, shown).patch(patch).put(put)
+}
+
+/// The settings in force; their revision is the tag.
+async fn shown(State(api): State<Arc<Api>>) -> Response {
+    let Some(status) = api.status.borrow().clone() else { return not_yet() };
+    document(StatusCode::OK, &status.settings, status.settings_revision)
+}
+
+/// What is named is replaced, `null` goes back to the default, everything else stays.
+async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let seen = seen(request.headers())?;
+        let Document(patch) = body(request).await?;
+        let status = current(&api)?;
+        let next = merged(&status.settings, &patch).map_err(senseless)?;
+        change(&api, &status, next, (by, seen)).await
+    };
+    done.await.unwrap_or_else(Refusal::response)
+}
+
+/// What is named is so, everything else goes back to its default.
+async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let seen = seen(request.headers())?;
+        let Document(whole) = body(request).await?;
+        let Value::Object(whole) = whole else {
+            return Err(senseless(vec!["settings: a JSON object is wanted".to_owned()]));
+        };
+        let status = current(&api)?;
+        let next = read(&whole).map_err(senseless)?;
+        change(&api, &status, next, (by, seen)).await
+    };
+    done.await.unwrap_or_else(Refusal::response)
+}
+
+fn senseless(sentences: Vec<String>) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, sentences.join("; "))
+}
+
+/// The revision that whoever asks has seen, by `If-Match`.
+fn seen(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
+    let Some(tag) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let number = tag.to_str().ok().and_then(|tag| tag.trim_matches('"').parse().ok());
+    let says = "If-Match: this is no tag of GET /config".to_owned();
+    number.map(|number| Some(Revision(number))).ok_or(Refusal(StatusCode::BAD_REQUEST, says))
+}
+
+async fn change(
+    api: &Api,
+    status: &Status,
+    next: Settings,
+    (by, seen): (String, Option<Revision>),
+) -> Result<Response, Refusal> {
+    let since = status.settings_revision;
+    if since == Revision::ABSENT {
+        let says = "there are no settings yet: the cluster is not initialised, or this member has not heard \
+                    from etcd; look with haactl status";
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned()));
+    }
+    let lost = || {
+        let says = "the settings were changed by somebody else meanwhile: look with haactl settings show \
+                    and ask again";
+        Refusal(StatusCode::CONFLICT, says.to_owned())
+    };
+    if seen.is_some_and(|seen| seen != since) {
+        return Err(lost());
+    }
+    let changes = changes(&status.settings, &next);
+    if changes.is_empty() {
+        return Ok(document(StatusCode::OK, &next, since));
+    }
+    let done = RequestState::Done { what: "written".to_owned() };
+    let (id, record) = request(Ask::Settings { changes }, by, done);
+    let settings = Box::new(next.clone());
+    let mut published = api.status.clone();
+    let event = (id.clone(), record);
+    let call = |reply| Call::Change { since, settings, event, reply };
+    if !written(api, &id, call).await? {
+        return Err(lost());
+    }
+    let all = published.wait_for(|status| {
+        let status = status.as_ref().filter(|status| status.settings_revision > since);
+        status.is_some_and(|status| behind(status).is_empty())
+    });
+    let everywhere = tokio::time::timeout(PATIENCE, all).await.is_ok();
+    let status = current(api)?;
+    if everywhere {
+        return Ok(document(StatusCode::OK, &status.settings, status.settings_revision));
+    }
+    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "message": unfinished(&status) })))
+}
+
+/// What is known of settings that were written and that not everybody is known to go by.
+pub(super) fn unfinished(status: &Status) -> String {
+    let late: Vec<&str> = behind(status).into_iter().map(MemberName::as_str).collect();
+    match late.join(", ") {
+        late if late.is_empty() => "written; this member does not go by them yet".to_owned(),
+        late => format!("written; not known to go by them yet: {late}"),
+    }
+}
+
+/// Members that are not known to go by the settings that this one goes by.
+fn behind(status: &Status) -> Vec<&MemberName> {
+    let others = status.members.iter().filter(|(name, _)| **name != status.me);
+    let late = others.filter(|(_, member)| {
+        let heard = member.heard.as_ref().map(|(_, beat)| beat.settings);
+        heard < Some(status.settings_revision)
+    });
+    late.map(|(name, _)| name).collect()
+}
+
+fn document(code: StatusCode, settings: &Settings, revision: Revision) -> Response {
+    let mut response = json(code, settings);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}

@@ -1,0 +1,117 @@
+//! `/config`: what is written, what is refused, and when it is answered.
+
+use haa_core::records::{Ask, RequestState};
+
+use super::*;
+
+fn send(method: Method, token: Option<&str>, tag: Option<&str>, body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri("/config");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    if let Some(tag) = tag {
+        request = request.header("if-match", tag);
+    }
+    request.body(Body::from(body.to_owned())).unwrap()
+}
+
+impl Bench {
+    /// What the agent asked the store to write, answered with `written`.
+    async fn change(&mut self, written: bool) -> (Revision, Settings, Ask) {
+        let Some(Call::Change { since, settings, event: (_, event), reply }) =
+            self.calls.recv().await
+        else {
+            panic!("no change");
+        };
+        reply.send(Ok(written)).unwrap();
+        assert_eq!(event.by, "alice");
+        assert!(matches!(event.state, RequestState::Done { .. }));
+        (since, *settings, event.ask)
+    }
+
+    /// The members go by these settings.
+    fn goes_by(&self, settings: &Settings, revision: Revision, members: &[&str]) {
+        let mut status = Status::clone(self.status.borrow().as_ref().unwrap());
+        status.settings = settings.clone();
+        status.settings_revision = revision;
+        for member in members {
+            let member = status.members.get_mut(&name(member)).unwrap();
+            if let Some((_, beat)) = &mut member.heard {
+                beat.settings = revision;
+            }
+        }
+        self.status.send_replace(Some(Arc::new(status)));
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_answered_when_every_member_goes_by_it() {
+    let mut bench = Bench::new(primary());
+    let sent = send(Method::PATCH, Some(TOKEN), Some("\"7\""), r#"{"k": 2}"#);
+    let router = bench.router();
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+    let (since, settings, ask) = bench.change(true).await;
+    assert_eq!((since, settings.k), (Revision(7), Some(2)));
+    assert_eq!(ask.sentence(), "set k = 2 (was not said)");
+    bench.goes_by(&settings, Revision(8), &["n2"]);
+    tokio::task::yield_now().await;
+    assert!(!asking.is_finished(), "n3 does not go by it yet");
+    bench.goes_by(&settings, Revision(8), &["n2", "n3"]);
+    let answer = asking.await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["etag"], "\"8\"");
+}
+
+#[test]
+fn who_does_not_go_by_it_is_named() {
+    let bench = Bench::new(primary());
+    bench.goes_by(&Settings::default(), Revision(8), &["n2"]);
+    let status = bench.status.borrow().clone().unwrap();
+    let says = crate::api::settings::unfinished(&status);
+    assert_eq!(says, "written; not known to go by them yet: n3");
+}
+
+#[tokio::test]
+async fn a_race_that_is_lost_changes_nothing() {
+    let mut bench = Bench::new(primary());
+    let stale = send(Method::PUT, Some(TOKEN), Some("\"6\""), r#"{"k": 2}"#);
+    let answer = bench.send(stale).await;
+    assert_eq!(answer.code, 409, "{}", answer.body);
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    let sent = send(Method::PATCH, Some(TOKEN), None, r#"{"k": 2}"#);
+    let router = bench.router();
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
+    bench.change(false).await;
+    assert_eq!(asking.await.unwrap(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_or_has_no_token_is_not_passed_on() {
+    let mut bench = Bench::new(primary());
+    for (method, token, body, code, says) in [
+        (Method::PATCH, None, r#"{"k": 2}"#, 401, "this needs a token"),
+        (
+            Method::PATCH,
+            Some(TOKEN),
+            r#"{"timing": {"ttl": "5s"}}"#,
+            400,
+            "ttl is 5s but two rounds",
+        ),
+        (
+            Method::PUT,
+            Some(TOKEN),
+            r#"{"kk": 2}"#,
+            400,
+            "kk is no key in [settings]: did you mean k?",
+        ),
+        (Method::PUT, Some(TOKEN), "[]", 400, "a JSON object is wanted"),
+        (Method::PATCH, Some(TOKEN), "", 400, "a JSON object is wanted"),
+    ] {
+        let answer = bench.send(send(method, token, None, body)).await;
+        assert_eq!(answer.code, code, "{body}: {}", answer.body);
+        assert!(answer.error().contains(says), "{}", answer.body);
+    }
+    let same = bench.send(send(Method::PATCH, Some(TOKEN), None, r#"{"k": null}"#)).await;
+    assert_eq!((same.code, same.tag.as_deref()), (200, Some("\"7\"")), "nothing to change");
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}

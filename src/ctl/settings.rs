@@ -1,0 +1,279 @@
+//! `haactl settings`: what the whole cluster goes by. Shows, and asks; the agent that takes it checks it.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use haa_core::records::Ask;
+use haa_core::settings::Settings;
+use hyper::Method;
+use serde_json::{Map, Value};
+
+use super::error::CtlError;
+use super::events::{self, Event};
+use super::print::{Output, document, say, table};
+use super::target::Target;
+use crate::config::settings::{changes, words};
+
+/// Where they are.
+pub(super) const PATH: &str = "/config";
+const WHAT: &str = "settings";
+
+/// Show or change what the whole cluster goes by
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl settings show
+  haactl settings set k=2 timing.suspect_after=500ms
+  haactl settings set k=               # back to its default
+  haactl settings edit
+  haactl settings history
+
+Exit codes: 0 shown, or every member goes by it, 1 refused or failed, 2 wrong usage,
+3 no agent could be reached, 4 token missing or refused")]
+pub(super) struct SettingsArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Show the settings in force
+    Show {
+        /// In which form
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Change some; what the others are stays
+    Set {
+        /// Such as k=2 or timing.ttl=20s; nothing after the = is back to the default
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+        pairs: Vec<(String, String)>,
+    },
+    /// Change them in $VISUAL, $EDITOR, or vi
+    Edit,
+    /// Show which are not the defaults
+    Diff,
+    /// Show who changed what, when, from where
+    History {
+        /// In which form
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When no agent answers, or the change is refused.
+pub(super) async fn run(args: &SettingsArgs, target: &Target) -> Result<(), CtlError> {
+    match &args.verb {
+        Verb::Show { output } => {
+            let settings: Settings = target.document(PATH).await?;
+            say(document(*output, &settings)?.unwrap_or_else(|| shown(&settings)))
+        }
+        Verb::Set { pairs } => {
+            let before: Settings = target.document(PATH).await?;
+            send(target, (Method::PATCH, &patch(pairs)), (&before, None)).await
+        }
+        Verb::Edit => edit(target).await,
+        Verb::Diff => {
+            let settings: Settings = target.document(PATH).await?;
+            let changes = changes(&Settings::default(), &settings);
+            let mut rows = table(&["setting", "value", "default"]);
+            for change in changes {
+                rows.add_row([change.key, said(change.to), said(change.from)]);
+            }
+            say(rows.trim_fmt())
+        }
+        Verb::History { output } => {
+            let mut events: Vec<Event> = target.stored("/events").await?;
+            events.retain(|(_, event)| matches!(event.ask, Ask::Settings { .. }));
+            events::show(*output, &events)
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        Some(_) | None => Err("write KEY=VALUE, such as k=2 or timing.ttl=20s".to_owned()),
+    }
+}
+
+fn said(word: Option<String>) -> String {
+    word.unwrap_or_else(|| "not said".to_owned())
+}
+
+fn shown(settings: &Settings) -> String {
+    let mut rows = table(&["setting", "value", "default"]);
+    for ((key, value), (_, usual)) in words(settings).into_iter().zip(words(&Settings::default())) {
+        let usual = if value == usual { String::new() } else { said(usual) };
+        rows.add_row([key, said(value), usual]);
+    }
+    rows.trim_fmt()
+}
+
+/// `timing.ttl=20s` is `{"timing": {"ttl": "20s"}}`. What a value has to be, the agent knows.
+fn patch(pairs: &[(String, String)]) -> Value {
+    let mut whole = Map::new();
+    for (key, value) in pairs {
+        let value = match value.parse::<Value>() {
+            _ if value.is_empty() => Value::Null,
+            // A span without its unit is refused, not guessed.
+            Ok(plain) if plain.is_boolean() || plain.is_u64() && !key.contains('.') => plain,
+            Ok(_) | Err(_) => Value::from(value.as_str()),
+        };
+        let mut here = &mut whole;
+        let mut path = key.split('.').peekable();
+        while let Some(word) = path.next() {
+            if path.peek().is_none() {
+                here.insert(word.to_owned(), value);
+                break;
+            }
+            let inner = here.entry(word).or_insert_with(|| Map::new().into());
+            if !inner.is_object() {
+                *inner = Map::new().into();
+            }
+            let Some(inner) = inner.as_object_mut() else { break };
+            here = inner;
+        }
+    }
+    whole.into()
+}
+
+/// Sends a change, and says what came of it.
+///
+/// # Errors
+/// When it is refused, or nobody takes it.
+pub(super) async fn send(
+    target: &Target,
+    (method, body): (Method, &Value),
+    (before, seen): (&Settings, Option<String>),
+) -> Result<(), CtlError> {
+    let (by, answer) = target.alter(WHAT, (method, PATH), body, seen).await?;
+    if answer.status != 200 {
+        return say(answer.sentence());
+    }
+    let after: Settings = serde_json::from_slice(&answer.body)
+        .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;
+    let changes = changes(before, &after);
+    if changes.is_empty() {
+        return say("nothing to change");
+    }
+    for change in changes {
+        say(format_args!("{} = {} (was {})", change.key, said(change.to), said(change.from)))?;
+    }
+    if after.timing.ttl < before.timing.ttl {
+        say("the present leader's lease in etcd stays as long as it was until another leads")?;
+    }
+    say("every member goes by it")
+}
+
+async fn edit(target: &Target) -> Result<(), CtlError> {
+    let (by, answer) = target.ask(PATH).await?;
+    if answer.status != 200 {
+        return Err(CtlError::Refused { what: WHAT, by, why: answer.sentence() });
+    }
+    let odd = |source| CtlError::OddAnswer { by: by.clone(), path: PATH.to_owned(), source };
+    let before: Settings = serde_json::from_slice(&answer.body).map_err(odd)?;
+    let path = std::env::temp_dir().join(format!("haactl-settings-{}.toml", std::process::id()));
+    let text = editable(&before);
+    write_new(&path, &text)?;
+    let edited = edited(&path)?;
+    if edited == text {
+        remove(&path);
+        return say("nothing to change");
+    }
+    let kept = |error: CtlError| CtlError::Kept { path: path.clone(), source: Box::new(error) };
+    let whole: Value = toml::from_str(&edited).map_err(|source| kept(CtlError::NotToml(source)))?;
+    send(target, (Method::PUT, &whole), (&before, answer.tag)).await.map_err(kept)?;
+    remove(&path);
+    Ok(())
+}
+
+/// All of them as TOML.
+fn editable(settings: &Settings) -> String {
+    let mut text = "# What a line is taken out of goes back to its default.\n".to_owned();
+    let mut section = "";
+    let all = words(settings);
+    for (key, value) in &all {
+        let (of, key) = key.split_once('.').unwrap_or(("", key));
+        if of != section {
+            section = of;
+            let _ = writeln!(text, "\n[{section}]");
+        }
+        let _ = match value {
+            None => writeln!(text, "# {key} is not said"),
+            Some(value) if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() => {
+                writeln!(text, "{key} = {value}")
+            }
+            Some(value) => writeln!(text, "{key} = \"{value}\""),
+        };
+    }
+    text
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), CtlError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| CtlError::Edit {
+        what: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What the operator makes of it.
+fn edited(path: &PathBuf) -> Result<String, CtlError> {
+    let failed = |what, source| CtlError::Edit { what, path: path.clone(), source };
+    let editor = ["VISUAL", "EDITOR"].into_iter().find_map(std::env::var_os);
+    let editor = editor.unwrap_or_else(|| "vi".into());
+    // The variable may bear arguments of its own.
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg("exec $0 \"$1\"").arg(editor).arg(path);
+    let ended = command.status().map_err(|source| failed("edit", source))?;
+    if !ended.success() {
+        remove(path);
+        return Err(CtlError::NotConfirmed("the editor did not end well"));
+    }
+    std::fs::read_to_string(path).map_err(|source| failed("read", source))
+}
+
+/// It is in the way of nobody should that fail.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::read;
+
+    #[test]
+    fn pairs_become_a_patch() {
+        let pairs = ["k=2", "strict=true", "durability=", "timing.ttl=20s", "timing.round=6"];
+        let pairs: Vec<_> = pairs.into_iter().map(|text| pair(text).expect("a pair")).collect();
+        assert_eq!(
+            patch(&pairs),
+            serde_json::json!({
+                "k": 2, "strict": true, "durability": null, "timing": { "ttl": "20s", "round": "6" }
+            })
+        );
+        assert!(pair("k").is_err() && pair("=2").is_err());
+    }
+
+    #[test]
+    fn what_is_edited_is_read_as_it_was() {
+        let settings = Settings { k: Some(2), strict: true, ..Settings::default() };
+        let text = editable(&settings);
+        assert!(text.contains("# durability is not said\nk = 2\n"), "{text}");
+        assert!(text.contains("\n[timing]\nttl = \"10s\"\n"), "{text}");
+        let Ok(Value::Object(whole)) = toml::from_str(&text) else { panic!("{text}") };
+        assert_eq!(read(&whole), Ok(settings));
+    }
+}

@@ -1,0 +1,148 @@
+//! What operators ask for and look up: written once, by comparison, and read linearizably. Never part of a decision.
+
+use etcd_client::{GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
+use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord};
+use haa_core::settings::Settings;
+use haa_core::units::{Revision, Term};
+
+use super::error::chain;
+use super::{AttemptError, PATIENCE, Sent, Store, StoreError, silent, txn};
+
+/// So many events are kept, the newest.
+const EVENTS: usize = 1_000;
+
+impl Store {
+    /// All leaderships that are on record, oldest first. A record that cannot be read is skipped.
+    ///
+    /// # Errors
+    /// When no endpoint answers.
+    pub async fn history(&self) -> Result<Vec<(Term, HistoryRecord)>, StoreError> {
+        let reader = &self.shared.reader;
+        let found = self.folder("for the history", self.shared.keys.history()).await?;
+        let read = |kv| {
+            let Key::History(term) = reader.key(kv)? else { return None };
+            Some((term, reader.value(&Key::History(term), kv)?))
+        };
+        let mut history: Vec<(Term, HistoryRecord)> = found.iter().filter_map(read).collect();
+        history.sort_by_key(|(term, _)| *term);
+        Ok(history)
+    }
+
+    /// What operators asked for and came to its end, oldest first. A record that cannot be read is skipped.
+    ///
+    /// # Errors
+    /// When no endpoint answers.
+    pub async fn events(&self) -> Result<Vec<(RequestId, RequestRecord)>, StoreError> {
+        let reader = &self.shared.reader;
+        let found = self.folder("for the events", self.shared.keys.events()).await?;
+        let read = |kv| {
+            let Key::Event(id) = reader.key(kv)? else { return None };
+            Some((id.clone(), reader.value(&Key::Event(id), kv)?))
+        };
+        let mut events: Vec<(RequestId, RequestRecord)> = found.iter().filter_map(read).collect();
+        events.sort_by_key(|(_, event)| event.asked_unix_ms);
+        Ok(events)
+    }
+
+    async fn folder(
+        &self,
+        what: &'static str,
+        (first, end): (String, String),
+    ) -> Result<Vec<KeyValue>, StoreError> {
+        let ask = |options: GetOptions| (first.clone(), options.with_range(end.clone()));
+        let answer = self
+            .shared
+            .clients
+            .any(PATIENCE, |client| {
+                let (first, range) = ask(GetOptions::new());
+                async move { client.kv_client().get(first, Some(range)).await }
+            })
+            .await
+            .map_err(|miss| silent(what, miss.error))?;
+        Ok(answer.value.kvs().to_vec())
+    }
+
+    /// Writes down what an operator asks for, unless a request of this name is there.
+    ///
+    /// # Errors
+    /// When it is there already, when no endpoint answers, or when nobody can say whether it was written.
+    pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
+        let key = Key::Request(id.clone());
+        let written = self.write((&key, Revision::ABSENT), &[Record::Request(id, record)]).await?;
+        self.forget_events().await;
+        if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
+    }
+
+    /// Writes other settings, with the event that tells of it, unless they were changed since. Whether it did.
+    ///
+    /// # Errors
+    /// When no endpoint answers, or when nobody can say whether they were written.
+    pub async fn change(
+        &self,
+        since: Revision,
+        settings: Settings,
+        (id, event): (RequestId, RequestRecord),
+    ) -> Result<bool, StoreError> {
+        let records = [Record::Event(id, event), Record::Settings(settings)];
+        let written = self.write((&Key::Settings, since), &records).await?;
+        self.forget_events().await;
+        Ok(written)
+    }
+
+    /// The first record is one that nobody else writes: where the outcome is unknown, it tells.
+    async fn write(
+        &self,
+        (key, since): (&Key, Revision),
+        records: &[Record],
+    ) -> Result<bool, StoreError> {
+        match txn::write(&self.shared, (key, since), records, PATIENCE).await {
+            Ok(written) => Ok(written),
+            Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
+            Err(error) => self.look_back(&records[0], error).await.map(|()| true),
+        }
+    }
+
+    async fn look_back(&self, record: &Record, source: AttemptError) -> Result<(), StoreError> {
+        let path = self.shared.keys.path(&record.key());
+        let answer = self
+            .shared
+            .clients
+            .any(PATIENCE, |client| {
+                let path = path.clone();
+                async move { client.kv_client().get(path, None).await }
+            })
+            .await;
+        let json = super::keys::encode(record);
+        match answer {
+            Ok(answer) if answer.value.kvs().iter().any(|kv| kv.value() == json) => Ok(()),
+            Ok(_) | Err(_) => Err(StoreError::Unknown { key: record.key(), source }),
+        }
+    }
+
+    /// The oldest events make room. If that fails, the next command does it.
+    async fn forget_events(&self) {
+        let (first, end) = self.shared.keys.events();
+        let listed = self.shared.clients.any(PATIENCE, |client| {
+            let oldest = GetOptions::new()
+                .with_range(end.clone())
+                .with_keys_only()
+                .with_sort(SortTarget::Create, SortOrder::Ascend);
+            let first = first.clone();
+            async move { client.kv_client().get(first, Some(oldest)).await }
+        });
+        let listed = match listed.await {
+            Ok(answer) => answer.value.kvs().to_vec(),
+            Err(miss) => {
+                tracing::debug!(error = chain(&miss.error), "old events were not looked for");
+                return;
+            }
+        };
+        let old = listed.iter().take(listed.len().saturating_sub(EVENTS));
+        let deletes: Vec<TxnOp> = old.map(|kv| TxnOp::delete(kv.key(), None)).collect();
+        if !deletes.is_empty()
+            && let Err(miss) = txn::send(&self.shared, Txn::new().and_then(deletes)).await
+        {
+            tracing::debug!(error = chain(&miss.error), "old events were not taken out");
+        }
+    }
+}
