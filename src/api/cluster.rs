@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Serialize)]
 struct Cluster<'a> {
     scope: &'a str,
+    /// Only if it is so, as today's tools have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pause: bool,
     members: Vec<Member<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commits: Option<Commits<'a>>,
@@ -101,7 +104,8 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let members = members.collect();
     let commits = status.sync.as_ref().map(Commits::of);
     let waits = status.waits.as_deref();
-    json(StatusCode::OK, &Cluster { scope: &api.cluster, members, commits, waits })
+    let pause = status.settings.pause;
+    json(StatusCode::OK, &Cluster { scope: &api.cluster, pause, members, commits, waits })
 }
 
 /// `GET /status`: whether the cluster is well, and what would happen if its primary died now.

@@ -31,6 +31,9 @@ pub(super) struct Member<'a> {
     dcs_last_seen: Option<u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<&'a str, Value>,
+    /// Only if it is so, as today's tools have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pause: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     database_system_identifier: Option<String>,
     patroni: Software<'a>,
@@ -130,6 +133,7 @@ pub(super) fn member<'a>(
             .store_heard_at
             .map(|at| unix_ms().saturating_sub(now.since(at).0) / 1000),
         tags: tags(&status.record.tags),
+        pause: status.settings.pause,
         database_system_identifier: status.record.system_id.map(|id| id.to_string()),
         patroni: Software { version: env!("CARGO_PKG_VERSION"), scope: cluster, name: &status.me },
         haa: Ours {

@@ -28,6 +28,7 @@ pub fn words(settings: &Settings) -> Vec<(String, Option<String>)> {
         ("strict", Some(settings.strict.to_string())),
         ("failsafe", Some(settings.failsafe.to_string())),
         ("maximum_lag_on_failover", Some(size::word(settings.maximum_lag_on_failover))),
+        ("pause", Some(settings.pause.to_string())),
     ];
     let timing = settings
         .timing
@@ -79,6 +80,14 @@ pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String
 /// Everything that is wrong with it, a sentence each.
 pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
     let mut document = document.clone();
+    // No new cluster begins with it: haad.toml has no such key.
+    let pause = match document.remove("pause") {
+        None => false,
+        Some(Value::Bool(pause)) => pause,
+        Some(other) => {
+            return Err(vec![format!("settings.pause: {other} is neither true nor false")]);
+        }
+    };
     if let Some(Value::Object(timing)) = document.get_mut("timing") {
         // As `GET /config` shows them.
         for span in timing.values_mut().filter(|value| value.is_u64()) {
@@ -95,7 +104,7 @@ pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
     };
     let mut checker = Checker { source, env: &env, problems };
     match checker.settings(&file.settings) {
-        Some(settings) if checker.problems.is_empty() => Ok(settings),
+        Some(settings) if checker.problems.is_empty() => Ok(Settings { pause, ..settings }),
         Some(_) | None => Err(sentences(checker.problems)),
     }
 }
@@ -309,6 +318,7 @@ mod tests {
             (json!({ "ttl": "20s" }), "ttl is no key in [settings]: did you mean timing.ttl?"),
             (json!({ "k": "two" }), "settings.k: invalid type: string \"two\""),
             (json!({ "k": 0 }), "0 copies are none"),
+            (json!({ "pause": "yes" }), "\"yes\" is neither true nor false"),
             (json!({ "durability": "sync" }), "write quorum or async"),
             (json!({ "maximum_lag_on_failover": "much" }), "is no size"),
             (json!(["k"]), "a JSON object is wanted"),

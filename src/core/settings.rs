@@ -29,6 +29,10 @@ pub struct Settings {
     pub failsafe: bool,
     /// In `async`: a replica further behind the last position heard of the primary than this many bytes does not stand.
     pub maximum_lag_on_failover: u64,
+    /// Nothing begins by itself: no election, no takeover, no start, rewind or clone. Among the settings, and no key of
+    /// its own: no member can see the one without the other, it is written by the same comparison, and what pauses
+    /// other clusters of Postgres by `PATCH /config` pauses this one.
+    pub pause: bool,
     /// The timings.
     pub timing: Timing,
 }
@@ -41,6 +45,7 @@ impl Default for Settings {
             strict: false,
             failsafe: true,
             maximum_lag_on_failover: 1 << 20,
+            pause: false,
             timing: Timing::default(),
         }
     }

@@ -20,6 +20,9 @@ pub struct Verdict {
     pub ails: Vec<String>,
     /// Who accepts writes.
     pub primary: Option<MemberName>,
+    /// Nothing begins by itself.
+    #[serde(default)]
+    pub pause: bool,
     /// If that one died now; nothing while there is none.
     pub outlook: Option<Outlook>,
 }
@@ -72,19 +75,25 @@ impl Status {
     pub fn verdict(&self, now: Millis) -> Verdict {
         let Ok(routes) = self.routes(now) else {
             let ails = vec!["this member does not hear from etcd: ask another".to_owned()];
-            return Verdict { health: Health::Unknown, ails, primary: None, outlook: None };
+            let (health, pause) = (Health::Unknown, self.settings.pause);
+            return Verdict { health, ails, primary: None, pause, outlook: None };
         };
         let Some(primary) = routes.primary.map(|route| route.member) else {
             let why = self.waits.clone();
             let ails = vec![why.unwrap_or_else(|| "an election is under way".to_owned())];
-            return Verdict { health: Health::Down, ails, primary: None, outlook: None };
+            let (health, pause) = (Health::Down, self.settings.pause);
+            return Verdict { health, ails, primary: None, pause, outlook: None };
         };
         let outlook = self.outlook(now, &primary);
         let mut ails = Vec::new();
+        if self.settings.pause {
+            ails.push("paused: nothing begins by itself; haactl resume ends that".to_owned());
+        }
         if self.failsafe {
             ails.push("etcd is away, and every member lets the primary go on".to_owned());
         }
         match (&outlook.successor, outlook.loss) {
+            (None, _) if self.settings.pause => {}
             (None, _) => ails.push("nobody could take over".to_owned()),
             (Some(_), Loss::Unavailable) => {
                 ails.push("commits are on the primary alone".to_owned());
@@ -101,7 +110,8 @@ impl Status {
             gone.into_iter().map(|name| format!("{name} is gone: its agent is not in etcd")),
         );
         let health = if ails.is_empty() { Health::Healthy } else { Health::Degraded };
-        Verdict { health, ails, primary: Some(primary), outlook: Some(outlook) }
+        let pause = self.settings.pause;
+        Verdict { health, ails, primary: Some(primary), pause, outlook: Some(outlook) }
     }
 
     fn outlook(&self, now: Millis, primary: &MemberName) -> Outlook {
@@ -120,7 +130,7 @@ impl Status {
         fit.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));
         let alone = quorum.is_some_and(|sync| sync.k == 0);
         let enough = quorum.is_none_or(|sync| fit.len() >= sync.grants_needed());
-        let best = fit.first().filter(|_| enough && !alone);
+        let best = fit.first().filter(|_| enough && !alone && !self.settings.pause);
         let notice = if quorum.is_some() { timing.suspect_after } else { timing.ttl };
         let few = quorum.is_some_and(|sync| fit.len() <= sync.k as usize);
         let alone_after = if few { timing.alone_after } else { Millis(0) };

@@ -16,6 +16,9 @@ pub struct ClusterView {
     /// What an acknowledgement means.
     #[serde(default)]
     pub commits: Option<CommitsView>,
+    /// Nothing begins by itself.
+    #[serde(default)]
+    pub pause: bool,
     /// Why the agent that answered does not stand while nobody leads.
     #[serde(default)]
     pub waits: Option<String>,

@@ -46,6 +46,8 @@ pub struct Overview {
     pub members: Vec<MemberView>,
     /// What an acknowledgement means.
     pub commits: Option<CommitsView>,
+    /// Nothing begins by itself.
+    pub pause: bool,
 }
 
 /// Runs the verb.
@@ -90,6 +92,7 @@ impl Overview {
             cluster: cluster.scope,
             members: cluster.members,
             commits: cluster.commits,
+            pause: cluster.pause,
         })
     }
 
@@ -100,8 +103,11 @@ impl Overview {
         let leader = self.leader.as_deref().unwrap_or("none");
         let open = if self.writable.is_some() { "" } else { "  (nobody accepts writes)" };
         let commits = self.commits.as_ref().map_or_else(String::new, CommitsView::sentence);
-        let line =
-            format!("cluster {}  term {term}  leader {leader}{open}  {commits}", self.cluster);
+        let paused = if self.pause { "PAUSED  " } else { "" };
+        let line = format!(
+            "{paused}cluster {}  term {term}  leader {leader}{open}  {commits}",
+            self.cluster
+        );
         line.trim_end().to_owned()
     }
 

@@ -6,6 +6,7 @@ mod events;
 mod history;
 pub mod http;
 pub mod list;
+mod pause;
 mod playground;
 mod print;
 mod replay;
@@ -53,6 +54,8 @@ enum Verb {
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
     Settings(settings::SettingsArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     Events(events::EventsArgs),
     Routes(routes::RoutesArgs),
     History(history::HistoryArgs),
@@ -74,6 +77,8 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
+        Verb::Pause(_) => pause::pause(&target()?).await,
+        Verb::Resume(_) => pause::resume(&target()?).await,
         Verb::Events(args) => events::run(args, &target()?).await,
         Verb::Routes(args) => routes::run(args, &target()?).await,
         Verb::History(args) => history::run(args, &target()?).await,

@@ -37,20 +37,26 @@ pub(super) async fn run(args: &StatusArgs, target: &Target) -> Result<(), CtlErr
 
 fn story(verdict: &Verdict) -> String {
     let primary = verdict.primary.as_ref().map_or("nobody", |name| name.as_str());
-    let mut text = match verdict.health {
+    let paused = if verdict.pause { "PAUSED, " } else { "" };
+    let verdict_line = match verdict.health {
         Health::Healthy => format!("HEALTHY: {primary} accepts writes, and every member is well."),
         Health::Degraded => format!("DEGRADED: {primary} accepts writes, but"),
         Health::Down => "DOWN: nobody accepts writes. Of this member:".to_owned(),
         Health::Unknown => "UNKNOWN:".to_owned(),
     };
+    let mut text = format!("{paused}{verdict_line}");
     for ail in &verdict.ails {
         let _ = write!(text, "\n  - {ail}");
     }
     if let Some(outlook) = &verdict.outlook {
-        let _ = write!(text, "\nIf {primary} died now: {}", sentence(outlook));
+        let what = if verdict.pause { PAUSED.to_owned() } else { sentence(outlook) };
+        let _ = write!(text, "\nIf {primary} died now: {what}");
     }
     text
 }
+
+/// What would happen in a cluster that is paused.
+const PAUSED: &str = "nobody would take over before haactl resume, or haactl failover.";
 
 fn sentence(outlook: &Outlook) -> String {
     let Some(successor) = &outlook.successor else {
@@ -91,6 +97,7 @@ mod tests {
             health: Health::Healthy,
             ails: Vec::new(),
             primary: Some("n1".parse().expect("a legal name")),
+            pause: false,
             outlook: Some(Outlook { successor, host_ms, loss }),
         }
     }
@@ -109,6 +116,11 @@ mod tests {
             lossy.contains("COULD BE LOST (async): n2 was last heard to lack 4.0 kB"),
             "{lossy}"
         );
+        let paused =
+            Verdict { health: Health::Degraded, pause: true, ..verdict(None, Loss::Unavailable) };
+        let paused = story(&paused);
+        assert!(paused.starts_with("PAUSED, DEGRADED: n1 accepts writes"), "{paused}");
+        assert!(paused.contains("nobody would take over before haactl resume"), "{paused}");
         let alone = Verdict {
             health: Health::Degraded,
             ails: vec!["n2 does not stream".to_owned()],

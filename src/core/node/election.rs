@@ -110,6 +110,9 @@ impl Node {
         let holder = self.belief.term_key().map(|kept| &kept.value.holder);
         let ours =
             matches!(holder, Some(Holder::Candidate { member, .. }) if *member == self.config.name);
+        if self.is_paused() && !ours {
+            return None;
+        }
         if !led || ours {
             return Some(self.belief.leaderless_since.unwrap_or(now));
         }

@@ -13,6 +13,7 @@ mod electorate;
 mod evidence;
 mod failsafe;
 mod following;
+mod pause;
 mod primary;
 mod promise;
 mod promoting;
@@ -357,6 +358,7 @@ impl Node {
     }
 
     fn job_ended(&mut self, now: Millis, job: &Job, result: &JobResult) {
+        self.note_stop(job);
         match result {
             JobResult::Done => self.rejoining.done(job),
             JobResult::Failed(_) => self.rejoining.failed(now, job),

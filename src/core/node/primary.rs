@@ -37,6 +37,7 @@ impl Node {
         if facts.is_stale(now, self.belief.settings().timing) && !young {
             return self.silent(now, term, (to_tell, silent_since));
         }
+        self.note_running(&facts);
         let primary = match &facts.server {
             Server::Primary(primary) => primary,
             // It answers: what keeps haad out does not keep the clients out.
@@ -53,6 +54,7 @@ impl Node {
         }
         let primary = &primary.clone();
         let hangs = primary.flush.waiting_ms.map(Millis);
+        let hangs = hangs.filter(|_| !self.is_paused());
         if hangs.is_some_and(|waits| waits >= self.belief.settings().timing.stall_timeout) {
             return Some(Role::close(Reason::DiskHangs));
         }
@@ -100,6 +102,7 @@ impl Node {
         };
         let until = since.after(self.belief.settings().timing.stall_timeout);
         self.desk.wake_at(until);
-        (now >= until).then(|| Role::close(Reason::PostgresSilent))
+        // Nobody would take over.
+        (now >= until && !self.is_paused()).then(|| Role::close(Reason::PostgresSilent))
     }
 }

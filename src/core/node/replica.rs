@@ -57,6 +57,9 @@ pub(super) struct Rejoining {
     failed_rewinds: u32,
     /// This run of the agent started Postgres.
     has_started: bool,
+    /// It is to run, also while the cluster is paused.
+    #[serde(default)]
+    pub(super) owes_start: bool,
     /// Since when a Postgres that needs a source starts, without work in the slot.
     starting_since: Option<Millis>,
     /// The last promotion was not done.
@@ -79,6 +82,7 @@ impl Default for Rejoining {
             failed_starts: 0,
             failed_rewinds: 0,
             has_started: false,
+            owes_start: true,
             starting_since: None,
             promote_failed: false,
             promote_done: false,
@@ -157,6 +161,7 @@ impl Node {
         if !self.initialised(now, &facts) {
             return None;
         }
+        self.note_running(&facts);
         let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
         let leader = leader.filter(|_| self.bound().is_none());
         if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
@@ -208,7 +213,7 @@ impl Node {
         let needs_source = match facts.data {
             DataDir::Foreign(_) | DataDir::Unreadable(_) => return,
             DataDir::Empty => {
-                if let Some(source) = source {
+                if let Some(source) = source.filter(|_| !self.waits_for_resume()) {
                     self.rejoining.copying_in = leader.map(|leader| leader.term);
                     self.desk.job(Job::Clone(source));
                 }
@@ -216,7 +221,13 @@ impl Node {
             }
             DataDir::Present { needs_source, .. } => needs_source,
         };
+        if !self.owes_start() {
+            return;
+        }
         self.plan_again(now, leader, needs_source);
+        if self.rejoining.plan != Plan::Settle && self.waits_for_resume() {
+            return;
+        }
         if self.rejoining.plan != Plan::Settle && !self.seen_since_planned(now) {
             return;
         }
@@ -350,6 +361,7 @@ impl Node {
                 self.desk.job(Job::Follow(source, begin(leader, standby)));
             }
             Compared::AskAgain => self.desk.read(now),
+            Compared::Beyond if self.waits_for_resume() => {}
             Compared::Beyond => {
                 self.rejoining.plan(now, Plan::Rewind(leader.term));
                 self.desk.job(Job::Stop(self.unhurried_stop()));

@@ -75,7 +75,7 @@ impl Node {
     /// Enough voters have lost the leader to take over from it: since when. With one grant needed, a candidate would
     /// be asking only itself: then etcd has to say that the leader does not renew its lease.
     pub(super) fn may_take_over(&self, now: Millis) -> Option<Millis> {
-        let sync = self.belief.quorum()?;
+        let sync = self.belief.quorum().filter(|_| !self.is_paused())?;
         let (term, since) = self.suspects(now)?;
         let (leader, _) = self.belief.sitting()?;
         let needed = sync.grants_needed();

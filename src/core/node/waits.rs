@@ -40,6 +40,8 @@ pub(super) enum Waits {
     Renews,
     /// It let the primary go on without etcd, and that promise runs.
     Consented,
+    /// The cluster is paused.
+    Paused,
 }
 
 impl Waits {
@@ -85,6 +87,10 @@ impl Waits {
                 "this member promised the primary not to stand while etcd was away; it waits for the end of that \
                  promise, one ttl at most"
             }
+            Self::Paused => {
+                "the cluster is paused: nothing begins by itself, here an election, or the start of this member's \
+                 Postgres. haactl resume ends that; haactl failover makes a member lead meanwhile"
+            }
             Self::NotThereYet => {
                 "no leader: this member was named and waits for the last of the WAL"
             }
@@ -100,6 +106,9 @@ impl Node {
 
     /// Somebody leads or stands, and we do not stand against that.
     pub(super) fn why_not_yet(&self, now: Millis) -> Waits {
+        if self.is_paused() {
+            return Waits::Paused;
+        }
         let lost =
             self.suspects(now).is_some_and(|(_, since)| self.unrenewed(now, since).is_none());
         if lost { Waits::Renews } else { Waits::Another }

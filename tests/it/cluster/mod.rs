@@ -10,6 +10,7 @@ mod guard;
 mod journal;
 mod operations;
 mod outage;
+mod pause;
 mod proxies;
 mod room;
 mod router;

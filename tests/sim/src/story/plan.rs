@@ -51,7 +51,9 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     }
     timing.check()?;
     let maximum_lag_on_failover = lag;
-    let settings = Settings { durability, k, strict, failsafe, maximum_lag_on_failover, timing };
+    let pause = false;
+    let settings =
+        Settings { durability, k, strict, failsafe, maximum_lag_on_failover, pause, timing };
     let drift_ppm = 0;
     let broken = None;
     let seed = 1;
@@ -81,6 +83,7 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
             Some(("k", value)) => {
                 settings.k = Some(value.parse().map_err(|_| "k is how many?")?);
             }
+            Some(("pause", value)) => settings.pause = value == "on",
             Some(("ttl", value)) => settings.timing.ttl = millis(value)?,
             Some(("round", value)) => settings.timing.round = millis(value)?,
             Some(("margin", value)) => settings.timing.margin = millis(value)?,

@@ -1,0 +1,57 @@
+//! A pause: nothing begins by itself, everybody says so, and an operator's commands work as ever.
+
+use super::fixture::{Cluster, LONG};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_cluster_does_only_what_it_is_told() {
+    let cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    let first = cluster.primary().await;
+    let (code, said) = cluster.haactl(&["pause"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.ends_with("every member goes by it\n"), "{said}");
+    let (code, said) = cluster.haactl(&["status"]);
+    assert_eq!(code, 1, "nobody would take over: {said}");
+    assert!(said.starts_with("PAUSED, DEGRADED"), "{said}");
+    assert!(cluster.haactl(&["list"]).1.starts_with("PAUSED  cluster "));
+    for member in cluster.playground.names() {
+        for path in ["/patroni", "/cluster"] {
+            let answer = cluster.playground.http_get(&member, path).await.expect("it answers");
+            assert!(answer.1.contains("\"pause\":true"), "{member} {path}: {}", answer.1);
+        }
+    }
+
+    cluster.playground.kill_postgres(&first).expect("it ran");
+    for member in cluster.playground.names() {
+        cluster.says(&member, "the cluster is paused").await;
+    }
+    assert!(cluster.writable().await.is_empty(), "nobody takes over, and nothing is started");
+    let (_, said) = cluster.haactl(&["status"]);
+    assert!(said.starts_with("PAUSED, DOWN") && said.contains("haactl resume"), "{said}");
+
+    let second = cluster.other_than(&first);
+    let (code, said) = cluster.haactl(&["failover", "--to", second.as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(cluster.primary().await, second);
+    cluster.write_until_acknowledged(1).await;
+
+    let mut names = cluster.playground.names().into_iter();
+    let third = names.find(|name| ![&first, &second].contains(&name)).expect("there are three");
+    cluster.playground.wait_member_streams(&third, LONG).await.expect("it follows");
+    let (code, said) = cluster.haactl(&["switchover", "--to", third.as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    cluster.write_until_acknowledged(2).await;
+    cluster.playground.wait_member_streams(&second, LONG).await.expect("it was stopped in order");
+
+    let (code, said) = cluster.haactl(&["resume"]);
+    assert_eq!(code, 0, "{said}");
+    cluster.all_stream().await;
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 2).await;
+    }
+    let (code, said) = cluster.haactl(&["events"]);
+    assert_eq!(code, 0, "{said}");
+    for event in ["set pause = true", "failover to", "switchover to", "set pause = false"] {
+        assert!(said.contains(event), "{event}: {said}");
+    }
+}
