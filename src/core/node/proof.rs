@@ -20,7 +20,9 @@ impl Belief {
         let (term, lease) = self.confirmed?;
         let leader = self.own_leader_key()?;
         // A renewal that is not confirmed yet is the same leadership with a higher number.
-        let same = leader.value.term >= term && leader.lease == Some(lease.id);
+        // The watch may show the key moved onto our new, longer lease before the answer to that confirms it.
+        let held = [Some(lease.id), self.lease.map(|newer| newer.id)].contains(&leader.lease);
+        let same = leader.value.term >= term && held && leader.lease.is_some();
         if same { lease.leadership(term, now) } else { None }
     }
 
