@@ -343,7 +343,7 @@ impl Node {
             return;
         }
         if compared && attached {
-            if self.lacks_removed_wal(now, standby, leader) {
+            if self.lacks_removed_wal(now, standby, leader) && !self.waits_for_resume() {
                 self.rejoining.plan(now, Plan::Clone(leader.term));
                 self.desk.job(Job::Stop(self.unhurried_stop()));
             }
