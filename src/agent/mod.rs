@@ -7,6 +7,7 @@ mod notes;
 mod promises;
 mod run;
 mod signals;
+mod tally;
 
 pub(crate) use memory::LOCK;
 pub use memory::{Memory, MemoryError};

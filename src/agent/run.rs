@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::memory::Memory;
 use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
+use super::tally::Tally;
 use super::{chain, clock, signals};
 use crate::api::tokens::Tokens;
-use crate::api::{self, Call};
+use crate::api::{self, Call, Metrics};
 use crate::config::Config;
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
@@ -45,6 +46,7 @@ pub enum End {
 struct Agent {
     node: Node,
     notes: Notes,
+    tally: Tally,
     promises: Keeper,
     store: Arc<Store>,
     postgres: Postgres,
@@ -73,17 +75,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     })?;
     let (inputs, received) = mpsc::channel(INPUTS);
     let (gate, openings) = gate(&config);
-    let postgres = Postgres::start(
-        config.postgres.clone(),
-        config.name.clone(),
-        config.state_directory.clone(),
-        inputs.clone(),
-        gate,
-    )?;
-    // Whoever is promoted, by us or by hand, acknowledges nothing until a leadership says for whom commits wait.
-    postgres.rest(Durability::Quorum).with_context(|| {
-        format!("cannot write into the state directory {}", config.state_directory.display())
-    })?;
+    let postgres = postgres(&config, inputs.clone(), gate)?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
     let (alive_at, alive) = watch::channel(clock::now());
@@ -91,6 +83,8 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let shutdown = CancellationToken::new();
     let router = route(&config, &published, &alive)?;
     let told = published.clone();
+    let guard = guard(&config, openings).await;
+    let (metrics, tally) = count(&config, &store);
     let api = api::Api {
         status: published,
         calls,
@@ -98,6 +92,8 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         cluster: config.cluster.clone(),
         alive_at: alive,
         router: router.as_ref().map(Router::counters),
+        guard: guard.as_ref().map(Tether::standing),
+        metrics,
     };
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
@@ -109,10 +105,10 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
     let notes = Notes::begin(&config.state_directory, memory, &node)
         .context("cannot start the thread that writes the journal")?;
-    let guard = guard(&config, openings).await;
     let agent = Agent {
         node,
         notes,
+        tally,
         promises,
         store,
         postgres,
@@ -135,6 +131,29 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         tracing::debug!("some API connections were cut");
     }
     Ok(end)
+}
+
+fn postgres(config: &Config, inputs: mpsc::Sender<Input>, gate: Gate) -> anyhow::Result<Postgres> {
+    let postgres = Postgres::start(
+        config.postgres.clone(),
+        config.name.clone(),
+        config.state_directory.clone(),
+        inputs,
+        gate,
+    )?;
+    // Whoever is promoted, by us or by hand, acknowledges nothing until a leadership says for whom commits wait.
+    postgres.rest(Durability::Quorum).with_context(|| {
+        format!("cannot write into the state directory {}", config.state_directory.display())
+    })?;
+    Ok(postgres)
+}
+
+/// What is counted, and by whom.
+fn count(config: &Config, store: &Store) -> (Arc<Metrics>, Tally) {
+    let mut registry = Metrics::registry(&config.cluster, &config.name);
+    store.register(&mut registry);
+    let tally = Tally::register(&mut registry);
+    (Arc::new(Metrics::new(&config.cluster, &config.name, registry)), tally)
 }
 
 fn route(
@@ -184,6 +203,7 @@ impl Agent {
             log_input(&input);
             let effects = self.node.handle(now, &input);
             self.alive_at.send_replace(now);
+            self.tally.step(&input, &effects);
             let told = notes::told(&effects);
             for effect in effects {
                 self.perform(effect);
@@ -256,6 +276,7 @@ impl Agent {
         if status.leadership != self.remembered {
             self.remembered = status.leadership;
             self.notes.leadership(status.leadership);
+            self.tally.leadership(status.leadership);
         }
         self.status.send_replace(Some(Arc::new(status)));
     }

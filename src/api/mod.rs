@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on, post};
 use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
@@ -17,6 +18,7 @@ mod checks;
 mod cluster;
 mod commands;
 pub(crate) mod document;
+mod metrics;
 mod query;
 mod routes;
 mod serve;
@@ -25,7 +27,9 @@ mod settings;
 mod tests;
 pub mod tokens;
 
+use crate::guard::Standing;
 use crate::router::Counters;
+pub use metrics::Metrics;
 pub use serve::serve;
 use tokens::Tokens;
 
@@ -44,6 +48,10 @@ pub struct Api {
     pub alive_at: watch::Receiver<Millis>,
     /// What the router counts, if there is one.
     pub router: Option<Arc<Counters>>,
+    /// What the guard has confirmed, if there is to be one.
+    pub guard: Option<watch::Receiver<Standing>>,
+    /// What is counted as it happens.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the API asks of the store.
@@ -83,6 +91,7 @@ pub enum Call {
 
 /// Every path of ours, then `peers`, then our own 404: a stranger's fallback must not answer a mistyped check.
 pub fn router(api: Api, peers: Router) -> Router {
+    let api = Arc::new(api);
     let mut ours = Router::new();
     for (path, check) in checks::PATHS {
         ours = ours.route(path, asked(move |api, uri| checks::answer(*check, api, uri)));
@@ -99,12 +108,14 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/routes/read", on(READ, routes::read))
         .route("/routes/stream", on(READ, routes::stream))
         .route("/router", asked(routes::router))
+        .route("/metrics", asked(metrics::metrics))
         .route("/switchover", post(commands::switchover))
         .route("/failover", post(commands::failover))
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Arc::new(api))
+        .with_state(Arc::clone(&api))
         .merge(peers)
         .fallback(unknown_path)
+        .layer(from_fn_with_state(api, metrics::count))
 }
 
 /// HEAD comes with GET.

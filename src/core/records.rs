@@ -331,6 +331,30 @@ pub struct Phases {
     pub attached_ms: Option<u64>,
 }
 
+impl Phases {
+    /// The steps that were taken, by name, in their order. One that was skipped is behind the one before it.
+    #[must_use]
+    pub fn taken(&self) -> Vec<(&'static str, u64)> {
+        let steps = [
+            ("noticed", Some(self.noticed_ms)),
+            ("stood", Some(self.stood_ms)),
+            ("granted", Some(self.granted_ms)),
+            ("elected", Some(self.elected_ms)),
+            ("promoted", Some(self.promoted_ms)),
+            ("open", Some(self.open_ms)),
+            ("attached", self.attached_ms),
+        ];
+        let (mut taken, mut last) = (Vec::new(), 0);
+        for (name, at) in steps {
+            if let Some(at) = at.filter(|at| *at >= last) {
+                taken.push((name, at));
+                last = at;
+            }
+        }
+        taken
+    }
+}
+
 /// A member at an election, as the winner knew it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Considered {

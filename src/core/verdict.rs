@@ -174,7 +174,9 @@ impl Status {
         Some((beat.position.filter(|_| fit)?, beat.tags.failover_priority))
     }
 
-    fn lately(&self, now: Millis, name: &MemberName) -> Option<&Heartbeat> {
+    /// What another member said last, unless it has been silent for `suspect_after`.
+    #[must_use]
+    pub fn lately(&self, now: Millis, name: &MemberName) -> Option<&Heartbeat> {
         let (at, beat) = self.members.get(name)?.heard.as_ref()?;
         (now.since(*at) < self.settings.timing.suspect_after).then_some(beat)
     }

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Log, LogFormat};
 
 pub use serve::run;
-pub use tether::Tether;
+pub use tether::{Standing, Tether};
 
 /// Whose guard, and where: what `haad guard` is told.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]

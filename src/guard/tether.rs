@@ -32,11 +32,24 @@ enum Wish {
     Disarm,
 }
 
+/// What the guard has confirmed last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No guard answers.
+    #[default]
+    Nobody,
+    /// It is there, and no deadline stands.
+    There,
+    /// It closes Postgres then.
+    Until(Millis),
+}
+
 /// The agent's end: takes wishes at once, and a task of its own carries them out.
 pub struct Tether {
     wish: watch::Sender<Wish>,
     /// Since when this agent has had no leadership.
     without_since: Option<Millis>,
+    standing: watch::Receiver<Standing>,
     leave: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -49,9 +62,16 @@ impl Tether {
         let (wish, wished) = watch::channel(Wish::AsItIs);
         let leave = CancellationToken::new();
         let (post, told) = (Post::of(config), false);
-        let holder = Holder { post, wish: wished, openings, opened: None, told };
+        let (stands, standing) = watch::channel(Standing::Nobody);
+        let holder = Holder { post, wish: wished, openings, opened: None, stands, told };
         let task = tokio::spawn(holder.run(leave.clone()));
-        Self { wish, without_since: None, leave, task }
+        Self { wish, without_since: None, standing, leave, task }
+    }
+
+    /// What the guard has confirmed.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
     }
 
     /// Takes what follows from a new status: a leadership moves the deadline; without one it stands until Postgres
@@ -118,6 +138,7 @@ struct Holder {
     openings: mpsc::Receiver<Opening>,
     /// The leadership in which a promotion was allowed to begin.
     opened: Option<Term>,
+    stands: watch::Sender<Standing>,
     /// That there is no guard was said.
     told: bool,
 }
@@ -139,7 +160,9 @@ impl Holder {
         loop {
             let mut line = self.reach().await;
             self.wish.mark_changed();
+            self.stands.send_replace(Standing::There);
             let error = self.speak(&mut line).await;
+            self.stands.send_replace(Standing::Nobody);
             drop(line);
             self.complain(&error);
         }
@@ -186,9 +209,21 @@ impl Holder {
         let wish = *self.wish.borrow_and_update();
         match wish {
             Wish::AsItIs => Ok(()),
-            Wish::Disarm => line.disarm().await,
-            Wish::Arm(deadline) => line.arm(self.known(deadline)).await.map(drop),
+            Wish::Disarm => {
+                line.disarm().await?;
+                self.stands.send_replace(Standing::There);
+                Ok(())
+            }
+            Wish::Arm(deadline) => self.arm(line, self.known(deadline)).await.map(drop),
         }
+    }
+
+    async fn arm(&self, line: &mut Line, deadline: Deadline) -> Result<Option<u32>, LineError> {
+        let postmaster = line.arm(deadline).await?;
+        let stands =
+            if postmaster.is_some() { Standing::Until(deadline.until) } else { Standing::There };
+        self.stands.send_replace(stands);
+        Ok(postmaster)
     }
 
     /// A guard that was started since does not know what was opened in this leadership.
@@ -211,7 +246,7 @@ impl Holder {
         };
         let until = proof.until().max(renewed);
         let writes = Writes::Opened;
-        let armed = line.arm(Deadline { term: proof.term(), until, writes }).await;
+        let armed = self.arm(line, Deadline { term: proof.term(), until, writes }).await;
         let said = match &armed {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err("it found no postmaster to stand by".to_owned()),
@@ -287,7 +322,8 @@ mod tests {
     async fn a_deadline_outlives_its_leadership_until_postgres_is_seen_stopped() {
         let (wish, wished) = watch::channel(Wish::AsItIs);
         let (leave, task) = (CancellationToken::new(), tokio::spawn(async {}));
-        let mut tether = Tether { wish, without_since: None, leave, task };
+        let (_, standing) = watch::channel(Standing::Nobody);
+        let mut tether = Tether { wish, without_since: None, standing, leave, task };
         let mut status = status();
         tether.know(Millis(5), &status);
         assert_eq!(*wished.borrow(), Wish::AsItIs, "an earlier agent's deadline is not touched");

@@ -14,6 +14,7 @@ use haa_core::units::Millis;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{AttemptError, Sent, StoreError, chain, sent};
+use super::meters::Meters;
 use crate::agent::clock;
 use crate::config;
 
@@ -49,6 +50,7 @@ pub(super) struct Miss {
 pub(super) struct Clients {
     endpoints: Vec<Endpoint>,
     preferred: AtomicUsize,
+    pub(super) meters: Meters,
 }
 
 struct Endpoint {
@@ -84,7 +86,8 @@ impl Clients {
         }
         let endpoints: Result<Vec<Endpoint>, StoreError> =
             etcd.endpoints.iter().map(|url| Endpoint::new(url, etcd)).collect();
-        Ok(Self { endpoints: endpoints?, preferred: AtomicUsize::new(0) })
+        let meters = Meters::default();
+        Ok(Self { endpoints: endpoints?, preferred: AtomicUsize::new(0), meters })
     }
 
     /// The URLs, in the configured order.
@@ -106,8 +109,10 @@ impl Clients {
         Fut: Future<Output = Result<T, etcd_client::Error>> + Send,
     {
         let endpoint = &self.endpoints[at];
-        let asked_at = clock::now();
-        match endpoint.attempt(call).await {
+        let (asked_at, began) = (clock::now(), Instant::now());
+        let answered = endpoint.attempt(call).await;
+        self.meters.request(&endpoint.url, began.elapsed(), answered.as_ref().err());
+        match answered {
             Ok(value) => {
                 endpoint.heard();
                 self.preferred.store(at, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use etcd_client::{Client, GetOptions, ResponseHeader};
 use haa_core::input::{Input, LeaseNews, LeaseSeen, Left};
 use haa_core::records::Key;
 use haa_core::units::{LeaseId, Millis};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::error::{chain, lease_unknown};
@@ -43,6 +44,7 @@ pub(super) async fn grant(shared: &Shared, ttl: Millis) {
 
 /// One renewal, asked until somebody answers.
 pub(super) async fn keep_alive(shared: &Shared, id: LeaseId) {
+    let began = Instant::now();
     let known = shared.granted.of(id);
     let renewed =
         shared.clients.any(PATIENCE, |client| async move { renew(client, id, known).await }).await;
@@ -59,6 +61,7 @@ pub(super) async fn keep_alive(shared: &Shared, id: LeaseId) {
             LeaseNews::Silent { asked_at: miss.asked_at }
         }
     };
+    shared.clients.meters.renewal(&news, began.elapsed());
     shared.deliver(Input::Lease(news)).await;
 }
 

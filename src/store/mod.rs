@@ -8,6 +8,7 @@
 //! | `view` | a view out of keys and values |
 //! | `txn` | transactions and linearizable reads |
 //! | `lease` | leases |
+//! | `meters` | what is counted of all this |
 //! | `operators` | what operators ask for and look up |
 //! | `version` | which releases of etcd there are |
 //! | `watch` | changes, as they happen |
@@ -16,6 +17,7 @@ mod clients;
 mod error;
 mod keys;
 mod lease;
+mod meters;
 mod operators;
 mod txn;
 mod version;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use haa_core::effect::StoreWish;
 use haa_core::input::Input;
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -113,6 +116,11 @@ impl Store {
         let (shared, quiet) = (Arc::clone(&store.shared), store.quiet.clone());
         store.tasks.spawn(async move { quiet.run_until_cancelled(watch::run(&shared)).await });
         Ok(store)
+    }
+
+    /// Shows what is counted here.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shared.clients.meters.register(registry);
     }
 
     /// Performs a wish in a task of its own; never blocks. What comes of it is an `Input`.

@@ -26,11 +26,12 @@ use tower::ServiceExt;
 
 use super::serve::Patience;
 use super::tokens::Tokens;
-use super::{Api, Call, router};
+use super::{Api, Call, Metrics, router};
 use crate::agent::clock;
 
 mod commands;
 mod documents;
+mod metrics;
 mod port;
 mod settings;
 mod table;
@@ -238,6 +239,12 @@ impl Bench {
             cluster: "main".to_owned(),
             alive_at: alive,
             router: None,
+            guard: None,
+            metrics: Arc::new(Metrics::new(
+                "main",
+                &name("n1"),
+                Metrics::registry("main", &name("n1")),
+            )),
         };
         Self { status, alive_at, calls, api, _directory: directory }
     }

@@ -8,6 +8,7 @@ mod failover;
 mod fixture;
 mod guard;
 mod journal;
+mod metrics;
 mod operations;
 mod outage;
 mod pause;

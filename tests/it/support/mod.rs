@@ -1,5 +1,7 @@
 //! What every area needs before it starts anything. Never a cluster of its own.
 
+pub(crate) mod exposition;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;

@@ -1,0 +1,55 @@
+//! This member: its role, its leadership, its Postgres, its guard. Decides nothing.
+
+use haa_core::observe::{PostgresFacts, Server};
+use haa_core::routes::Status;
+use haa_core::units::Millis;
+
+use super::sheet::{Sheet, seconds};
+use crate::guard::Standing;
+
+pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
+    sheet.word("haa_role", "What the agent is doing about the leadership", ("role", &status.role));
+    sheet.number("haa_term", "The highest term seen", status.term.0);
+    sheet.truth("haa_leadership", "1 while this member can prove that it leads", status.leads(now));
+    if let Some(proof) = status.leadership {
+        let left = Millis(proof.until().0.saturating_sub(now.0));
+        let help = "Until the leadership ends if nothing renews it";
+        sheet.age("haa_leadership_left_seconds", help, left);
+    }
+    if let Some(heard) = status.store_heard_at {
+        let help = "Since etcd last answered";
+        sheet.age("haa_etcd_answer_age_seconds", help, now.since(heard));
+    }
+    if let Some(facts) = &status.postgres {
+        postgres(sheet, facts, now);
+    }
+}
+
+fn postgres(sheet: &mut Sheet, facts: &PostgresFacts, now: Millis) {
+    let help = "Since the last look at Postgres began";
+    sheet.age("haa_postgres_look_age_seconds", help, now.since(facts.began_at));
+    if let Some(percent) = facts.progress {
+        let help = "How far the clone is, in percent";
+        sheet.number("haa_clone_progress_percent", help, u64::from(percent));
+    }
+    let Server::Primary(primary) = &facts.server else { return };
+    if let Some(took) = primary.flush.took_ms {
+        let help = "How long the last small write took to get to the disk";
+        sheet.seconds("haa_wal_flush_seconds", help, seconds(took));
+    }
+    if let Some(waiting) = primary.flush.waiting_ms {
+        let help = "How long a small write has been waiting for the disk";
+        sheet.seconds("haa_wal_flush_waiting_seconds", help, seconds(waiting));
+    }
+}
+
+/// The deadline as the guard has confirmed it.
+pub(super) fn guard(sheet: &mut Sheet, standing: Standing, now: Millis) {
+    let there = u64::from(standing != Standing::Nobody);
+    sheet.number("haa_guard_present", "1 while the guard answers", there);
+    if let Standing::Until(until) = standing {
+        let left = Millis(until.0.saturating_sub(now.0));
+        let help = "Until the guard closes Postgres if the agent does not move its deadline";
+        sheet.age("haa_guard_deadline_seconds", help, left);
+    }
+}
