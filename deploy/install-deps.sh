@@ -2,7 +2,7 @@
 # Installs what is missing here (Debian, Ubuntu):
 #   install-deps.sh         for a build and a playground: PostgreSQL, etcd, protoc, a C compiler
 #   install-deps.sh tests   more, for the tests: the proxies that deploy/ has configurations for, and what haa-jepsen
-#                           makes hosts with
+#                           makes hosts with, and what judges the unit
 # Leaves no server running and no cluster made, and touches nothing when nothing is missing.
 set -eu
 
@@ -32,6 +32,7 @@ if [ "${1-}" = tests ]; then
     [ -x /usr/sbin/pgbouncer ] || need pgbouncer
     [ -x /usr/sbin/nginx ] || need nginx-light
     [ -e /usr/lib/nginx/modules/ngx_stream_js_module.so ] || need "libnginx-mod-stream libnginx-mod-stream-js"
+    command -v systemd-analyze >/dev/null || need systemd
 fi
 [ -n "$missing" ] || exit 0
 

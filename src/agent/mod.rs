@@ -1,6 +1,7 @@
 //! The agent: input in, effects out. Never decides about the cluster.
 
 pub mod clock;
+mod herald;
 pub mod journal;
 mod memory;
 mod notes;

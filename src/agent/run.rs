@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::herald::Herald;
 use super::memory::Memory;
 use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
@@ -47,6 +48,7 @@ struct Agent {
     node: Node,
     notes: Notes,
     tally: Tally,
+    herald: Herald,
     promises: Keeper,
     store: Arc<Store>,
     postgres: Postgres,
@@ -109,6 +111,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         node,
         notes,
         tally,
+        herald: Herald::new(std::env::var_os("NOTIFY_SOCKET").as_deref()),
         promises,
         store,
         postgres,
@@ -201,6 +204,7 @@ impl Agent {
         loop {
             let now = clock::now();
             log_input(&input);
+            self.herald.hear(&input);
             let effects = self.node.handle(now, &input);
             self.alive_at.send_replace(now);
             self.tally.step(&input, &effects);
@@ -267,6 +271,7 @@ impl Agent {
             self.bears = Some(silence);
             self.postgres.bear_silence(silence);
         }
+        self.herald.know(&status);
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
             if let Some(why) = &self.told {

@@ -19,36 +19,38 @@ fn patience(timing: Timing) -> Duration {
 }
 
 /// Passes the first signal on as a wish to stop; the second ends the process, as does the end of its patience. The
-/// settings are those in force, else `timing`.
-pub(super) async fn pass(
+/// settings are those in force, else `timing`. Signals are taken at once: one that came earlier than the first turn of
+/// this task would end the agent without a word.
+pub(super) fn pass(
     inputs: mpsc::Sender<Input>,
     leave: Leave,
     status: watch::Receiver<Option<Arc<Status>>>,
     timing: Timing,
-) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen for signals: only SIGKILL will end this agent");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    let asked = inputs.send(Input::Stop(leave)).await;
-    let second = async {
+) -> impl Future<Output = ()> {
+    let taken = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = taken else {
+            tracing::error!("cannot listen for signals: only SIGKILL will end this agent");
+            return;
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    if asked.is_ok() {
-        let timing = status.borrow().as_ref().map_or(timing, |status| status.settings.timing);
-        let hurried = tokio::time::timeout(patience(timing), second).await.is_ok();
-        let why = if hurried { "asked to stop again" } else { "did not end in time" };
-        tracing::error!(why, "leaving at once; the lease runs out by itself");
-        std::process::exit(1);
+        let asked = inputs.send(Input::Stop(leave)).await;
+        let second = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        if asked.is_ok() {
+            let timing = status.borrow().as_ref().map_or(timing, |status| status.settings.timing);
+            let hurried = tokio::time::timeout(patience(timing), second).await.is_ok();
+            let why = if hurried { "asked to stop again" } else { "did not end in time" };
+            tracing::error!(why, "leaving at once; the lease runs out by itself");
+            std::process::exit(1);
+        }
     }
 }
 

@@ -93,7 +93,7 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
     let more = output.try_clone().map_err(JobError::file("open", &site.state("postgres.log")))?;
     let mut command = Command::new(&program);
     for (key, _) in std::env::vars_os() {
-        if key.to_string_lossy().starts_with("PG") {
+        if is_not_for_postgres(&key.to_string_lossy()) {
             command.env_remove(key);
         }
     }
@@ -109,6 +109,11 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),
     }
+}
+
+/// What libpq would take for its settings, and systemd's socket, on which Postgres would speak for haad.
+fn is_not_for_postgres(key: &str) -> bool {
+    key == "NOTIFY_SOCKET" || key.starts_with("PG") && !key.starts_with("PG_OOM_ADJUST_")
 }
 
 /// For an instant after `exec`, the kernel lets nobody look at a process. Nothing may come in between

@@ -19,3 +19,4 @@ mod router_bytes;
 mod secured;
 mod settings;
 mod stops;
+mod systemd;
