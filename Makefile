@@ -4,11 +4,13 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 SEEDS ?= 0..1000
-HAACTL := $(or $(CARGO_TARGET_DIR),target)/release/haactl
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HAACTL := $(TARGET)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps install-test-deps build demo tour test trials verify check runner model jepsen fix scenarios-accept clean
+.PHONY: help install-deps install-test-deps build papers demo tour test trials verify check runner model jepsen fix \
+	scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -21,6 +23,10 @@ install-test-deps:  ## the same, and the proxies and network tools that the test
 
 build: install-deps  ## haad and haactl, for use: target/release
 	cargo build --release --bins
+
+papers: build  ## manual pages and completions for bash, zsh and fish: target/papers
+	@$(TARGET)/release/haad papers $(TARGET)/papers
+	@$(TARGET)/release/haactl papers $(TARGET)/papers
 
 demo: build  ## a throw-away cluster on this machine, shown live; Ctrl-C stops and removes it
 	@$(HAACTL) playground start --watch

@@ -15,6 +15,7 @@
 //! | [`router`] | TCP: each client to the right server |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
+//! | [`papers`] | manual pages and completions |
 
 pub mod agent;
 pub mod api;
@@ -22,6 +23,7 @@ pub mod config;
 pub mod ctl;
 pub mod guard;
 pub mod logging;
+pub mod papers;
 pub mod peers;
 pub mod playground;
 pub mod postgres;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use haa::agent::{self, End};
 use haa::config::{self, Config};
 use haa::guard::{self, Post};
+use haa::papers::Papers;
 use haa::{logging, preflight};
 use haa_core::input::Leave;
 use tokio::runtime::{self, Runtime};
@@ -65,6 +66,8 @@ enum Verb {
         #[command(subcommand)]
         what: About,
     },
+    #[command(hide = true)]
+    Papers(Papers),
 }
 
 const GUARD: &str = "\
@@ -101,6 +104,10 @@ fn main() -> ExitCode {
         }
         Verb::Check { file } => check(&file.config),
         Verb::Guard(post) => stand_guard(&post),
+        Verb::Papers(papers) => match papers.write(Arguments::command()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error.to_string(), FAILED),
+        },
         Verb::Config { what: About::Example } => print(config::EXAMPLE),
         Verb::Config { what: About::Schema } => print(&format!("{:#}\n", config::schema())),
     }

@@ -18,10 +18,11 @@ pub mod target;
 mod version;
 mod why;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::CtlError;
 
+use crate::papers::Papers;
 use target::TargetArgs;
 
 /// Looks at and commands a haa cluster.
@@ -63,6 +64,8 @@ enum Verb {
     Version(version::VersionArgs),
     Replay(replay::ReplayArgs),
     Playground(playground::PlaygroundArgs),
+    #[command(hide = true)]
+    Papers(Papers),
 }
 
 /// Does what the command line says.
@@ -86,5 +89,6 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Version(args) => version::run(args, &cli.target).await,
         Verb::Replay(args) => replay::run(args),
         Verb::Playground(args) => playground::run(args).await,
+        Verb::Papers(papers) => papers.write(Cli::command()).map_err(CtlError::Write),
     }
 }
