@@ -9,7 +9,7 @@ HAACTL := $(TARGET)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps install-test-deps build papers demo tour test trials verify check runner model jepsen fix \
+.PHONY: help install-deps install-test-deps build papers deb demo tour test trials verify check runner model jepsen fix \
 	scenarios-accept clean
 
 help:  ## what there is
@@ -27,6 +27,13 @@ build: install-deps  ## haad and haactl, for use: target/release
 papers: build  ## manual pages and completions for bash, zsh and fish: target/papers
 	@$(TARGET)/release/haad papers $(TARGET)/papers
 	@$(TARGET)/release/haactl papers $(TARGET)/papers
+
+# Of a package that nobody uploads: DEBEMAIL says who makes it.
+OWN := bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs
+deb: build  ## a package for Debian 12: target/deb
+	@package=$$(deploy/deb/build.sh $(TARGET)/release $(TARGET)/deb); echo "$$package"; \
+	if command -v lintian >/dev/null; then lintian --fail-on error --suppress-tags $(OWN) "$$package"; \
+	else echo "lintian is not here: the package was not checked by it"; fi
 
 demo: build  ## a throw-away cluster on this machine, shown live; Ctrl-C stops and removes it
 	@$(HAACTL) playground start --watch
