@@ -322,6 +322,10 @@ async fn answer_calls(mut called: mpsc::Receiver<Call>, store: Arc<Store>) {
                     let asked = store.ask(id, record).await.map_err(|error| chain(&error));
                     drop(reply.send(asked));
                 }
+                Call::Withdraw { id, why, reply } => {
+                    let withdrawn = store.withdraw(id, why).await.map_err(|error| chain(&error));
+                    drop(reply.send(withdrawn));
+                }
                 Call::Change { since, settings, event, reply } => {
                     let changed = store.change(since, *settings, event).await;
                     drop(reply.send(changed.map_err(|error| chain(&error))));

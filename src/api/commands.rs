@@ -199,16 +199,18 @@ async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
     written(api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
     let ended = published
         .wait_for(|status| status.as_ref().is_some_and(|status| outcome(status, &id).is_some()));
-    match tokio::time::timeout(PATIENCE, ended).await {
-        Ok(Ok(status)) => {
-            status.as_ref().and_then(|status| outcome(status, &id)).unwrap_or_else(|| {
-                Err(unavailable("the outcome was lost: look with haactl list".into()))
-            })
+    let came = match tokio::time::timeout(PATIENCE, ended).await {
+        Ok(Ok(status)) => status.as_ref().and_then(|status| outcome(status, &id)),
+        Ok(Err(_)) => {
+            return Err(unavailable(format!(
+                "the agent stopped before request {id} came to an end: look with haactl list"
+            )));
         }
-        Ok(Err(_)) => Err(unavailable(format!(
-            "the agent stopped before request {id} came to an end: look with haactl list"
-        ))),
-        Err(_) => Err(unavailable(unfinished(api, &id))),
+        Err(_) => None,
+    };
+    match came {
+        Some(came) => came,
+        None => Err(unavailable(unfinished(api, &id).await)),
     }
 }
 
@@ -223,16 +225,39 @@ fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
     }
 }
 
-/// What is known of a request that did not end in time.
-pub(super) fn unfinished(api: &Api, id: &RequestId) -> String {
+/// What is known of a request that did not end in time. One that nobody acts on is taken back: it is not to happen when
+/// nobody expects it any more.
+pub(super) async fn unfinished(api: &Api, id: &RequestId) -> String {
+    let (reply, answer) = oneshot::channel();
+    let why = format!("taken back: nobody had acted on it after {PATIENCE:?}");
+    let asked = async {
+        api.calls.send(Call::Withdraw { id: id.clone(), why, reply }).await.ok()?;
+        answer.await.ok()
+    };
+    let known = match tokio::time::timeout(STORE_PATIENCE, asked).await {
+        Ok(Some(Ok(true))) => {
+            return format!(
+                "nobody acted on request {id} within {PATIENCE:?}, and it was taken back: nothing will come of it. \
+                 haactl status says what the cluster is waiting for"
+            );
+        }
+        Ok(Some(Ok(false))) => known(api, id),
+        Ok(Some(Err(_)) | None) | Err(_) => {
+            "and whether it could be taken back is not known: it may still happen".to_owned()
+        }
+    };
+    format!("request {id} is not done after {PATIENCE:?}: {known}; look with haactl list")
+}
+
+fn known(api: &Api, id: &RequestId) -> String {
     let status = api.status.borrow().clone();
-    let state = status.as_ref().and_then(|status| Some(&status.requests.get(id)?.state));
-    let known = match state {
+    match status.as_ref().and_then(|status| Some(&status.requests.get(id)?.state)) {
         Some(RequestState::Accepted { term }) => {
             format!("the leader of term {term} began to hand over and nobody took over yet")
         }
-        Some(RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. })
-        | None => "nobody acted on it yet".to_owned(),
-    };
-    format!("request {id} is not done after {PATIENCE:?}: {known}; look with haactl list")
+        Some(RequestState::Done { .. } | RequestState::Refused { .. }) => {
+            "it has just come to its end".to_owned()
+        }
+        Some(RequestState::Pending) | None => "somebody has just begun to act on it".to_owned(),
+    }
 }

@@ -66,6 +66,15 @@ pub enum Call {
         /// Whether it was written; else why not, in a sentence.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Take back what nobody has acted on.
+    Withdraw {
+        /// Its name.
+        id: RequestId,
+        /// What it is answered with, in a sentence.
+        why: String,
+        /// Whether it was taken back; not if somebody acts on it by now. Else why not, in a sentence.
+        reply: oneshot::Sender<Result<bool, String>>,
+    },
     /// Write other settings, and the event that tells of it.
     Change {
         /// Unless they were changed since this revision.

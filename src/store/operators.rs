@@ -1,7 +1,7 @@
 //! What operators ask for and look up: written once, by comparison, and read linearizably. Never part of a decision.
 
 use etcd_client::{GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
-use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord};
+use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, Term};
 
@@ -71,6 +71,37 @@ impl Store {
         let written = self.write((&key, Revision::ABSENT), &[Record::Request(id, record)]).await?;
         self.forget_events().await;
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
+    }
+
+    /// Takes back a request that nobody has acted on, with the event that tells of it. Whether it did.
+    ///
+    /// # Errors
+    /// When no endpoint answers, or when nobody can say whether it was taken back.
+    pub async fn withdraw(&self, id: RequestId, why: String) -> Result<bool, StoreError> {
+        let key = Key::Request(id.clone());
+        let path = self.shared.keys.path(&key);
+        let found = self.one("for a request", path).await?;
+        let Some(kv) = found else { return Ok(false) };
+        let request: Option<RequestRecord> = self.shared.reader.value(&key, &kv);
+        let Some(request) = request.filter(|request| request.state == RequestState::Pending) else {
+            return Ok(false);
+        };
+        let ended = RequestRecord { state: RequestState::Refused { why }, ..request };
+        let records = [Record::Request(id.clone(), ended.clone()), Record::Event(id, ended)];
+        self.write((&key, Revision(kv.mod_revision())), &records).await
+    }
+
+    async fn one(&self, what: &'static str, path: String) -> Result<Option<KeyValue>, StoreError> {
+        let answer = self
+            .shared
+            .clients
+            .any(PATIENCE, |client| {
+                let path = path.clone();
+                async move { client.kv_client().get(path, None).await }
+            })
+            .await
+            .map_err(|miss| silent(what, miss.error))?;
+        Ok(answer.value.kvs().first().cloned())
     }
 
     /// Writes other settings, with the event that tells of it, unless they were changed since. Whether it did.

@@ -38,6 +38,20 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// What is said of a request that did not end in time, when the store answers so to taking it back.
+    async fn came_to_nothing(&mut self, id: &RequestId, taken: Result<bool, String>) -> String {
+        let (api, wanted) = (self.api.clone(), id.clone());
+        let saying = tokio::spawn(async move { unfinished(&api, &wanted).await });
+        let Some(Call::Withdraw { id: back, reply, .. }) = self.calls.recv().await else {
+            panic!("it was not to be taken back")
+        };
+        assert_eq!(back, *id);
+        reply.send(taken).unwrap();
+        saying.await.unwrap()
+    }
+}
+
 fn publish(
     sender: &watch::Sender<Option<Arc<Status>>>,
     id: &RequestId,
@@ -71,10 +85,12 @@ async fn a_refused_command_says_why() {
 
 #[tokio::test]
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
-    let bench = Bench::new(primary());
+    let mut bench = Bench::new(primary());
     let id = "17".to_owned();
-    let says = unfinished(&bench.api, &id);
-    assert!(says.starts_with("request 17 is not done after 60s: nobody acted on it yet"), "{says}");
+    let says = bench.came_to_nothing(&id, Ok(true)).await;
+    assert!(says.contains("it was taken back: nothing will come of it"), "{says}");
+    let says = bench.came_to_nothing(&id, Err("etcd is silent".to_owned())).await;
+    assert!(says.contains("it may still happen"), "{says}");
     let record = RequestRecord {
         ask: Ask::Switchover { to: None },
         by: "alice".to_owned(),
@@ -82,7 +98,7 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
         state: RequestState::Pending,
     };
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
-    let says = unfinished(&bench.api, &id);
+    let says = bench.came_to_nothing(&id, Ok(false)).await;
     assert!(says.contains("the leader of term 7 began to hand over"), "{says}");
 }
 

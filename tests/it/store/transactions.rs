@@ -84,8 +84,21 @@ async fn a_request_is_taken_once() {
     bench.store.ask("7f".to_owned(), record.clone()).await.expect("it is taken");
     let (view, _) = bench.until_view(|view, _| !view.requests.is_empty()).await;
     assert_eq!(view.requests["7f"].value, record);
-    let again = bench.store.ask("7f".to_owned(), record).await;
+    let again = bench.store.ask("7f".to_owned(), record.clone()).await;
     assert!(matches!(again, Err(StoreError::AlreadyThere { .. })), "{again:?}");
+
+    // What nobody acts on is taken back once, and told as an event; what somebody acts on is not.
+    let why = || "nobody acted on it".to_owned();
+    let take_back = |id: &str| bench.store.withdraw(id.to_owned(), why());
+    assert!(take_back("7f").await.expect("etcd answers"));
+    assert!(!take_back("7f").await.expect("etcd answers"), "it has come to its end");
+    assert!(!take_back("80").await.expect("etcd answers"), "there is none");
+    let events = bench.store.events().await.expect("etcd answers");
+    let refused = RequestRecord { state: RequestState::Refused { why: why() }, ..record.clone() };
+    assert_eq!(events, [("7f".to_owned(), refused)]);
+    let accepted = RequestRecord { state: RequestState::Accepted { term: Term(3) }, ..record };
+    bench.store.ask("81".to_owned(), accepted).await.expect("it is taken");
+    assert!(!take_back("81").await.expect("etcd answers"));
 }
 
 /// Says how long it took; asserts nothing about it.
