@@ -25,6 +25,11 @@ pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
         "1 where /standby-leader is 200",
         status.leads_standbys(),
     );
+    // Whoever has not read the cluster has not read its settings.
+    if status.cluster.is_some() {
+        let paused = u64::from(status.settings.pause);
+        sheet.number("patroni_is_paused", "1 while the cluster is paused", paused);
+    }
     store(sheet, status, now);
     let facts = status.postgres.as_ref();
     if let Some(facts) = facts.filter(|facts| !facts.is_stale(now, status.settings.timing)) {

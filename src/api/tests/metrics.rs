@@ -1,6 +1,6 @@
 //! The page of metrics, read as strictly as a scraper could.
 
-use haa_core::records::SyncRecord;
+use haa_core::records::{ClusterRecord, SyncRecord};
 
 use super::*;
 use crate::guard::Standing;
@@ -49,6 +49,7 @@ async fn a_primarys_metrics() {
     assert_eq!(number("patroni_xlog_location"), Some(83_886_080.0));
     assert_eq!(number("patroni_xlog_replayed_location"), None, "it replays nothing");
     assert_eq!(number("patroni_cluster_unlocked"), Some(0.0));
+    assert_eq!(number("patroni_is_paused"), None, "the cluster's settings were not read yet");
     assert_eq!(page.get("haa_role", &[("role", "primary")]), Some(1.0));
     assert_eq!(number("haa_term"), Some(7.0));
     assert_eq!(number("haa_leadership"), Some(1.0));
@@ -77,6 +78,8 @@ async fn a_replicas_metrics() {
     let mut status = replica();
     status.sync = Some(sync(0));
     status.stalled = true;
+    status.cluster = Some(ClusterRecord { creator: name("n1"), system_id: None });
+    status.settings.pause = true;
     let page = Bench::new(status).scrape().await;
     let number = |name: &str| page.get(name, &[]);
     assert_eq!(number("patroni_primary"), Some(0.0));
@@ -85,6 +88,7 @@ async fn a_replicas_metrics() {
     assert_eq!(number("patroni_quorum_standby"), Some(1.0));
     assert_eq!(number("patroni_xlog_location"), None);
     assert_eq!(number("patroni_xlog_replayed_location"), Some(83_881_984.0));
+    assert_eq!(number("patroni_is_paused"), Some(1.0));
     assert_eq!(number("haa_leadership"), Some(0.0));
     assert_eq!(number("haa_leadership_left_seconds"), None);
     assert_eq!(number("haa_guard_present"), None, "no guard is wanted here");
