@@ -82,6 +82,18 @@ impl Playground {
         .await
     }
 
+    /// Waits until every member streams and is a voter: whoever leads can be lost.
+    ///
+    /// # Errors
+    /// When it does not come about within the time.
+    pub async fn wait_voting(&self, at_most: Duration) -> Result<ClusterView, PlaygroundError> {
+        let all = self.names().len();
+        self.wait_cluster("every member as a voter", at_most, |view| {
+            view.streaming() == all - 1 && view.voters() == all
+        })
+        .await
+    }
+
     /// Waits until this member is a replica that streams.
     ///
     /// # Errors

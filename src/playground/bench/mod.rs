@@ -139,11 +139,7 @@ impl Bench {
 
     async fn ready(&self) -> Result<(), String> {
         // Who lost a vote has it back after a while, which doubles with each loss.
-        let all = self.playground.names().len();
-        let whole = self.playground.wait_cluster("every member as a voter", PATIENCE, |view| {
-            view.streaming() == all - 1 && view.voters() == all
-        });
-        whole.await.map(drop).map_err(text)
+        self.playground.wait_voting(PATIENCE).await.map(drop).map_err(text)
     }
 
     async fn judge(&mut self, fault: Fault, writer: &Writer) -> Result<(), String> {

@@ -90,7 +90,7 @@ impl Tour {
             ended = self.playground.an_agent_ends() => return Err(text(ended)),
         };
         self.say(&format!("{first} initialised the cluster and is its primary"))?;
-        let view = self.playground.wait_streaming(2, PATIENCE).await.map_err(text)?;
+        let view = self.playground.wait_voting(PATIENCE).await.map_err(text)?;
         self.say(&summary(&view))
     }
 
@@ -135,7 +135,7 @@ impl Tour {
         self.begin(title)?;
         let view = self.playground.wait_member_streams(old, PATIENCE).await.map_err(text)?;
         self.say(&summary(&view))?;
-        self.playground.wait_streaming(2, PATIENCE).await.map_err(text)?;
+        self.playground.wait_voting(PATIENCE).await.map_err(text)?;
         self.replicated().await
     }
 
