@@ -3,13 +3,13 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test through and through")]
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use haa::playground::ports;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a slow machine.
@@ -173,9 +173,7 @@ fn it_installs_starts_after_one_edited_file_and_leaves_the_data_when_purged() {
 /// What an operator writes: the addresses. The root of this test is written before each path.
 fn edit(config: &Path, root: &Path) {
     let text = fs::read_to_string(config).unwrap();
-    let held: Vec<TcpListener> =
-        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let port: Vec<String> = held.iter().map(|one| one.local_addr().unwrap().to_string()).collect();
+    let port = [(); 4].map(|()| format!("127.0.0.1:{}", ports::claim().unwrap()));
     let etcd = "[\"http://10.0.0.1:2379\", \"http://10.0.0.2:2379\", \"http://10.0.0.3:2379\"]";
     let edited = [
         (etcd, format!("[\"http://{}\"] # and {}", port[0], port[1])),

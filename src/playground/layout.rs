@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use haa_core::units::{Address, MemberName};
 use super::error::PlaygroundError;
 use super::options::{Options, Routers, merge};
 use super::process::{Process, User};
-use super::programs;
+use super::{ports, programs};
 
 /// The record of a playground: `state.json`, written before anything that it names is used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,18 +63,18 @@ impl State {
         let postgres = programs::postgres()?;
         let user = programs::user()?;
         let haad = programs::found(&options.haad)?;
-        let each = match options.routers {
-            Routers::Off => 2,
-            Routers::On => 4,
+        let port = || match options.first_port {
+            Some(first) => ports::claim_from(first).map_err(|_| PlaygroundError::NoPort(first)),
+            None => ports::claim().map_err(|_| PlaygroundError::NoPort(ports::RANGE.start)),
         };
-        let ports = Ports::from(options.first_port).several(2 + each * options.members.len())?;
-        let mut ports = ports.into_iter();
-        let mut port = || ports.next().unwrap_or_default();
-        let (client_port, peer_port) = (port(), port());
+        let (client_port, peer_port) = (port()?, port()?);
         let mut members = BTreeMap::new();
         for name in &options.members {
-            let (postgres_port, api_port) = (port(), port());
-            let router_ports = (options.routers == Routers::On).then(|| (port(), port()));
+            let (postgres_port, api_port) = (port()?, port()?);
+            let router_ports = match options.routers {
+                Routers::Off => None,
+                Routers::On => Some((port()?, port()?)),
+            };
             let member = Member { postgres_port, api_port, router_ports, agents: Vec::new() };
             members.insert(name.clone(), member);
         }
@@ -272,32 +271,4 @@ fn write_private(path: &Path, text: &str, user: Option<User>) -> Result<(), Play
 fn give(path: &Path, user: Option<User>) -> Result<(), PlaygroundError> {
     let Some(user) = user else { return Ok(()) };
     chown(path, Some(user.uid), Some(user.gid)).map_err(PlaygroundError::file("hand over", path))
-}
-
-/// Free ports of the loopback address, upwards, below those that the kernel gives to clients.
-struct Ports {
-    first: u16,
-    next: u16,
-}
-
-impl Ports {
-    fn from(first: Option<u16>) -> Self {
-        let first = first.unwrap_or_else(|| 12_000 + rand::random::<u16>() % 18_000);
-        Self { first, next: first }
-    }
-
-    fn several(mut self, count: usize) -> Result<Vec<u16>, PlaygroundError> {
-        (0..count).map(|_| self.free()).collect()
-    }
-
-    fn free(&mut self) -> Result<u16, PlaygroundError> {
-        while self.next < 32_000.max(self.first.saturating_add(1_000)) {
-            let port = self.next;
-            self.next += 1;
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return Ok(port);
-            }
-        }
-        Err(PlaygroundError::NoPort(self.first))
-    }
 }

@@ -20,6 +20,7 @@ mod error;
 pub mod etcd;
 mod layout;
 mod options;
+pub mod ports;
 mod process;
 pub mod programs;
 mod teardown;

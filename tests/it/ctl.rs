@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use assert_cmd::Command;
+use haa::playground::ports;
 
 use crate::support::{become_postgres, programs};
 
@@ -83,8 +84,7 @@ fn serve(
 
 /// A port that nobody listens on.
 fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    format!("127.0.0.1:{}", ports::claim().expect("a free port"))
 }
 
 struct Said {

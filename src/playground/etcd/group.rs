@@ -1,16 +1,12 @@
 //! The etcds of one store, on ports that nobody else uses. Never runs a process itself.
 
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use super::super::ports;
 use super::{Etcd, EtcdError, Plan};
 
 /// Somebody else may take a free port before etcd does; then others are tried.
 const PORT_ATTEMPTS: u32 = 5;
-/// Where we look for free ports; Linux gives out 32768 and up by itself.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-const PORT_TRIES: u32 = 100;
 
 /// Three of them, one store: to lose or freeze one.
 #[derive(Debug)]
@@ -54,11 +50,14 @@ pub(super) fn start(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
 fn try_group(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
     let mut plans = Vec::new();
     for (name, directory) in group {
-        let [client, peer] = free_ports().map_err(|source| EtcdError::System {
-            what: "find free ports",
-            directory: directory.to_path_buf(),
-            source,
-        })?;
+        let port = || {
+            ports::claim().map_err(|source| EtcdError::System {
+                what: "find a free port",
+                directory: directory.to_path_buf(),
+                source,
+            })
+        };
+        let (client, peer) = (port()?, port()?);
         let (name, directory) = ((*name).to_owned(), directory.to_path_buf());
         plans.push(Plan { name, directory, client, peer, cluster: String::new() });
     }
@@ -72,24 +71,6 @@ fn try_group(group: &[(&str, &Path)]) -> Result<Vec<Etcd>, EtcdError> {
     members.iter_mut().try_for_each(Etcd::launch)?;
     members.iter_mut().try_for_each(Etcd::wait_healthy)?;
     Ok(members)
-}
-
-/// Two ports that were free a moment ago; below those that the kernel gives to anybody, so that an
-/// etcd that is stopped for a while finds its own again.
-fn free_ports() -> io::Result<[u16; 2]> {
-    let first = free_port()?;
-    let second = free_port()?;
-    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
-}
-
-fn free_port() -> io::Result<TcpListener> {
-    let mut tries = 1;
-    loop {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))) {
-            Err(_) if tries < PORT_TRIES => tries += 1,
-            ended => return ended,
-        }
-    }
 }
 
 fn port_taken(error: &EtcdError) -> bool {

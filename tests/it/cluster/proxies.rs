@@ -1,14 +1,13 @@
 //! What `deploy/` ships for real proxies, in front of a real cluster: its primary's Postgres is killed under writers.
 //! Only addresses and paths are changed in those files. Times are printed, never asserted.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use haa::playground::Part;
+use haa::playground::{Part, ports};
 use haa_core::units::Address;
 
 use super::fixture::{Cluster, LONG};
@@ -35,9 +34,7 @@ impl Drop for Proxy {
 }
 
 fn free() -> Address {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    Address { host: "127.0.0.1".to_owned(), port }
+    Address { host: "127.0.0.1".to_owned(), port: ports::claim().expect("a free port") }
 }
 
 /// What is shipped, with `from` changed to `to`; each must be there.

@@ -1,6 +1,5 @@
 //! An etcd that is not open to everybody: over TLS with certificates, or behind a login. Owns the certificates.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,6 +7,7 @@ use etcd_client::{
     Certificate, Client, ConnectOptions, Identity, Permission, PermissionType, TlsOptions,
 };
 use haa::playground::etcd::Etcd;
+use haa::playground::ports;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use serde_json::json;
 
@@ -62,8 +62,7 @@ struct TlsEtcd {
 
 impl TlsEtcd {
     async fn start(directory: &Path, papers: &Papers) -> Self {
-        let listeners = [(); 2].map(|()| free_port());
-        let [client, peer] = listeners.map(|held| held.local_addr().expect("bound").port());
+        let [client, peer] = [(); 2].map(|()| ports::claim().expect("a free port"));
         let (endpoint, peer) =
             (format!("https://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
         let log = std::fs::File::create(directory.join("etcd.log")).expect("a log");
@@ -106,12 +105,6 @@ impl Drop for TlsEtcd {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Below those that the kernel gives to anybody.
-fn free_port() -> TcpListener {
-    let mut tried = std::iter::repeat_with(|| rand::random_range(20_000..32_000_u16));
-    tried.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).expect("a free port")
 }
 
 /// `[etcd]` of every member's file, over what a playground writes there.

@@ -1,12 +1,12 @@
 //! One member's Postgres in a temporary directory, driven as the agent drives it. Never an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haa::agent::clock;
 use haa::config::{self, Login};
+use haa::playground::ports;
 use haa::postgres::{Postgres, find_binaries};
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
@@ -30,8 +30,7 @@ pub(crate) struct Member {
 }
 
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
+    ports::claim().expect("a free port")
 }
 
 fn login(user: &str, password: &str) -> Login {
