@@ -384,8 +384,11 @@ impl Node {
         }
         let since = self.belief.dry_since.unwrap_or(now);
         let until = since.after(self.belief.settings().timing.alone_after);
-        self.desk.wake_at(until);
-        !self.belief.is_voter() || now >= until
+        let may = !self.belief.is_voter() || now >= until;
+        if !may {
+            self.desk.wake_at(until);
+        }
+        may
     }
 
     /// Long work whose source does not lead any more, and may never answer again.
