@@ -91,16 +91,7 @@ impl Tally {
                         }
                     }
                 }
-                Effect::Store(_)
-                | Effect::Close(_)
-                | Effect::Look
-                | Effect::Slots(..)
-                | Effect::Promise(_)
-                | Effect::List(..)
-                | Effect::OpenDoor(_)
-                | Effect::Beat(_)
-                | Effect::Publish(_)
-                | Effect::Exit(_) => {}
+                _ => {}
             }
         }
     }

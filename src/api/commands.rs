@@ -228,23 +228,17 @@ fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
 /// What is known of a request that did not end in time. One that nobody acts on is taken back: it is not to happen when
 /// nobody expects it any more.
 pub(super) async fn unfinished(api: &Api, id: &RequestId) -> String {
-    let (reply, answer) = oneshot::channel();
     let why = format!("taken back: nobody had acted on it after {PATIENCE:?}");
-    let asked = async {
-        api.calls.send(Call::Withdraw { id: id.clone(), why, reply }).await.ok()?;
-        answer.await.ok()
-    };
-    let known = match tokio::time::timeout(STORE_PATIENCE, asked).await {
-        Ok(Some(Ok(true))) => {
+    let withdraw = |reply| Call::Withdraw { id: id.clone(), why, reply };
+    let known = match written(api, id, withdraw).await {
+        Ok(true) => {
             return format!(
                 "nobody acted on request {id} within {PATIENCE:?}, and it was taken back: nothing will come of it. \
                  haactl status says what the cluster is waiting for"
             );
         }
-        Ok(Some(Ok(false))) => known(api, id),
-        Ok(Some(Err(_)) | None) | Err(_) => {
-            "and whether it could be taken back is not known: it may still happen".to_owned()
-        }
+        Ok(false) => known(api, id),
+        Err(_) => "and whether it could be taken back is not known: it may still happen".to_owned(),
     };
     format!("request {id} is not done after {PATIENCE:?}: {known}; look with haactl list")
 }

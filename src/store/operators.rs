@@ -49,17 +49,20 @@ impl Store {
         what: &'static str,
         (first, end): (String, String),
     ) -> Result<Vec<KeyValue>, StoreError> {
-        let ask = |options: GetOptions| (first.clone(), options.with_range(end.clone()));
-        let answer = self
-            .shared
-            .clients
-            .any(PATIENCE, |client| {
-                let (first, range) = ask(GetOptions::new());
-                async move { client.kv_client().get(first, Some(range)).await }
-            })
-            .await
-            .map_err(|miss| silent(what, miss.error))?;
-        Ok(answer.value.kvs().to_vec())
+        let all = GetOptions::new().with_range(end);
+        self.found(first, all).await.map_err(|error| silent(what, error))
+    }
+
+    async fn found(
+        &self,
+        path: String,
+        options: GetOptions,
+    ) -> Result<Vec<KeyValue>, AttemptError> {
+        let asked = self.shared.clients.any(PATIENCE, |client| {
+            let (path, options) = (path.clone(), options.clone());
+            async move { client.kv_client().get(path, Some(options)).await }
+        });
+        asked.await.map(|answer| answer.value.kvs().to_vec()).map_err(|miss| miss.error)
     }
 
     /// Writes down what an operator asks for, unless a request of this name is there.
@@ -80,28 +83,16 @@ impl Store {
     pub async fn withdraw(&self, id: RequestId, why: String) -> Result<bool, StoreError> {
         let key = Key::Request(id.clone());
         let path = self.shared.keys.path(&key);
-        let found = self.one("for a request", path).await?;
-        let Some(kv) = found else { return Ok(false) };
-        let request: Option<RequestRecord> = self.shared.reader.value(&key, &kv);
+        let found = self.found(path, GetOptions::new()).await;
+        let found = found.map_err(|error| silent("for a request", error))?;
+        let Some(kv) = found.first() else { return Ok(false) };
+        let request: Option<RequestRecord> = self.shared.reader.value(&key, kv);
         let Some(request) = request.filter(|request| request.state == RequestState::Pending) else {
             return Ok(false);
         };
         let ended = RequestRecord { state: RequestState::Refused { why }, ..request };
         let records = [Record::Request(id.clone(), ended.clone()), Record::Event(id, ended)];
         self.write((&key, Revision(kv.mod_revision())), &records).await
-    }
-
-    async fn one(&self, what: &'static str, path: String) -> Result<Option<KeyValue>, StoreError> {
-        let answer = self
-            .shared
-            .clients
-            .any(PATIENCE, |client| {
-                let path = path.clone();
-                async move { client.kv_client().get(path, None).await }
-            })
-            .await
-            .map_err(|miss| silent(what, miss.error))?;
-        Ok(answer.value.kvs().first().cloned())
     }
 
     /// Writes other settings, with the event that tells of it, unless they were changed since. Whether it did.
@@ -135,17 +126,9 @@ impl Store {
 
     async fn look_back(&self, record: &Record, source: AttemptError) -> Result<(), StoreError> {
         let path = self.shared.keys.path(&record.key());
-        let answer = self
-            .shared
-            .clients
-            .any(PATIENCE, |client| {
-                let path = path.clone();
-                async move { client.kv_client().get(path, None).await }
-            })
-            .await;
         let json = super::keys::encode(record);
-        match answer {
-            Ok(answer) if answer.value.kvs().iter().any(|kv| kv.value() == json) => Ok(()),
+        match self.found(path, GetOptions::new()).await {
+            Ok(found) if found.iter().any(|kv| kv.value() == json) => Ok(()),
             Ok(_) | Err(_) => Err(StoreError::Unknown { key: record.key(), source }),
         }
     }
@@ -153,18 +136,14 @@ impl Store {
     /// The oldest events make room. If that fails, the next command does it.
     async fn forget_events(&self) {
         let (first, end) = self.shared.keys.events();
-        let listed = self.shared.clients.any(PATIENCE, |client| {
-            let oldest = GetOptions::new()
-                .with_range(end.clone())
-                .with_keys_only()
-                .with_sort(SortTarget::Create, SortOrder::Ascend);
-            let first = first.clone();
-            async move { client.kv_client().get(first, Some(oldest)).await }
-        });
-        let listed = match listed.await {
-            Ok(answer) => answer.value.kvs().to_vec(),
-            Err(miss) => {
-                tracing::debug!(error = chain(&miss.error), "old events were not looked for");
+        let oldest = GetOptions::new()
+            .with_range(end)
+            .with_keys_only()
+            .with_sort(SortTarget::Create, SortOrder::Ascend);
+        let listed = match self.found(first, oldest).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "old events were not looked for");
                 return;
             }
         };
