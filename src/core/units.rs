@@ -1,5 +1,6 @@
 //! The units of the protocol: times, positions, names, numbers. Never anything that acts.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -206,8 +207,21 @@ impl fmt::Display for Position {
 
 /// A member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter. It becomes part of slot names (where `-`
 /// is written `_`, so that no two names share a slot) and of `application_name`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MemberName(Arc<str>);
+
+// Names are compared at every step, mostly with themselves.
+impl Ord for MemberName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for MemberName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Debug for MemberName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! What the node believes, and how an input changes it. Never decides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ pub(super) struct Belief {
     /// The lease at the time of the last linearizable view that showed `leader` as ours on it.
     pub(super) confirmed: Option<(Term, Lease)>,
     /// The last look at Postgres.
-    pub(super) facts: Option<PostgresFacts>,
+    pub(super) facts: Option<Arc<PostgresFacts>>,
     /// The last heartbeat of each peer, and when it came.
     pub(super) peers: BTreeMap<MemberName, (Millis, Heartbeat)>,
     /// The newest term in which each peer was heard to have its Postgres out of recovery.
@@ -260,7 +261,7 @@ impl Belief {
                 self.primary_position = Some(primary.position);
             }
             self.watch_replay(facts);
-            self.facts = Some(facts.clone());
+            self.facts = Some(Arc::new(facts.clone()));
         }
     }
 

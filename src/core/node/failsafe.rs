@@ -104,16 +104,19 @@ impl Node {
         let holder = self.belief.term_key().map(|kept| (&kept.value.holder, kept.value.term));
         let unchallenged = matches!(holder, Some((Holder::Leader { .. }, of)) if of == term);
         let ours = self.belief.own_leader_key().is_some_and(|key| key.value.term == term);
+        let ours = ours || self.belief.is_unclaimed(term);
+        let wanted = self.belief.settings().failsafe && self.belief.quorum().is_some();
+        wanted && ours && unchallenged && self.is_blind(now) && self.others_are_blind(now)
+    }
+
+    fn others_are_blind(&self, now: Millis) -> bool {
         let blind = |name: &MemberName| self.belief.heard(now, name).is_some_and(|b| b.blind);
         let members = self.asked();
-        let all = if self.off.is(Mechanism::ConsentOfAll) {
+        if self.off.is(Mechanism::ConsentOfAll) {
             members.iter().any(blind)
         } else {
             members.iter().all(blind)
-        };
-        let ours = ours || self.belief.is_unclaimed(term);
-        let wanted = self.belief.settings().failsafe && self.belief.quorum().is_some();
-        wanted && ours && unchallenged && self.is_blind(now) && all
+        }
     }
 
     /// Whose consent is needed: everybody on the list and every voter. While a write of `sync` of ours may be on its

@@ -52,7 +52,6 @@ impl Node {
         if silent_since.is_some() {
             return Some((Role::Primary { term, to_tell, silent_since: None }, Reason::Resumed));
         }
-        let primary = &primary.clone();
         let hangs = primary.flush.waiting_ms.map(Millis);
         let hangs = hangs.filter(|_| !self.is_paused());
         if hangs.is_some_and(|waits| waits >= self.belief.settings().timing.stall_timeout) {

@@ -358,7 +358,7 @@ impl Node {
             failsafe: self.rests_on_consent(now),
             vouched: self.vouched(now),
             stalled: self.belief.is_stalled(),
-            postgres: self.belief.facts.clone(),
+            postgres: self.belief.facts.as_deref().cloned(),
             leader: self.leader_key(),
             members,
             primary_position: self.belief.primary_position,

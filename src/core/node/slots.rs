@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Strangers};
-use crate::units::{MemberName, Millis};
+use crate::units::{MemberName, Millis, Revision};
 
 use super::Node;
 
@@ -19,6 +19,9 @@ const AGAIN_WHILE_SHUT: Millis = Millis(1_000);
 pub(super) struct Slots {
     /// When they were looked after last, and whose they were.
     tried: Option<(Millis, BTreeSet<MemberName>)>,
+    /// The view of the store that this was told by: it need not be gone through again before they are due.
+    #[serde(default)]
+    told_by: Revision,
     /// When each member was in the store last, as far as this run of the agent has seen.
     #[serde(default)]
     seen: BTreeMap<MemberName, Millis>,
@@ -48,6 +51,14 @@ impl Node {
     /// Asks for the slots when they have changed, and now and then.
     pub(super) fn keep_slots(&mut self, now: Millis, open: bool) {
         let again = if open { AGAIN } else { AGAIN_WHILE_SHUT };
+        let revision = self.belief.view.as_ref().map_or(Revision(0), |view| view.revision);
+        if let Some((at, _)) = &self.slots.tried
+            && self.slots.told_by == revision
+            && now < at.after(again)
+        {
+            return self.desk.wake_at(at.after(again));
+        }
+        self.slots.told_by = revision;
         let whose = self.whose_slots(now);
         let known = self.slots.tried.as_ref().filter(|(_, known)| *known == whose);
         let due = known.map_or(now, |(at, _)| at.after(again));
