@@ -63,6 +63,12 @@ impl Node {
             self.desk.wake_at(yields);
         }
         match facts.data {
+            // Of what it made nobody could become the primary.
+            DataDir::Empty | DataDir::Present { untouched: true, .. }
+                if self.config.tags.nofailover =>
+            {
+                self.waits = Some(Waits::NoFailover);
+            }
             DataDir::Present { untouched: false, system_id, needs_source, .. } => {
                 match &facts.server {
                     Server::Stopped(_) if !needs_source => self.bring_up(now, facts, None),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::records::Tags;
 use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
 
@@ -128,7 +129,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         members,
         settings,
         guard: options.guard,
-        tags: BTreeMap::new(),
+        tags: tags(seed, members),
         namesakes: BTreeMap::new(),
         apart: dice.ms(0, 300),
         etcd: if dice.percent(15) { EtcdRelease::Old } else { EtcdRelease::New },
@@ -174,6 +175,16 @@ fn settings(dice: &mut Dice, seed: u64, only: Option<Durability>) -> Settings {
     let timing = if fast { Timing::fast() } else { timing };
     let strict = dice.percent(20);
     Settings { durability, k, strict, timing, ..Settings::default() }
+}
+
+/// In some seeds one of several members may not lead. Drawn apart, as below.
+fn tags(seed: u64, members: usize) -> BTreeMap<usize, Tags> {
+    let mut dice = Dice::new(seed ^ 0x7a65);
+    if members < 2 || !dice.percent(12) {
+        return BTreeMap::new();
+    }
+    let tags = Tags { nofailover: true, ..Tags::default() };
+    BTreeMap::from([(dice.below(members), tags)])
 }
 
 /// Some seeds bring long outages of etcd, alone or beside the rest. Drawn apart, so that the others stay as they are.

@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 90071,
+        states: 89514,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -70,13 +70,13 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "one-cut",
         scope: Scope { faults: 1, kinds: &[Kind::Cut], steps: 3, ..CALM },
-        states: 17002,
+        states: 18260,
         sometimes: &[Sometimes::RanOut, Sometimes::ChangedHands],
     },
     World {
         name: "crash-with-write",
         scope: Scope { faults: 1, kinds: &[Kind::Crash], writes: 1, ..CALM },
-        states: 46585,
+        states: 45608,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost, Sometimes::Overwritten],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 187644,
+        states: 192241,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 274274,
+        states: 278321,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];
