@@ -30,3 +30,4 @@ pub mod postgres;
 pub mod preflight;
 pub mod router;
 pub mod store;
+pub mod tls;

@@ -71,6 +71,7 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     found.push(writable("state_directory", &config.state_directory));
     found.push(writable("postgres.socket_directory", &config.postgres.socket_directory));
     found.push(tokens(&config.api.token_file));
+    found.extend(certificate(&config.api));
     found.extend(guard(&config.guard));
     let running = Running::with(&config.state_directory);
     found.extend(running.as_ref().map(|running| {
@@ -262,6 +263,20 @@ fn tokens(path: &Path) -> Finding {
         )),
         Err(error) => Finding::Wrong(error.to_string()),
     }
+}
+
+fn certificate(api: &config::Api) -> Option<Finding> {
+    let tls = api.tls.as_ref()?;
+    let name = tls.identity.certificate.display();
+    Some(match tls.objection(&api.address) {
+        Ok(None) => Finding::Fine(format!("{name} is believed by whoever asks {}", api.address)),
+        Ok(Some(why)) => Finding::Doubtful(format!(
+            "{name} is not believed by whoever asks {} ({why}): issue one for this address, by the authority \
+             of api.ca_file, that has not expired",
+            api.address
+        )),
+        Err(error) => Finding::Wrong(error.to_string()),
+    })
 }
 
 /// What may be wrong when no etcd answers.

@@ -25,12 +25,13 @@ use super::tally::Tally;
 use super::{chain, clock, signals};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call, Metrics};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
 use crate::postgres::{Gate, Opening, Postgres};
 use crate::router::Router;
 use crate::store::Store;
+use crate::tls::{Dialer, Door};
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
 const INPUTS: usize = 1024;
@@ -71,6 +72,7 @@ struct Agent {
 pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let memory = Memory::open(&config.state_directory)?;
     let tokens = Tokens::load(&config.api.token_file)?;
+    let (door, dialer) = certified(&config.api)?;
     let listen = config.api.listen.to_string();
     let listener = TcpListener::bind(&listen).await.with_context(|| {
         format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
@@ -92,13 +94,14 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         calls,
         tokens: tokens.clone(),
         cluster: config.cluster.clone(),
+        scheme: if door.is_locked() { "https" } else { "http" },
         alive_at: alive,
         router: router.as_ref().map(Router::counters),
         guard: guard.as_ref().map(Tether::standing),
         metrics,
     };
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
-    let serving = tokio::spawn(api::serve(listener, api, hearing, shutdown.clone()));
+    let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
     tokio::spawn(answer_calls(called, Arc::clone(&store)));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
@@ -115,7 +118,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         promises,
         store,
         postgres,
-        peers: Peers::new(&config.cluster, tokens),
+        peers: Peers::new(&config.cluster, tokens, dialer),
         guard,
         status,
         alive_at,
@@ -157,6 +160,17 @@ fn count(config: &Config, store: &Store) -> (Arc<Metrics>, Tally) {
     store.register(&mut registry);
     let tally = Tally::register(&mut registry);
     (Arc::new(Metrics::new(&config.cluster, &config.name, registry)), tally)
+}
+
+/// How clients come in, and how we go to others.
+fn certified(api: &config::Api) -> anyhow::Result<(Door, Dialer)> {
+    let Some(tls) = &api.tls else { return Ok((Door::open(), Dialer::plain())) };
+    let made = (Door::load(tls)?, Dialer::of_member(tls)?);
+    // It starts all the same: at the worst moment, an old certificate would be one trouble more.
+    if let Some(why) = tls.objection(&api.address)? {
+        tracing::warn!(address = %api.address, %why, "others will not believe this member's certificate: renew it");
+    }
+    Ok(made)
 }
 
 fn route(

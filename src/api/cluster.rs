@@ -100,7 +100,8 @@ struct Seen {
 pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let Some(status) = api.status.borrow().clone() else { return not_yet() };
     let now = clock::now();
-    let members = status.members.iter().map(|(name, known)| member(&status, name, known, now));
+    let members =
+        status.members.iter().map(|(name, known)| member(api.scheme, &status, name, known, now));
     let members = members.collect();
     let commits = status.sync.as_ref().map(Commits::of);
     let waits = status.waits.as_deref();
@@ -181,6 +182,7 @@ async fn stored<T>(
 }
 
 fn member<'a>(
+    scheme: &str,
     status: &'a Status,
     name: &'a MemberName,
     known: &'a MemberStatus,
@@ -199,7 +201,7 @@ fn member<'a>(
             (false, false) => "replica",
         },
         state: seen.state,
-        api_url: format!("http://{}/patroni", record.api),
+        api_url: format!("{scheme}://{}/patroni", record.api),
         host: &record.postgres.host,
         port: record.postgres.port,
         timeline: record.timeline,

@@ -44,6 +44,8 @@ pub struct Api {
     pub tokens: Tokens,
     /// The cluster's name.
     pub cluster: String,
+    /// `http`, or `https` where the members' ports speak TLS.
+    pub scheme: &'static str,
     /// When the agent's loop turned last.
     pub alive_at: watch::Receiver<Millis>,
     /// What the router counts, if there is one.

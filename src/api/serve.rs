@@ -1,4 +1,4 @@
-//! The port: accepts, serves HTTP/1 and HTTP/2 without TLS, and outlives bad clients. Never knows what is asked.
+//! The port: accepts, serves HTTP/1 and HTTP/2, and outlives bad clients. Never knows what is asked.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,8 +13,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
-use axum::response::Response;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{Api, router};
+use crate::tls::{Accepted, Door};
 
 /// So many connections at a time; with one more, the oldest that asks nothing is closed.
 const CONNECTIONS: usize = 512;
@@ -52,12 +53,17 @@ struct Connection {
     task: AbortHandle,
 }
 
-/// Serves the API and `peers` until `shutdown`, then lets answers under way end.
+/// To whoever commands a port that wants to know by a certificate who does.
+const NOT_CERTIFIED: &str = "this needs a client certificate (api.verify_client): give haactl a \
+                             --cert-file and a --key-file";
+
+/// Serves the API and `peers` to whom `door` lets in until `shutdown`, then lets answers under way end.
 ///
 /// # Errors
 /// The listener is not usable.
 pub async fn serve(
     listener: TcpListener,
+    door: Door,
     api: Api,
     peers: Router,
     shutdown: CancellationToken,
@@ -78,7 +84,7 @@ pub async fn serve(
                     let doing = Arc::new(Doing::default());
                     let (router, stop) = (router.clone(), shutdown.clone());
                     let talk = Talk { router, from, doing: Arc::clone(&doing), stop };
-                    let task = tasks.spawn(talk.run(stream));
+                    let task = tasks.spawn(talk.enter(door.clone(), stream));
                     open.push_back(Connection { doing, task });
                 }
                 Err(error) => {
@@ -123,13 +129,23 @@ struct Talk {
 }
 
 impl Talk {
-    async fn run(self, stream: TcpStream) {
+    async fn enter(self, door: Door, stream: TcpStream) {
         // Small answers: waiting for more to send would only delay them.
         drop(stream.set_nodelay(true));
+        match tokio::time::timeout(HEAD_PATIENCE, door.accept(stream)).await {
+            Ok(Ok(accepted)) => self.run(accepted).await,
+            Ok(Err(error)) => {
+                tracing::debug!(from = %self.from, %error, "an API connection was not let in");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn run(self, Accepted { stream, may_command }: Accepted) {
         let doing = Arc::clone(&self.doing);
         let stop = self.stop.clone();
         let builder = protocols();
-        let answer = service_fn(move |request| self.answer(request));
+        let answer = service_fn(move |request| self.answer(request, may_command));
         let mut turn = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         // Covers what a client may hold back before the protocol is known; afterwards hyper's own limits do.
         let mut first = pin!(tokio::time::timeout(HEAD_PATIENCE, doing.first.notified()));
@@ -159,15 +175,21 @@ impl Talk {
     fn answer(
         &self,
         request: Request<Incoming>,
+        may_command: bool,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         let open = Open::new(Arc::clone(&self.doing));
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.from));
         let patience = Patience { doing: Arc::clone(&self.doing), stop: self.stop.clone() };
         request.extensions_mut().insert(patience);
+        let barred = !may_command && !request.method().is_safe();
         let answered = self.router.clone().oneshot(request);
         async move {
-            let response = answered.await;
+            let response = if barred {
+                Ok((StatusCode::FORBIDDEN, NOT_CERTIFIED).into_response())
+            } else {
+                answered.await
+            };
             drop(open);
             response
         }

@@ -1,11 +1,11 @@
 //! Who may command: tokens from a file, read anew when it changes. Never shows a token.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::fresh::Fresh;
 use crate::config::secrets::{SecretError, read_private};
 
 /// Characters of the shortest token that is taken.
@@ -18,18 +18,8 @@ pub struct Tokens(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    read: RwLock<Read>,
+    tokens: Fresh<Vec<Token>>,
 }
-
-/// What was read, and of which file.
-#[derive(Debug, Default)]
-struct Read {
-    stamp: Option<Stamp>,
-    tokens: Vec<Token>,
-}
-
-/// Tells one version of a file from another: device, inode, modified, changed, size.
-type Stamp = (u64, u64, (i64, i64), (i64, i64), u64);
 
 #[derive(Clone)]
 struct Token {
@@ -99,10 +89,9 @@ impl Tokens {
     /// # Errors
     /// It cannot be read, others may read it, or a line is wrong.
     pub fn load(path: &Path) -> Result<Self, TokensError> {
-        let stamp = stamp(path);
-        let tokens = read(path)?;
-        let read = RwLock::new(Read { stamp, tokens });
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), read })))
+        let path = path.to_owned();
+        let tokens = Fresh::load(vec![path.clone()], || read(&path))?;
+        Ok(Self(Arc::new(Inner { path, tokens })))
     }
 
     /// Who sent this `Authorization` header.
@@ -139,35 +128,9 @@ impl Tokens {
             .map(|token| token.text)
     }
 
-    /// What the file says now. While it is wrong, what it said before: a slip in it must not part the members.
     fn current(&self) -> Vec<Token> {
-        let seen = stamp(&self.0.path);
-        {
-            let read = self.0.read.read().unwrap_or_else(PoisonError::into_inner);
-            if seen == read.stamp {
-                return read.tokens.clone();
-            }
-        }
-        let mut kept = self.0.read.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.stamp != seen {
-            match read(&self.0.path) {
-                Ok(tokens) => kept.tokens = tokens,
-                Err(error) => {
-                    tracing::warn!(%error, "the token file is not used; the tokens read before \
-                         stay");
-                }
-            }
-            kept.stamp = seen;
-        }
-        kept.tokens.clone()
+        self.0.tokens.get("tokens", || read(&self.0.path))
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = std::fs::metadata(path).ok()?;
-    let modified = (found.mtime(), found.mtime_nsec());
-    let changed = (found.ctime(), found.ctime_nsec());
-    Some((found.dev(), found.ino(), modified, changed, found.len()))
 }
 
 fn read(path: &Path) -> Result<Vec<Token>, TokensError> {

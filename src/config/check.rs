@@ -8,9 +8,9 @@ use haa_core::records::Tags;
 use haa_core::units::{Address, MemberName};
 
 use super::error::{At, Problem};
-use super::file::{ApiFile, File, LogFile, Said, Scalar, Text};
+use super::file::{File, LogFile, Said, Scalar, Text};
 use super::source::Source;
-use super::{Api, Config, Log, LogFormat, Postgres};
+use super::{Config, Log, LogFormat, Postgres};
 
 /// Collects what is wrong while the parts are checked. A part that cannot be had is `None`, and its problem is noted.
 pub(super) struct Checker<'a> {
@@ -201,30 +201,6 @@ impl Checker<'_> {
             said,
             format!("cluster: '{text}' is not a cluster's name: use 1 to 48 of a-z 0-9 - _"),
         )
-    }
-
-    fn api(&mut self, section: &Said<ApiFile>) -> Option<Api> {
-        let (at, api) = (self.source.of(section), section.value());
-        let said = self.need("api.listen", api.listen.as_ref(), at);
-        let listen = said.as_ref().and_then(|said| {
-            let address = self.address("api.listen", said)?;
-            if address.host == "*" {
-                let says = "api.listen: '*' is not an address: write 0.0.0.0 or [::]".to_owned();
-                return self.refuse_said(said, says);
-            }
-            Some(address)
-        });
-        let place = said.as_ref().map(|said| self.source.of(said));
-        let address = self.reached_at("api", api.address.as_ref(), listen.as_ref().zip(place));
-        let token_file = self.need("api.token_file", api.token_file.as_ref(), at);
-        let token_file = token_file.and_then(|said| {
-            let path = self.file("api.token_file", &said)?;
-            match crate::api::tokens::Tokens::load(&path) {
-                Ok(_) => Some(path),
-                Err(error) => self.refuse_said(&said, format!("api.token_file: {error}")),
-            }
-        });
-        Some(Api { listen: listen?, address: address?, token_file: token_file? })
     }
 
     fn tags(&mut self, said: &BTreeMap<String, Said<Scalar>>) -> Option<Tags> {

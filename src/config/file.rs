@@ -178,6 +178,16 @@ pub(super) struct ApiFile {
     /// The file with the tokens that commands and peers need; nobody else may read it.
     #[schemars(required)]
     pub(super) token_file: Option<Text>,
+    /// This member's certificate, as a server and as a client, PEM; with it, the port speaks TLS.
+    pub(super) cert_file: Option<Text>,
+    /// The certificate's key, PEM.
+    pub(super) key_file: Option<Text>,
+    /// Certificate authority of all members, and of the clients that have a certificate, PEM.
+    pub(super) ca_file: Option<Text>,
+    /// Who must show a certificate: `none`, `optional` (who commands must) or `required` (everybody). Default: `none`.
+    pub(super) verify_client: Option<Text>,
+    /// What becomes of those who do not speak TLS: `refused` or `answered`. Default: `refused`.
+    pub(super) plain: Option<Text>,
 }
 
 /// `[guard]`

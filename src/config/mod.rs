@@ -8,11 +8,15 @@ use haa_core::records::Tags;
 use haa_core::settings::Settings;
 use haa_core::units::{Address, MemberName, Millis};
 
+use crate::tls::Tls;
+
+mod api;
 pub mod binaries;
 mod check;
 mod error;
 mod etcd;
 mod file;
+pub(crate) mod fresh;
 mod guard;
 mod keys;
 mod near;
@@ -154,6 +158,8 @@ pub struct Api {
     pub address: Address,
     /// The file with the tokens that commands and peers need; read anew when it changes.
     pub token_file: PathBuf,
+    /// How TLS is spoken there, if it is.
+    pub tls: Option<Tls>,
 }
 
 /// The process that closes writes when the agent cannot.

@@ -34,6 +34,15 @@ pub enum CtlError {
         #[source]
         source: toml::de::Error,
     },
+    /// A certificate or a key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    /// Our certificate is known, and nobody else's can be checked.
+    #[error(
+        "a certificate is given, but no authority to check the agents' by: give --ca-file FILE, set \
+         HAACTL_CA_FILE, or write ca_file = \"PATH\" into the client file"
+    )]
+    NoAuthority,
     /// The verdict, which was said in full.
     #[error("the cluster is not healthy: see above")]
     NotHealthy,
@@ -177,7 +186,11 @@ impl CtlError {
             | Self::NotToml(_)
             | Self::Playground(_)
             | Self::Write(_) => 1,
-            Self::NoAddress | Self::ReadFile { .. } | Self::ClientFile { .. } => 2,
+            Self::NoAddress
+            | Self::ReadFile { .. }
+            | Self::ClientFile { .. }
+            | Self::Tls(_)
+            | Self::NoAuthority => 2,
             Self::Unreachable(_) => 3,
             Self::TokenMissing(_) | Self::TokenRefused { .. } => 4,
         }

@@ -6,10 +6,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use haa_core::units::Address;
+
+use crate::tls::{Dialed, Dialer};
 
 /// How long a connection may take: beyond it, an agent counts as not there.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -24,6 +25,7 @@ pub struct Ask {
     /// The tag of what was seen: the answer is no if there is another by now.
     seen: Option<String>,
     deadline: Duration,
+    dialer: Dialer,
 }
 
 impl Ask {
@@ -32,7 +34,8 @@ impl Ask {
     pub fn get(path: &str) -> Self {
         let path = path.to_owned();
         let deadline = Duration::from_secs(2);
-        Self { method: Method::GET, path, token: None, body: None, seen: None, deadline }
+        let dialer = Dialer::plain();
+        Self { method: Method::GET, path, token: None, body: None, seen: None, deadline, dialer }
     }
 
     /// A command, with the token that it needs and a JSON document.
@@ -51,6 +54,7 @@ impl Ask {
             body: Some(body.to_string()),
             seen: None,
             deadline: Duration::from_secs(90),
+            dialer: Dialer::plain(),
         }
     }
 
@@ -58,6 +62,13 @@ impl Ask {
     #[must_use]
     pub fn unless_changed(mut self, since: Option<String>) -> Self {
         self.seen = since;
+        self
+    }
+
+    /// Over connections of this kind; without TLS if not said.
+    #[must_use]
+    pub fn over(mut self, dialer: &Dialer) -> Self {
+        self.dialer = dialer.clone();
         self
     }
 
@@ -79,7 +90,7 @@ impl Ask {
     /// # Errors
     /// [`HttpError`], which says whether the agent can have taken it.
     pub async fn send(&self, to: &Address) -> Result<Answer, HttpError> {
-        let stream = match timeout(CONNECT, TcpStream::connect((to.host.as_str(), to.port))).await {
+        let stream = match timeout(CONNECT, self.dialer.dial(to, false)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(refusal)) => return Err(HttpError::NotConnected(brief(&refusal))),
             Err(_) => return Err(HttpError::NotConnected("no connection within 2s".to_owned())),
@@ -90,7 +101,7 @@ impl Ask {
         }
     }
 
-    async fn exchange(&self, stream: TcpStream, to: &Address) -> Result<Answer, ExchangeError> {
+    async fn exchange(&self, stream: Dialed, to: &Address) -> Result<Answer, ExchangeError> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let turning = tokio::spawn(connection);

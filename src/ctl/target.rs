@@ -12,6 +12,7 @@ use haa_core::units::Address;
 
 use super::error::{CtlError, Tried};
 use super::http::{Answer, Ask, HttpError};
+use crate::tls::{Dialer, Identity};
 
 /// An agent gives etcd 5 s for what it does not know itself; then it says so.
 const STORE_PATIENCE: Duration = Duration::from_secs(7);
@@ -31,7 +32,28 @@ pub struct TargetArgs {
     /// A file that holds the token; commands need it, questions do not
     #[arg(long, env = "HAACTL_TOKEN_FILE", value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
-    /// A file with `api = ["HOST:PORT"]` and `token_file = "PATH"`
+    /// The authority of the agents' certificates, PEM; with it, they are asked over TLS
+    #[arg(long, env = "HAACTL_CA_FILE", value_name = "FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate, PEM, where the agents want one
+    #[arg(
+        long,
+        env = "HAACTL_CERT_FILE",
+        value_name = "FILE",
+        global = true,
+        requires = "key_file"
+    )]
+    pub cert_file: Option<PathBuf>,
+    /// The key of our certificate, PEM
+    #[arg(
+        long,
+        env = "HAACTL_KEY_FILE",
+        value_name = "FILE",
+        global = true,
+        requires = "cert_file"
+    )]
+    pub key_file: Option<PathBuf>,
+    /// A file with `api = ["HOST:PORT"]` and `token_file = "PATH"`, and `ca_file`, `cert_file`, `key_file` for TLS
     /// [default: ./haactl.toml, then ~/.config/haactl.toml]
     #[arg(long, env = "HAACTL_CLIENT_FILE", value_name = "FILE", global = true)]
     pub client_file: Option<PathBuf>,
@@ -43,6 +65,9 @@ struct ClientFile {
     #[serde(default)]
     api: Vec<Address>,
     token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
 }
 
 /// The agents of one cluster.
@@ -50,6 +75,7 @@ struct ClientFile {
 pub struct Target {
     addresses: Vec<Address>,
     token_file: Option<PathBuf>,
+    dialer: Dialer,
 }
 
 impl TargetArgs {
@@ -59,14 +85,23 @@ impl TargetArgs {
     /// When no address is known, or the client file cannot be read.
     pub fn resolve(&self) -> Result<Target, CtlError> {
         let file = match self.client_file.clone().or_else(usual_client_file) {
-            Some(path) if self.api.is_empty() || self.token_file.is_none() => read_client(&path)?,
-            Some(_) | None => ClientFile::default(),
+            Some(path) => read_client(&path)?,
+            None => ClientFile::default(),
         };
         let addresses = if self.api.is_empty() { file.api } else { self.api.clone() };
         if addresses.is_empty() {
             return Err(CtlError::NoAddress);
         }
-        Ok(Target { addresses, token_file: self.token_file.clone().or(file.token_file) })
+        let own = |said: &Option<PathBuf>, file| said.clone().or(file);
+        let certificate =
+            own(&self.cert_file, file.cert_file).zip(own(&self.key_file, file.key_file));
+        let identity = certificate.map(|(certificate, key)| Identity { certificate, key });
+        let dialer = match (own(&self.ca_file, file.ca_file), identity) {
+            (Some(authority), identity) => Dialer::load(&authority, identity)?,
+            (None, None) => Dialer::plain(),
+            (None, Some(_)) => return Err(CtlError::NoAuthority),
+        };
+        Ok(Target { addresses, token_file: own(&self.token_file, file.token_file), dialer })
     }
 }
 
@@ -80,7 +115,9 @@ fn read_client(path: &Path) -> Result<ClientFile, CtlError> {
     let mut file: ClientFile = toml::from_str(&text)
         .map_err(|source| CtlError::ClientFile { path: path.to_owned(), source })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    file.token_file = file.token_file.map(|token| folder.join(token));
+    for path in [&mut file.token_file, &mut file.ca_file, &mut file.cert_file, &mut file.key_file] {
+        *path = path.take().map(|path| folder.join(path));
+    }
     Ok(file)
 }
 
@@ -93,7 +130,13 @@ impl Target {
     /// A cluster whose agents are known.
     #[must_use]
     pub fn of(addresses: Vec<Address>, token_file: Option<PathBuf>) -> Self {
-        Self { addresses, token_file }
+        Self { addresses, token_file, dialer: Dialer::plain() }
+    }
+
+    /// How the agents are reached.
+    #[must_use]
+    pub const fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// Asks the agents in turn until one answers; whatever it answers counts.
@@ -101,7 +144,7 @@ impl Target {
     /// # Errors
     /// When none answers.
     pub async fn ask(&self, path: &str) -> Result<(Address, Answer), CtlError> {
-        let ask = Ask::get(path);
+        let ask = Ask::get(path).over(&self.dialer);
         let mut tried = Vec::new();
         for address in &self.addresses {
             match ask.send(address).await {
@@ -129,6 +172,7 @@ impl Target {
     }
 
     async fn told<T: DeserializeOwned>(&self, path: &str, ask: Ask) -> Result<T, CtlError> {
+        let ask = ask.over(&self.dialer);
         let mut tried = Vec::new();
         let mut refusal = None;
         for address in &self.addresses {
@@ -178,6 +222,7 @@ impl Target {
     }
 
     async fn order(&self, what: &'static str, ask: Ask) -> Result<(Address, Answer), CtlError> {
+        let ask = ask.over(&self.dialer);
         let mut tried = Vec::new();
         for address in &self.addresses {
             match ask.send(address).await {
@@ -206,7 +251,7 @@ fn judge(what: &'static str, by: &Address, answer: Answer) -> Result<(Address, A
     let (by, why) = (by.clone(), answer.sentence());
     match answer.status {
         200..=299 => Ok((by, answer)),
-        401 | 403 => Err(CtlError::TokenRefused { by, why }),
+        401 => Err(CtlError::TokenRefused { by, why }),
         _ => Err(CtlError::Refused { what, by, why }),
     }
 }

@@ -55,19 +55,20 @@ async fn members(target: &Target) -> Result<(), CtlError> {
     let cluster: ClusterView = target.document("/cluster").await?;
     let mut rows = table(&["member", "haad", "postgres"]);
     for member in &cluster.members {
-        let [haad, postgres] = ask(member).await.unwrap_or_else(|why| [why, "-".to_owned()]);
+        let [haad, postgres] =
+            ask(target, member).await.unwrap_or_else(|why| [why, "-".to_owned()]);
         rows.add_row([member.name.clone(), haad, postgres]);
     }
     say(rows.trim_fmt())
 }
 
-async fn ask(member: &MemberView) -> Result<[String; 2], String> {
+async fn ask(target: &Target, member: &MemberView) -> Result<[String; 2], String> {
     let url = member.api_url.as_deref().unwrap_or_default();
     let authority = url.split("://").last().and_then(|rest| rest.split('/').next());
     let address: Address =
         authority.unwrap_or_default().parse().map_err(|_| "address not known".to_owned())?;
-    let answer =
-        Ask::get("/patroni").send(&address).await.map_err(|error| format!("silent ({error})"))?;
+    let asked = Ask::get("/patroni").over(target.dialer()).send(&address).await;
+    let answer = asked.map_err(|error| format!("silent ({error})"))?;
     let about: Member = serde_json::from_slice(&answer.body).unwrap_or_default();
     Ok([about.patroni.version, server_version(about.server_version)])
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::tokens::Tokens;
+use crate::tls::Dialer;
 
 pub use hear::router;
 
@@ -25,6 +26,7 @@ pub mod proto {
 pub struct Peers {
     cluster: String,
     tokens: Tokens,
+    dialer: Dialer,
     beat: watch::Sender<Option<Heartbeat>>,
     spoken_to: BTreeMap<MemberName, (Address, DropGuard)>,
 }
@@ -32,9 +34,9 @@ pub struct Peers {
 impl Peers {
     /// Nobody is spoken to yet.
     #[must_use]
-    pub fn new(cluster: &str, tokens: Tokens) -> Self {
+    pub fn new(cluster: &str, tokens: Tokens, dialer: Dialer) -> Self {
         let (beat, _) = watch::channel(None);
-        Self { cluster: cluster.to_owned(), tokens, beat, spoken_to: BTreeMap::new() }
+        Self { cluster: cluster.to_owned(), tokens, dialer, beat, spoken_to: BTreeMap::new() }
     }
 
     /// Say this to every peer. Who cannot take it in time gets the next one instead.
@@ -64,6 +66,7 @@ impl Peers {
                     address: address.clone(),
                     cluster: self.cluster.clone(),
                     tokens: self.tokens.clone(),
+                    dialer: self.dialer.clone(),
                 };
                 let speaking = say::speak(to, self.beat.subscribe());
                 tokio::spawn(ended.clone().run_until_cancelled_owned(speaking));

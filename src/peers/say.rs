@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::BackoffBuilder;
 use haa_core::observe::Heartbeat;
 use haa_core::units::{Address, MemberName};
+use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
@@ -14,6 +15,7 @@ use tonic::{Request, Status};
 use super::proto::Beat;
 use super::proto::peers_client::PeersClient;
 use crate::api::tokens::Tokens;
+use crate::tls::Dialer;
 
 /// To whom.
 pub(super) struct Peer {
@@ -21,6 +23,7 @@ pub(super) struct Peer {
     pub(super) address: Address,
     pub(super) cluster: String,
     pub(super) tokens: Tokens,
+    pub(super) dialer: Dialer,
 }
 
 /// How a stream to a peer could end.
@@ -72,14 +75,19 @@ async fn stream(peer: &Peer, beats: watch::Receiver<Option<Heartbeat>>) -> Resul
     let (name, address) = (peer.name.clone(), peer.address.clone());
     let token = peer.tokens.own().ok_or_else(|| SayError::NoToken { name: name.clone() })?;
     let reach = |source| SayError::Reach { name: name.clone(), address: address.clone(), source };
+    // TLS, if any, is the dialer's.
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(reach)?;
     let endpoint = endpoint
         .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(1))
         .keep_alive_timeout(Duration::from_secs(1))
         .keep_alive_while_idle(true);
-    let channel = endpoint.connect().await.map_err(reach)?;
+    let (dialer, to) = (peer.dialer.clone(), peer.address.clone());
+    let dial = tower::service_fn(move |_| {
+        let (dialer, to) = (dialer.clone(), to.clone());
+        async move { dialer.dial(&to, true).await.map(TokioIo::new) }
+    });
+    let channel = endpoint.connect_with_connector(dial).await.map_err(reach)?;
     let cluster = peer.cluster.clone();
     let said = WatchStream::new(beats).filter_map(move |beat| {
         let heartbeat = serde_json::to_vec(&beat?).ok()?;

@@ -237,6 +237,7 @@ impl Bench {
             calls: ask,
             tokens: Tokens::load(&path).unwrap(),
             cluster: "main".to_owned(),
+            scheme: "http",
             alive_at: alive,
             router: None,
             guard: None,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::api::serve;
+use crate::tls::Door;
 
 struct Port {
     at: SocketAddr,
@@ -24,7 +25,8 @@ impl Port {
         let at = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let peers = Router::new().fallback(|| async { StatusCode::OK });
-        let serving = tokio::spawn(serve(listener, bench.api.clone(), peers, stop.clone()));
+        let serving =
+            tokio::spawn(serve(listener, Door::open(), bench.api.clone(), peers, stop.clone()));
         Self { at, stop, serving, _bench: bench }
     }
 

@@ -42,6 +42,8 @@ impl Papers {
         for (path, pem) in files {
             std::fs::write(path, pem).expect("it can be written");
         }
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&papers.key, private).expect("it is ours");
         papers
     }
 
