@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum};
 
 use haa_jepsen::checkers::{Isolation, Verdict};
-use haa_jepsen::hosts::{Plan, System, clean};
+use haa_jepsen::hosts::{Plan, System, able, clean};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::rto;
 use haa_jepsen::{exam, files};
@@ -36,6 +36,7 @@ const DISK_MB: u64 = 1_200;
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
+        Verb::Able => able().map(|()| say("runs can be made on this machine")).map(|()| VALID),
         Verb::Clean => cleaned(),
         Verb::Rto(wish) => timed(wish),
         Verb::Run(wish) => examined(wish),

@@ -1,6 +1,7 @@
 //! Hosts on one machine: network namespaces joined by a bridge, control groups, etcd and members on them, cuts
 //! between them. Decides on no fault and judges nothing. Root only; `clean` removes whatever a crash left.
 
+mod able;
 mod cgroup;
 pub mod clean;
 mod cluster;
@@ -19,6 +20,7 @@ mod view;
 
 pub use cgroup::Group;
 pub use cluster::PATIENCE;
+pub use able::able;
 pub use host::{Host, Launch};
 pub use lab::Lab;
 pub use plan::{MEMBERS, Place, Plan, System, places};
