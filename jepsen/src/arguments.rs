@@ -43,6 +43,8 @@ pub(crate) enum Verb {
         /// history.json of a run, or a history.edn
         history: PathBuf,
     },
+    /// Say whether runs can be made on this machine, and if not, what it lacks
+    Able,
     /// Remove what a crashed run left: hosts, processes, files
     Clean,
 }

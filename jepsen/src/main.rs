@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum};
 
 use haa_jepsen::checkers::{Isolation, Verdict};
-use haa_jepsen::hosts::{Plan, System, clean};
+use haa_jepsen::hosts::{Plan, System, able, clean};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::rto;
 use haa_jepsen::{exam, files};
@@ -36,6 +36,7 @@ const DISK_MB: u64 = 1_200;
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
+        Verb::Able => able().map(|()| say("runs can be made on this machine")).map(|()| VALID),
         Verb::Clean => cleaned(),
         Verb::Rto(wish) => timed(wish),
         Verb::Run(wish) => examined(wish),
@@ -101,7 +102,12 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     }
     let mut plan = plan(System::Haa, &asked.hosts, settings)?;
     let faults = |kind: Kind| schedule.needs(kind);
-    plan.disk_mb = faults(Kind::Disk).then_some(DISK_MB);
+    let lies = asked.sabotage.is_some_and(exam::Sabotage::loses_power);
+    plan.fsync = faults(Kind::Fsync) || lies;
+    plan.state_on_disk = faults(Kind::Power);
+    let disks = faults(Kind::Disk) || plan.fsync || plan.state_on_disk;
+    plan.disk_mb = disks.then_some(DISK_MB);
+    plan.guard = asked.sabotage.is_none_or(exam::Sabotage::leaves_the_guard);
     plan.faketime = faults(Kind::Clock).then(|| PathBuf::from(FAKETIME));
     if let Some(library) = plan.faketime.as_ref().filter(|library| !library.is_file()) {
         anyhow::bail!("{} is missing: install libfaketime", library.display());
@@ -155,7 +161,17 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
         System::Patroni => directory.join("patroni"),
     };
     let etcds = hosts.etcd;
-    Ok(Plan { system, etcds, program, settings, disk_mb: None, faketime: None, guard: true })
+    Ok(Plan {
+        system,
+        etcds,
+        program,
+        settings,
+        disk_mb: None,
+        faketime: None,
+        fsync: false,
+        state_on_disk: false,
+        guard: true,
+    })
 }
 
 fn name(value: impl ValueEnum) -> String {

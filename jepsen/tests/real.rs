@@ -1,5 +1,5 @@
-//! The harness against a real cluster: one short mixed run, one timing pass, two careless clusters that must fail, and
-//! the removal of what a killed run left. Needs root; anybody else is refused with a sentence, and that is tested.
+//! The harness against a real cluster: a short mixed run and a timing pass, which the gate runs where the machine can;
+//! careless clusters that must fail, and the removal of what a killed run left. Asserts no time.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -53,32 +53,58 @@ fn without_root_it_is_refused_with_a_sentence() {
     assert!(said(&output).contains("needs root"), "{}", said(&output));
 }
 
+/// What the gate runs. Where no hosts can be made it says so, and passes: a kernel is no fault of haa.
+#[test]
+#[ignore = "four minutes, and nothing else beside it: make broken"]
+fn short_mixed_run_and_timing_pass() {
+    let asked = Command::new(PROGRAM).arg("able").output().unwrap();
+    if !asked.status.success() {
+        println!("NOT RUN: no cluster was broken here. {}", said(&asked).trim());
+        return;
+    }
+    ready();
+    timing_pass(&kept("timing"));
+    mixed_run(&kept("mixed"));
+}
+
 /// One after the other: each is as much as two cores can bear.
 #[test]
 #[ignore = "several minutes, as root: make jepsen"]
-fn real_clusters_are_broken_timed_and_judged() {
+fn careless_clusters_fail_and_a_killed_run_is_removed() {
     ready();
-    let folder = tempfile::tempdir().unwrap();
-    let out = |name: &str| folder.path().join(name);
-    careless_clusters_fail(&out("careless"));
-    timing_pass(&out("timing"));
-    mixed_run(&out("mixed"));
-    a_killed_run_is_removed(&out("killed"));
+    careless_clusters_fail(&kept("careless"));
+    a_killed_run_is_removed(&kept("killed"));
+}
+
+/// Where the report of a run that failed is found afterwards.
+fn kept(name: &str) -> PathBuf {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jepsen").join(name);
+    let _ = std::fs::remove_dir_all(&out);
+    std::fs::create_dir_all(&out).unwrap();
+    out
 }
 
 fn careless_clusters_fail(out: &Path) {
-    for sabotage in ["delete", "async-kill"] {
+    let careless = [
+        ("delete", "is lost"),
+        ("async-kill", "is lost"),
+        ("lying-disks", "is lost"),
+        ("emptied-list", "is lost"),
+        ("promote-stale", "acknowledged"),
+        ("no-fence", "acknowledged writes at once"),
+        ("retries", "had been told that it was not written"),
+    ];
+    for (sabotage, found) in careless {
         let arguments =
             ["run", "--workload", "set", "--seconds", "10", "--seed", "1", "--sabotage"];
         let output = haa_jepsen(&[&arguments[..], &[sabotage]].concat(), out);
         let all = said(&output);
         assert_eq!(output.status.code(), Some(1), "{sabotage} was not found:\n{all}");
-        assert!(all.contains("is lost"), "{sabotage} was found by its name only:\n{all}");
+        assert!(all.contains(found), "{sabotage} was found by its name only:\n{all}");
     }
 }
 
 fn timing_pass(out: &Path) {
-    std::fs::create_dir_all(out).unwrap();
     let json = out.join("rto.json");
     let fixed = ["rto", "--fault", "postmaster", "--runs", "3", "--json"];
     let output = haa_jepsen(&[&fixed[..], &[json.to_str().unwrap()]].concat(), out);
@@ -94,7 +120,8 @@ fn mixed_run(out: &Path) {
     let nemesis = "kill,freeze,partition,etcd";
     let fixed = ["run", "--workload", "append", "--seconds", "90", "--seed", "7", "--nemesis"];
     let output = haa_jepsen(&[&fixed[..], &[nemesis]].concat(), out);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "see {}: {}", out.display(), said(&output));
+    println!("{}", said(&output));
     for file in ["report.html", "results.json", "history.edn", "history.json", "schedule.jsonl"] {
         assert!(out.join(file).is_file(), "{file} is missing");
     }

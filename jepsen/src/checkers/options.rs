@@ -12,6 +12,8 @@ pub struct Options {
     pub isolation: Isolation,
     /// What reads on replicas promised.
     pub replica_reads: ReplicaReads,
+    /// Clients from this number on were promised their own writes, whatever the others were.
+    pub sessions_from: Option<u32>,
     /// What follows from something that was read and is gone in the end.
     pub exposure: Exposure,
     /// Nanoseconds since the run began, after which everything was healed and caught up: what is read from
@@ -36,6 +38,7 @@ impl Default for Options {
         Self {
             isolation: Isolation::Serializable,
             replica_reads: ReplicaReads::Stale,
+            sessions_from: None,
             exposure: Exposure::Fails,
             final_reads_from: None,
             final_timeline: Vec::new(),

@@ -22,12 +22,13 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     }
     let places = places(calls);
     let excused = excused(&places, options);
-    let promised = options.replica_reads == ReplicaReads::Session;
-    let mut found = Found { promised, findings: Findings::default(), apart: Findings::default() };
+    let promise = Promise {
+        all: options.replica_reads == ReplicaReads::Session,
+        from: options.sessions_from.unwrap_or(u32::MAX),
+    };
+    let mut found = Found { promise, findings: Findings::default(), apart: Findings::default() };
     for (place, all) in &places {
-        if promised {
-            own_writes(*place, all, &excused, &mut found.findings);
-        }
+        own_writes(*place, all, &excused, &mut found);
         backwards(*place, all, &excused, &mut found);
     }
     values::check(calls, &mut found);
@@ -35,15 +36,29 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     Some(Sentence { verdict: findings.verdict(), apart: apart.told(), looked_at })
 }
 
+/// To whom it was promised. Those that only some are, are promised their own writes: a primary, where they may be sent,
+/// can show less than a replica did, because it waits for others before it shows a commit.
+#[derive(Clone, Copy)]
+struct Promise {
+    all: bool,
+    from: u32,
+}
+
+impl Promise {
+    fn binds(self, call: &Call<'_>) -> bool {
+        self.all || call.process >= self.from
+    }
+}
+
 struct Found {
-    promised: bool,
+    promise: Promise,
     findings: Findings,
     apart: Findings,
 }
 
 impl Found {
     fn went_back(&mut self, finding: Finding) {
-        let to = if self.promised { &mut self.findings } else { &mut self.apart };
+        let to = if self.promise.all { &mut self.findings } else { &mut self.apart };
         to.push(finding);
     }
 }
@@ -52,13 +67,16 @@ fn own_writes(
     place: Place,
     all: &Elements<'_, '_>,
     excused: &HashSet<(Place, u64)>,
-    findings: &mut Findings,
+    found: &mut Found,
 ) {
     let mut own: HashMap<u32, Vec<(u64, &Call<'_>)>> = HashMap::new();
     for (element, call) in all.adds.iter().filter(|(_, call)| call.ok()) {
         own.entry(call.process).or_default().push((*element, call));
     }
     for read in all.reads.iter().filter(|read| read.call.on_replica()) {
+        if !found.promise.binds(read.call) {
+            continue;
+        }
         let Some(own) = own.get(&read.call.process) else { continue };
         let seen: HashSet<u64> = read.elements.iter().copied().collect();
         let missed = own.iter().find(|(element, call)| {
@@ -72,7 +90,7 @@ fn own_writes(
                 read.call.who(),
                 call.who()
             );
-            findings.push(Finding::about(Anomaly::ReadYourWrites, text, &[call, read.call]));
+            found.findings.push(Finding::about(Anomaly::ReadYourWrites, text, &[call, read.call]));
         }
     }
 }
@@ -88,7 +106,7 @@ fn backwards(
     let mut before: HashMap<(u32, Option<&str>), Read<'_, '_>> = HashMap::new();
     for read in &all.reads {
         let member = read.call.stamp.map(|stamp| stamp.member.as_str());
-        let at = (read.call.process, member.filter(|_| !found.promised));
+        let at = (read.call.process, member.filter(|_| !found.promise.all));
         let earlier = before.insert(at, *read);
         let Some(earlier) = earlier.filter(|_| read.call.on_replica()) else { continue };
         // Two reads of one transaction are one look.
@@ -106,11 +124,9 @@ fn backwards(
                 read.call.who(),
                 earlier.call.who()
             );
-            found.went_back(Finding::about(
-                Anomaly::MonotonicReads,
-                text,
-                &[earlier.call, read.call],
-            ));
+            let calls = [earlier.call, read.call];
+            let finding = Finding::about(Anomaly::MonotonicReads, text, &calls);
+            found.went_back(finding);
         }
     }
 }

@@ -12,6 +12,7 @@ use haa_core::records::HistoryRecord;
 use crate::checkers::{Isolation, Leadership, Options, TimelineEnd};
 use crate::hosts::tools::run;
 use crate::hosts::{Lab, MEMBERS, Watch, places};
+use crate::workloads::record::FAITHFUL;
 use crate::workloads::{Crew, Kind, Recorder, Session, TOTAL, Workload};
 
 use super::Wish;
@@ -25,6 +26,7 @@ pub(super) fn options(workload: &Workload, isolation: Isolation) -> Options {
         isolation,
         bank_total: Some(TOTAL),
         demanded: workload.judges(),
+        sessions_from: Some(FAITHFUL),
         ..Options::default()
     }
 }

@@ -97,7 +97,7 @@ async fn examine(
     let end = faults.as_ref().map_or(0, Vec::len);
     say(&format!("{end} faults struck; healing"));
     let healing = recorder.now();
-    nemesis::heal_everything(lab, &watch).await.context("healing")?;
+    nemesis::heal_everything(lab, &watch, &wish.schedule).await.context("healing")?;
     last::follow(lab, &watch, HEALED).await.map_err(|error| {
         let events = recorder.events();
         let options = last::options(&workload, wish.isolation);
@@ -140,10 +140,12 @@ fn send_out(
         recorder: Arc::clone(recorder),
         pause: PAUSE,
         seed: wish.seed,
+        retries: wish.sabotage.is_some_and(Sabotage::retries),
     };
     let mut kinds = vec![Kind::Routed; wish.clients];
     kinds.extend(MEMBERS.map(Kind::Pinned));
     kinds.extend(MEMBERS.map(Kind::Reader));
+    kinds.extend([Kind::Faithful; 2]);
     let at_work = crew.begin(&kinds);
     (crew, at_work, asking)
 }

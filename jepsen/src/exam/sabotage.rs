@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use rustix::process::Signal;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
 
-use crate::hosts::{Lab, MEMBERS, Watch};
+use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::nemesis::Struck;
 use crate::workloads::Recorder;
 
@@ -21,6 +22,14 @@ pub enum Sabotage {
     PromoteStale,
     /// Acknowledged rows are deleted behind the clients' backs
     Delete,
+    /// Disks say that they synced and did not, and all members lose their power at once
+    LyingDisks,
+    /// `async`, no guard, a frozen agent, and a primary cut off from all but its clients
+    NoFence,
+    /// A script empties `synchronous_standby_names` again and again, replicas stand still, the primary is lost
+    EmptiedList,
+    /// Clients try again what they do not know the outcome of
+    Retries,
 }
 
 impl Sabotage {
@@ -28,9 +37,31 @@ impl Sabotage {
     #[must_use]
     pub fn settings(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::AsyncKill => Some(("durability", "async")),
-            Self::PromoteStale | Self::Delete => None,
+            Self::AsyncKill | Self::NoFence => Some(("durability", "async")),
+            Self::PromoteStale
+            | Self::Delete
+            | Self::LyingDisks
+            | Self::EmptiedList
+            | Self::Retries => None,
         }
+    }
+
+    /// Whether its disks lie.
+    #[must_use]
+    pub fn loses_power(self) -> bool {
+        self == Self::LyingDisks
+    }
+
+    /// Whether the guard is there.
+    #[must_use]
+    pub fn leaves_the_guard(self) -> bool {
+        self != Self::NoFence
+    }
+
+    /// Whether its clients try again what they do not know the outcome of.
+    #[must_use]
+    pub fn retries(self) -> bool {
+        self == Self::Retries
     }
 
     pub(super) async fn prepare(self, _lab: &mut Lab, _watch: &Watch) -> anyhow::Result<()> {
@@ -48,7 +79,14 @@ impl Sabotage {
         let from = recorder.now();
         let primary = watch.primary(Duration::from_secs(30)).await?;
         let (name, proof) = match self {
-            Self::AsyncKill => self.kill_unreplicated(primary, lab).await?,
+            Self::AsyncKill => kill_unreplicated(primary, lab, None).await?,
+            Self::LyingDisks => lie_and_lose_power(lab).await?,
+            Self::NoFence => leave_unfenced(primary, lab).await?,
+            Self::EmptiedList => {
+                let client = lab.superuser(primary).await?;
+                kill_unreplicated(primary, lab, Some(&client)).await?
+            }
+            Self::Retries => make_doubts(lab).await?,
             Self::PromoteStale => promote_by_hand(primary, lab).await?,
             Self::Delete => {
                 let client = lab.superuser(primary).await?;
@@ -60,31 +98,81 @@ impl Sabotage {
         let to = Some(recorder.now());
         Ok(vec![Struck { name, from, to, proof: Some(proof) }])
     }
+}
 
-    /// Replicas stand still for two seconds, in which the primary acknowledges; then it is gone.
-    async fn kill_unreplicated(
-        self,
-        primary: &'static str,
-        lab: &mut Lab,
-    ) -> anyhow::Result<(String, String)> {
-        let others: Vec<&str> = MEMBERS.into_iter().filter(|name| *name != primary).collect();
-        let receivers: Vec<_> =
-            others.iter().flat_map(|name| lab.titled(name, "walreceiver")).collect();
-        for receiver in &receivers {
-            receiver.signal(Signal::STOP)?;
-        }
-        sleep(Duration::from_secs(2)).await;
-        lab.unplug(primary)?;
-        lab.host(primary)?.group.kill()?;
-        for receiver in &receivers {
-            receiver.signal(Signal::KILL)?;
-        }
-        sleep(Duration::from_secs(25)).await;
-        lab.plug(primary)?;
-        lab.start_member(primary)?;
-        let proof = format!("{} receivers stood still", receivers.len());
-        Ok((format!("{primary} lost with what only it had"), proof))
+/// Replicas stand still for two seconds, in which the primary acknowledges; then it is gone. A script may see to it
+/// that it does acknowledge.
+async fn kill_unreplicated(
+    primary: &'static str,
+    lab: &mut Lab,
+    script: Option<&Client>,
+) -> anyhow::Result<(String, String)> {
+    let others: Vec<&str> = MEMBERS.into_iter().filter(|name| *name != primary).collect();
+    let receivers: Vec<_> =
+        others.iter().flat_map(|name| lab.titled(name, "walreceiver")).collect();
+    for receiver in &receivers {
+        receiver.signal(Signal::STOP)?;
     }
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        if let Some(client) = script {
+            client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = ''").await?;
+            client.batch_execute("SELECT pg_reload_conf()").await?;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    lab.unplug(primary)?;
+    lab.host(primary)?.group.kill()?;
+    for receiver in &receivers {
+        receiver.signal(Signal::KILL)?;
+    }
+    sleep(Duration::from_secs(25)).await;
+    lab.plug(primary)?;
+    lab.start_member(primary)?;
+    let proof = format!("{} receivers stood still", receivers.len());
+    Ok((format!("{primary} lost with what only it had"), proof))
+}
+
+/// What was written before the lie is on the disks, so that everybody comes back.
+async fn lie_and_lose_power(lab: &mut Lab) -> anyhow::Result<(String, String)> {
+    let lies = Fsync { lies: true, ..Fsync::default() };
+    MEMBERS.into_iter().try_for_each(|name| lab.set_fsync(name, lies))?;
+    sleep(Duration::from_secs(3)).await;
+    let met: Vec<u64> = MEMBERS.into_iter().map(|name| lab.fsyncs_met(name)).collect();
+    lab.cut_power(&MEMBERS)?;
+    for name in MEMBERS {
+        lab.restore_power(name)?;
+        lab.set_fsync(name, Fsync::default())?;
+    }
+    Ok(("all power lost on disks that lie".to_owned(), format!("{met:?} fsyncs were not done")))
+}
+
+/// The primary's agent stands still longer than the lease, and nobody closes its Postgres.
+async fn leave_unfenced(primary: &'static str, lab: &mut Lab) -> anyhow::Result<(String, String)> {
+    let everybody: Vec<&str> = lab.names().into_iter().filter(|name| *name != "clients").collect();
+    let ways = crate::hosts::net::between(&lab.addresses(&[primary]), &lab.addresses(&everybody));
+    let agent = lab.agent(primary).context("the primary has an agent")?;
+    agent.signal(Signal::STOP)?;
+    lab.net.cut(&ways)?;
+    sleep(Duration::from_secs(25)).await;
+    lab.net.mend(&ways)?;
+    agent.signal(Signal::CONT)?;
+    Ok((format!("{primary} left unfenced"), format!("process {} stood still", agent.pid)))
+}
+
+/// Commits wait for longer than clients do, and then take place.
+async fn make_doubts(lab: &mut Lab) -> anyhow::Result<(String, String)> {
+    let receivers: Vec<_> =
+        MEMBERS.iter().flat_map(|name| lab.titled(name, "walreceiver")).collect();
+    for receiver in &receivers {
+        receiver.signal(Signal::STOP)?;
+    }
+    sleep(Duration::from_millis(2_400)).await;
+    for receiver in &receivers {
+        receiver.signal(Signal::CONT)?;
+    }
+    let proof = format!("{} receivers stood still", receivers.len());
+    Ok(("commits that wait longer than clients".to_owned(), proof))
 }
 
 /// A replica is cut off, its agent killed with its guard, and its Postgres promoted and opened by hand.

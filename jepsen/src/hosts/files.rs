@@ -6,11 +6,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::host::Host;
 use super::lab::Lab;
 use super::plan::{MEMBERS, Plan, System};
-use super::tools::{run, write};
-use super::{etcd, patroni, shipped};
+use super::tools::write;
+use super::{etcd, fsync, patroni, shipped};
+
+/// What is worth keeping of a host.
+const KEPT: [&str; 7] = [
+    "log",
+    "state/journal.jsonl",
+    "state/postgres.log",
+    "disk/state/journal.jsonl",
+    "disk/state/postgres.log",
+    "haad.toml",
+    "patroni.yml",
+];
 
 impl Lab {
     /// Configurations and secrets of all members.
@@ -27,6 +37,9 @@ impl Lab {
             self.private(&host.home.join("disk"), None)?;
             self.mount(&host)?;
             self.private(&host.home.join("clock"), Some("+0\n"))?;
+            if self.plan.fsync {
+                self.private(&host.home.join("fsync"), Some(&fsync::empty()))?;
+            }
             for (file, text) in &secrets {
                 self.private(&host.home.join("secrets").join(file), Some(&format!("{text}\n")))?;
             }
@@ -44,19 +57,6 @@ impl Lab {
             self.private(&host.home.join(file), Some(&text))?;
         }
         Ok(())
-    }
-
-    /// Gives a member's data a file system of their own, if that was wished.
-    fn mount(&self, host: &Host) -> anyhow::Result<()> {
-        let Some(size) = self.plan.disk_mb else { return Ok(()) };
-        let image = self.directory.join(format!("{}.ext4", host.name));
-        let (image, place) = (image.to_string_lossy(), host.home.join("disk"));
-        run(&["truncate", &format!("--size={size}M"), &image])?;
-        run(&["mkfs.ext4", "-q", "-m", "0", &image])?;
-        run(&["mount", "-o", "loop", &image, &place.to_string_lossy()])?;
-        let (uid, gid) = self.tools.user;
-        chown(&place, Some(uid), Some(gid))?;
-        Ok(fs::set_permissions(&place, Permissions::from_mode(0o700))?)
     }
 
     /// A directory, or a file with this text, that only the servers' user may use.
@@ -89,9 +89,7 @@ impl Lab {
         fs::create_dir_all(to).with_context(tell)?;
         for name in self.names() {
             let home = self.directory.join(name);
-            for file in
-                ["log", "state/journal.jsonl", "state/postgres.log", "haad.toml", "patroni.yml"]
-            {
+            for file in KEPT {
                 let from = home.join(file);
                 if from.is_file() {
                     let flat = format!("{name}.{}", file.replace('/', "."));

@@ -19,7 +19,7 @@ use super::net::{MARK, Net, between};
 use super::plan::{Plan, System};
 use super::room::{room, within};
 use super::tools::{Tools, run, write};
-use super::{etcd, patroni, shipped};
+use super::{etcd, fsync, patroni, shipped};
 
 /// The hosts of a run. Dropping it removes everything.
 #[derive(Debug)]
@@ -83,6 +83,9 @@ impl Lab {
             hosts.insert(name, Host { name: name.to_owned(), address, space, ipc, group, home });
         }
         let program = reachable(&plan, directory)?;
+        if plan.fsync {
+            fsync::build(directory)?;
+        }
         let lab = Self {
             plan,
             tools,

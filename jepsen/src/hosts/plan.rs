@@ -33,6 +33,10 @@ pub struct Plan {
     pub disk_mb: Option<u64>,
     /// Members read their wall clock through libfaketime.
     pub faketime: Option<PathBuf>,
+    /// A shim stands before the members' fsync.
+    pub fsync: bool,
+    /// What an agent promised lies on the disk that its member's data are on, and loses power with it.
+    pub state_on_disk: bool,
     /// The guard stands beside the agent; without it nobody closes writes when the agent is frozen or dead.
     pub guard: bool,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::fsync;
 use super::host::{Host, Launch};
 use super::plan::{API, POSTGRES, Plan};
 use super::tools::Tools;
@@ -21,11 +22,12 @@ pub(super) fn config(
 ) -> anyhow::Result<String> {
     let secrets = host.home.join("secrets");
     let secret = |name: &str| secrets.join(name);
+    let state = if plan.state_on_disk { "disk/state" } else { "state" };
     let own = |port: u16| format!("{}:{port}", host.address);
     let mut document = json!({
         "name": host.name,
         "cluster": "jepsen",
-        "state_directory": host.home.join("state"),
+        "state_directory": host.home.join(state),
         "etcd": { "endpoints": endpoints },
         "postgres": {
             "data_directory": host.home.join("disk/data"),
@@ -63,23 +65,32 @@ pub(super) fn launch<'a>(plan: &Plan, tools: &Tools, host: &Host, haad: &'a Path
     Launch {
         program: haad,
         arguments: vec!["run".to_owned(), "--config".to_owned(), config],
-        variables: plan.faketime.iter().flat_map(|library| fake(library, host)).collect(),
+        variables: variables(plan, host, haad),
         log: host.home.join("log"),
         user: tools.user,
     }
 }
 
-/// Only the wall clock is faked; a process looks into the file at most once a second.
-fn fake(library: &Path, host: &Host) -> Vec<(String, String)> {
-    let clock = host.home.join("clock").to_string_lossy().into_owned();
-    let library = library.to_string_lossy().into_owned();
-    [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", &clock),
-        ("FAKETIME_CACHE_DURATION", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+/// What stands before a member's clock and its fsync, if anything does.
+fn variables(plan: &Plan, host: &Host, haad: &Path) -> Vec<(String, String)> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (mut libraries, mut all) = (Vec::new(), Vec::new());
+    if let Some(library) = &plan.faketime {
+        libraries.push(text(library));
+        // Only the wall clock is faked; a process looks into the file at most once a second.
+        all.extend([
+            ("FAKETIME_TIMESTAMP_FILE", text(&host.home.join("clock"))),
+            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]);
+    }
+    if plan.fsync {
+        libraries.push(text(&fsync::library(haad.parent().unwrap_or(haad))));
+        all.push(("HAA_JEPSEN_FSYNC", text(&host.home.join("fsync"))));
+    }
+    if !libraries.is_empty() {
+        all.push(("LD_PRELOAD", libraries.join(":")));
+    }
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures_util::future::{join_all, select_ok};
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -18,6 +19,8 @@ use super::plan::{MEMBERS, Place, Plan, System, places};
 const ANSWER: Duration = Duration::from_millis(500);
 /// Between two questions.
 const LOOK: Duration = Duration::from_millis(20);
+/// Agents wait 5 s for one another to go by new settings.
+const SET: Duration = Duration::from_secs(8);
 
 /// Where to ask.
 #[derive(Clone, Debug)]
@@ -141,6 +144,36 @@ impl Watch {
             return Ok(());
         }
         bail!("{leader} refused a switchover with {}: {}", answer.status, answer.sentence())
+    }
+
+    /// Changes settings of the cluster, `null` back to their defaults; answers what shows it.
+    ///
+    /// # Errors
+    /// When no agent has it done.
+    pub async fn set(&self, settings: &Value) -> anyhow::Result<String> {
+        let mut last = anyhow::anyhow!("there are no agents");
+        for place in &self.places {
+            let ask = Ask::command(Method::PATCH, "/config", self.token.clone(), settings);
+            match ask.within(SET).send(&place.api).await {
+                Ok(answer) if (200..300).contains(&answer.status) => {
+                    return Ok(format!("{} answers {}", place.member, answer.status));
+                }
+                Ok(answer) => last = anyhow::anyhow!("{}", answer.sentence()),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last.context(format!("the settings {settings} were not taken")))
+    }
+
+    /// Whether both others of this member have what an acknowledged commit needs without it.
+    pub async fn can_spare(&self, member: &str) -> bool {
+        let Some(view) = self.cluster().await else { return false };
+        let whole = |other: &&MemberView| {
+            other.role.as_str() == "leader"
+                || (other.role.as_str() == "quorum_standby" && other.state == "streaming")
+        };
+        let others = view.members.iter().filter(|other| other.name != member);
+        others.filter(whole).count() == MEMBERS.len() - 1
     }
 
     /// The host of the etcd that leads.

@@ -3,14 +3,18 @@
 
 mod clock;
 mod cut;
+mod data;
 mod disk;
 mod etcd;
 mod freeze;
+mod fsync;
 mod kill;
 mod network;
 mod operate;
+pub(crate) mod power;
 mod run;
 mod schedule;
+mod settings;
 
 use std::sync::Arc;
 
@@ -40,6 +44,18 @@ pub enum Kind {
     Clock,
     /// A member's disk is full, or hangs
     Disk,
+    /// fsync of a member's disk is slow, or fails
+    Fsync,
+    /// A host loses its power, or all members' hosts at once
+    Power,
+    /// A member's data directory is emptied, or its control file is lost
+    Data,
+    /// A member's older WAL is removed, and its postmaster killed
+    Wal,
+    /// Settings are changed, and changed back
+    Settings,
+    /// The cluster is paused, and resumed
+    Pause,
     /// Agents are restarted in order
     Restart,
     /// Planned switchovers
@@ -76,6 +92,14 @@ pub enum Fault {
     Clock(i64, Target),
     /// See `disk`.
     Disk(disk::Harm, Target),
+    /// See `fsync`.
+    Fsync(fsync::Harm, Target),
+    /// See `power`.
+    Power(power::Extent, Target),
+    /// See `data`.
+    Data(data::Harm, Target),
+    /// See `settings`.
+    Settings(settings::Change),
     /// The agent is stopped in order, and started again.
     Restart(Target),
     /// A planned switchover.
@@ -119,6 +143,14 @@ enum Cure {
     Room(&'static str),
     /// This member's disk goes on.
     Unfreeze(&'static str),
+    /// This member's fsync is as it should be; so many had been met before.
+    Fsync(&'static str, u64),
+    /// Data that cannot be read are replaced, and the agent started if it does not run.
+    Replace(&'static str),
+    /// These hosts have power again.
+    Power(Vec<&'static str>),
+    /// What was changed is as it was.
+    Settings(settings::Change),
 }
 
 impl Wound {
@@ -128,7 +160,7 @@ impl Wound {
 
     /// Whether only healing can tell that it acted: nothing has met it yet.
     fn tells_later(&self) -> bool {
-        matches!(self.cure, Cure::Mend(..) | Cure::Calm(_))
+        matches!(self.cure, Cure::Mend(..) | Cure::Calm(_) | Cure::Fsync(..))
     }
 }
 
@@ -158,6 +190,12 @@ impl Fault {
             Self::Etcd(_) => Kind::Etcd,
             Self::Clock(..) => Kind::Clock,
             Self::Disk(..) => Kind::Disk,
+            Self::Fsync(..) => Kind::Fsync,
+            Self::Power(..) => Kind::Power,
+            Self::Data(data::Harm::Wal, _) => Kind::Wal,
+            Self::Data(data::Harm::Emptied | data::Harm::Control, _) => Kind::Data,
+            Self::Settings(settings::Change::Pause) => Kind::Pause,
+            Self::Settings(_) => Kind::Settings,
             Self::Restart(_) => Kind::Restart,
             Self::Switchover => Kind::Switchover,
         }
@@ -178,6 +216,12 @@ impl Fault {
             Self::Etcd(harm) => etcd::strike(*harm, lab, watch).await,
             Self::Clock(seconds, target) => clock::strike(*seconds, target.find(watch).await, lab),
             Self::Disk(harm, target) => disk::strike(*harm, target.find(watch).await, lab),
+            Self::Fsync(harm, target) => fsync::strike(*harm, target.find(watch).await, lab),
+            Self::Power(extent, target) => power::strike(*extent, target.find(watch).await, lab),
+            Self::Data(harm, target) => {
+                data::strike(*harm, target.find(watch).await, lab, watch).await
+            }
+            Self::Settings(change) => settings::strike(*change, watch).await,
             Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
             Self::Switchover => operate::switch_over(watch).await,
         }
@@ -203,6 +247,10 @@ impl Cure {
             Self::Clock(member) => clock::heal(member, lab),
             Self::Room(member) => disk::make_room(member, lab),
             Self::Unfreeze(member) => disk::unfreeze(member, lab),
+            Self::Fsync(member, before) => fsync::heal(member, *before, lab),
+            Self::Replace(member) => data::replace(member, lab).await,
+            Self::Power(names) => power::heal(names, lab),
+            Self::Settings(change) => settings::undo(*change, watch).await,
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use haa::playground::postgres_of;
 
-use crate::hosts::{Lab, MEMBERS, Watch};
+use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
 use super::schedule::Schedule;
-use super::{Fault, Wound, clock, disk, etcd, freeze};
+use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, settings};
 
 /// A fault that struck. Times are nanoseconds since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,11 @@ fn line(recorder: &Recorder, what: &str, one: &Struck) -> String {
 ///
 /// # Errors
 /// When a part of it cannot be undone.
-pub async fn heal_everything(lab: &mut Lab, watch: &Watch) -> anyhow::Result<()> {
+pub async fn heal_everything(
+    lab: &mut Lab,
+    watch: &Watch,
+    schedule: &Schedule,
+) -> anyhow::Result<()> {
     lab.net.mend_all()?;
     let all: Vec<String> = lab.names().into_iter().map(str::to_owned).collect();
     for name in &all {
@@ -123,13 +128,20 @@ pub async fn heal_everything(lab: &mut Lab, watch: &Watch) -> anyhow::Result<()>
     for member in MEMBERS {
         clock::heal(member, lab)?;
         if lab.plan.disk_mb.is_some() {
+            lab.restore_power(member)?;
             disk::unfreeze(member, lab)?;
             disk::make_room(member, lab)?;
+        }
+        if lab.plan.fsync {
+            lab.set_fsync(member, Fsync::default())?;
         }
         for process in postgres_of(&lab.data(member)).into_iter().chain(lab.agent(member)) {
             process.signal(Signal::CONT)?;
         }
-        lab.start_member(member)?;
+        data::replace(member, lab).await?;
+    }
+    if schedule.needs(Kind::Settings) || schedule.needs(Kind::Pause) {
+        settings::undo_all(watch).await.context("settings as they were")?;
     }
     Ok(())
 }

@@ -9,7 +9,9 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Kind, Target, cut, disk, etcd, freeze, kill, network};
+use super::{
+    Fault, Kind, Target, cut, data, disk, etcd, freeze, fsync, kill, network, power, settings,
+};
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,23 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
         Kind::Disk => {
             (Fault::Disk(pick(&disk::Harm::ALL, rng), primary), rng.random_range(3_000..15_000))
         }
+        Kind::Fsync => {
+            let harm = pick(&fsync::Harm::ALL, rng);
+            (Fault::Fsync(harm, primary), rng.random_range(3_000..15_000))
+        }
+        Kind::Power => {
+            let extent = pick(&power::Extent::ALL, rng);
+            (Fault::Power(extent, primary), rng.random_range(1_000..12_000))
+        }
+        Kind::Data => {
+            (Fault::Data(pick(&data::Harm::DATA, rng), primary), rng.random_range(2_000..8_000))
+        }
+        Kind::Wal => (Fault::Data(data::Harm::Wal, primary), rng.random_range(2_000..8_000)),
+        Kind::Settings => {
+            let change = pick(&settings::Change::SETTINGS, rng);
+            (Fault::Settings(change), rng.random_range(3_000..15_000))
+        }
+        Kind::Pause => (Fault::Settings(settings::Change::Pause), rng.random_range(5_000..20_000)),
         Kind::Restart => (Fault::Restart(primary), 2_000),
         Kind::Switchover => (Fault::Switchover, 2_000),
     }

@@ -88,6 +88,7 @@ async fn series(
         recorder: Arc::new(Recorder::default()),
         pause: PAUSE,
         seed: rand::random(),
+        retries: false,
     };
     let mut kinds = vec![Kind::Routed; WRITERS];
     kinds.extend(MEMBERS.map(Kind::Pinned));

@@ -14,6 +14,7 @@ use crate::history::{Op, Phase, Step};
 use crate::hosts::Place;
 
 use super::Workload;
+use super::faithful;
 use super::outcome::{Failure, Fate};
 use super::record::Recorder;
 use super::route::Route;
@@ -34,6 +35,9 @@ pub enum Kind {
     Pinned(&'static str),
     /// To this member, to read.
     Reader(&'static str),
+    /// To whoever accepts writes, and to read, where the routes lead one who has written so far: it is promised that it
+    /// sees what it wrote.
+    Faithful,
 }
 
 /// What all clients of a run share.
@@ -51,6 +55,8 @@ pub struct Crew {
     pub pause: Duration,
     /// Of the run.
     pub seed: u64,
+    /// Wrong on purpose: what is not known is tried again, and told as if it had been done once.
+    pub retries: bool,
 }
 
 /// Clients at work. Dropping it ends them in the middle of what they do.
@@ -80,6 +86,7 @@ impl Crew {
                 kind: *kind,
                 process: self.recorder.process(*kind),
                 session: None,
+                seen: 0,
                 rng: StdRng::seed_from_u64(self.seed ^ (number << 32)),
             };
             tasks.spawn(client.work(stopped.clone()));
@@ -93,6 +100,8 @@ struct Client {
     kind: Kind,
     process: u32,
     session: Option<Session>,
+    /// How far the WAL was when it last wrote or read: for a faithful one.
+    seen: u64,
     rng: StdRng,
 }
 
@@ -102,6 +111,7 @@ impl Client {
         while !*stopped.borrow_and_update() {
             let slower = match self.kind {
                 Kind::Routed | Kind::Pinned(_) => 2,
+                Kind::Faithful => u128::from(self.crew.workload.reader_pause()),
                 Kind::Reader(_) => 2 * u128::from(self.crew.workload.reader_pause()),
             };
             let longest = self.crew.pause.as_micros().saturating_mul(slower);
@@ -113,6 +123,9 @@ impl Client {
             }
             if let Some(session) = self.session.take() {
                 self.once(session).await;
+                if self.kind == Kind::Faithful {
+                    self.read_back().await;
+                }
             } else {
                 sleep(AGAIN).await;
             }
@@ -123,10 +136,10 @@ impl Client {
     async fn session(&mut self) -> Option<Session> {
         let wanted = match (self.kind, &self.session) {
             // Nobody says that they accept writes: a session that there is may know better.
-            (Kind::Routed, Some(session)) if !session.closed() => {
+            (Kind::Routed | Kind::Faithful, Some(session)) if !session.closed() => {
                 self.crew.route.now().unwrap_or(session.member)
             }
-            (Kind::Routed, _) => self.crew.route.some().await?,
+            (Kind::Routed | Kind::Faithful, _) => self.crew.route.some().await?,
             (Kind::Pinned(member) | Kind::Reader(member), _) => member,
         };
         let good = |session: &Session| session.member == wanted && !session.closed();
@@ -141,7 +154,7 @@ impl Client {
         let Crew { workload, recorder, .. } = self.crew.clone();
         let op = match self.kind {
             Kind::Routed => workload.next(&mut self.rng),
-            Kind::Pinned(_) => workload.next_write(&mut self.rng),
+            Kind::Pinned(_) | Kind::Faithful => workload.next_write(&mut self.rng),
             Kind::Reader(_) => workload.next_read(&mut self.rng),
         };
         recorder.begin(self.process, op.clone());
@@ -149,7 +162,7 @@ impl Client {
         let delay = Duration::from_micros(self.rng.random_range(0..4_000));
         let moved = async {
             match self.kind {
-                Kind::Routed => self.crew.route.moved_from(member).await,
+                Kind::Routed | Kind::Faithful => self.crew.route.moved_from(member).await,
                 Kind::Pinned(_) | Kind::Reader(_) => std::future::pending().await,
             }
         };
@@ -164,6 +177,9 @@ impl Client {
                 recorder.ok(self.process, op, stamp);
                 self.session = Some(session);
             }
+            Err(failure) if self.crew.retries && failure.phase == Phase::Info => {
+                self.again(op).await;
+            }
             Err(failure) => {
                 let failure = if op_reads(&op) { failure.of_a_read() } else { failure };
                 let Failure { phase, said, session: fate } = failure;
@@ -175,6 +191,52 @@ impl Client {
                     self.session = Some(session);
                     sleep(AGAIN).await;
                 }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// What a careless client does: the second answer is taken for the outcome of both tries.
+    async fn again(&mut self, op: Op) {
+        let Crew { workload, recorder, .. } = self.crew.clone();
+        self.session = self.session().await;
+        let Some(session) = &mut self.session else {
+            return recorder.bad(self.process, Phase::Fail, op, "no login".to_owned());
+        };
+        match workload.perform(session, &op, Duration::ZERO).await {
+            Ok((op, stamp)) => recorder.ok(self.process, op, stamp),
+            Err(failure) => recorder.bad(self.process, Phase::Fail, op, failure.said),
+        }
+    }
+
+    /// Reads where it is promised to find what it wrote.
+    async fn read_back(&mut self) {
+        let Crew { workload, recorder, .. } = self.crew.clone();
+        if let Some(session) = &mut self.session
+            && let Ok(Ok(stamp)) = timeout(PATIENCE, session.place()).await
+        {
+            self.seen = self.seen.max(stamp.lsn);
+        }
+        let Some(member) = faithful::reader(&self.crew.places, self.seen).await else { return };
+        let Some(place) = self.crew.places.iter().find(|place| place.member == member) else {
+            return;
+        };
+        let Ok(mut session) = Session::open(place, true).await else { return };
+        let op = workload.next_read(&mut self.rng);
+        recorder.begin(self.process, op.clone());
+        match timeout(PATIENCE, workload.perform(&mut session, &op, Duration::ZERO)).await {
+            Ok(Ok((op, stamp))) => {
+                self.seen = self.seen.max(stamp.as_ref().map_or(0, |stamp| stamp.lsn));
+                recorder.ok(self.process, op, stamp);
+            }
+            Ok(Err(failure)) => {
+                let said = format!("{member}: {}", failure.said);
+                recorder.bad(self.process, Phase::Fail, op, said);
+            }
+            Err(_) => {
+                let said = format!("{member}: no answer in {PATIENCE:?}");
+                recorder.bad(self.process, Phase::Fail, op, said);
             }
         }
     }

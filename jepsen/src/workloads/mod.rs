@@ -3,6 +3,7 @@
 mod append;
 mod bank;
 pub mod clients;
+mod faithful;
 mod keys;
 mod outcome;
 pub mod record;

@@ -10,6 +10,8 @@ use super::clients::Kind;
 
 /// Clients that stay at one member have numbers from here on.
 const PINNED: u32 = 1_000_000;
+/// And those that are promised to read their own writes, from here on.
+pub const FAITHFUL: u32 = 2_000_000;
 
 /// Whether the client of this number goes where the routes lead.
 #[must_use]
@@ -38,6 +40,7 @@ impl Recorder {
         match kind {
             Kind::Routed => number,
             Kind::Pinned(_) | Kind::Reader(_) => PINNED + number,
+            Kind::Faithful => FAITHFUL + number,
         }
     }
 

@@ -45,6 +45,18 @@ fn an_own_write_that_is_not_shown_is_found_where_it_was_promised() {
 }
 
 #[test]
+fn own_writes_are_promised_to_some() {
+    let mut script = Script::default();
+    for client in [1, 7] {
+        script.done(client, Op::Add(u64::from(client)), "n1").done(client, all(&[]), "~n2");
+    }
+    let options = Options { sessions_from: Some(7), ..Options::default() };
+    let sentence = check(&script.calls(), &options).unwrap();
+    let found: Vec<&Finding> = sentence.verdict.findings().iter().collect();
+    assert!(matches!(found[..], [one] if one.processes == [7]), "{found:?}");
+}
+
+#[test]
 fn a_step_back_is_found_and_told_apart_where_nothing_was_promised() {
     let mut script = Script::default();
     script.done(1, Op::Add(1), "n1").done(2, all(&[1]), "~n2").done(2, all(&[]), "~n2");

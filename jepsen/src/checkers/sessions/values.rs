@@ -27,14 +27,14 @@ pub(super) fn check(calls: &[Call<'_>], found: &mut Found) {
                 own.insert((call.process, *key), (*value, call));
             }
             Op::Get { key, value: Some(value) } => {
-                let own = own.get(&(call.process, *key)).filter(|_| found.promised);
+                let own = own.get(&(call.process, *key)).filter(|_| found.promise.binds(call));
                 if let Some((mine, writer)) = own.filter(|_| call.on_replica())
                     && older(&written, *key, (*value, *mine))
                 {
                     found.findings.push(own_write((*key, *value, *mine), writer, call));
                 }
                 let member = call.stamp.map(|stamp| stamp.member.as_str());
-                let at = (call.process, *key, member.filter(|_| !found.promised));
+                let at = (call.process, *key, member.filter(|_| !found.promise.all));
                 let earlier = seen.insert(at, (*value, call));
                 if let Some((had, reader)) = earlier.filter(|_| call.on_replica())
                     && older(&written, *key, (*value, had))

@@ -1,0 +1,29 @@
+//! Where one reads who has written: asked of `/routes/read?min_lsn=`, as the documents tell an application to. Reads
+//! nothing itself.
+
+use std::time::Duration;
+
+use haa::ctl::http::Ask;
+use serde_json::Value;
+
+use crate::hosts::Place;
+
+/// An agent is asked to wait for so long.
+const WAIT: Duration = Duration::from_millis(500);
+/// One that takes longer is frozen or dead.
+const ANSWER: Duration = Duration::from_millis(900);
+
+/// The member that has replayed this position, by the word of the first agent that answers.
+pub(super) async fn reader(places: &[Place], lsn: u64) -> Option<&'static str> {
+    let (high, low, wait) = (lsn >> 32, lsn & 0xFFFF_FFFF, WAIT.as_millis());
+    let path = format!("/routes/read?min_lsn={high:X}/{low:X}&wait={wait}ms");
+    for place in places {
+        let Ok(answer) = Ask::get(&path).within(ANSWER).send(&place.api).await else { continue };
+        if answer.status == 200 {
+            let found: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let named = found[0]["member"].as_str()?.to_owned();
+            return places.iter().map(|place| place.member).find(|member| *member == named);
+        }
+    }
+    None
+}
