@@ -37,7 +37,6 @@ pub mod routes;
 pub mod seat;
 pub mod settings;
 pub mod units;
-pub mod verdict;
 pub mod voters;
 
 pub use off::Mechanism;
