@@ -101,6 +101,8 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
     }
     let replicas = status.members.iter().filter(|(name, _)| **name != primary);
     ails.extend(replicas.filter_map(|(name, member)| ail(status, now, name, member)));
+    let drained = status.drained.iter();
+    ails.extend(drained.map(|name| format!("{name} is drained; haactl undrain {name} ends that")));
     let listed = status.sync.iter().flat_map(|sync| sync.members.keys().chain(sync.voters.keys()));
     let gone: BTreeSet<&MemberName> =
         listed.filter(|name| !status.members.contains_key(*name)).collect();
@@ -161,7 +163,8 @@ fn could_lead(
     }
     if *name == status.me {
         let standby = status.own_standby()?;
-        let fit = standby.streaming && !status.record.tags.nofailover;
+        let fit =
+            standby.streaming && !status.drained.contains(name) && !status.record.tags.nofailover;
         return fit.then_some((standby.position, status.record.tags.failover_priority));
     }
     let beat = lately(status, now, name)?;

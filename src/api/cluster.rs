@@ -76,6 +76,9 @@ struct Member<'a> {
     receive_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replay_lsn: Option<Lsn>,
+    /// An operator has taken it out of use.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    drained: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<&'a str, Value>,
 }
@@ -209,6 +212,7 @@ fn member<'a>(
         lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
         receive_lsn: seen.received.filter(|_| !leads),
         replay_lsn: seen.replayed.filter(|_| !leads),
+        drained: status.drained.contains(name),
         tags: tags(&record.tags),
     }
 }
