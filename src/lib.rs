@@ -15,6 +15,7 @@
 //! | [`router`] | TCP: each client to the right server |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
+//! | [`verdict`] | is the cluster well? |
 //! | [`papers`] | manual pages and completions |
 
 pub mod agent;
@@ -31,3 +32,4 @@ pub mod preflight;
 pub mod router;
 pub mod store;
 pub mod tls;
+pub mod verdict;

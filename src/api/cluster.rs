@@ -12,7 +12,6 @@ use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
-use haa_core::verdict::Health;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -20,6 +19,7 @@ use tokio::sync::oneshot;
 use super::document::{rfc3339, tags};
 use super::{Api, Call, complaint, json, not_yet};
 use crate::agent::clock;
+use crate::verdict::{self, Health};
 
 /// The store has this long to show the history.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,6 +76,9 @@ struct Member<'a> {
     receive_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replay_lsn: Option<Lsn>,
+    /// An operator has taken it out of use.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    drained: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<&'a str, Value>,
 }
@@ -113,7 +116,7 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
 pub(super) fn verdict(api: &Api, _: &Uri) -> Response {
     match api.status.borrow().as_ref() {
         Some(status) => {
-            let verdict = status.verdict(clock::now());
+            let verdict = verdict::of(status, clock::now());
             // Whoever asks goes on to another member.
             let code = match verdict.health {
                 Health::Unknown => StatusCode::SERVICE_UNAVAILABLE,
@@ -209,6 +212,7 @@ fn member<'a>(
         lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
         receive_lsn: seen.received.filter(|_| !leads),
         replay_lsn: seen.replayed.filter(|_| !leads),
+        drained: status.drained.contains(name),
         tags: tags(&record.tags),
     }
 }

@@ -1,5 +1,6 @@
 //! Commands: who may, what is asked, what came of it. The cluster decides; here it is written down and awaited.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,13 @@ struct Switchover {
 #[serde(default, deny_unknown_fields)]
 struct Failover {
     candidate: Option<String>,
+}
+
+/// `POST /drain` and the like: about one member.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct About {
+    member: Option<String>,
 }
 
 /// Why a command was not carried out.
@@ -81,8 +89,36 @@ pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>
     let done = async {
         let by = who(&api, &request)?;
         let asked: Failover = body(request).await?;
-        let to = known_member(&*current(&api)?, "candidate", asked.candidate)?;
+        let status = current(&api)?;
+        let to = known_member(&status, "candidate", asked.candidate)?;
+        if let Some(to) = to.as_ref().filter(|to| status.drained.contains(to)) {
+            let says = format!("{to} is drained: haactl undrain {to} comes first");
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        }
         carry_out(&api, Ask::Failover { to }, by).await
+    };
+    finish(done.await)
+}
+
+/// Take a member out of use.
+pub(super) async fn drain(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    about(&api, request, |member| Ask::Drain { member }).await
+}
+
+/// Take it back.
+pub(super) async fn undrain(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    about(&api, request, |member| Ask::Undrain { member }).await
+}
+
+async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
+    let done = async {
+        let by = who(api, &request)?;
+        let About { member } = body(request).await?;
+        let Some(member) = known_member(&*current(api)?, "member", member)? else {
+            let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
+            return Err(Refusal(StatusCode::BAD_REQUEST, says));
+        };
+        carry_out(api, ask(member), by).await
     };
     finish(done.await)
 }
@@ -145,10 +181,11 @@ fn known_member(
     name: Option<String>,
 ) -> Result<Option<MemberName>, Refusal> {
     let Some(name) = name else { return Ok(None) };
-    match status.members.keys().find(|member| member.as_str() == name) {
-        Some(member) => Ok(Some(member.clone())),
+    let all: BTreeSet<&MemberName> = status.members.keys().chain(&status.drained).collect();
+    match all.iter().find(|member| member.as_str() == name) {
+        Some(member) => Ok(Some((*member).clone())),
         None => {
-            let known: Vec<&str> = status.members.keys().map(MemberName::as_str).collect();
+            let known: Vec<&str> = all.into_iter().map(MemberName::as_str).collect();
             let name = name.escape_debug();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let says = format!("{key}: there is no member '{name}' now; members are {known}");
@@ -245,13 +282,17 @@ pub(super) async fn unfinished(api: &Api, id: &RequestId) -> String {
 
 fn known(api: &Api, id: &RequestId) -> String {
     let status = api.status.borrow().clone();
-    match status.as_ref().and_then(|status| Some(&status.requests.get(id)?.state)) {
-        Some(RequestState::Accepted { term }) => {
+    let request = status.as_ref().and_then(|status| status.requests.get(id));
+    match request.map(|request| (&request.state, &request.ask)) {
+        Some((RequestState::Accepted { term }, Ask::Switchover { .. } | Ask::Failover { .. })) => {
             format!("the leader of term {term} began to hand over and nobody took over yet")
         }
-        Some(RequestState::Done { .. } | RequestState::Refused { .. }) => {
+        Some((RequestState::Accepted { .. }, ask)) => format!("'{}' has begun", ask.sentence()),
+        Some((RequestState::Done { .. } | RequestState::Refused { .. }, _)) => {
             "it has just come to its end".to_owned()
         }
-        Some(RequestState::Pending) | None => "somebody has just begun to act on it".to_owned(),
+        Some((RequestState::Pending, _)) | None => {
+            "somebody has just begun to act on it".to_owned()
+        }
     }
 }

@@ -122,6 +122,8 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/metrics", asked(metrics::metrics))
         .route("/switchover", post(commands::switchover))
         .route("/failover", post(commands::failover))
+        .route("/drain", post(commands::drain))
+        .route("/undrain", post(commands::undrain))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(&api))
         .merge(peers)

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`units`] | times, positions, names, numbers |
 //! | [`settings`] | cluster-wide settings and timings |
-//! | [`records`] | what is kept in etcd |
+//! | [`records`] | what is kept in etcd, and what operators ask for |
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
 //! | [`mod@line`] | timelines with their ancestry |
@@ -21,6 +21,7 @@
 //! | [`checks`] | health checks beyond those two |
 //! | [`node`] | the decision |
 
+mod asks;
 pub mod checks;
 pub mod effect;
 pub mod input;
@@ -37,7 +38,6 @@ pub mod routes;
 pub mod seat;
 pub mod settings;
 pub mod units;
-pub mod verdict;
 pub mod voters;
 
 pub use off::Mechanism;

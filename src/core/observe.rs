@@ -291,6 +291,9 @@ pub struct Heartbeat {
     /// The revision of the settings that it goes by; "absent" while it has read none.
     #[serde(default)]
     pub settings: Revision,
+    /// The revision of the newest `drained/<name>` that it goes by; "absent" while it knows none.
+    #[serde(default)]
+    pub drained: Revision,
 }
 
 /// What a peer's Postgres is.

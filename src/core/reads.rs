@@ -27,6 +27,7 @@ struct Reader<'a> {
     door: Door,
     streaming: bool,
     stalled: bool,
+    drained: bool,
     replayed: Option<Lsn>,
     behind_ms: Option<u64>,
     tags: &'a Tags,
@@ -68,6 +69,7 @@ impl Status {
             door: Door::Open,
             streaming: beat.state == PeerState::Streaming,
             stalled: beat.stalled,
+            drained: self.drained.contains(name),
             replayed: beat.replayed,
             behind_ms: beat.behind_ms,
             tags: &beat.tags,
@@ -105,6 +107,7 @@ impl Status {
             door: standby.door.unwrap_or_default(),
             streaming: standby.streaming,
             stalled: self.stalled,
+            drained: self.drained.contains(&self.me),
             replayed: Some(standby.replayed),
             behind_ms: standby.behind_ms(),
             tags: &self.record.tags,
@@ -114,6 +117,9 @@ impl Status {
     fn meets(&self, reader: &Reader<'_>, demand: &ReplicaDemand) -> Answer {
         if reader.tags.noloadbalance {
             return Err("this replica is tagged noloadbalance");
+        }
+        if reader.drained {
+            return Err("this replica is drained");
         }
         if reader.door == Door::Shut {
             return Err("this replica was not compared with a leader yet, and lets no client in");

@@ -22,6 +22,8 @@ pub enum Reason {
     Switchover,
     /// An operator named the new leader.
     Failover,
+    /// An operator took the last leader out of use.
+    Drained,
     /// The last leader's agent was stopped in order.
     AgentStopped,
     /// The transaction that makes a leader was accepted.
@@ -81,6 +83,7 @@ impl Reason {
             Self::PostgresDied => "the leader's Postgres died and its agent let go",
             Self::Switchover => "an operator asked for a switchover",
             Self::Failover => "an operator asked for a failover",
+            Self::Drained => "an operator drained the leader",
             Self::AgentStopped => "the leader's agent was stopped in order",
             Self::Elected => "this member was elected",
             Self::OutRun => "another member was faster",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::asks::{Altered, Ask, RequestId, RequestRecord, RequestState};
 use crate::line::{Fork, Line};
 use crate::reason::Reason;
 use crate::settings::{Durability, Settings};
@@ -192,102 +193,6 @@ pub struct Tags {
     pub free: BTreeMap<String, String>,
 }
 
-/// The name of a request: random, drawn by the agent that took it.
-pub type RequestId = String;
-
-/// `requests/<id>`: what an operator asked for, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RequestRecord {
-    /// What.
-    pub ask: Ask,
-    /// Who asked, and from where.
-    pub by: String,
-    /// Wall clock of the agent that took it, milliseconds since 1970.
-    pub asked_unix_ms: u64,
-    /// How it stands.
-    pub state: RequestState,
-}
-
-/// What can be asked of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
-pub enum Ask {
-    /// Hand the leadership over in order; refused if the target is not fit.
-    Switchover {
-        /// To whom; the best replica if not said.
-        to: Option<MemberName>,
-    },
-    /// Make a member lead though no leader is there, however far it is behind.
-    Failover {
-        /// Whom; the best replica if not said.
-        to: Option<MemberName>,
-    },
-    /// Other settings. Written together with them, and done by that: nobody has to act on it.
-    Settings {
-        /// What changed.
-        changes: Vec<Altered>,
-    },
-}
-
-impl Ask {
-    /// What was asked, for people.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        let to = |to: &Option<MemberName>| {
-            to.as_ref().map_or("the best replica".to_owned(), MemberName::to_string)
-        };
-        match self {
-            Self::Switchover { to: name } => format!("switchover to {}", to(name)),
-            Self::Failover { to: name } => format!("failover to {}", to(name)),
-            Self::Settings { changes } => {
-                let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
-                format!("set {}", all.join(", "))
-            }
-        }
-    }
-}
-
-/// A setting that was changed, as people write it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Altered {
-    /// Which, such as `timing.ttl`.
-    pub key: String,
-    /// What it was; `None` where nothing was said.
-    pub from: Option<String>,
-    /// What it is from now on.
-    pub to: Option<String>,
-}
-
-impl Altered {
-    fn sentence(&self) -> String {
-        let word = |said: &Option<String>| said.clone().unwrap_or_else(|| "not said".to_owned());
-        format!("{} = {} (was {})", self.key, word(&self.to), word(&self.from))
-    }
-}
-
-/// How a request stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum RequestState {
-    /// Nobody has acted on it yet.
-    Pending,
-    /// The leader of this term is handing over.
-    Accepted {
-        /// Whose leadership ends by it.
-        term: Term,
-    },
-    /// Done, and what is so now, in a sentence.
-    Done {
-        /// The sentence.
-        what: String,
-    },
-    /// Not done, and why, in a sentence.
-    Refused {
-        /// The sentence.
-        why: String,
-    },
-}
-
 /// `history/<term>`: a leadership that came to accept writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryRecord {
@@ -400,6 +305,15 @@ impl Verdict {
     }
 }
 
+/// `drained/<name>`: an operator has taken this member out of use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// Who asked, and from where.
+    pub by: String,
+    /// Wall clock of the agent that was asked, milliseconds since 1970.
+    pub at_unix_ms: u64,
+}
+
 /// A value with what etcd says about its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kept<T> {
@@ -428,6 +342,9 @@ pub struct StoreView {
     pub sync: Option<Kept<SyncRecord>>,
     /// `members/`
     pub members: BTreeMap<MemberName, Kept<MemberRecord>>,
+    /// `drained/`
+    #[serde(default)]
+    pub drained: BTreeMap<MemberName, Kept<DrainRecord>>,
     /// `requests/`
     pub requests: BTreeMap<RequestId, Kept<RequestRecord>>,
 }
@@ -448,6 +365,8 @@ pub enum Key {
     Sync,
     /// `members/<name>`
     Member(MemberName),
+    /// `drained/<name>`
+    Drained(MemberName),
     /// `requests/<id>`
     Request(RequestId),
     /// `events/<id>`
@@ -472,6 +391,8 @@ pub enum Record {
     Sync(SyncRecord),
     /// Under `members/<name>`.
     Member(MemberName, MemberRecord),
+    /// Under `drained/<name>`.
+    Drained(MemberName, DrainRecord),
     /// Under `requests/<id>`.
     Request(RequestId, RequestRecord),
     /// Under `events/<id>`: a request that has come to its end, for people to read. No decision needs it.
@@ -491,6 +412,7 @@ impl Record {
             Self::Leader(_) => Key::Leader,
             Self::Sync(_) => Key::Sync,
             Self::Member(name, _) => Key::Member(name.clone()),
+            Self::Drained(name, _) => Key::Drained(name.clone()),
             Self::Request(id, _) => Key::Request(id.clone()),
             Self::Event(id, _) => Key::Event(id.clone()),
             Self::History(term, _) => Key::History(*term),

@@ -1,6 +1,6 @@
 //! Where to write and where to read: a safety decision, therefore here. Answers from memory, never from Postgres.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub struct Status {
     pub cluster: Option<ClusterRecord>,
     /// `sync`
     pub sync: Option<SyncRecord>,
+    /// Who is drained.
+    #[serde(default)]
+    pub drained: BTreeSet<MemberName>,
     /// What operators asked for.
     pub requests: BTreeMap<RequestId, RequestRecord>,
     /// The settings in force.

@@ -70,6 +70,9 @@ pub struct MemberView {
     /// Bytes that it has not replayed.
     #[serde(default)]
     pub lag: Option<Lag>,
+    /// An operator has taken it out of use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// The operator's tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, serde_json::Value>,

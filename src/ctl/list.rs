@@ -161,7 +161,8 @@ fn tags(member: &MemberView) -> String {
             serde_json::Value::String(text) => format!("{key}={text}"),
             other => format!("{key}={other}"),
         });
-    shown.collect::<Vec<_>>().join(" ")
+    let drained = member.drained.then(|| "DRAINED".to_owned());
+    drained.into_iter().chain(shown).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

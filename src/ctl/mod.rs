@@ -1,6 +1,7 @@
 //! haactl, one file a verb: asks agents over HTTP and prints. Never decides, and never talks to etcd or Postgres.
 
 pub mod documents;
+mod drain;
 pub mod error;
 mod events;
 mod history;
@@ -54,6 +55,8 @@ enum Verb {
     List(list::ListArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
+    Drain(drain::DrainArgs),
+    Undrain(drain::UndrainArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -79,6 +82,8 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::List(args) => list::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
+        Verb::Drain(args) => drain::drain(args, &target()?).await,
+        Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,
         Verb::Resume(_) => pause::resume(&target()?).await,

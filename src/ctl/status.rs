@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use clap::Args;
-use haa_core::verdict::{Health, Loss, Outlook, Verdict};
-
 use super::error::CtlError;
 use super::list::readable;
 use super::print::{Output, document, say};
 use super::target::Target;
+use crate::verdict::{Health, Loss, Outlook, Verdict};
+use clap::Args;
 
 /// Say whether the cluster is well, and what would happen if its primary died now
 #[derive(Args, Debug)]

@@ -79,7 +79,7 @@ pub(super) async fn failover(args: &FailoverArgs, target: &Target) -> Result<(),
     order("failover", "/failover", &json!({ "candidate": args.to }), target).await
 }
 
-async fn order(
+pub(super) async fn order(
     what: &'static str,
     path: &str,
     body: &serde_json::Value,
@@ -89,7 +89,7 @@ async fn order(
     say(answer.sentence())
 }
 
-fn confirm(question: &str) -> Result<(), CtlError> {
+pub(super) fn confirm(question: &str) -> Result<(), CtlError> {
     if !std::io::stdin().is_terminal() {
         return Err(CtlError::NotConfirmed("nobody is there to be asked; say --yes"));
     }

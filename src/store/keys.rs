@@ -26,6 +26,7 @@ impl Keys {
             Key::Leader => format!("{prefix}leader"),
             Key::Sync => format!("{prefix}sync"),
             Key::Member(name) => format!("{prefix}members/{name}"),
+            Key::Drained(name) => format!("{prefix}drained/{name}"),
             Key::Request(id) => format!("{prefix}requests/{id}"),
             Key::Event(id) => format!("{prefix}events/{id}"),
             Key::History(term) => format!("{prefix}history/{term}"),
@@ -44,6 +45,7 @@ impl Keys {
             ("leader", None) => Ok(Key::Leader),
             ("sync", None) => Ok(Key::Sync),
             (_, Some(("members", name))) => Ok(Key::Member(name.parse()?)),
+            (_, Some(("drained", name))) => Ok(Key::Drained(name.parse()?)),
             (_, Some(("requests", id))) => Ok(Key::Request(id.to_owned())),
             (_, Some(("events", id))) => Ok(Key::Event(id.to_owned())),
             (_, Some(("history", term))) => {
@@ -104,6 +106,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Leader(value) => serde_json::to_vec(value),
         Record::Sync(value) => serde_json::to_vec(value),
         Record::Member(_, value) => serde_json::to_vec(value),
+        Record::Drained(_, value) => serde_json::to_vec(value),
         Record::Request(_, value) | Record::Event(_, value) => serde_json::to_vec(value),
         Record::History(_, value) => serde_json::to_vec(&stamped(value)),
     };
@@ -137,6 +140,7 @@ mod tests {
             Key::Leader,
             Key::Sync,
             Key::Member("n1".parse().expect("a legal name")),
+            Key::Drained("n1".parse().expect("a legal name")),
             Key::Request("7f".to_owned()),
             Key::Event("7f".to_owned()),
             Key::History(Term(12)),
@@ -170,7 +174,17 @@ mod tests {
         };
         let ranges = keys.without_told();
         let kept = |path: &str| ranges.iter().filter(|range| inside(path, range)).count();
-        for path in ["cluster", "leader", "members/n1", "requests/1", "settings", "sync", "term"] {
+        let all = [
+            "cluster",
+            "drained/n1",
+            "leader",
+            "members/n1",
+            "requests/1",
+            "settings",
+            "sync",
+            "term",
+        ];
+        for path in all {
             assert_eq!(kept(&format!("/haa/shop/{path}")), 1, "{path}");
         }
         assert_eq!(kept("/haa/shop/history/1"), 0);

@@ -102,6 +102,11 @@ impl Reader {
                         view.members.insert(name.clone(), kept);
                     }
                 }
+                Key::Drained(name) => {
+                    if let Some(kept) = self.skippable(key, raw) {
+                        view.drained.insert(name.clone(), kept);
+                    }
+                }
                 Key::Request(id) => {
                     if let Some(kept) = self.skippable(key, raw) {
                         view.requests.insert(id.clone(), kept);

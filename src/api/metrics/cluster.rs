@@ -7,12 +7,12 @@ use haa_core::records::SyncRecord;
 use haa_core::routes::Status;
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis};
-use haa_core::verdict::{Health, Loss, Outlook};
 
 use super::sheet::{Labels, Sheet, by, seconds};
+use crate::verdict::{self, Health, Loss, Outlook};
 
 pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
-    let verdict = status.verdict(now);
+    let verdict = verdict::of(status, now);
     let health = match verdict.health {
         Health::Healthy => "healthy",
         Health::Degraded => "degraded",
@@ -90,7 +90,7 @@ fn seen(status: &Status, now: Millis, name: &MemberName) -> Option<Seen> {
             behind_ms: standby.and_then(haa_core::observe::Standby::behind_ms),
         });
     }
-    let beat = status.lately(now, name)?;
+    let beat = verdict::lately(status, now, name)?;
     Some(Seen {
         streams: beat.state == PeerState::Streaming,
         stalled: beat.stalled,

@@ -84,6 +84,22 @@ async fn a_refused_command_says_why() {
 }
 
 #[tokio::test]
+async fn a_member_to_drain_is_named_and_known() {
+    let mut bench = Bench::new(primary());
+    let done = RequestState::Done { what: "n2 is drained".to_owned() };
+    let (answer, ask) = bench.command("/drain", r#"{"member": "n2"}"#, done).await;
+    assert_eq!((answer.code, answer.body.as_str()), (200, "n2 is drained\n"));
+    assert_eq!(ask, Ask::Drain { member: name("n2") });
+    let mut status = primary();
+    status.drained.insert(name("n3"));
+    status.members.remove(&name("n3"));
+    let mut bench = Bench::new(status);
+    let done = RequestState::Done { what: "n3 is in use again".to_owned() };
+    let (_, ask) = bench.command("/undrain", r#"{"member": "n3"}"#, done).await;
+    assert_eq!(ask, Ask::Undrain { member: name("n3") }, "its agent is gone, and it is known");
+}
+
+#[tokio::test]
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
     let id = "17".to_owned();

@@ -109,6 +109,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         gave_up: false,
         consents: None,
         settings: Revision(7),
+        drained: Revision::ABSENT,
     };
     (clock::now(), beat)
 }
@@ -172,6 +173,7 @@ fn primary() -> Status {
         primary_position: Some(at(0x500_0000)),
         cluster: None,
         sync: None,
+        drained: std::collections::BTreeSet::new(),
         requests: BTreeMap::new(),
         settings: Settings::default(),
         settings_revision: Revision(7),

@@ -96,6 +96,9 @@ impl Node {
     /// A change is about to be written.
     pub(super) fn note_change(&mut self, now: Millis, turn: &Turn) {
         let Turn::Remove(name) = turn else { return };
+        if self.belief.is_drained(name) {
+            return;
+        }
         let first = self.belief.settings().timing.voter_return;
         let last = self.electorate.removed.get(name).copied();
         let wait = match last {
@@ -146,7 +149,9 @@ impl Node {
                 let new = record.incarnation.filter(|data| others.get(*name) != Some(data));
                 new.is_some() || record.tags.nofailover
             });
-            made_anew || self.electorate.is_gone(now, name, patience)
+            made_anew
+                || self.belief.is_drained(name)
+                || self.electorate.is_gone(now, name, patience)
         });
         let k = sync.k as usize;
         if let Some(gone) = gone {
@@ -192,6 +197,7 @@ impl Node {
                 record.incarnation == Some(sender.incarnation) && !record.tags.nofailover
             });
             let close = primary.inserted.bytes_since(sender.flushed) <= limit;
+            let same = same && !self.belief.is_drained(name);
             sender.streaming && same && close && self.electorate.is_back(now, name)
         });
         fit.map(|(name, sender)| (name.clone(), sender.incarnation)).collect()

@@ -8,6 +8,7 @@ mod chronicle;
 mod closing;
 mod consent;
 mod desk;
+mod drain;
 mod election;
 mod electorate;
 mod evidence;
@@ -244,6 +245,7 @@ impl Node {
             return;
         }
         self.keep_lease(now);
+        self.undrains();
         self.keep_promises(now);
         self.watch_leader(now);
         self.ask_after_leader(now);

@@ -1,6 +1,6 @@
 //! What the node tells: its member record, its heartbeats, and the status that the API answers from. On change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,7 @@ struct Urgent {
     question: Option<Question>,
     consents: Option<Question>,
     settings: Revision,
+    drained: Revision,
 }
 
 /// What was told last.
@@ -51,6 +52,8 @@ pub(super) struct Told {
     leader: Option<(MemberName, Term)>,
     #[serde(default)]
     settings: Revision,
+    #[serde(default)]
+    drained: BTreeSet<MemberName>,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
 }
@@ -66,7 +69,9 @@ impl Node {
         let backed = self.backed_until(now);
         let closed = backed == Some(Millis(0));
         let settings = self.settings_revision();
+        let drained = self.belief.all_drained();
         let changed = self.told.settings != settings
+            || self.told.drained != drained
             || self.told.record.as_ref() != Some(&record)
             || self.told.closed != closed
             || self.told.leadership != leadership
@@ -80,6 +85,7 @@ impl Node {
             self.told.leadership = leadership;
             self.told.leader = leader;
             self.told.settings = settings;
+            self.told.drained = drained;
             self.told.closed = closed;
             let status = self.status(now, record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
@@ -200,6 +206,7 @@ impl Node {
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
         let settings = self.settings_revision();
+        let drained = self.belief.drained_at();
         let urgent = Urgent {
             term: self.belief.term,
             state,
@@ -214,6 +221,7 @@ impl Node {
             question: question.clone(),
             consents: consents.clone(),
             settings,
+            drained,
         };
         if !due && self.told.urgent.as_ref() == Some(&urgent) {
             self.desk.wake_at(self.told.beat_at.unwrap_or(now).after(interval));
@@ -249,6 +257,7 @@ impl Node {
             consents,
             stalled: self.belief.is_stalled(),
             settings,
+            drained,
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
@@ -364,6 +373,7 @@ impl Node {
             primary_position: self.belief.primary_position,
             cluster: view.and_then(|view| view.cluster.as_ref()).map(|kept| kept.value.clone()),
             sync: view.and_then(|view| view.sync.as_ref()).map(|kept| kept.value.clone()),
+            drained: self.told.drained.clone(),
             requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
             settings: self.belief.settings().clone(),
             settings_revision: self.settings_revision(),

@@ -6,7 +6,7 @@ use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
 use crate::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
-use crate::units::{MemberName, Millis, Term};
+use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
@@ -27,8 +27,8 @@ enum Flushed {
     Yes,
 }
 
-/// Why a member cannot take over.
-enum Unfit {
+/// Why something cannot be done.
+pub(super) enum Unfit {
     /// And will not by waiting.
     Never(String),
     /// But it may in a moment: it has just begun to stream, or catches up.
@@ -41,23 +41,33 @@ const KEPT: usize = 20;
 impl Node {
     /// Requests found at the opening of a leadership were made to a leader that is no more.
     pub(super) fn inherited_requests(&mut self, term: Term) {
-        let me = self.config.name.clone();
         for (id, request) in self.open_requests() {
-            let done = leads_now(&me, term);
-            let state = match (&request.ask, &request.state) {
-                (Ask::Settings { .. }, _) => continue,
-                (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
-                    why: format!("the leader was lost before it could act; {me} leads now"),
-                },
-                (Ask::Switchover { to } | Ask::Failover { to }, _) => match to {
-                    Some(to) if *to != me => RequestState::Refused {
-                        why: format!("{to} did not take over in time; {me} leads now"),
-                    },
-                    Some(_) | None => done,
-                },
-            };
-            self.answer(&id, &request, state);
+            if let Some(state) = self.inherits(&request, term) {
+                self.answer(&id, &request, state);
+            }
         }
+    }
+
+    /// What came of a request to an earlier leadership; nothing yet, where this one goes on with it.
+    fn inherits(&self, request: &RequestRecord, term: Term) -> Option<RequestState> {
+        let me = self.config.name.clone();
+        let done = leads_now(&me, term);
+        Some(match (&request.ask, &request.state) {
+            (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
+                why: format!("the leader was lost before it could act; {me} leads now"),
+            },
+            (Ask::Switchover { to } | Ask::Failover { to }, _) => match to {
+                Some(to) if *to != me => RequestState::Refused {
+                    why: format!("{to} did not take over in time; {me} leads now"),
+                },
+                Some(_) | None => done,
+            },
+            (Ask::Drain { member }, RequestState::Accepted { .. }) if *member == me => {
+                let why = format!("nobody took over in time; {me} leads now, and is not drained");
+                RequestState::Refused { why }
+            }
+            (Ask::Drain { .. } | Ask::Undrain { .. } | Ask::Settings { .. }, _) => return None,
+        })
     }
 
     /// Act on what was asked of this leadership.
@@ -75,16 +85,26 @@ impl Node {
                 false
             }
         };
+        let mut drains = None;
         let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
         for (id, request) in open {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
                 Ask::Failover { to } => (to.as_ref(), Reason::Failover),
-                Ask::Settings { .. } => continue,
+                Ask::Drain { .. } if *drains.get_or_insert_with(|| id.clone()) != id => continue,
+                Ask::Drain { member } if *member == self.config.name => (None, Reason::Drained),
+                Ask::Drain { member } => {
+                    self.drain(now, (&id, &request), (&member.clone(), term, primary));
+                    continue;
+                }
+                Ask::Undrain { .. } | Ask::Settings { .. } => continue,
             };
-            match (&request.state, self.target(to, primary)) {
+            let ours = (reason == Reason::Drained).then_some(&self.config.name);
+            let spared = ours.map_or(Ok(()), |me| self.spare(me, primary));
+            match (&request.state, spared.and_then(|()| self.target(to, primary))) {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
-                    self.answer(&id, &request, leads_now(&self.config.name, term));
+                    let state = self.inherits(&request, term);
+                    self.answer(&id, &request, state.unwrap_or(RequestState::Pending));
                 }
                 (_, Ok(_)) if *first.get_or_insert_with(|| id.clone()) != id => {
                     let why = "another hand-over is under way; ask again when it is done";
@@ -116,7 +136,7 @@ impl Node {
     }
 
     /// Whether what a target lacks may still come: a request is borne as long as its target will have to stand.
-    fn may_wait(&mut self, now: Millis, id: &RequestId) -> bool {
+    pub(super) fn may_wait(&mut self, now: Millis, id: &RequestId) -> bool {
         let since = *self.asked.entry(id.clone()).or_insert(now);
         let until = since.after(self.belief.settings().timing.successor_timeout);
         self.desk.wake_at(until);
@@ -155,7 +175,7 @@ impl Node {
         }
     }
 
-    fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {
+    pub(super) fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {
         let requests = self.belief.view.iter().flat_map(|view| &view.requests);
         requests
             .filter(|(_, kept)| kept.value.is_open())
@@ -163,15 +183,27 @@ impl Node {
             .collect()
     }
 
-    fn answer(&mut self, id: &RequestId, request: &RequestRecord, state: RequestState) {
+    pub(super) fn answer(&mut self, id: &RequestId, request: &RequestRecord, state: RequestState) {
+        self.answer_with(id, request, state, (Change::default(), None));
+    }
+
+    /// The same, with what it changes, if one thing more is as it was seen.
+    pub(super) fn answer_with(
+        &mut self,
+        id: &RequestId,
+        request: &RequestRecord,
+        state: RequestState,
+        (change, also): (Change, Option<(Key, Revision)>),
+    ) {
         let Some(view) = self.belief.view.as_ref() else { return };
-        let compare = vec![
+        let mut compare = vec![
             (Key::Request(id.clone()), seen(view.requests.get(id))),
             (Key::Leader, seen(view.leader.as_ref())),
         ];
+        compare.extend(also);
         let record = RequestRecord { state, ..request.clone() };
         let event = (!record.is_open()).then(|| Record::Event(id.clone(), record.clone()));
-        let change = Change::default().put(Record::Request(id.clone(), record));
+        let change = change.put(Record::Request(id.clone(), record));
         let change = event.into_iter().fold(change, Change::put);
         self.desk.txn(Purpose::Request(id.clone()), compare, change);
     }
@@ -200,13 +232,12 @@ impl Node {
         if *name == self.config.name {
             return Err(Unfit::Never(format!("{name} is the leader already")));
         }
-        let Some(record) = self.belief.member(name) else {
-            let known = self.belief.view.iter().flat_map(|view| view.members.keys());
-            let known: Vec<&str> = known.map(MemberName::as_str).collect();
-            let known = known.join(", ");
-            return Err(Unfit::Never(format!("no member {name} is alive; alive are {known}")));
-        };
-        if record.tags.nofailover {
+        self.alive(name)?;
+        if self.belief.is_drained(name) {
+            let why = format!("{name} is drained: haactl undrain {name} comes first");
+            return Err(Unfit::Never(why));
+        }
+        if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
         let Some(sender) = primary.replicas.get(name).filter(|sender| sender.streaming) else {

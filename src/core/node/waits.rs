@@ -18,6 +18,8 @@ pub(super) enum Waits {
     Another,
     /// Its own tags.
     NoFailover,
+    /// An operator took it out of use.
+    Drained,
     /// It failed to be promoted.
     Unfit,
     /// It is not on the list in `sync`.
@@ -53,6 +55,9 @@ impl Waits {
             }
             Self::Another => "no leader: another member stands or was named to",
             Self::NoFailover => "no leader: this member is tagged nofailover",
+            Self::Drained => {
+                "no leader: this member is drained; bring another one back, or haactl undrain this one"
+            }
             Self::Unfit => {
                 "no leader: this member could not be promoted and waits before it tries again"
             }
@@ -118,6 +123,9 @@ impl Node {
     pub(super) fn bar(&self, now: Millis) -> Option<Waits> {
         if self.config.tags.nofailover {
             return Some(Waits::NoFailover);
+        }
+        if self.belief.is_drained(&self.config.name) {
+            return Some(Waits::Drained);
         }
         if self.consented(now).is_some() {
             return Some(Waits::Consented);

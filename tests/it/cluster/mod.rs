@@ -4,6 +4,7 @@ mod adoption;
 mod away;
 mod bad_input;
 mod check;
+mod drain;
 mod encrypted;
 mod failover;
 mod fixture;

@@ -136,6 +136,7 @@ impl Etcd {
             Key::Leader => of(view.leader.as_ref()),
             Key::Sync => of(view.sync.as_ref()),
             Key::Member(name) => of(view.members.get(name)),
+            Key::Drained(name) => of(view.drained.get(name)),
             Key::Request(id) => of(view.requests.get(id)),
             // For people; nothing compares it.
             Key::Event(_) => Revision::ABSENT,
@@ -153,6 +154,7 @@ impl Etcd {
             Key::Leader => view.leader = None,
             Key::Sync => view.sync = None,
             Key::Member(name) => drop(view.members.remove(name)),
+            Key::Drained(name) => drop(view.drained.remove(name)),
             Key::Request(id) => drop(view.requests.remove(id)),
             Key::Event(_) => {}
             Key::History(term) => drop(self.history.remove(term)),
@@ -170,6 +172,9 @@ impl Etcd {
             Record::Sync(value) => view.sync = Some(Kept { value, revision, lease }),
             Record::Member(name, value) => {
                 view.members.insert(name, Kept { value, revision, lease });
+            }
+            Record::Drained(name, value) => {
+                view.drained.insert(name, Kept { value, revision, lease });
             }
             Record::Request(id, value) => {
                 view.requests.insert(id, Kept { value, revision, lease });

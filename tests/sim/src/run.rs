@@ -194,6 +194,12 @@ fn outages(seed: u64) -> Vec<Kind> {
     if dice.percent(30) { dark[dice.below(2)..].to_vec() } else { vec![] }
 }
 
+/// Some seeds have an operator at work on members. Drawn apart, as outages are.
+fn upkeep(seed: u64) -> Vec<Kind> {
+    let mut dice = Dice::new(seed ^ 0x0b5e);
+    if dice.percent(25) { vec![Kind::Drain] } else { vec![] }
+}
+
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     trial.world.conduct.write_every = At::ms([0, 40, 300, 1_500][dice.below(4)]);
     trial.world.later(At::ms(10), Event::Client(Way::Routed));
@@ -211,6 +217,7 @@ fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
         mix.kinds.push(Kind::Early);
     }
     mix.kinds.extend(outages(trial.world.plan.seed));
+    mix.kinds.extend(upkeep(trial.world.plan.seed));
     trial.world.unleash(mix);
     trial.until(until)?;
     trial.world.heal();

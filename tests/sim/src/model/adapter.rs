@@ -268,6 +268,7 @@ fn spoken(key: &Key) -> String {
         Key::Leader => "leader".to_owned(),
         Key::Sync => "sync".to_owned(),
         Key::Member(name) => format!("members/{name}"),
+        Key::Drained(name) => format!("drained/{name}"),
         Key::Request(id) => format!("requests/{id}"),
         Key::Event(id) => format!("events/{id}"),
         Key::History(term) => format!("history/{term}"),

@@ -75,15 +75,24 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         }
         ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
         ("nothing-fails", []) => odds(world.conduct.healed()),
-        ("switchover" | "failover", to) => {
-            let to = to.first().map(|name| name.parse()).transpose();
-            let to = to.map_err(|why: haa_core::units::Unreadable| why.to_string())?;
-            let ask =
-                if verb == "failover" { Ask::Failover { to } } else { Ask::Switchover { to } };
-            vec![Fault::Request(ask)]
-        }
+        _ => vec![Fault::Request(asked(verb, rest)?)],
+    })
+}
+
+/// What an operator asks for.
+fn asked(verb: &str, rest: &[&str]) -> Result<Ask, String> {
+    let to = || rest.first().map(|name| named(name)).transpose();
+    Ok(match (verb, rest) {
+        ("switchover", [] | [_]) => Ask::Switchover { to: to()? },
+        ("failover", [] | [_]) => Ask::Failover { to: to()? },
+        ("drain", [member]) => Ask::Drain { member: named(member)? },
+        ("undrain", [member]) => Ask::Undrain { member: named(member)? },
         _ => return Err("not a command of a story".to_owned()),
     })
+}
+
+fn named(name: &str) -> Result<MemberName, String> {
+    name.parse().map_err(|why| format!("{why}"))
 }
 
 /// The key that a transaction is told by.

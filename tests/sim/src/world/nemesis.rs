@@ -61,6 +61,8 @@ pub enum Kind {
     Settings,
     /// Something goes wrong just when somebody stands.
     Ambush,
+    /// An operator takes members out of use, and back.
+    Drain,
     /// etcd is away for longer than any lease.
     LongEtcd,
     /// etcd runs on, and nobody reaches it for longer than any lease.
@@ -212,6 +214,7 @@ impl World {
                 let to = self.somebody();
                 self.inject(&Fault::Request(Ask::Failover { to }));
             }
+            Kind::Drain => self.draw_drain(victim),
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
@@ -240,6 +243,14 @@ impl World {
         if leader.is_some_and(|leader| leader != victim) {
             self.inject(&Fault::PromoteByHand(victim));
         }
+    }
+
+    fn draw_drain(&mut self, victim: usize) {
+        let member = self.members[victim].name.clone();
+        let drained = self.etcd.view.drained.contains_key(&member);
+        let back = drained && self.dice.percent(70);
+        let ask = if back { Ask::Undrain { member } } else { Ask::Drain { member } };
+        self.inject(&Fault::Request(ask));
     }
 
     fn change_settings(&mut self) {

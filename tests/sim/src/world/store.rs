@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use haa_core::effect::{StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews, LeaseSeen, Left, Outcome, Seen, Via};
-use haa_core::records::{Record, RequestState, StoreView, SyncRecord};
+use haa_core::records::{Ask as Asked, Record, RequestState, StoreView, SyncRecord};
 use haa_core::units::{LeaseId, MemberName, Millis, Term, TxnId};
 
 use crate::etcd::Applied;
@@ -230,6 +230,9 @@ impl World {
             match &request.state {
                 RequestState::Pending | RequestState::Accepted { .. } => {}
                 RequestState::Done { what } => {
+                    if let Asked::Drain { .. } = request.ask {
+                        self.sometimes.count("member drained");
+                    }
                     self.say(|_| format!("the operator hears: done, {what}"));
                 }
                 RequestState::Refused { why } => {

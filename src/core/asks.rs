@@ -1,0 +1,113 @@
+//! What operators ask for, and what came of it. Decides nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{MemberName, Term};
+
+/// The name of a request: random, drawn by the agent that took it.
+pub type RequestId = String;
+
+/// `requests/<id>`: what an operator asked for, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// What.
+    pub ask: Ask,
+    /// Who asked, and from where.
+    pub by: String,
+    /// Wall clock of the agent that took it, milliseconds since 1970.
+    pub asked_unix_ms: u64,
+    /// How it stands.
+    pub state: RequestState,
+}
+
+/// What can be asked of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Ask {
+    /// Hand the leadership over in order; refused if the target is not fit.
+    Switchover {
+        /// To whom; the best replica if not said.
+        to: Option<MemberName>,
+    },
+    /// Make a member lead though no leader is there, however far it is behind.
+    Failover {
+        /// Whom; the best replica if not said.
+        to: Option<MemberName>,
+    },
+    /// Take a member out of use: no voter, never elected, not read from. If it leads, it hands over first.
+    Drain {
+        /// Whom.
+        member: MemberName,
+    },
+    /// Take it back.
+    Undrain {
+        /// Whom.
+        member: MemberName,
+    },
+    /// Other settings. Written together with them, and done by that: nobody has to act on it.
+    Settings {
+        /// What changed.
+        changes: Vec<Altered>,
+    },
+}
+
+impl Ask {
+    /// What was asked, for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let to = |to: &Option<MemberName>| {
+            to.as_ref().map_or("the best replica".to_owned(), MemberName::to_string)
+        };
+        match self {
+            Self::Switchover { to: name } => format!("switchover to {}", to(name)),
+            Self::Failover { to: name } => format!("failover to {}", to(name)),
+            Self::Drain { member } => format!("drain {member}"),
+            Self::Undrain { member } => format!("undrain {member}"),
+            Self::Settings { changes } => {
+                let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
+                format!("set {}", all.join(", "))
+            }
+        }
+    }
+}
+
+/// A setting that was changed, as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Altered {
+    /// Which, such as `timing.ttl`.
+    pub key: String,
+    /// What it was; `None` where nothing was said.
+    pub from: Option<String>,
+    /// What it is from now on.
+    pub to: Option<String>,
+}
+
+impl Altered {
+    fn sentence(&self) -> String {
+        let word = |said: &Option<String>| said.clone().unwrap_or_else(|| "not said".to_owned());
+        format!("{} = {} (was {})", self.key, word(&self.to), word(&self.from))
+    }
+}
+
+/// How a request stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum RequestState {
+    /// Nobody has acted on it yet.
+    Pending,
+    /// The leader of this term is handing over.
+    Accepted {
+        /// Whose leadership ends by it.
+        term: Term,
+    },
+    /// Done, and what is so now, in a sentence.
+    Done {
+        /// The sentence.
+        what: String,
+    },
+    /// Not done, and why, in a sentence.
+    Refused {
+        /// The sentence.
+        why: String,
+    },
+}
