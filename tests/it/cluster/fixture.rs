@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haa::playground::{Options, Playground};
+use haa_core::records::SyncRecord;
 use haa_core::units::{Address, MemberName};
 
 use crate::support;
@@ -56,6 +57,7 @@ impl Cluster {
         cluster.playground.start_all().await.expect("everything starts");
         cluster.all_stream().await;
         println!("three members stream after {:?}", began.elapsed());
+        cluster.all_count().await;
         cluster.execute("CREATE TABLE t (id bigint PRIMARY KEY)").await;
         cluster
     }
@@ -64,6 +66,34 @@ impl Cluster {
     pub(crate) async fn all_stream(&self) {
         let others = self.playground.names().len() - 1;
         self.playground.wait_streaming(others, LONG).await.expect("all replicas stream");
+    }
+
+    /// Waits until every member may lead and, in `quorum`, votes: who streams for a moment only is not counted on yet,
+    /// and what nobody has who counts may be lost.
+    async fn all_count(&self) {
+        let names = self.playground.names();
+        let config = std::fs::read_to_string(self.playground.config(&names[0]));
+        let quorum = names.len() > 2 && !config.is_ok_and(|text| text.contains("\"async\""));
+        let endpoint = self.playground.etcd_endpoint();
+        let mut etcd = etcd_client::Client::connect([endpoint], None).await.expect("etcd answers");
+        let began = Instant::now();
+        loop {
+            let answer = etcd.get("/haa/playground/sync", None).await.expect("etcd answers");
+            let value = answer.kvs().first().map_or(&[][..], |kept| kept.value());
+            let sync = serde_json::from_slice::<SyncRecord>(value);
+            let count = sync.as_ref().is_ok_and(|sync| {
+                let counts = |name| {
+                    let votes = sync.voters.contains_key(name) || !quorum;
+                    votes && sync.members.contains_key(name)
+                };
+                names.iter().all(counts)
+            });
+            if count {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "not everybody counts: {sync:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until every replica is a voter, as etcd has it.
