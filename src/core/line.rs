@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Lsn, Timeline};
+use crate::units::{Lsn, Position, Timeline};
 
 /// So many steps of an ancestry are kept and told, the newest.
 pub const STEPS: usize = 64;
@@ -44,6 +44,13 @@ impl Line {
         let old = self.forks.len().saturating_sub(STEPS);
         self.forks.drain(..old);
         Self { timeline, forks: self.forks }
+    }
+
+    /// Where this timeline begins, if WAL that ends at `end` ends exactly there: what comes next is this timeline's.
+    #[must_use]
+    pub fn begins_at(&self, end: Position) -> Option<Lsn> {
+        let fork = self.forks.last()?;
+        (fork.timeline == end.timeline && fork.lsn == end.lsn).then_some(fork.lsn)
     }
 
     /// Where the WAL that ends at `lsn` of `other`'s timeline lies beside this line.
@@ -103,6 +110,18 @@ mod tests {
         let leader = line(3, &[(2, 200)]);
         assert_eq!(leader.beside(&line(3, &[]), Lsn(300)), Beside::Part);
         assert_eq!(leader.beside(&line(2, &[(1, 100)]), Lsn(200)), Beside::Part);
+    }
+
+    #[test]
+    fn a_timeline_begins_next_only_where_nothing_of_the_one_before_is_missing() {
+        let leader = line(5, &[(1, 100), (3, 200)]);
+        let begins = |timeline, lsn| {
+            leader.begins_at(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) })
+        };
+        assert_eq!(begins(3, 200), Some(Lsn(200)));
+        assert_eq!(begins(3, 199), None);
+        assert_eq!(begins(1, 100), None);
+        assert_eq!(begins(5, 200), None);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Control {
     pub(super) state: State,
     /// Where the latest checkpoint record begins, and its timeline.
     pub(super) checkpoint: Position,
+    /// Where recovery begins.
+    pub(super) redo: Lsn,
     /// A backup was begun to be recovered and its end was not reached.
     pub(super) in_backup: bool,
     pub(super) segment_size: u64,
@@ -54,6 +56,7 @@ impl Control {
                 _ => State::Other,
             },
             checkpoint: Position { timeline: Timeline(u32_at(48)?), lsn: Lsn(u64_at(32)?) },
+            redo: Lsn(u64_at(40)?),
             in_backup: u64_at(152)? != 0 || *bytes.get(168)? != 0,
             segment_size,
             limits: [u32_at(180)?, u32_at(184)?, u32_at(188)?, u32_at(192)?, u32_at(196)?],

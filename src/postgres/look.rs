@@ -76,7 +76,9 @@ fn present(site: &Site) -> io::Result<DataDir> {
         incarnation: incarnation::read_or_make(site.data())?,
         needs_source: control.in_backup
             || site.data().join("backup_label").exists()
-            || rewind::is_half_done(site)?,
+            || rewind::is_half_done(site)?
+            // Started alone it would wait for this for ever.
+            || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),
     })
 }

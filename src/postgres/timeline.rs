@@ -1,6 +1,7 @@
 //! Timelines as `pg_wal` shows them: history files, stubs that reserve numbers, segments and whose they are.
 //! Never touches a file that Postgres wrote.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -72,6 +73,12 @@ pub(super) fn newest_with(
     Ok(timelines.max())
 }
 
+/// Whether the segment in which the record that begins at `lsn` begins is there, of any timeline.
+pub(super) fn has_segment(pg_wal: &Path, segment_size: u64, lsn: Lsn) -> io::Result<bool> {
+    let wanted = segment(segment_size, (Timeline(0), lsn));
+    Ok(names(pg_wal)?.iter().any(|name| is_segment(name) && name[8..] == wanted[8..]))
+}
+
 /// The WAL segments of `timeline` from the one with `lsn` on.
 pub(super) fn segments_from(
     pg_wal: &Path,
@@ -129,24 +136,35 @@ fn allocate(path: &Path, size: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Removes the segments of [`make_room`] that nothing was ever received into: their timeline has no history here, and
-/// their first page, which a receiver writes first, is empty. Postgres would archive them in the place of true ones.
+/// Removes the segments of [`make_room`] that nothing was ever received into: their first page, which a receiver writes
+/// first, is empty, and their timeline has no history here, or an older timeline has WAL for the same place. The former
+/// Postgres would archive in the place of true ones, the latter it would replay in the place of the older.
 pub(super) fn remove_unwritten(pg_wal: &Path) -> io::Result<()> {
-    for name in names(pg_wal)?.into_iter().filter(|name| is_segment(name)) {
-        let followed =
-            name.starts_with("00000001") || pg_wal.join(format!("{}.history", &name[..8])).exists();
-        if followed {
+    let mut names = names(pg_wal)?;
+    names.retain(|name| is_segment(name));
+    names.sort();
+    let mut written: BTreeSet<String> = BTreeSet::new();
+    for name in names {
+        let (timeline, place) = (&name[..8], name[8..].to_owned());
+        let path = pg_wal.join(&name);
+        if !is_unwritten(&path)? {
+            written.insert(place);
             continue;
         }
-        let path = pg_wal.join(&name);
-        let mut first = Vec::new();
-        File::open(&path)?.take(PAGE).read_to_end(&mut first)?;
-        if first.len() as u64 == PAGE && first.iter().all(|byte| *byte == 0) {
+        let followed =
+            timeline == "00000001" || pg_wal.join(format!("{timeline}.history")).exists();
+        if !followed || written.contains(&place) {
             std::fs::remove_file(&path)?;
-            tracing::info!(name, "removed an empty WAL segment of a timeline that nobody followed");
+            tracing::info!(name, "removed an empty WAL segment that stood in the way of another");
         }
     }
     Ok(())
+}
+
+fn is_unwritten(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    File::open(path)?.take(PAGE).read_to_end(&mut first)?;
+    Ok(first.len() as u64 == PAGE && first.iter().all(|byte| *byte == 0))
 }
 
 fn is_segment(name: &str) -> bool {
@@ -263,6 +281,30 @@ mod tests {
         assert_eq!(forks, [Fork { timeline: Timeline(1), lsn: Lsn(0x300_0100) }]);
         assert_eq!(remove_stubs(pg_wal).expect("writable"), []);
         assert!(lineage(pg_wal, Timeline(3)).expect("readable").is_empty());
+    }
+
+    #[test]
+    fn the_segment_that_recovery_begins_in_is_there_or_not() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "000000020000000100000004", "");
+        let there = |lsn| has_segment(pg_wal, 1 << 24, Lsn(lsn)).expect("readable");
+        assert!(there(0x1_0400_0028));
+        assert!(!there(0x1_0300_0028) && !there(0x1_0500_0000));
+    }
+
+    #[test]
+    fn an_empty_segment_does_not_stand_before_wal_of_an_older_timeline() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "00000005.history", "3\t0/40CDA78\tx\n");
+        touch(pg_wal, "000000030000000000000004", &"WAL!".repeat(128));
+        touch(pg_wal, "000000050000000000000004", &"\0".repeat(512));
+        touch(pg_wal, "000000050000000000000005", &"\0".repeat(512));
+        remove_unwritten(pg_wal).expect("writable");
+        assert!(!pg_wal.join("000000050000000000000004").exists());
+        assert!(pg_wal.join("000000030000000000000004").exists());
+        assert!(pg_wal.join("000000050000000000000005").exists(), "made ready for later");
     }
 
     #[test]

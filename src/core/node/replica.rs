@@ -131,13 +131,12 @@ impl Rejoining {
     }
 }
 
-/// Where the timeline of this leadership begins, as it was foretold at the election. For a standby on the timeline that
-/// was left there: one that missed a leadership replays what comes between first, and a file of the newest timeline in
-/// its `pg_wal` would be taken for the next to replay.
+/// Where the timeline of this leadership begins, as it was foretold at the election. For a standby that has replayed
+/// all of the timeline that was left there: one that lacks some of it receives that first, and Postgres would take a
+/// file of the newest timeline in its `pg_wal` for the next to replay, find nothing in it, and end, at each start anew.
 fn begin(leader: &Leader, standby: &Standby) -> Option<Begin> {
-    let fork =
-        leader.line.forks.last().filter(|fork| fork.timeline == standby.position.timeline)?;
-    Some(Begin { timeline: leader.line.timeline, lsn: fork.lsn })
+    let lsn = leader.line.begins_at(standby.position)?;
+    (standby.replayed == lsn).then_some(Begin { timeline: leader.line.timeline, lsn })
 }
 
 impl Node {
