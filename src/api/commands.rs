@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
-use haa_core::records::{Ask, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
 use haa_core::routes::Status;
 use haa_core::units::MemberName;
 use serde::Deserialize;
@@ -47,6 +47,14 @@ struct Failover {
 #[serde(default, deny_unknown_fields)]
 struct About {
     member: Option<String>,
+}
+
+/// `POST /restart`: this member's if none is named.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Restart {
+    member: Option<String>,
+    manner: Manner,
 }
 
 /// Why a command was not carried out.
@@ -108,6 +116,19 @@ pub(super) async fn drain(State(api): State<Arc<Api>>, request: Request<Body>) -
 /// Take it back.
 pub(super) async fn undrain(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     about(&api, request, |member| Ask::Undrain { member }).await
+}
+
+/// Restart a Postgres.
+pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let Restart { member, manner } = body(request).await?;
+        let status = current(&api)?;
+        let member = known_member(&status, "member", member)?;
+        let member = member.unwrap_or_else(|| status.me.clone());
+        carry_out(&api, Ask::Restart { member, manner }, by).await
+    };
+    finish(done.await)
 }
 
 async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {

@@ -123,6 +123,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/switchover", post(commands::switchover))
         .route("/failover", post(commands::failover))
         .route("/drain", post(commands::drain))
+        .route("/restart", post(commands::restart))
         .route("/undrain", post(commands::undrain))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(&api))

@@ -44,6 +44,14 @@ pub enum Ask {
         /// Whom.
         member: MemberName,
     },
+    /// Restart a member's Postgres; its agent goes on.
+    Restart {
+        /// Whose.
+        member: MemberName,
+        /// How.
+        #[serde(default)]
+        manner: Manner,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -63,12 +71,30 @@ impl Ask {
             Self::Failover { to: name } => format!("failover to {}", to(name)),
             Self::Drain { member } => format!("drain {member}"),
             Self::Undrain { member } => format!("undrain {member}"),
+            Self::Restart { member, manner } => match manner {
+                Manner::Alone => format!("restart {member}"),
+                Manner::Rolling => format!("restart {member}, one after the other"),
+                Manner::InPlace => format!("restart {member} in place"),
+            },
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
                 format!("set {}", all.join(", "))
             }
         }
     }
+}
+
+/// How a Postgres is restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    /// A replica's, unless too few would be left.
+    #[default]
+    Alone,
+    /// A replica's, if every other one streams.
+    Rolling,
+    /// The primary's too: it closes, and leads again.
+    InPlace,
 }
 
 /// A setting that was changed, as people write it.

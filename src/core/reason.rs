@@ -24,6 +24,8 @@ pub enum Reason {
     Failover,
     /// An operator took the last leader out of use.
     Drained,
+    /// An operator restarts the last leader's Postgres, and it is to lead again.
+    Restarted,
     /// The last leader's agent was stopped in order.
     AgentStopped,
     /// The transaction that makes a leader was accepted.
@@ -84,6 +86,7 @@ impl Reason {
             Self::Switchover => "an operator asked for a switchover",
             Self::Failover => "an operator asked for a failover",
             Self::Drained => "an operator drained the leader",
+            Self::Restarted => "an operator restarted the leader's Postgres in place",
             Self::AgentStopped => "the leader's agent was stopped in order",
             Self::Elected => "this member was elected",
             Self::OutRun => "another member was faster",

@@ -46,6 +46,17 @@ pub enum CtlError {
     /// The verdict, which was said in full.
     #[error("the cluster is not healthy: see above")]
     NotHealthy,
+    /// It was restarted, and does not come back.
+    #[error(
+        "{member} does not stream, or is no voter, {patience:?} after it was restarted: nothing else was touched; look \
+         at haactl list and its log, then run this again"
+    )]
+    NotBack {
+        /// Who.
+        member: String,
+        /// How long it was waited for.
+        patience: std::time::Duration,
+    },
     /// A file that was to be replayed is none.
     #[error(
         "line {line} of {path} is not a journal's: give journal.jsonl or journal.old.jsonl of a member's \
@@ -179,6 +190,7 @@ impl CtlError {
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::NotHealthy
+            | Self::NotBack { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)

@@ -111,8 +111,12 @@ impl Overview {
         line.trim_end().to_owned()
     }
 
-    fn votes(&self, member: &MemberView) -> bool {
-        self.commits.as_ref().is_some_and(|commits| commits.voters.contains(&member.name))
+    /// Whether acknowledged commits rest on this member.
+    #[must_use]
+    pub fn votes(&self, member: &str) -> bool {
+        self.commits
+            .as_ref()
+            .is_some_and(|commits| commits.voters.iter().any(|name| name == member))
     }
 
     /// The table, for people.
@@ -125,7 +129,7 @@ impl Overview {
                 member.name.clone(),
                 member.role_word().to_owned(),
                 member.shown_state(),
-                if self.votes(member) { "yes" } else { "-" }.to_owned(),
+                if self.votes(&member.name) { "yes" } else { "-" }.to_owned(),
                 member.timeline.map_or("-".to_owned(), |timeline| timeline.to_string()),
                 lag(member),
                 format!("{}:{}", member.host, member.port),

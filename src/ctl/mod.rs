@@ -11,6 +11,7 @@ mod pause;
 mod playground;
 mod print;
 mod replay;
+mod restart;
 mod routes;
 mod settings;
 mod status;
@@ -57,6 +58,7 @@ enum Verb {
     Failover(switchover::FailoverArgs),
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
+    Restart(restart::RestartArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -84,6 +86,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
         Verb::Drain(args) => drain::drain(args, &target()?).await,
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
+        Verb::Restart(args) => restart::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,
         Verb::Resume(_) => pause::resume(&target()?).await,

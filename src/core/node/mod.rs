@@ -25,6 +25,7 @@ mod rejoin;
 mod renewal;
 mod replica;
 mod requests;
+mod restart;
 mod role;
 mod roll;
 mod slots;
@@ -124,6 +125,9 @@ pub struct Node {
     asked: BTreeMap<RequestId, Millis>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
+    /// Our Postgres is restarted on an operator's wish.
+    #[serde(default)]
+    restarting: Option<restart::Restarting>,
     promised: Promised,
     /// How we go on without the store.
     failsafe: Failsafe,
@@ -161,6 +165,7 @@ impl Node {
             accepted: None,
             asked: BTreeMap::new(),
             waits: None,
+            restarting: None,
             promised: Promised::found(config.promises.clone()),
             failsafe: Failsafe::default(),
             voting: Voting::default(),
@@ -361,6 +366,7 @@ impl Node {
 
     fn job_ended(&mut self, now: Millis, job: &Job, result: &JobResult) {
         self.note_stop(job);
+        self.note_restart(job, result);
         match result {
             JobResult::Done => self.rejoining.done(job),
             JobResult::Failed(_) => self.rejoining.failed(now, job),

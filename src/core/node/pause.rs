@@ -23,7 +23,13 @@ impl Node {
         }
         let Some(last) = self.belief.term_key().map(|kept| &kept.value) else { return false };
         let led = matches!(last.holder, Holder::Leader { .. });
-        let asked = [Reason::Switchover, Reason::Failover, Reason::Drained, Reason::AgentStopped];
+        let asked = [
+            Reason::Switchover,
+            Reason::Failover,
+            Reason::Drained,
+            Reason::Restarted,
+            Reason::AgentStopped,
+        ];
         !led && asked.contains(&last.reason)
     }
 

@@ -161,8 +161,12 @@ impl Node {
             return None;
         }
         self.note_running(&facts);
+        self.note_down(&facts);
         let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
         let leader = leader.filter(|_| self.bound().is_none());
+        if leader.is_some() && self.restarts(now, &facts) {
+            return None;
+        }
         if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
             return Some(Role::close(Reason::SourceLost));
         }
@@ -369,7 +373,7 @@ impl Node {
     }
 
     /// Nobody waits for a replica that stops to be made anew, and one that is stopped in order can be rewound.
-    fn unhurried_stop(&self) -> Millis {
+    pub(super) fn unhurried_stop(&self) -> Millis {
         self.belief.settings().timing.stop_timeout.times(UNHURRIED)
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
-use crate::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
+use crate::records::{Ask, Key, Manner, Record, RequestId, RequestRecord, RequestState};
 use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
@@ -66,7 +66,22 @@ impl Node {
                 let why = format!("nobody took over in time; {me} leads now, and is not drained");
                 RequestState::Refused { why }
             }
-            (Ask::Drain { .. } | Ask::Undrain { .. } | Ask::Settings { .. }, _) => return None,
+            (Ask::Restart { member, manner: Manner::InPlace }, RequestState::Accepted { .. }) => {
+                if *member == me {
+                    let what =
+                        format!("{me} was restarted in place, and accepts writes in term {term}");
+                    return Some(RequestState::Done { what });
+                }
+                let why = format!("{member} did not come back in time; {me} leads now");
+                RequestState::Refused { why }
+            }
+            (
+                Ask::Drain { .. }
+                | Ask::Undrain { .. }
+                | Ask::Restart { .. }
+                | Ask::Settings { .. },
+                _,
+            ) => return None,
         })
     }
 
@@ -97,11 +112,24 @@ impl Node {
                     self.drain(now, (&id, &request), (&member.clone(), term, primary));
                     continue;
                 }
+                Ask::Restart { member, manner: Manner::InPlace } if *member == self.config.name => {
+                    (None, Reason::Restarted)
+                }
+                Ask::Restart { member, manner } => {
+                    let asked = (&id, &request);
+                    self.admit_restart(now, asked, (member, *manner), (term, primary));
+                    continue;
+                }
                 Ask::Undrain { .. } | Ask::Settings { .. } => continue,
             };
             let ours = (reason == Reason::Drained).then_some(&self.config.name);
             let spared = ours.map_or(Ok(()), |me| self.spare(me, primary));
-            match (&request.state, spared.and_then(|()| self.target(to, primary))) {
+            let target = if reason == Reason::Restarted {
+                Ok(self.config.name.clone())
+            } else {
+                spared.and_then(|()| self.target(to, primary))
+            };
+            match (&request.state, target) {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
                     let state = self.inherits(&request, term);
                     self.answer(&id, &request, state.unwrap_or(RequestState::Pending));
@@ -149,6 +177,9 @@ impl Node {
         let known = self.accepted.take().filter(|known| known.id == *id);
         let new = || Accepted { id: id.clone(), since: now, flushed: Flushed::NotYet };
         let since = self.accepted.insert(known.unwrap_or_else(new)).since;
+        if *target == self.config.name {
+            return Some(true);
+        }
         let until = since.after(self.belief.settings().timing.suspect_after);
         let heard = self.belief.peers.get(target).is_some_and(|(at, _)| *at > since);
         if heard && self.belief.heard(now, target).is_some() {

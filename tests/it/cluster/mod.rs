@@ -15,6 +15,7 @@ mod operations;
 mod outage;
 mod pause;
 mod proxies;
+mod restart;
 mod room;
 mod router;
 mod router_bytes;

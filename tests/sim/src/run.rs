@@ -197,7 +197,8 @@ fn outages(seed: u64) -> Vec<Kind> {
 /// Some seeds have an operator at work on members. Drawn apart, as outages are.
 fn upkeep(seed: u64) -> Vec<Kind> {
     let mut dice = Dice::new(seed ^ 0x0b5e);
-    if dice.percent(25) { vec![Kind::Drain] } else { vec![] }
+    let upkeep = [Kind::Drain, Kind::Restart];
+    if dice.percent(30) { upkeep[dice.below(2)..].to_vec() } else { vec![] }
 }
 
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 //! The commands of a story that do something to the world: which faults each stands for. Does none of them.
 
-use haa_core::records::{Ask, Key};
+use haa_core::records::{Ask, Key, Manner};
 use haa_core::units::MemberName;
 
 use super::plan::{set, span};
@@ -87,8 +87,15 @@ fn asked(verb: &str, rest: &[&str]) -> Result<Ask, String> {
         ("failover", [] | [_]) => Ask::Failover { to: to()? },
         ("drain", [member]) => Ask::Drain { member: named(member)? },
         ("undrain", [member]) => Ask::Undrain { member: named(member)? },
+        ("restart", [member]) => restart(member, Manner::Alone)?,
+        ("restart", [member, "rolling"]) => restart(member, Manner::Rolling)?,
+        ("restart", [member, "in-place"]) => restart(member, Manner::InPlace)?,
         _ => return Err("not a command of a story".to_owned()),
     })
+}
+
+fn restart(member: &str, manner: Manner) -> Result<Ask, String> {
+    Ok(Ask::Restart { member: named(member)?, manner })
 }
 
 fn named(name: &str) -> Result<MemberName, String> {

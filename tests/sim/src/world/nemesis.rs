@@ -1,6 +1,6 @@
 //! The nemesis: which faults a seed brings, how often, against whom, for how long. Never what a fault does.
 
-use haa_core::records::Ask;
+use haa_core::records::{Ask, Manner};
 use haa_core::settings::{Durability, Settings};
 
 use haa_core::units::{MemberName, Millis};
@@ -63,6 +63,8 @@ pub enum Kind {
     Ambush,
     /// An operator takes members out of use, and back.
     Drain,
+    /// An operator has a Postgres restarted.
+    Restart,
     /// etcd is away for longer than any lease.
     LongEtcd,
     /// etcd runs on, and nobody reaches it for longer than any lease.
@@ -215,6 +217,7 @@ impl World {
                 self.inject(&Fault::Request(Ask::Failover { to }));
             }
             Kind::Drain => self.draw_drain(victim),
+            Kind::Restart => self.draw_restart(victim),
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
@@ -251,6 +254,12 @@ impl World {
         let back = drained && self.dice.percent(70);
         let ask = if back { Ask::Undrain { member } } else { Ask::Drain { member } };
         self.inject(&Fault::Request(ask));
+    }
+
+    fn draw_restart(&mut self, victim: usize) {
+        let member = self.members[victim].name.clone();
+        let manner = [Manner::Alone, Manner::Rolling, Manner::InPlace][self.dice.below(3)];
+        self.inject(&Fault::Request(Ask::Restart { member, manner }));
     }
 
     fn change_settings(&mut self) {

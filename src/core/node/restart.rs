@@ -1,0 +1,138 @@
+//! Restarts of a Postgres that an operator asks for: the leader says whose may go down, and the member does it. Never
+//! two at a time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::Job;
+use crate::input::JobResult;
+use crate::observe::{PostgresFacts, Primary, Server};
+use crate::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
+use crate::units::{MemberName, Millis, Term};
+
+use super::Node;
+use super::requests::Unfit;
+
+/// The restart of ours that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Restarting {
+    id: RequestId,
+    /// It was a voter, and is to be one again.
+    voter: bool,
+    /// What it came to so far; nothing while its Postgres has not been down.
+    came: Option<Result<(), String>>,
+}
+
+impl Node {
+    /// Whether a Postgres may be restarted; the member sees that.
+    pub(super) fn admit_restart(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        (name, manner): (&MemberName, Manner),
+        (term, primary): (Term, &Primary),
+    ) {
+        let begun = matches!(request.state, RequestState::Accepted { .. });
+        let why = match self.may_restart(now, id, (name, manner), primary) {
+            _ if begun && self.alive(name).is_ok() && *name != self.config.name => return,
+            Err(Unfit::Yet(_)) if !begun && self.may_wait(now, id) => return,
+            Err(Unfit::Yet(why) | Unfit::Never(why)) => why,
+            Ok(()) => return self.answer(id, request, RequestState::Accepted { term }),
+        };
+        self.answer(id, request, RequestState::Refused { why });
+    }
+
+    fn may_restart(
+        &self,
+        now: Millis,
+        id: &RequestId,
+        (name, manner): (&MemberName, Manner),
+        primary: &Primary,
+    ) -> Result<(), Unfit> {
+        if *name == self.config.name {
+            let why = format!(
+                "{name} leads: haactl switchover first, or haactl restart {name} --in-place, which closes writes \
+                 meanwhile"
+            );
+            return Err(Unfit::Never(why));
+        }
+        self.alive(name)?;
+        let other = |(of, request): &(RequestId, RequestRecord)| {
+            let accepted = matches!(request.state, RequestState::Accepted { .. });
+            of != id && accepted && matches!(request.ask, Ask::Restart { .. })
+        };
+        if self.open_requests().iter().any(other) {
+            return Err(Unfit::Yet("another member is being restarted".to_owned()));
+        }
+        let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
+            return Ok(());
+        };
+        let others = sync.value.members.keys().chain(sync.value.voters.keys());
+        let mut others = others.filter(|other| *other != name && **other != self.config.name);
+        let away = others.find(|other| {
+            let sender = primary.replicas.get(*other).filter(|sender| sender.streaming);
+            sender.is_none() || self.belief.heard(now, other).is_none()
+        });
+        match away.filter(|_| manner == Manner::Rolling || self.spare(name, primary).is_err()) {
+            Some(away) => Err(Unfit::Yet(format!(
+                "{away} does not stream: with {name} down too, too few would be left"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Restarts our standby, and answers when it is as it was. Whether it begins now.
+    pub(super) fn restarts(&mut self, now: Millis, facts: &PostgresFacts) -> bool {
+        let asked = self.open_requests().into_iter().find(|(_, request)| {
+            let ours =
+                matches!(&request.ask, Ask::Restart { member, .. } if *member == self.config.name);
+            ours && matches!(request.state, RequestState::Accepted { .. })
+        });
+        let Some((id, request)) = asked else {
+            self.restarting = None;
+            return false;
+        };
+        let me = self.config.name.clone();
+        if let Some(Restarting { came: Some(Err(why)), .. }) = &self.restarting {
+            let why = format!("the Postgres of {me} was stopped, and did not start: {why}");
+            self.answer(&id, &request, RequestState::Refused { why });
+            return false;
+        }
+        let Server::Standby(standby) = &facts.server else { return false };
+        if !self.desk.settled(facts) {
+            return false;
+        }
+        match self.restarting.clone().filter(|restarting| restarting.id == id) {
+            None if self.may_try(now) => {
+                self.restarting =
+                    Some(Restarting { id, voter: self.belief.is_voter(), came: None });
+                self.desk.job(Job::Stop(self.unhurried_stop()));
+                return true;
+            }
+            Some(Restarting { voter, came: Some(Ok(())), .. })
+                if standby.streaming && (!voter || self.belief.is_voter()) =>
+            {
+                let what = format!("the Postgres of {me} was restarted, and streams");
+                self.answer(&id, &request, RequestState::Done { what });
+            }
+            Some(_) | None => {}
+        }
+        false
+    }
+
+    /// It counts as restarted once it was seen down.
+    pub(super) fn note_down(&mut self, facts: &PostgresFacts) {
+        if let (Server::Stopped(_), Some(restarting)) = (&facts.server, &mut self.restarting) {
+            restarting.came.get_or_insert(Ok(()));
+        }
+    }
+
+    /// How the work of a restart ended.
+    pub(super) fn note_restart(&mut self, job: &Job, result: &JobResult) {
+        let Some(restarting) = &mut self.restarting else { return };
+        match (job, result) {
+            (Job::Stop(_), JobResult::Failed(_) | JobResult::Aborted) => self.restarting = None,
+            (Job::Start(..), JobResult::Failed(why)) => restarting.came = Some(Err(why.clone())),
+            _ => {}
+        }
+    }
+}

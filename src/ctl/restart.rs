@@ -1,0 +1,95 @@
+//! `haactl restart`: the Postgres of one member, or of all, one after the other. Asks; the agents decide who may.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use haa_core::records::Manner;
+use haa_core::units::MemberName;
+use serde_json::json;
+
+use super::error::CtlError;
+use super::list::Overview;
+use super::print::say;
+use super::switchover::{confirm, order};
+use super::target::Target;
+
+/// A primary that was restarted by a switchover streams again by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Restart Postgres: of one member, or of all, one after the other; agents go on
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  haactl restart n2                # a replica; answers when it streams again, and votes if it did
+  haactl restart --rolling --yes   # every replica, then a switchover, then the old primary
+  haactl restart n1 --in-place     # the primary: writes are closed until it is back
+
+A rolling restart never has two members down, and stops at the first that does not come back.
+
+Exit codes: 0 restarted, 1 refused or failed, 2 wrong usage,
+3 no agent could be reached, 4 token missing or refused")]
+pub(super) struct RestartArgs {
+    /// Whose
+    #[arg(required_unless_present = "rolling", conflicts_with = "rolling")]
+    member: Option<MemberName>,
+    /// Everybody's, one after the other
+    #[arg(long)]
+    rolling: bool,
+    /// Also if it leads: it closes, and leads again
+    #[arg(long, conflicts_with = "rolling")]
+    in_place: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it is refused, fails, or nobody takes it.
+pub(super) async fn run(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
+    let Some(member) = &args.member else { return rolling(args, target).await };
+    let manner = if args.in_place { Manner::InPlace } else { Manner::Alone };
+    if args.in_place && !args.yes {
+        let now = Overview::fetch(target).await?;
+        confirm(&format!("{}\nClose writes until {member} is back?", now.table()))?;
+    }
+    one(member.as_str(), manner, target).await
+}
+
+async fn one(member: &str, manner: Manner, target: &Target) -> Result<(), CtlError> {
+    let body = json!({ "member": member, "manner": manner });
+    order("restart", "/restart", &body, target).await
+}
+
+async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
+    let now = Overview::fetch(target).await?;
+    if !args.yes {
+        confirm(&format!("{}\nRestart them all, the primary by a switchover?", now.table()))?;
+    }
+    for member in now.members.iter().filter(|member| !member.leads()) {
+        one(&member.name, Manner::Rolling, target).await?;
+    }
+    let Some(old) = &now.leader else {
+        return say("nobody leads: the replicas were restarted");
+    };
+    let body = json!({ "leader": old, "candidate": null });
+    order("switchover", "/switchover", &body, target).await?;
+    // That has stopped and started it.
+    let began = Instant::now();
+    let voted = now.votes(old);
+    let mut looks = tokio::time::interval(AGAIN);
+    loop {
+        looks.tick().await;
+        let then = Overview::fetch(target).await?;
+        let back = then.members.iter().any(|member| member.name == *old && member.streams());
+        if back && (then.votes(old) || !voted) {
+            return say(format_args!("the Postgres of {old} was restarted, and streams"));
+        }
+        if began.elapsed() >= PATIENCE {
+            return Err(CtlError::NotBack { member: old.clone(), patience: PATIENCE });
+        }
+    }
+}

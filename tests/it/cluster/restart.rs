@@ -1,0 +1,84 @@
+//! Restarts of Postgres that an operator asks for: one member's, or all, one after the other; never two at a time.
+
+use haa_core::units::MemberName;
+
+use super::fixture::Cluster;
+
+/// When a member's Postgres was started, as it says itself.
+async fn started(cluster: &Cluster, member: &MemberName) -> String {
+    let address = cluster.playground.postgres(member);
+    let client = cluster.connect(&address).await.expect("it accepts");
+    let row = client.query_one("SELECT pg_postmaster_start_time()::text", &[]).await;
+    row.expect("it answers").get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_is_done_when_the_member_is_as_it_was() {
+    let cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    let primary = cluster.primary().await;
+    let replica = cluster.other_than(&primary);
+
+    let before = started(&cluster, &replica).await;
+    let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
+    assert_eq!(code, 0, "{said}");
+    assert_ne!(started(&cluster, &replica).await, before);
+    let (votes, text) = cluster.playground.http_get(&replica, "/sync").await.expect("it answers");
+    assert_eq!(votes, 200, "it streams and votes: {text}");
+
+    let before = started(&cluster, &primary).await;
+    for (arguments, why) in [
+        (vec!["restart", primary.as_str()], "haactl switchover first"),
+        (vec!["restart", primary.as_str(), "--in-place"], "say --yes"),
+        (vec!["restart", "--rolling"], "say --yes"),
+        (vec!["restart", "n9"], "there is no member 'n9'"),
+    ] {
+        let (code, said) = cluster.haactl(&arguments);
+        assert_eq!(code, 1, "{arguments:?}: {said}");
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+    assert_eq!(started(&cluster, &primary).await, before, "nothing was stopped");
+
+    cluster.write_until_acknowledged(1).await;
+    let (code, said) = cluster.haactl(&["restart", primary.as_str(), "--in-place", "--yes"]);
+    let leads = cluster.primary().await == primary;
+    assert_eq!(leads, code == 0, "the answer is what is so: {said}");
+    // On a slow machine another one may lead before it is back.
+    let slow = said.contains("did not come back in time");
+    assert!(leads || slow, "{said}");
+    if leads {
+        assert_ne!(started(&cluster, &primary).await, before);
+    }
+    cluster.write_until_acknowledged(2).await;
+    let (_, events) = cluster.haactl(&["events"]);
+    assert!(events.contains(&format!("restart {primary} in place")), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
+    let cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    cluster.write_until_acknowledged(1).await;
+    let old = cluster.primary().await;
+    let mut before = Vec::new();
+    for member in cluster.playground.names() {
+        before.push((started(&cluster, &member).await, member));
+    }
+    let (code, said) = cluster.haactl(&["restart", "--rolling", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_ne!(cluster.primary().await, old);
+    for (then, member) in before {
+        assert_ne!(started(&cluster, &member).await, then, "{member}: {said}");
+    }
+    cluster.write_until_acknowledged(2).await;
+
+    let primary = cluster.primary().await;
+    cluster.playground.kill_agent(&old).expect("it ran");
+    cluster.playground.kill_postgres(&old).expect("it ran");
+    let (code, said) = cluster.haactl(&["restart", "--rolling", "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(cluster.primary().await, primary, "it stopped before: {said}");
+    for member in cluster.playground.names().into_iter().filter(|name| *name != old) {
+        cluster.has_rows(&member, 2).await;
+    }
+}
