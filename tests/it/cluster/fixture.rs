@@ -57,7 +57,6 @@ impl Cluster {
         cluster.playground.start_all().await.expect("everything starts");
         cluster.all_stream().await;
         println!("three members stream after {:?}", began.elapsed());
-        cluster.all_count().await;
         cluster.execute("CREATE TABLE t (id bigint PRIMARY KEY)").await;
         cluster
     }
@@ -70,7 +69,7 @@ impl Cluster {
 
     /// Waits until every member may lead and, in `quorum`, votes: who streams for a moment only is not counted on yet,
     /// and what nobody has who counts may be lost.
-    async fn all_count(&self) {
+    pub(crate) async fn all_count(&self) {
         let names = self.playground.names();
         let config = std::fs::read_to_string(self.playground.config(&names[0]));
         let quorum = names.len() > 2 && !config.is_ok_and(|text| text.contains("\"async\""));
