@@ -91,7 +91,16 @@ impl Tally {
                         }
                     }
                 }
-                _ => {}
+                Effect::Store(_)
+                | Effect::Close(_)
+                | Effect::Look
+                | Effect::Slots(..)
+                | Effect::Promise(_)
+                | Effect::List(..)
+                | Effect::OpenDoor(_)
+                | Effect::Beat(_)
+                | Effect::Publish(_)
+                | Effect::Exit(_) => {}
             }
         }
     }

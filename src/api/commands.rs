@@ -99,8 +99,7 @@ pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>
         let asked: Failover = body(request).await?;
         let status = current(&api)?;
         let to = known_member(&status, "candidate", asked.candidate)?;
-        if let Some(to) = to.as_ref().filter(|to| status.drained.contains(to)) {
-            let says = format!("{to} is drained: haactl undrain {to} comes first");
+        if let Some(says) = to.as_ref().and_then(|to| status.bars_failover(to)) {
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         carry_out(&api, Ask::Failover { to }, by).await

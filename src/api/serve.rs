@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{Api, router};
-use crate::tls::{Accepted, Door};
+use crate::tls::{Accepted, Door, Rights};
 
 /// So many connections at a time; with one more, the oldest that asks nothing is closed.
 const CONNECTIONS: usize = 512;
@@ -141,11 +141,11 @@ impl Talk {
         }
     }
 
-    async fn run(self, Accepted { stream, may_command }: Accepted) {
+    async fn run(self, Accepted { stream, rights }: Accepted) {
         let doing = Arc::clone(&self.doing);
         let stop = self.stop.clone();
         let builder = protocols();
-        let answer = service_fn(move |request| self.answer(request, may_command));
+        let answer = service_fn(move |request| self.answer(request, rights));
         let mut turn = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         // Covers what a client may hold back before the protocol is known; afterwards hyper's own limits do.
         let mut first = pin!(tokio::time::timeout(HEAD_PATIENCE, doing.first.notified()));
@@ -175,14 +175,14 @@ impl Talk {
     fn answer(
         &self,
         request: Request<Incoming>,
-        may_command: bool,
+        rights: Rights,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         let open = Open::new(Arc::clone(&self.doing));
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.from));
         let patience = Patience { doing: Arc::clone(&self.doing), stop: self.stop.clone() };
         request.extensions_mut().insert(patience);
-        let barred = !may_command && !request.method().is_safe();
+        let barred = rights == Rights::Questions && !request.method().is_safe();
         let answered = self.router.clone().oneshot(request);
         async move {
             let response = if barred {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use haa_core::units::Address;
 
-use crate::tls::{Dialed, Dialer};
+use crate::tls::{Dialed, Dialer, Http};
 
 /// How long a connection may take: beyond it, an agent counts as not there.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -90,7 +90,7 @@ impl Ask {
     /// # Errors
     /// [`HttpError`], which says whether the agent can have taken it.
     pub async fn send(&self, to: &Address) -> Result<Answer, HttpError> {
-        let stream = match timeout(CONNECT, self.dialer.dial(to, false)).await {
+        let stream = match timeout(CONNECT, self.dialer.dial(to, Http::One)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(refusal)) => return Err(HttpError::NotConnected(brief(&refusal))),
             Err(_) => return Err(HttpError::NotConnected("no connection within 2s".to_owned())),

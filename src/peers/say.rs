@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 use super::proto::Beat;
 use super::proto::peers_client::PeersClient;
 use crate::api::tokens::Tokens;
-use crate::tls::Dialer;
+use crate::tls::{Dialer, Http};
 
 /// To whom.
 pub(super) struct Peer {
@@ -85,7 +85,7 @@ async fn stream(peer: &Peer, beats: watch::Receiver<Option<Heartbeat>>) -> Resul
     let (dialer, to) = (peer.dialer.clone(), peer.address.clone());
     let dial = tower::service_fn(move |_| {
         let (dialer, to) = (dialer.clone(), to.clone());
-        async move { dialer.dial(&to, true).await.map(TokioIo::new) }
+        async move { dialer.dial(&to, Http::Two).await.map(TokioIo::new) }
     });
     let channel = endpoint.connect_with_connector(dial).await.map_err(reach)?;
     let cluster = peer.cluster.clone();

@@ -30,6 +30,15 @@ struct Careful {
     config: Fresh<Arc<ClientConfig>>,
 }
 
+/// What will be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/1.1
+    One,
+    /// HTTP/2
+    Two,
+}
+
 /// A connection, in clear on our side.
 pub type Dialed = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
@@ -64,16 +73,19 @@ impl Dialer {
         Ok(Self(Some(Arc::new(Careful { authority, identity, plain, config }))))
     }
 
-    /// Connects, and checks who is there: for HTTP/2, or for HTTP/1.
+    /// Connects, and checks who is there.
     ///
     /// # Errors
     /// Nobody is there, or somebody else.
-    pub async fn dial(&self, to: &Address, http2: bool) -> io::Result<Dialed> {
+    pub async fn dial(&self, to: &Address, http: Http) -> io::Result<Dialed> {
         let stream = connect(to).await?;
         let Some(careful) = &self.0 else { return Ok(Either::Left(stream)) };
         let read = || client(&careful.authority, careful.identity.as_ref());
         let mut config = (*careful.config.get("certificates", read)).clone();
-        config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        config.alpn_protocols = vec![match http {
+            Http::One => b"http/1.1".to_vec(),
+            Http::Two => b"h2".to_vec(),
+        }];
         let name = server_name(to)?;
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
             Ok(secure) => Ok(Either::Right(Box::new(secure))),

@@ -35,8 +35,17 @@ struct Locked {
 pub struct Accepted {
     /// The bytes, in clear on our side.
     pub stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-    /// Whether it may do more than ask.
-    pub may_command: bool,
+    /// What it may do here.
+    pub rights: Rights,
+}
+
+/// What a connection may do, before anybody looks at its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Ask and command.
+    All,
+    /// Ask.
+    Questions,
 }
 
 impl Door {
@@ -68,13 +77,13 @@ impl Door {
     /// It is not let in.
     pub async fn accept(&self, mut stream: TcpStream) -> io::Result<Accepted> {
         let Some(door) = &self.0 else {
-            return Ok(Accepted { stream: Either::Left(stream), may_command: true });
+            return Ok(Accepted { stream: Either::Left(stream), rights: Rights::All });
         };
         let mut first = [0];
         stream.peek(&mut first).await?;
         if first != [HANDSHAKE] {
             if door.tls.plain == Plain::Answered {
-                return Ok(Accepted { stream: Either::Left(stream), may_command: true });
+                return Ok(Accepted { stream: Either::Left(stream), rights: Rights::All });
             }
             let length = TOLD.len();
             let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain";
@@ -86,8 +95,11 @@ impl Door {
         let config = door.config.get("certificates", || server(&door.tls));
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let certified = stream.get_ref().1.peer_certificates().is_some();
-        let may_command = certified || door.tls.verify == Verify::None;
-        Ok(Accepted { stream: Either::Right(Box::new(stream)), may_command })
+        let rights = match door.tls.verify {
+            Verify::Optional if !certified => Rights::Questions,
+            Verify::None | Verify::Optional | Verify::Required => Rights::All,
+        };
+        Ok(Accepted { stream: Either::Right(Box::new(stream)), rights })
     }
 }
 

@@ -5,8 +5,8 @@ mod dialer;
 mod door;
 mod papers;
 
-pub use dialer::{Dialed, Dialer};
-pub use door::{Accepted, Door};
+pub use dialer::{Dialed, Dialer, Http};
+pub use door::{Accepted, Door, Rights};
 pub use papers::{Identity, TlsError};
 
 use std::path::PathBuf;

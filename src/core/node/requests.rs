@@ -6,6 +6,7 @@ use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
 use crate::records::{Ask, Key, Manner, Record, RequestId, RequestRecord, RequestState};
+use crate::routes::undrain_first;
 use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
@@ -265,8 +266,7 @@ impl Node {
         }
         self.alive(name)?;
         if self.belief.is_drained(name) {
-            let why = format!("{name} is drained: haactl undrain {name} comes first");
-            return Err(Unfit::Never(why));
+            return Err(Unfit::Never(undrain_first(name)));
         }
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));

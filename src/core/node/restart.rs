@@ -129,10 +129,13 @@ impl Node {
     /// How the work of a restart ended.
     pub(super) fn note_restart(&mut self, job: &Job, result: &JobResult) {
         let Some(restarting) = &mut self.restarting else { return };
-        match (job, result) {
-            (Job::Stop(_), JobResult::Failed(_) | JobResult::Aborted) => self.restarting = None,
-            (Job::Start(..), JobResult::Failed(why)) => restarting.came = Some(Err(why.clone())),
-            _ => {}
+        let stops = matches!(job, Job::Stop(_));
+        match result {
+            JobResult::Failed(_) | JobResult::Aborted if stops => self.restarting = None,
+            JobResult::Failed(why) if matches!(job, Job::Start(..)) => {
+                restarting.came = Some(Err(why.clone()));
+            }
+            JobResult::Done | JobResult::Failed(_) | JobResult::Aborted => {}
         }
     }
 }

@@ -10,10 +10,7 @@ async fn get(cluster: &Cluster, member: &MemberName, path: &str) -> (u16, String
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_member_is_out_of_use_when_the_command_answers() {
-    let cluster = Cluster::start().await;
-    cluster.all_vote().await;
-    let primary = cluster.primary().await;
-    let drained = cluster.other_than(&primary);
+    let (cluster, primary, drained) = Cluster::start_voting().await;
     let mut names = cluster.playground.names().into_iter();
     let third = names.find(|name| *name != primary && *name != drained).expect("there are three");
 

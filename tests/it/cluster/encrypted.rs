@@ -7,6 +7,7 @@ use haa::ctl::http::{Ask, HttpError};
 use haa::tls::{Dialer, Identity};
 use haa_core::units::{Address, MemberName};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -28,11 +29,18 @@ fn api_section(papers: &Papers, more: &[(&str, &str)]) -> toml::Table {
     toml::Table::try_from(section).expect("it is TOML")
 }
 
-async fn start(cluster: &mut Cluster) {
+/// Three agents whose ports speak TLS, and the files of it.
+async fn encrypted(verify_client: &str) -> (TempDir, Papers, Cluster) {
+    support::become_postgres();
+    let directory = tempfile::tempdir_in("/tmp").expect("a temporary directory");
+    let papers = Papers::issue(directory.path(), "ours");
+    let section = api_section(&papers, &[("verify_client", verify_client)]);
+    let mut cluster = Cluster::prepare(|options| options.extra(section));
     cluster.playground.start_etcd().await.expect("it starts");
     for member in cluster.playground.names() {
         cluster.playground.start_member(&member).expect("it starts");
     }
+    (directory, papers, cluster)
 }
 
 fn member_dialer(papers: &Papers) -> Dialer {
@@ -101,12 +109,7 @@ async fn asked_among_silent(at: &Address, dialer: &Dialer) -> Vec<Duration> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_and_operators_speak_tls_and_strangers_are_told() {
-    support::become_postgres();
-    let directory = tempfile::tempdir_in("/tmp").expect("a temporary directory");
-    let papers = Papers::issue(directory.path(), "ours");
-    let section = api_section(&papers, &[("verify_client", "optional")]);
-    let mut cluster = Cluster::prepare(|options| options.extra(section));
-    start(&mut cluster).await;
+    let (directory, papers, cluster) = encrypted("optional").await;
     let guest = guest_dialer(&papers);
     let seen = forms(&cluster, &guest).await;
     assert!(seen["members"][0]["api_url"].as_str().is_some_and(|url| url.starts_with("https://")));
@@ -147,12 +150,7 @@ async fn members_and_operators_speak_tls_and_strangers_are_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_renewed_while_members_run() {
-    support::become_postgres();
-    let directory = tempfile::tempdir_in("/tmp").expect("a temporary directory");
-    let papers = Papers::issue(directory.path(), "ours");
-    let section = api_section(&papers, &[("verify_client", "required")]);
-    let mut cluster = Cluster::prepare(|options| options.extra(section));
-    start(&mut cluster).await;
+    let (directory, papers, cluster) = encrypted("required").await;
     forms(&cluster, &member_dialer(&papers)).await;
     let first = cluster.playground.api(&name("n1"));
     let refused = Ask::get("/primary").over(&guest_dialer(&papers)).send(&first).await;

@@ -10,7 +10,7 @@ use super::fixture::{Cluster, LONG, print_times};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_postmaster_is_replaced_and_comes_back_as_a_replica() {
     let cluster = Cluster::start().await;
-    cluster.all_count().await;
+    cluster.all_vote().await;
     let mut times = Vec::new();
     for run in 0..10 {
         let old = cluster.primary().await;

@@ -61,18 +61,23 @@ impl Cluster {
         cluster
     }
 
+    /// Three members that vote, and of them the primary and a replica.
+    pub(crate) async fn start_voting() -> (Self, MemberName, MemberName) {
+        let cluster = Self::start().await;
+        cluster.all_vote().await;
+        let primary = cluster.primary().await;
+        let replica = cluster.other_than(&primary);
+        (cluster, primary, replica)
+    }
+
     /// Waits until there is a primary and every other member streams from it.
     pub(crate) async fn all_stream(&self) {
         let others = self.playground.names().len() - 1;
         self.playground.wait_streaming(others, LONG).await.expect("all replicas stream");
     }
 
-    /// Waits until every member may lead and, in `quorum`, votes: who streams for a moment only is not counted on yet,
-    /// and what nobody has who counts may be lost.
-    pub(crate) async fn all_count(&self) {
-        let names = self.playground.names();
-        let config = std::fs::read_to_string(self.playground.config(&names[0]));
-        let quorum = names.len() > 2 && !config.is_ok_and(|text| text.contains("\"async\""));
+    /// Waits until every member may lead, as etcd has it: who streams for a moment only does not yet.
+    pub(crate) async fn all_may_lead(&self) {
         let endpoint = self.playground.etcd_endpoint();
         let mut etcd = etcd_client::Client::connect([endpoint], None).await.expect("etcd answers");
         let began = Instant::now();
@@ -80,17 +85,12 @@ impl Cluster {
             let answer = etcd.get("/haa/playground/sync", None).await.expect("etcd answers");
             let value = answer.kvs().first().map_or(&[][..], |kept| kept.value());
             let sync = serde_json::from_slice::<SyncRecord>(value);
-            let count = sync.as_ref().is_ok_and(|sync| {
-                let counts = |name| {
-                    let votes = sync.voters.contains_key(name) || !quorum;
-                    votes && sync.members.contains_key(name)
-                };
-                names.iter().all(counts)
-            });
-            if count {
+            let listed =
+                |name: &MemberName| sync.as_ref().is_ok_and(|sync| sync.members.contains_key(name));
+            if self.playground.names().iter().all(listed) {
                 return;
             }
-            assert!(began.elapsed() < LONG, "not everybody counts: {sync:?}");
+            assert!(began.elapsed() < LONG, "not everybody may lead: {sync:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -14,10 +14,7 @@ async fn started(cluster: &Cluster, member: &MemberName) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_is_done_when_the_member_is_as_it_was() {
-    let cluster = Cluster::start().await;
-    cluster.all_vote().await;
-    let primary = cluster.primary().await;
-    let replica = cluster.other_than(&primary);
+    let (cluster, primary, replica) = Cluster::start_voting().await;
 
     let before = started(&cluster, &replica).await;
     let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
