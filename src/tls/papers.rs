@@ -22,13 +22,12 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// It is not there, or not ours to read.
-    #[error("{} cannot be read ({source}): correct the path, or let the user that runs haad read it", path.display())]
+    #[error("{} cannot be read ({why}): correct the path, or let this program's user read it", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Anybody may read the key.
     #[error("{} can be read by everybody (mode {mode:04o}): run chmod 0600 {}", path.display(), path.display())]
@@ -47,13 +46,12 @@ pub enum TlsError {
         what: &'static str,
     },
     /// They do not belong together, or are of a kind that cannot be used.
-    #[error("{} and its key cannot be used: {source}", path.display())]
+    #[error("{} and its key cannot be used: {why}", path.display())]
     Unusable {
         /// The certificate.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: rustls::Error,
+        why: rustls::Error,
     },
     /// No certificate can be checked by it.
     #[error("{} cannot be used as an authority: {why}", path.display())]
@@ -71,7 +69,7 @@ impl Identity {
     pub(super) fn read(&self) -> Result<Chain, TlsError> {
         let certificates = certificates(&self.certificate)?;
         let mut text = Vec::new();
-        let unreadable = |source| TlsError::Unreadable { path: self.key.clone(), source };
+        let unreadable = |why| TlsError::Unreadable { path: self.key.clone(), why };
         let mut file = File::open(&self.key).map_err(unreadable)?;
         let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
@@ -83,15 +81,15 @@ impl Identity {
         Ok((certificates, key))
     }
 
-    pub(super) fn unusable(&self, source: rustls::Error) -> TlsError {
-        TlsError::Unusable { path: self.certificate.clone(), source }
+    pub(super) fn unusable(&self, why: rustls::Error) -> TlsError {
+        TlsError::Unusable { path: self.certificate.clone(), why }
     }
 }
 
 /// The certificates of a file, in its order.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = std::fs::read(path)
-        .map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read(path).map_err(|why| TlsError::Unreadable { path: path.to_owned(), why })?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
