@@ -259,19 +259,22 @@ impl World {
         self.deeds.push(Deed::Published(member));
     }
 
-    /// The guard closes writes at `until`, unless it hears of a later one before.
+    /// The guard closes writes at `until`, unless it hears of another instant before: of a later one, or, where a new
+    /// leadership has a shorter lease than the last, of an earlier one.
     pub(crate) fn arm(&mut self, member: usize, until: Millis) {
         let who = &mut self.members[member];
         who.agent.guard_until = Some(until);
-        if who.agent.guard_set == Ongoing::No && self.plan.guard == Guard::On {
-            who.agent.guard_set = Ongoing::Yes;
-            let at = who.clock.when(until);
+        let at = who.clock.when(until);
+        let sooner = who.agent.guard_wakes.is_none_or(|wakes| at < wakes);
+        if sooner && self.plan.guard == Guard::On {
+            who.agent.guard_wakes = Some(at);
             self.queue.push(at, Event::Guard(member));
         }
     }
 
     pub(crate) fn guard_due(&mut self, member: usize) {
-        self.members[member].agent.guard_set = Ongoing::No;
+        let now = self.now;
+        self.members[member].agent.guard_wakes.take_if(|wakes| *wakes <= now);
         let Some(until) = self.members[member].agent.guard_until else { return };
         if self.local(member) < until {
             self.arm(member, until);
