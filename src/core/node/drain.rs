@@ -50,7 +50,8 @@ impl Node {
     ) {
         let kept = self.belief.drained().find(|(other, _)| *other == name);
         let Some((_, kept)) = kept else {
-            return match self.alive(name).and_then(|()| self.spare(name, primary)) {
+            let spared = self.alive(name).and_then(|()| self.spare(name, primary));
+            return match spared.and_then(|()| self.leaves_somebody(name)) {
                 Err(Unfit::Yet(_)) if self.may_wait(now, id) => {}
                 Err(Unfit::Never(why) | Unfit::Yet(why)) => {
                     self.answer(id, request, RequestState::Refused { why });
@@ -105,6 +106,26 @@ impl Node {
              alone; bring another member back first, see haactl list"
         );
         Err(Unfit::Yet(why))
+    }
+
+    /// Whether another member is left that could become a voter beside this primary. Whoever is drained does not: with
+    /// `strict` writes would wait for good.
+    fn leaves_somebody(&self, name: &MemberName) -> Result<(), Unfit> {
+        let members = || self.belief.view.iter().flat_map(|view| &view.members);
+        let could = |other: &MemberName| {
+            let tagged = members().any(|(of, kept)| of == other && kept.value.tags.nofailover);
+            *other != self.config.name && !tagged && !self.belief.is_drained(other)
+        };
+        let another = members().any(|(other, _)| other != name && could(other));
+        if self.belief.quorum().is_none() || !could(name) || another {
+            return Ok(());
+        }
+        let why = format!(
+            "{name} is the last member that acknowledged commits could be on beside {}: bring another one back \
+             first, or haactl undrain it, see haactl list",
+            self.config.name
+        );
+        Err(Unfit::Never(why))
     }
 
     /// Whether its agent is there.

@@ -83,6 +83,7 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
             Some(("k", value)) => {
                 settings.k = Some(value.parse().map_err(|_| "k is how many?")?);
             }
+            Some(("strict", value)) => settings.strict = value == "on",
             Some(("pause", value)) => settings.pause = value == "on",
             Some(("ttl", value)) => settings.timing.ttl = millis(value)?,
             Some(("round", value)) => settings.timing.round = millis(value)?,
