@@ -19,6 +19,8 @@ pub enum Mutation {
     LeaderIgnoresTerm,
     /// The leader transaction does not compare `leader`: a living leader is deposed.
     LeaderIgnoresLeader,
+    /// A member is drained though somebody may stand who does not know of it.
+    DrainIgnoresTerm,
     /// No transaction compares anything.
     CompareNothing,
     /// The timeline is reserved but the record does not keep the number.
@@ -102,11 +104,13 @@ impl Mutation {
         let writes = |key: &Key| txn.put.iter().any(|(record, _)| record.key() == *key);
         let leads = writes(&Key::Leader);
         let founds = writes(&Key::Cluster);
+        let drains = txn.put.iter().any(|(record, _)| matches!(record, Record::Drained(..)));
         match self {
             Self::LeaderIgnoresTerm if leads => txn.compare.retain(|(key, _)| *key != Key::Term),
             Self::LeaderIgnoresLeader if leads => {
                 txn.compare.retain(|(key, _)| *key != Key::Leader);
             }
+            Self::DrainIgnoresTerm if drains => txn.compare.retain(|(key, _)| *key != Key::Term),
             Self::CompareNothing => txn.compare.clear(),
             Self::ClusterIgnoresCluster if founds => {
                 txn.compare.retain(|(key, _)| *key != Key::Cluster);
@@ -130,6 +134,7 @@ impl Mutation {
             | Self::NeverClose
             | Self::LeaderIgnoresTerm
             | Self::LeaderIgnoresLeader
+            | Self::DrainIgnoresTerm
             | Self::LeaderWithoutLease
             | Self::ClusterIgnoresCluster => {}
         }

@@ -64,7 +64,7 @@ const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 48] = [
+const STORIES: [Story; 49] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -117,6 +117,7 @@ const STORIES: [Story; 48] = [
     (core(Mechanism::DurableConsent), "failsafe-promise-kept", "VIOLATION I15 "),
     (around(Mutation::ClusterIgnoresCluster), "first-start-at-once", "VIOLATION I7 "),
     // In `quorum`.
+    (around(Mutation::DrainIgnoresTerm), "drain-while-somebody-stands", "VIOLATION A5 "),
     (core(Mechanism::DurableGrant), "quorum-etcd-restored", "VIOLATION I4 "),
     (core(Mechanism::GrantOfAttempt), "quorum-grant-of-an-earlier-attempt", "VIOLATION I6 "),
     (

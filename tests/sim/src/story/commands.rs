@@ -108,7 +108,10 @@ fn written(key: &str) -> Result<Key, String> {
         "term" => Ok(Key::Term),
         "leader" => Ok(Key::Leader),
         "sync" => Ok(Key::Sync),
-        _ => Err(format!("'{key}' is none of term, leader and sync")),
+        _ => match key.strip_prefix("drained/") {
+            Some(name) => Ok(Key::Drained(named(name)?)),
+            None => Err(format!("'{key}' is none of term, leader, sync and drained/NAME")),
+        },
     }
 }
 
