@@ -31,6 +31,10 @@ pub enum Mutation {
     NeverClose,
     /// `cluster` is written without a comparison.
     ClusterIgnoresCluster,
+    /// Whoever lets go deletes the `leader` key, whosever it is by then.
+    ReleaseIgnoresHolder,
+    /// There is a guard, and it closes nothing. Not between the node and the world, but in the world.
+    NoGuard,
 }
 
 /// What is broken in a run, and where.
@@ -104,6 +108,7 @@ impl Mutation {
         let writes = |key: &Key| txn.put.iter().any(|(record, _)| record.key() == *key);
         let leads = writes(&Key::Leader);
         let founds = writes(&Key::Cluster);
+        let releases = txn.delete.contains(&Key::Leader);
         let drains = txn.put.iter().any(|(record, _)| matches!(record, Record::Drained(..)));
         match self {
             Self::LeaderIgnoresTerm if leads => txn.compare.retain(|(key, _)| *key != Key::Term),
@@ -111,6 +116,7 @@ impl Mutation {
                 txn.compare.retain(|(key, _)| *key != Key::Leader);
             }
             Self::DrainIgnoresTerm if drains => txn.compare.retain(|(key, _)| *key != Key::Term),
+            Self::ReleaseIgnoresHolder if releases => txn.compare.clear(),
             Self::CompareNothing => txn.compare.clear(),
             Self::ClusterIgnoresCluster if founds => {
                 txn.compare.retain(|(key, _)| *key != Key::Cluster);
@@ -136,7 +142,9 @@ impl Mutation {
             | Self::LeaderIgnoresLeader
             | Self::DrainIgnoresTerm
             | Self::LeaderWithoutLease
-            | Self::ClusterIgnoresCluster => {}
+            | Self::ClusterIgnoresCluster
+            | Self::ReleaseIgnoresHolder
+            | Self::NoGuard => {}
         }
     }
 }

@@ -41,12 +41,14 @@ const SEEDS_OF_THE_CORE: [Seeds; 12] = [
     (core(Mechanism::UnreadAtStart), Guard::On, 20, &["I16"]),
 ];
 
-const SEEDS_AROUND_THE_CORE: [Seeds; 5] = [
+const SEEDS_AROUND_THE_CORE: [Seeds; 7] = [
     (around(Mutation::ReserveNothing), Guard::On, 200, &["I14"]),
     (around(Mutation::LeaderWithoutLease), Guard::On, 20, &["I12"]),
     (around(Mutation::LeaderIgnoresTerm), Guard::Off, 600, &["I3", "I14"]),
     (around(Mutation::CompareNothing), Guard::On, 50, &["I3"]),
     (around(Mutation::NeverClose), Guard::Off, 50, &["I1", "I11"]),
+    (around(Mutation::NoGuard), Guard::On, 50, &["I1", "I11"]),
+    (around(Mutation::ReleaseIgnoresHolder), Guard::On, 100, &["I1", "I3"]),
 ];
 
 /// The same in `quorum`.

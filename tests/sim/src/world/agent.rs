@@ -10,6 +10,7 @@ use haa_core::routes::Status;
 use haa_core::units::Millis;
 
 use crate::brain::Brain;
+use crate::mutation::{Broken, Mutation};
 use crate::net::Arrivals;
 use crate::postgres;
 use crate::time::At;
@@ -266,7 +267,8 @@ impl World {
         who.agent.guard_until = Some(until);
         let at = who.clock.when(until);
         let sooner = who.agent.guard_wakes.is_none_or(|wakes| at < wakes);
-        if sooner && self.plan.guard == Guard::On {
+        let asleep = self.plan.broken == Some(Broken::Between(Mutation::NoGuard));
+        if sooner && self.plan.guard == Guard::On && !asleep {
             who.agent.guard_wakes = Some(at);
             self.queue.push(at, Event::Guard(member));
         }
