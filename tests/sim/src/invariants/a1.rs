@@ -71,7 +71,9 @@ fn could_lead(world: &World, other: usize, leader: usize) -> bool {
     let sync = world.etcd.view.sync.as_ref().map(|kept| &kept.value.members);
     let listed = sync.and_then(|members| members.get(&who.name)).copied();
     let incarnation = who.postgres.disk.as_ref().map(|disk| disk.incarnation);
+    let tagged = world.plan.tags.get(&other).is_some_and(|tags| tags.nofailover);
     calm(world, other)
+        && !tagged
         && who.agent.awake()
         && who.postgres.process == Process::Standby
         && world.now.since(who.postgres.started) >= CALM
