@@ -4,11 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::lab::Lab;
 use super::plan::{MEMBERS, Plan, System};
-use super::tools::write;
+use super::tools::{Tools, write};
 use super::{etcd, fsync, patroni, shipped};
 
 /// What is worth keeping of a host.
@@ -102,15 +102,9 @@ impl Lab {
 }
 
 /// The program where the servers' user can reach it: a copy in our directory.
-pub(super) fn reachable(plan: &Plan, directory: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn reachable(plan: &Plan, tools: &Tools, directory: &Path) -> anyhow::Result<PathBuf> {
     if plan.system == System::Patroni {
-        let asked = plan.program.display();
-        ensure!(
-            plan.program.is_file(),
-            "there is no patroni at {asked}: make a virtual environment that everybody may enter, install \
-             patroni[etcd3] and psycopg2-binary in it, and name its bin directory with --bin-dir"
-        );
-        return Ok(plan.program.clone());
+        return patroni::reachable(tools, &plan.program);
     }
     let copy = directory.join("haad");
     let tell = || {

@@ -82,7 +82,7 @@ impl Lab {
             let space = net.name(name);
             hosts.insert(name, Host { name: name.to_owned(), address, space, ipc, group, home });
         }
-        let program = reachable(&plan, directory)?;
+        let program = reachable(&plan, &tools, directory)?;
         if plan.fsync {
             fsync::build(directory)?;
         }

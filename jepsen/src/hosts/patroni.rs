@@ -1,13 +1,14 @@
 //! A member of Patroni, for comparison: its configuration and how it is started, on the same hosts, Postgres and etcd,
 //! with commits that wait for one replica, as haa's do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
 use super::host::{Host, Launch};
 use super::plan::{API, POSTGRES, Plan};
-use super::tools::Tools;
+use super::tools::{Tools, run};
 
 /// A member's patroni.yml; JSON is YAML.
 pub(super) fn config(
@@ -50,6 +51,7 @@ pub(super) fn config(
                 "host all all 127.0.0.1/32 scram-sha-256",
                 "host all all ::1/128 scram-sha-256",
                 "host all all 10.99.0.0/24 scram-sha-256",
+                "host replication all 127.0.0.1/32 scram-sha-256",
                 "host replication all 10.99.0.0/24 scram-sha-256",
             ],
             "parameters": {
@@ -74,6 +76,30 @@ fn dcs(plan: &Plan) -> anyhow::Result<Value> {
         dcs.insert(key.clone(), serde_json::to_value(value)?);
     }
     Ok(Value::Object(dcs))
+}
+
+/// Patroni, if the servers' user can start it, and its Python from within: it starts itself again for each Postgres, and
+/// waits for good where that fails.
+pub(super) fn reachable(tools: &Tools, program: &Path) -> anyhow::Result<PathBuf> {
+    let asked = program.display();
+    ensure!(
+        program.is_file(),
+        "there is no patroni at {asked}: make a virtual environment that everybody may enter, install \
+         patroni[etcd3] and psycopg2-binary in it, and name its bin directory with --bin-dir"
+    );
+    let python = program.with_file_name("python3");
+    let (uid, gid) = (format!("--reuid={}", tools.user.0), format!("--regid={}", tools.user.1));
+    let within = ["--clear-groups", "--", "sh", "-c", r#""$0" -c "import patroni""#];
+    let words = ["setpriv", &uid, &gid].into_iter().chain(within);
+    let words: Vec<&str> = words.chain(python.to_str()).collect();
+    run(&words).with_context(|| {
+        format!(
+            "the user postgres cannot run {}: make the virtual environment with a Python that it may run, such as \
+             /usr/bin/python3",
+            python.display()
+        )
+    })?;
+    Ok(program.to_owned())
 }
 
 /// What to start on a member's host.

@@ -48,6 +48,7 @@ pub enum Accident {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Broken {
     member: &'static str,
+    postmaster: Option<Process>,
     etcds: Vec<String>,
     swallowed: u64,
     slow: Vec<Arc<Slow>>,
@@ -60,9 +61,9 @@ impl Accident {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whether another member leads afterwards.
+    /// Whether writes end, until another member leads or this one does anew.
     #[must_use]
-    pub fn moves_the_primary(self) -> bool {
+    pub fn ends_the_leadership(self) -> bool {
         !matches!(self, Self::EtcdLeader | Self::EtcdAway | Self::PoorNetwork)
     }
 
@@ -95,6 +96,7 @@ impl Accident {
             Self::Postmaster => {
                 let postmaster = lab.postmaster(leader).context("the leader has no postmaster")?;
                 postmaster.signal(Signal::KILL)?;
+                broken.postmaster = Some(postmaster);
             }
             Self::Host => {
                 // First the cable, or the kernel would tell everybody that the sockets are closed.
@@ -154,7 +156,8 @@ impl Accident {
     ) -> anyhow::Result<bool> {
         let member = broken.member;
         let acted = match self {
-            Self::Postmaster | Self::Switchover => watch.primaries().await != [member],
+            Self::Postmaster => broken.postmaster.is_some_and(|postmaster| !postmaster.alive()),
+            Self::Switchover => watch.primaries().await != [member],
             Self::Host => lab.host(member)?.group.members().is_empty(),
             Self::Partition | Self::PartitionOpen => lab.net.swallowed()? > broken.swallowed,
             Self::Freeze => lab.host(member)?.group.is_frozen(),

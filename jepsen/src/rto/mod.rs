@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use crate::checkers::Isolation;
+use crate::history::{Event, Stamp};
 use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places};
 use crate::report::rto::{Outage, Series, Timing};
 use crate::workloads::record::routed;
@@ -121,11 +122,15 @@ async fn once(
     let window = recorder.now();
     sleep(Duration::from_millis(200)).await;
     let began = recorder.now();
+    let timeline = recorder.last_ok(by_route).and_then(|(_, stamp)| Some(stamp?.timeline));
     let broken = wish.accident.strike(lab, watch, leader).await?;
-    if wish.accident.moves_the_primary() {
-        let acknowledged = acknowledged_elsewhere(recorder, leader, began);
+    if wish.accident.ends_the_leadership() {
+        let acknowledged = acknowledged_anew(recorder, (leader, timeline.unwrap_or(0)), began);
         timeout(PATIENCE, acknowledged).await.with_context(|| {
-            format!("nobody but {leader} acknowledged a row within {PATIENCE:?}\n{}", lab.tails())
+            format!(
+                "no row was acknowledged on another timeline within {PATIENCE:?}\n{}",
+                lab.tails()
+            )
         })?;
     }
     wish.accident.last(wish.length, began, recorder).await;
@@ -140,14 +145,20 @@ async fn once(
     Ok(measure::cost(&events, &there, began, whole))
 }
 
-/// Waits until a client that goes where the routes lead is answered by another member.
-async fn acknowledged_elsewhere(recorder: &Recorder, old: &str, began: u64) {
+fn by_route(event: &Event) -> bool {
+    routed(event.process)
+}
+
+/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline: Patroni
+/// starts a primary that has died again.
+async fn acknowledged_anew(recorder: &Recorder, (leader, timeline): (&str, u32), began: u64) {
     loop {
-        let elsewhere = recorder.last_ok(|event| {
-            let member = event.stamp.as_ref().map(|stamp| stamp.member.as_str());
-            routed(event.process) && member.is_some_and(|member| member != old)
+        let anew = recorder.last_ok(|event| {
+            let stamp = event.stamp.as_ref();
+            let other = |stamp: &Stamp| stamp.member != leader || stamp.timeline > timeline;
+            by_route(event) && stamp.is_some_and(other)
         });
-        if elsewhere.is_some_and(|at| at > began) {
+        if anew.is_some_and(|(at, _)| at > began) {
             return;
         }
         sleep(Duration::from_millis(5)).await;

@@ -72,12 +72,13 @@ impl Recorder {
         self.push(process, (phase, op), None, Some(error));
     }
 
-    /// When the last operation that `wanted` knows ended well, if one did.
+    /// When the last operation that `wanted` knows ended well, and who answered it, if one did.
     #[must_use]
-    pub fn last_ok(&self, wanted: impl Fn(&Event) -> bool) -> Option<u64> {
+    pub fn last_ok(&self, wanted: impl Fn(&Event) -> bool) -> Option<(u64, Option<Stamp>)> {
         let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut all = events.iter().rev();
-        all.find(|event| event.phase == Phase::Ok && wanted(event)).map(|event| event.time)
+        let last = all.find(|event| event.phase == Phase::Ok && wanted(event));
+        last.map(|event| (event.time, event.stamp.clone()))
     }
 
     /// All of it, so far.
