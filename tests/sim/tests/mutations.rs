@@ -64,7 +64,7 @@ const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 48] = [
+const STORIES: [Story; 49] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -138,6 +138,7 @@ const STORIES: [Story; 48] = [
     (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
+    (core(Mechanism::FetchBinds), "quorum-voter-lacks-wal", "n1 fetch of WAL: "),
 ];
 
 /// What another mechanism always covers, and which. docs/testing.md has the arguments in full.
