@@ -43,6 +43,15 @@ impl Segment {
         Self { timeline, made_by, begin: Lsn(number * size), size }
     }
 
+    /// By its name; where its timeline began is to be told.
+    pub(super) fn named(name: &str, size: u64) -> Option<Self> {
+        let part = |at| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
+        let number = part(8)? * ((1_u64 << 32) / size) + part(16)?;
+        let timeline = Timeline(u32::try_from(part(0)?).ok()?);
+        let whole = name.len() == 24;
+        whole.then_some(Self { timeline, made_by: None, begin: Lsn(number * size), size })
+    }
+
     pub(super) fn end(&self) -> Lsn {
         Lsn(self.begin.0 + self.size)
     }
@@ -163,6 +172,9 @@ mod tests {
         assert_eq!(name(0x20_0000), "000000010000000000000002");
         assert_eq!(name(0x30_0000), "000000070000000000000003", "even before the forks");
         assert_eq!(name(0x40_0000), "000000070000000000000004");
+        let again = Segment::named("000000070000000100000004", SIZE).expect("a name");
+        assert_eq!(again.name(), "000000070000000100000004");
+        assert_eq!(Segment::named("00000007.history", SIZE), None);
         let made_by = Segment::of(&line(), Lsn(0x40_0000), SIZE).made_by;
         assert_eq!(made_by, line().forks.last().copied());
         assert_eq!(Segment::of(&line(), Lsn(0x2F_FFFF), SIZE).made_by, None);

@@ -116,7 +116,7 @@ async fn place(
 }
 
 /// Durably.
-fn put(pg_wal: &Path, segment: &Segment, file: &Path) -> Result<(), JobError> {
+pub(super) fn put(pg_wal: &Path, segment: &Segment, file: &Path) -> Result<(), JobError> {
     let path = pg_wal.join(segment.name());
     let placed = std::fs::rename(file, &path).and_then(|()| files::sync_parent(&path));
     placed.map_err(JobError::file("put in place", &path))

@@ -7,6 +7,7 @@ mod fits;
 mod follow;
 pub(super) mod initdb;
 mod keep;
+mod lacking;
 mod promote;
 pub(super) mod rewind;
 mod start;

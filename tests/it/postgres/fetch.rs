@@ -143,6 +143,46 @@ async fn a_standby_gets_what_its_primary_lacks_from_the_archive() {
     catches_up(&mut a, &mut b).await;
 }
 
+/// A primary that diverged has thrown away the WAL in which pg_rewind looks for the last common checkpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_gets_the_wal_that_it_lacks() {
+    let root = root();
+    let (mut a, mut b) = (primary(root.path()), Member::new("b", root.path()));
+    a.again().await;
+    a.become_primary(2, &[&b]).await;
+    a.sql("CREATE TABLE t (id int)").await;
+    b.join(&mut a).await;
+    a.sql("CHECKPOINT").await;
+    let at = a.primary(|_| true).await.position;
+    let needed = segment(&a, at);
+    for _ in 0..2 {
+        a.sql("SELECT pg_switch_wal(); INSERT INTO t VALUES (1)").await;
+    }
+    let there = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= there.lsn).await;
+    b.done(Job::Detach).await;
+    a.sql("SELECT pg_drop_replication_slot('haa_b')").await;
+    a.sql("INSERT INTO t VALUES (2)").await;
+    let began = std::time::Instant::now();
+    while needed.exists() {
+        assert!(began.elapsed().as_secs() < 40, "{} stays", needed.display());
+        a.sql("CHECKPOINT").await;
+    }
+    a.done(Job::Stop(Millis(10_000))).await;
+    assert_eq!(b.promote(3, &[&a]).await, haa_core::input::JobResult::Done);
+    let hidden = root.path().join("hidden");
+    let at_b = b.config.data_directory.join("pg_wal").join(needed.file_name().expect("a name"));
+    std::fs::rename(&at_b, &hidden).expect("b has it");
+    let why = a.failed(Job::Rewind(b.source())).await;
+    assert!(why.contains("and nobody has it"), "{why}");
+    std::fs::rename(&hidden, &at_b).expect("it comes back");
+    a.done(Job::Rewind(b.source())).await;
+    a.done(Job::Start(Some(b.source()), Door::Open)).await;
+    let there = b.primary(|_| true).await.position;
+    a.standby(|standby| standby.streaming && standby.replayed >= there.lsn).await;
+    assert_eq!(a.count("t").await, 2, "what only it had is gone");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_go_on_from_what_is_there_is_not_taken() {
     let root = root();
