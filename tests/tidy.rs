@@ -151,13 +151,14 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 21] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 22] = [
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
     ("src/playground/bench/mod.rs", "accidents have their distance, and an outage its length"),
     ("src/playground/bench/writer.rs", "an application has its pace"),
     ("src/playground/tour/mod.rs", "an operator tries again a little later"),
+    ("src/postgres/jobs/fetch.rs", "how far replay has come is only seen by looking"),
     ("src/postgres/jobs/follow.rs", "what the startup process does is only seen by looking"),
     ("src/postgres/jobs/promote.rs", "nothing tells the end of recovery"),
     ("src/postgres/jobs/rewind.rs", "nothing tells that the source has made its checkpoint"),

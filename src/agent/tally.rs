@@ -164,6 +164,7 @@ const fn word(job: &Job) -> &'static str {
         Job::Stop(_) => "stop",
         Job::Follow(..) => "follow",
         Job::Detach => "detach",
+        Job::Fetch { .. } => "fetch",
         Job::Promote { .. } => "promote",
     }
 }

@@ -144,6 +144,8 @@ pub(super) struct PostgresFile {
     /// Your parameters; those that haad itself must set are refused.
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Said<Scalar>>,
+    /// How to get WAL segment `%f` out of your archive into the file `%p`, such as `cp /archive/%f %p`. Default: none.
+    pub(super) restore_command: Option<Text>,
     /// The role for everything that the agent does in its own server. Default user: `postgres`.
     #[schemars(required)]
     pub(super) superuser: Option<Said<LoginFile>>,

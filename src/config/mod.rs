@@ -137,6 +137,8 @@ pub struct Postgres {
     pub include: Option<PathBuf>,
     /// The operator's parameters, in order of name.
     pub parameters: BTreeMap<String, String>,
+    /// How the operator's archive gives back WAL, with `%f` and `%p`; `None` where there is none.
+    pub restore_command: Option<String>,
     /// `wal_receiver_timeout`, unless the operator's own files say otherwise.
     pub receiver_timeout: Millis,
     /// The operator's lines of `pg_hba.conf`.

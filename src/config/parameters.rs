@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::Checker;
-use super::file::{Said, Scalar};
+use super::file::{Said, Scalar, Text};
 
 /// haa sets these itself. With the reason, as the end of a sentence.
 const OWNED: &[(&str, &str)] = &[
@@ -23,7 +23,10 @@ const OWNED: &[(&str, &str)] = &[
         "restart_after_crash",
         "a crashed primary must not open again before the cluster agrees; it is always off",
     ),
-    ("restore_command", "a replica must not replay WAL that is not the leader's"),
+    (
+        "restore_command",
+        "your archive's command is postgres.restore_command, which haad asks when WAL is missing",
+    ),
     ("standby_mode", "every member starts as a standby, by haad's own means"),
     ("synchronous_standby_names", "who acknowledges a commit is decided by the cluster"),
     ("unix_socket_directories", "it is postgres.socket_directory"),
@@ -67,6 +70,27 @@ impl Checker<'_> {
             }
         }
         (self.problems.len() == before).then_some(taken)
+    }
+}
+
+impl Checker<'_> {
+    /// `postgres.restore_command`
+    pub(super) fn restore_command(&mut self, said: Option<&Text>) -> Option<String> {
+        let said = said?;
+        let command = said.value();
+        let signs = command.replace("%%", "");
+        let known = |sign: &str| sign.starts_with(['f', 'p']);
+        let says = if command.contains(['\n', '\0']) {
+            "the command has one line: put more into a script"
+        } else if !["%f", "%p"].iter().all(|sign| signs.contains(sign)) {
+            "it needs %f, the name of the segment, and %p, the file to write it to, such as \
+             cp /archive/%f %p"
+        } else if !signs.split('%').skip(1).all(known) {
+            "only %f, %p and %% mean something here"
+        } else {
+            return Some(command.clone());
+        };
+        self.refuse_said(said, format!("postgres.restore_command: {says}"))
     }
 }
 

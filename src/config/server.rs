@@ -66,6 +66,7 @@ impl Checker<'_> {
         let include = file.include.as_ref().map(|said| self.file("postgres.include", said));
         let hba = self.hba(&file.hba);
         let parameters = self.parameters(&file.parameters);
+        let restore_command = self.restore_command(file.restore_command.as_ref());
         let superuser = self.role("postgres.superuser", file.superuser.as_ref(), "postgres", at);
         let replication =
             self.role("postgres.replication", file.replication.as_ref(), "haa_replication", at);
@@ -83,6 +84,7 @@ impl Checker<'_> {
                 Some(path) => Some(path?),
             },
             parameters: parameters?,
+            restore_command,
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: hba?,
             superuser,

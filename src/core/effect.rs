@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Leadership;
+use crate::line::Line;
 use crate::list::List;
 use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
@@ -120,6 +121,15 @@ pub enum Job {
     /// Take back what the source does not have; what is overwritten is kept aside. A new incarnation.
     /// Postgres is stopped.
     Rewind(Source),
+    /// Let a standby receive from nobody; then bring it the WAL that comes next and that its leader has thrown away,
+    /// from the operator's archive or from a member that still has it, and wait until that is replayed. Ends where the
+    /// leader has more. While it lasts no look takes the position for exact.
+    Fetch {
+        /// Who may have it: the leader first, then whoever streams from it.
+        from: Vec<Source>,
+        /// The leader's: WAL of no other timeline is taken.
+        line: Line,
+    },
     /// Start Postgres, always as a standby; without a source it receives from nobody.
     Start(Option<Source>, #[serde(default)] Door),
     /// Write everything out, so that the stop after it is short. Of a primary.

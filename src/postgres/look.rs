@@ -151,6 +151,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
     let receiver = row.text(8).is_some();
     let streaming = row.text(9) == Some("streaming");
     let received = row.parse::<Lsn>(10).filter(|flushed| streaming && *flushed >= replayed);
+    let waits = !receiver && row.text(12) == Some(RETRY) && !site.is_fetching();
     let pg_wal = site.pg_wal();
     let newest = match (received, row.parse(11).map(Timeline)) {
         (Some(_), Some(timeline)) => Some(timeline),
@@ -167,9 +168,9 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         replayed,
         replay_age_ms: row.parse::<i64>(5).map(|age| age.max(0).unsigned_abs()),
         source: conninfo::address(source),
-        detached: proven && source.is_empty() && !receiver && row.text(12) == Some(RETRY),
+        detached: proven && source.is_empty() && waits,
         streaming,
-        dry: !source.is_empty() && !receiver && row.text(12) == Some(RETRY),
+        dry: !source.is_empty() && waits,
         paused: row.is_true(6),
         door: row.text(15).and_then(door::parse),
         started_unix_ms: row.need(1)?,

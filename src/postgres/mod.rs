@@ -17,6 +17,7 @@
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
+//! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
@@ -34,6 +35,7 @@ mod files;
 mod incarnation;
 mod inspect;
 mod jobs;
+mod keepers;
 mod limits;
 mod list;
 mod log;
@@ -45,6 +47,7 @@ mod process;
 mod receiver;
 mod reload;
 mod room;
+mod segment;
 mod site;
 mod slot;
 mod sql;

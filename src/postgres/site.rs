@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use haa_core::units::MemberName;
 
@@ -32,6 +32,8 @@ pub(super) struct Site {
     pub(super) flush: Flushes,
     /// Where the WAL that is there begins.
     pub(super) oldest: Oldest,
+    /// WAL is being fetched: what a standby has is not all that it will have.
+    fetching: AtomicBool,
     /// Of the tool at work, in percent; `NO_PROGRESS` when none says.
     progress: AtomicU8,
 }
@@ -66,6 +68,7 @@ impl Site {
             sync: Known::nothing(),
             flush: Flushes::nothing(),
             oldest: Oldest::unknown(),
+            fetching: AtomicBool::new(false),
             progress: AtomicU8::new(NO_PROGRESS),
         })
     }
@@ -116,6 +119,17 @@ impl Site {
         self.progress.store(NO_PROGRESS, Ordering::Relaxed);
     }
 
+    /// WAL is being fetched, until what this returns is dropped.
+    pub(super) fn fetches(&self) -> Fetches<'_> {
+        self.fetching.store(true, Ordering::SeqCst);
+        Fetches(&self.fetching)
+    }
+
+    /// Whether WAL is being fetched: then no position is exact.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetching.load(Ordering::SeqCst)
+    }
+
     pub(super) fn source_writes(&self) -> u64 {
         self.source_writes.load(Ordering::SeqCst)
     }
@@ -129,6 +143,15 @@ impl Site {
     pub(super) fn source_settled(&self) {
         let writes = self.source_writes();
         self.source_writes.store((writes | 1) + 1, Ordering::SeqCst);
+    }
+}
+
+/// WAL is being fetched while this lives.
+pub(super) struct Fetches<'a>(&'a AtomicBool);
+
+impl Drop for Fetches<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

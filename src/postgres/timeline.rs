@@ -36,7 +36,7 @@ pub(super) fn lineage(pg_wal: &Path, timeline: Timeline) -> io::Result<Vec<Fork>
     Ok(forks)
 }
 
-fn parse_history(text: &str) -> Vec<Fork> {
+pub(super) fn parse_history(text: &str) -> Vec<Fork> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines
         .filter_map(|line| {

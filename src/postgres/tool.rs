@@ -23,18 +23,38 @@ pub(super) struct Tool {
 
 impl Tool {
     pub(super) fn new(site: &Site, name: &'static str) -> Self {
-        let mut command = Command::new(site.program(name));
+        let mut tool = Self::named(name, Command::new(site.program(name)));
+        tool.command.env("PGPASSFILE", site.state("pgpass"));
+        tool
+    }
+
+    /// A command of the operator's, as a shell takes it.
+    pub(super) fn shell(text: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(text);
+        Self::named("restore_command", command)
+    }
+
+    fn named(name: &'static str, mut command: Command) -> Self {
         for (key, _) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("PG") {
-                command.env_remove(key);
+            let key = key.to_string_lossy();
+            // What libpq would take for its settings.
+            if key.starts_with("PG") && !key.starts_with("PGBACKREST_") {
+                command.env_remove(key.as_ref());
             }
         }
-        command.env("LC_ALL", "C").env("PGPASSFILE", site.state("pgpass"));
+        command.env("LC_ALL", "C");
         Self { name, command, stdin: String::new() }
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.arg(arg);
+        self
+    }
+
+    /// It runs in this directory.
+    pub(super) fn inside(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
         self
     }
 

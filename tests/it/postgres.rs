@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod door;
 mod endings;
+mod fetch;
 pub(crate) mod member;
 mod places;
 pub(crate) mod probe;

@@ -13,6 +13,7 @@ mod election;
 mod electorate;
 mod evidence;
 mod failsafe;
+mod fetch;
 mod following;
 mod pause;
 mod primary;

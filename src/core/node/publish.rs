@@ -161,7 +161,8 @@ impl Node {
             Some(Job::Rewind(_)) => return MemberRole::Rewinding,
             Some(Job::Start(..)) => return MemberRole::Starting,
             Some(
-                Job::Checkpoint
+                Job::Fetch { .. }
+                | Job::Checkpoint
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach

@@ -55,6 +55,8 @@ pub(super) struct Rejoining {
     failed_starts: u32,
     #[serde(default)]
     failed_rewinds: u32,
+    #[serde(default)]
+    pub(super) failed_fetches: u32,
     /// This run of the agent started Postgres.
     has_started: bool,
     /// It is to run, also while the cluster is paused.
@@ -81,6 +83,7 @@ impl Default for Rejoining {
             wait: FIRST_WAIT,
             failed_starts: 0,
             failed_rewinds: 0,
+            failed_fetches: 0,
             has_started: false,
             owes_start: true,
             starting_since: None,
@@ -91,6 +94,11 @@ impl Default for Rejoining {
 }
 
 impl Rejoining {
+    /// The term whose leader's history our WAL is known to be part of.
+    pub(super) const fn compared(&self) -> Option<Term> {
+        self.compared
+    }
+
     const fn plan(&mut self, now: Millis, plan: Plan) {
         self.plan = plan;
         self.planned_at = now;
@@ -103,7 +111,9 @@ impl Rejoining {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
                 self.failed_rewinds = 0;
+                self.failed_fetches = 0;
             }
+            Job::Fetch { .. } => self.failed_fetches = 0,
             Job::Start(..) => self.failed_starts = 0,
             Job::InitDb => {}
             Job::Checkpoint
@@ -120,6 +130,7 @@ impl Rejoining {
         match job {
             Job::Rewind(_) => self.failed_rewinds += 1,
             Job::Start(..) => self.failed_starts += 1,
+            Job::Fetch { .. } => self.failed_fetches += 1,
             Job::InitDb
             | Job::Clone(_)
             | Job::Checkpoint
@@ -163,6 +174,11 @@ impl Node {
         self.note_running(&facts);
         self.note_down(&facts);
         let leader = self.belief.leader().filter(|leader| leader.member != self.config.name);
+        if let (Server::Standby(standby), Some(leader)) = (&facts.server, &leader)
+            && self.fetches(now, &facts, (standby, leader))
+        {
+            return None;
+        }
         let leader = leader.filter(|_| self.bound().is_none());
         if leader.is_some() && self.restarts(now, &facts) {
             return None;
@@ -201,7 +217,7 @@ impl Node {
         now >= self.rejoining.retry_at
     }
 
-    fn source(&self, leader: &Leader) -> Option<Source> {
+    pub(super) fn source(&self, leader: &Leader) -> Option<Source> {
         let address = self.belief.address(&leader.member)?;
         Some(Source { member: leader.member.clone(), address })
     }
@@ -346,7 +362,7 @@ impl Node {
             return;
         }
         if compared && attached {
-            if self.lacks_removed_wal(now, standby, leader) && !self.waits_for_resume() {
+            if self.is_beyond_help(now, standby, leader) {
                 self.rejoining.plan(now, Plan::Clone(leader.term));
                 self.desk.job(Job::Stop(self.unhurried_stop()));
             }
@@ -377,23 +393,6 @@ impl Node {
         self.belief.settings().timing.stop_timeout.times(UNHURRIED)
     }
 
-    /// It has all that it will ever have: the leader has thrown away the WAL that comes next. While an acknowledged
-    /// commit may rest on these data, the leader has time to do without us; but it may need us to let clients in.
-    fn lacks_removed_wal(&mut self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
-        let beat = self.belief.heard(now, &leader.member);
-        let oldest = beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest);
-        if !standby.dry || oldest.is_none_or(|oldest| standby.position.lsn >= oldest) {
-            return false;
-        }
-        let since = self.belief.dry_since.unwrap_or(now);
-        let until = since.after(self.belief.settings().timing.alone_after);
-        let may = !self.belief.is_voter() || now >= until;
-        if !may {
-            self.desk.wake_at(until);
-        }
-        may
-    }
-
     /// Long work whose source does not lead any more, and may never answer again.
     fn source_is_past(&self, leader: &Leader) -> bool {
         match self.desk.slot().map(|slot| &slot.job) {
@@ -403,6 +402,7 @@ impl Node {
             Some(
                 Job::Start(None, _)
                 | Job::InitDb
+                | Job::Fetch { .. }
                 | Job::Checkpoint
                 | Job::Stop(_)
                 | Job::Follow(..)
@@ -458,7 +458,8 @@ impl Node {
                     self.desk.close(now, Reason::AgentStopped);
                 }
                 Some(
-                    Job::Checkpoint
+                    Job::Fetch { .. }
+                    | Job::Checkpoint
                     | Job::Stop(_)
                     | Job::Follow(..)
                     | Job::Detach

@@ -83,7 +83,7 @@ pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
     }
 }
 
-const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') \
+pub(super) const STARTUP: &str = "SELECT coalesce(wait_event, 'nothing, it works') \
      FROM pg_stat_get_activity(NULL) \
      WHERE backend_type = 'startup' LIMIT 1";
 

@@ -2,10 +2,12 @@
 
 mod checkpoint;
 mod clone;
+mod fetch;
 mod fits;
 mod follow;
 pub(super) mod initdb;
 mod keep;
+mod lacking;
 mod promote;
 pub(super) mod rewind;
 mod start;
@@ -32,7 +34,8 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..) => {
             orphans::end(&bench.site).await?;
         }
-        Job::Checkpoint | Job::Stop(_) | Job::Follow(..) | Job::Detach | Job::Promote { .. } => {}
+        Job::Checkpoint | Job::Stop(_) | Job::Follow(..) | Job::Detach => {}
+        Job::Fetch { .. } | Job::Promote { .. } => {}
     }
     match job {
         Job::InitDb => initdb::run(&bench.site).await,
@@ -43,6 +46,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,
         Job::Detach => follow::detach(bench).await,
+        Job::Fetch { from, line } => fetch::run(bench, &from, &line).await,
         Job::Promote { proof, timeline, slots, list, door } => {
             promote::run(bench, proof, timeline, &promote::Before { slots, list, door }).await
         }

@@ -13,6 +13,7 @@ use haa_core::units::{Lsn, Timeline};
 
 use super::clone::refuse_if_running;
 use super::keep::unix_time;
+use super::lacking;
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
 use crate::postgres::process::remove_if_there;
@@ -24,6 +25,9 @@ use crate::postgres::{conninfo, files, incarnation, room, timeline};
 /// The mark is outside of the data, for pg_rewind removes what the source does not have. It holds the
 /// number of the directory's inode: data that came in its place is not meant.
 const MARK: &str = "rewinding";
+
+/// So many segments are brought for one rewind: each costs another round of pg_rewind.
+const MOST: u32 = 64;
 
 /// How long the source's checkpoint after its promotion is waited for.
 const CHECKPOINT: Duration = Duration::from_secs(60);
@@ -47,7 +51,7 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
     files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
     wait_for_checkpoint(site, source).await?;
     // Nothing is touched before it is known to be possible, and what for.
-    let plan = pg_rewind(site, source).arg("--dry-run").run(|_| ()).await?;
+    let plan = plan(site, source).await?;
     let Some((fork_timeline, fork)) = divergence(&plan) else {
         tracing::info!(source = %source.member, "pg_rewind finds nothing to take back");
         return Ok(());
@@ -60,7 +64,24 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
         .run(|line| tracing::debug!(line, "pg_rewind"))
         .await?;
     incarnation::make(data).map_err(JobError::file("write into", data))?;
+    lacking::complete(site, source).await?;
     forget(site).map_err(JobError::file("remove", &site.state(MARK)))
+}
+
+/// What pg_rewind would do. WAL from before the fork, which it goes through, is brought where ours is gone.
+async fn plan(site: &Site, source: &Source) -> Result<Said, JobError> {
+    let mut brought = 0;
+    loop {
+        let error = match pg_rewind(site, source).arg("--dry-run").run(|_| ()).await {
+            Ok(said) => return Ok(said),
+            Err(error) => error,
+        };
+        match lacking::named_in(&error) {
+            Some(name) if brought < MOST => lacking::bring(site, source, &name).await?,
+            Some(_) | None => return Err(error),
+        }
+        brought += 1;
+    }
 }
 
 fn pg_rewind(site: &Site, source: &Source) -> Tool {

@@ -1,6 +1,7 @@
 //! Whole clusters: real etcd, real Postgres, real agents, broken on purpose. Times are printed, never asserted.
 
 mod adoption;
+mod archive;
 mod away;
 mod bad_input;
 mod check;

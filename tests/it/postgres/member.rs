@@ -55,6 +55,7 @@ impl Member {
             socket_directory: home.join("run"),
             include: None,
             parameters: BTreeMap::from([("shared_buffers".to_owned(), "8MB".to_owned())]),
+            restore_command: None,
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: vec!["host all all 127.0.0.1/32 scram-sha-256".to_owned()],
             superuser: login("postgres", "super'secret:\\"),

@@ -280,7 +280,7 @@ impl Postgres {
             source: self.source.map(address),
             detached: self.source.is_none() && self.replayed_all(),
             streaming: matches!(self.stream, Stream::Joined { .. }),
-            dry: self.replayed_all() && self.stream == Stream::Idle,
+            dry: self.source.is_some() && self.replayed_all() && self.stream == Stream::Idle,
             paused: self.replay == Replay::Paused,
             door: Some(self.door),
             started_unix_ms: self.started.0 / 1_000,

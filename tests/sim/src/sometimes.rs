@@ -63,6 +63,7 @@ impl Sometimes {
             Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(..) => ["follow", "follow failed", "follow aborted"],
+            Job::Fetch { .. } => ["fetch", "fetch failed", "fetch aborted"],
             Job::Detach => ["detach", "detach failed", "detach aborted"],
             Job::Promote { .. } => ["promote", "promote failed", "promote aborted"],
         };

@@ -141,6 +141,7 @@ const STORIES: [Story; 49] = [
     (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
+    (core(Mechanism::FetchBinds), "quorum-voter-lacks-wal", "n1 fetch of WAL: "),
 ];
 
 /// What another mechanism always covers, and which. docs/testing.md has the arguments in full.

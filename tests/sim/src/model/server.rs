@@ -147,6 +147,7 @@ impl State {
                 | Job::Checkpoint
                 | Job::Follow(..)
                 | Job::Detach
+                | Job::Fetch { .. }
                 | Job::Promote { .. },
             ) => JobResult::Failed("Postgres ended meanwhile".to_owned()),
             Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_)) | None => return,

@@ -46,6 +46,8 @@ impl State {
             Job::Start(source, _) => self.start_server(member, source.as_ref()),
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(()),
+            // Nobody throws WAL away in these worlds.
+            Job::Fetch { .. } => Err("nobody has the WAL that comes next"),
             Job::Follow(..) | Job::Detach => match process {
                 Process::Standby | Process::Starting => Ok(()),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
@@ -89,6 +91,7 @@ impl State {
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach
+            | Job::Fetch { .. }
             | Job::Promote { .. } => true,
         }
     }
@@ -109,7 +112,7 @@ impl State {
                 self.point(member, None);
                 Ok(())
             }
-            Job::Checkpoint => Ok(()),
+            Job::Checkpoint | Job::Fetch { .. } => Ok(()),
             // The server's end, its start and its promotion say themselves that the work is done.
             Job::Stop(_) => return self.stopped(member),
             Job::Start(..) => return self.started(member),
@@ -135,7 +138,8 @@ impl State {
                 | Job::Checkpoint
                 | Job::Stop(_)
                 | Job::Follow(..)
-                | Job::Detach,
+                | Job::Detach
+                | Job::Fetch { .. },
             )
             | None => false,
         }

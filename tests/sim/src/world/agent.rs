@@ -312,6 +312,7 @@ impl World {
         // What it tells may be as old as its beginning: that is what `began_at` says, and no more.
         let mut facts = self.members[member].postgres.look(self.now, local, &self.wals);
         facts.job = job;
+        self.members[member].agent.hide_position(&mut facts);
         if let haa_core::observe::Server::Primary(primary) = &mut facts.server {
             primary.replicas = self.walsenders(member);
         }

@@ -2,6 +2,7 @@
 
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
+use haa_core::line::{Beside, Line};
 use haa_core::observe::Shutdown;
 use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Timeline};
 
@@ -84,7 +85,7 @@ impl World {
                 }
                 Ok(Some(limit.after(OUTLIVED)))
             }
-            Job::Follow(..) | Job::Detach => match process {
+            Job::Follow(..) | Job::Detach | Job::Fetch { .. } => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
                     Err("Postgres is not a standby")
@@ -185,6 +186,7 @@ impl World {
                     Came::NotYet(Some(At::ms(10)))
                 }
             }
+            Job::Fetch { from, line } => done(self.fetch(member, from, line)),
             Job::Stop(_) if self.members[member].postgres.process != Process::Down => {
                 done(Err("some processes outlive SIGKILL"))
             }
@@ -306,6 +308,30 @@ impl World {
     }
 }
 
+impl World {
+    /// WAL of the leader's line from the first that has what comes next. It comes whole, and not segment by segment.
+    fn fetch(&mut self, member: usize, from: &[Source], line: &Line) -> Result<(), &'static str> {
+        let own = self.members[member].postgres.wal().ok_or("there is no data")?;
+        self.point(member, None);
+        for source in from {
+            let Some(keeper) = self.index(&source.member) else { continue };
+            let run = self.members[keeper].postgres.run;
+            let Ok(disk) = self.readable(member, source, run) else { continue };
+            let theirs = Line {
+                timeline: self.wals.branch(disk.wal.branch).timeline,
+                forks: self.wals.lineage(disk.wal.branch),
+            };
+            let fits = self.wals.holds(disk.wal, own) && disk.wal.end > own.end;
+            let part = line.beside(&theirs, disk.wal.end) == Beside::Part;
+            if fits && part && disk.oldest <= own.end && self.append(member, disk.wal) {
+                self.deeds.push(Deed::Received { member, source: keeper });
+                return Ok(());
+            }
+        }
+        Err("nobody has the WAL that comes next")
+    }
+}
+
 fn overwrites(member: usize, disk: &Disk) -> Deed {
     let was = match disk.consistent_at {
         Some(_) => Held::IncompleteCopy,
@@ -318,7 +344,12 @@ fn source(job: &Job) -> Option<&Source> {
     match job {
         Job::Clone(source) | Job::Rewind(source) | Job::Follow(source, _) => Some(source),
         Job::Start(source, _) => source.as_ref(),
-        Job::InitDb | Job::Checkpoint | Job::Stop(_) | Job::Detach | Job::Promote { .. } => None,
+        Job::InitDb
+        | Job::Fetch { .. }
+        | Job::Checkpoint
+        | Job::Stop(_)
+        | Job::Detach
+        | Job::Promote { .. } => None,
     }
 }
 
@@ -328,6 +359,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::InitDb => "initdb".to_owned(),
         Job::Clone(source) => format!("clone of {}", source.member),
         Job::Rewind(source) => format!("rewind to {}", source.member),
+        Job::Fetch { .. } => "fetch of WAL".to_owned(),
         Job::Start(..)
         | Job::Checkpoint
         | Job::Stop(_)

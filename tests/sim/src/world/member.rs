@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use haa_core::effect::Job;
 use haa_core::node::Remembered;
-use haa_core::observe::PostgresFacts;
+use haa_core::observe::{PostgresFacts, Server};
 use haa_core::routes::Status;
 use haa_core::units::{Instance, JobId, MemberName, Millis};
 use haa_core::voters::{Attempt, Promises};
@@ -145,6 +145,14 @@ impl Member {
 }
 
 impl Agent {
+    /// While WAL is being fetched, what a standby has is not all that it will have.
+    pub(crate) fn hide_position(&self, facts: &mut PostgresFacts) {
+        let fetches = matches!(&self.slot, Some(slot) if matches!(slot.job, Job::Fetch { .. }));
+        if let (true, Server::Standby(standby)) = (fetches, &mut facts.server) {
+            (standby.detached, standby.dry) = (false, false);
+        }
+    }
+
     fn new(dice: &mut Dice) -> Self {
         Self {
             life: 0,

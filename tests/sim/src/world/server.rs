@@ -260,6 +260,7 @@ impl World {
             | Job::Checkpoint
             | Job::Follow(..)
             | Job::Detach
+            | Job::Fetch { .. }
             | Job::Promote { .. } => true,
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Stop(_) => false,
         });
@@ -306,7 +307,6 @@ impl World {
 
     /// Who streams from a primary, as the primary says.
     pub(crate) fn walsenders(&self, source: usize) -> BTreeMap<MemberName, Walsender> {
-        let followers = self.joined_to(source).into_iter();
         let row = |member: usize| {
             let who = &self.members[member];
             let disk = who.postgres.disk.as_ref()?;
@@ -322,7 +322,7 @@ impl World {
             };
             Some((who.name.clone(), walsender))
         };
-        followers.filter_map(row).collect()
+        self.joined_to(source).into_iter().filter_map(row).collect()
     }
 
     fn connect(&mut self, member: usize, tries: u32) {
@@ -414,7 +414,7 @@ impl World {
     }
 
     /// What a WAL receiver does with WAL: false if it is not a continuation of its own.
-    fn append(&mut self, member: usize, wal: Wal) -> bool {
+    pub(crate) fn append(&mut self, member: usize, wal: Wal) -> bool {
         let lag = self.conduct.replay_lag;
         let span = if lag.0 == 0 { At(0) } else { self.dice.span(At(0), lag) };
         let paused = self.members[member].postgres.replay == Replay::Paused;

@@ -1,0 +1,86 @@
+//! WAL that our standby lacks and its leader has thrown away: from whom it may be fetched, and when a clone is what is
+//! left. Never lets a voter fetch, nor whoever is bound to a candidate (I5).
+
+use crate::effect::{Job, Source};
+use crate::observe::{PostgresFacts, Standby};
+use crate::off::Mechanism;
+use crate::records::MemberRole;
+use crate::units::Millis;
+
+use super::Node;
+use super::belief::Leader;
+
+/// So often is everybody asked, and the archive, before the data are given up.
+const FETCHES_BEFORE_CLONE: u32 = 3;
+
+impl Node {
+    /// Whether WAL that the leader has thrown away is to be fetched now from where it still is; then it is wished.
+    pub(super) fn fetches(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        (standby, leader): (&Standby, &Leader),
+    ) -> bool {
+        let compared = self.rejoining.compared() == Some(leader.term);
+        let wanted = compared && self.may_fetch() && self.lacks_removed_wal(now, standby, leader);
+        let given_up = self.rejoining.failed_fetches >= FETCHES_BEFORE_CLONE;
+        if !wanted || given_up || self.waits_for_resume() {
+            return false;
+        }
+        if self.desk.settled(facts) && self.may_try(now) {
+            let from = self.keepers(now, leader);
+            self.desk.job(Job::Fetch { from, line: leader.line.clone() });
+        }
+        true
+    }
+
+    /// Whether a clone is what is left: nobody has the WAL that comes next, or we may not fetch it. While an
+    /// acknowledged commit may rest on these data, the leader has time to do without us; but it may need us to let
+    /// clients in.
+    pub(super) fn is_beyond_help(
+        &mut self,
+        now: Millis,
+        standby: &Standby,
+        leader: &Leader,
+    ) -> bool {
+        if !self.lacks_removed_wal(now, standby, leader) || self.waits_for_resume() {
+            return false;
+        }
+        let since = self.belief.dry_since.unwrap_or(now);
+        let until = since.after(self.belief.settings().timing.alone_after);
+        let may = !self.belief.is_voter() || now >= until;
+        if !may {
+            self.desk.wake_at(until);
+        }
+        may
+    }
+
+    /// It has all that it will ever have: the leader has thrown away the WAL that comes next.
+    fn lacks_removed_wal(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
+        let beat = self.belief.heard(now, &leader.member);
+        let oldest = beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest);
+        let waits = standby.dry || standby.detached && self.off.is(Mechanism::FetchBinds);
+        waits && oldest.is_some_and(|oldest| standby.position.lsn < oldest)
+    }
+
+    /// A grant says where our WAL ends, and an acknowledgement may rest on it: from then on nothing comes but what the
+    /// leader streams.
+    fn may_fetch(&self) -> bool {
+        self.bound().is_none() && !self.belief.is_voter() || self.off.is(Mechanism::FetchBinds)
+    }
+
+    /// Who may have WAL of the leader's line: itself, then whoever streams from it.
+    fn keepers(&self, now: Millis, leader: &Leader) -> Vec<Source> {
+        let members = self.belief.view.iter().flat_map(|view| &view.members);
+        let others = members.filter(|(name, kept)| {
+            **name != self.config.name
+                && **name != leader.member
+                && kept.value.role == MemberRole::Streaming
+                && self.belief.heard(now, name).is_some()
+        });
+        let source = |(name, kept): (&_, &crate::records::Kept<crate::records::MemberRecord>)| {
+            Source { member: Clone::clone(name), address: kept.value.postgres.clone() }
+        };
+        self.source(leader).into_iter().chain(others.map(source)).collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! Job: bring a standby the WAL that comes next from where it still is. It receives from nobody meanwhile, and each
+//! segment is put in place only when it is known to go on from what is there; what is whole is never replaced.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use haa_core::effect::Source;
+use haa_core::line::Line;
+use haa_core::units::Lsn;
+use rustix::process::Signal;
+
+use super::follow::{self, STARTUP};
+use super::running;
+use crate::postgres::control::Control;
+use crate::postgres::error::JobError;
+use crate::postgres::files;
+use crate::postgres::keepers::{self, Found};
+use crate::postgres::look::RETRY;
+use crate::postgres::segment::{Extent, Segment, same_until};
+use crate::postgres::site::Site;
+use crate::postgres::sql::{Session, SqlError};
+use crate::postgres::timeline;
+use crate::postgres::worker::Bench;
+
+/// Of one job: then whoever decides looks again.
+const SEGMENTS: usize = 16;
+const LONG: Duration = Duration::from_secs(10);
+
+/// A standby that has not replayed anything more by then will take long, or waits for what is not there.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
+
+const REPLAYED: &str = "SELECT pg_last_wal_replay_lsn()";
+
+pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(), JobError> {
+    let site = &*bench.site;
+    let _until_replayed = site.fetches();
+    follow::detach(bench).await?;
+    let session = bench.session().await?;
+    let end = replayed(&session).await?;
+    let size =
+        Control::read(site.data()).map_err(JobError::file("read", site.data()))?.segment_size;
+    let (began, mut at, mut last) = (Instant::now(), end, None);
+    let mut missing = None;
+    for _ in 0..SEGMENTS {
+        let segment = Segment::of(line, at, size);
+        if !is_whole(site, &segment)? {
+            match keepers::find(site, from, &segment).await? {
+                Found::Here(file) => place(site, &session, &segment, (&file, end)).await?,
+                Found::AtLeader => break,
+                Found::Nowhere(said) => {
+                    missing =
+                        Some(format!("nobody has the WAL segment {}: {said}", segment.name()));
+                    break;
+                }
+            }
+            last = Some(segment);
+        }
+        at = segment.end();
+        if began.elapsed() > LONG {
+            break;
+        }
+    }
+    let Some(last) = last else {
+        let why = missing.unwrap_or_else(|| "the leader has what was to be fetched".to_owned());
+        return Err(JobError::Refused(why));
+    };
+    replay(&session, (end, last.begin)).await
+}
+
+async fn replayed(session: &Session) -> Result<Lsn, SqlError> {
+    session.rows(REPLAYED).await?.first().ok_or(SqlError::Odd { column: 0 })?.need(0)
+}
+
+/// It was received to its end.
+fn is_whole(site: &Site, segment: &Segment) -> Result<bool, JobError> {
+    let read = || JobError::file("read", site.data());
+    let system = Control::read(site.data()).map_err(read())?.system_id;
+    let path = site.pg_wal().join(segment.name());
+    Ok(path.exists() && matches!(segment.check(&path, system), Ok(Extent::Whole)))
+}
+
+/// Puts a checked file in its place, if it begins with what was replayed of it. What of the segment is there already
+/// was received in part, and nothing reads it at the moment.
+async fn place(
+    site: &Site,
+    session: &Session,
+    segment: &Segment,
+    (file, end): (&Path, Lsn),
+) -> Result<(), JobError> {
+    let pg_wal = site.pg_wal();
+    let replayed = end.0.saturating_sub(segment.begin.0).min(segment.size);
+    let there = timeline::newest_with(&pg_wal, segment.size, Lsn(segment.begin.0 + replayed))
+        .map_err(JobError::file("read", &pg_wal))?;
+    if replayed > 0
+        && let Some(timeline) = there
+    {
+        let ours = pg_wal.join(Segment { timeline, ..*segment }.name());
+        if !same_until(&ours, file, replayed).map_err(JobError::file("read", &ours))? {
+            return Err(JobError::Refused(format!(
+                "the WAL segment {} that was fetched does not go on from what is here",
+                segment.name()
+            )));
+        }
+    }
+    put(&pg_wal, segment, file)?;
+    // At once: were this agent killed now, nobody would take the position for exact for longer than a moment.
+    wake(site)?;
+    // What the leader has thrown away it had archived. A standby that archives for itself does so by itself.
+    let archives = session.value("SELECT current_setting('archive_mode')").await?;
+    if archives.as_deref() != Some("always") {
+        let done = pg_wal.join("archive_status").join(format!("{}.done", segment.name()));
+        std::fs::write(&done, "").map_err(JobError::file("write", &done))?;
+    }
+    Ok(())
+}
+
+/// Durably.
+pub(super) fn put(pg_wal: &Path, segment: &Segment, file: &Path) -> Result<(), JobError> {
+    let path = pg_wal.join(segment.name());
+    let placed = std::fs::rename(file, &path).and_then(|()| files::sync_parent(&path));
+    placed.map_err(JobError::file("put in place", &path))
+}
+
+/// A standby without a source looks into `pg_wal` again when it reads its files again.
+fn wake(site: &Site) -> Result<(), JobError> {
+    running(site)?.signal(Signal::HUP).map_err(JobError::Signal)
+}
+
+/// Waits until replay has gone through all that is there: only then is a position exact again.
+async fn replay(session: &Session, (before, last): (Lsn, Lsn)) -> Result<(), JobError> {
+    let (mut seen, mut moved) = (before, Instant::now());
+    loop {
+        let now = replayed(session).await?;
+        let waits = session.value(STARTUP).await?;
+        let idle = waits.as_deref() == Some(RETRY);
+        if now > seen {
+            (seen, moved) = (now, Instant::now());
+        } else if idle && (now > before && now >= last || moved.elapsed() > PATIENCE) {
+            return Ok(());
+        } else if moved.elapsed() > PATIENCE.saturating_mul(5) {
+            let waits = waits.unwrap_or_else(|| "no process".to_owned());
+            let why = format!("what was fetched is not replayed; replay waits for: {waits}");
+            return Err(JobError::Refused(why));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
