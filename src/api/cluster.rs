@@ -7,8 +7,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use haa_core::discard::Chapter;
 use haa_core::observe::PeerState;
-use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
+use haa_core::records::{MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
@@ -136,7 +137,7 @@ pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
     };
     let rows: Vec<_> = records
         .iter()
-        .filter_map(|(_, record)| {
+        .filter_map(|(_, Chapter { record, .. })| {
             let fork = record.fork?;
             let at = rfc3339(record.at_unix_ms);
             Some((fork.timeline, fork.lsn.0, record.reason.sentence(), at, &record.leader))
@@ -145,7 +146,7 @@ pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
     json(StatusCode::OK, &rows)
 }
 
-/// `GET /why`: `[term, record]` for each leadership, with its phases and its candidates.
+/// `GET /why`: `[term, record]` for each leadership, with its phases, its candidates and what was discarded for it.
 pub(super) async fn why(State(api): State<Arc<Api>>) -> Response {
     match records(&api).await {
         Ok(records) => json(StatusCode::OK, &records),
@@ -161,7 +162,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
     }
 }
 
-async fn records(api: &Api) -> Result<Vec<(Term, HistoryRecord)>, String> {
+async fn records(api: &Api) -> Result<Vec<(Term, Chapter)>, String> {
     stored(api, "the history", |reply| Call::History { reply }).await
 }
 

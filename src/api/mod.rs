@@ -7,7 +7,8 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on, post};
-use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
+use haa_core::discard::Chapter;
+use haa_core::records::{RequestId, RequestRecord};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
 use haa_core::units::{Millis, Revision, Term};
@@ -91,7 +92,7 @@ pub enum Call {
     /// Every leadership on record, oldest first.
     History {
         /// The records; else why not, in a sentence.
-        reply: oneshot::Sender<Result<Vec<(Term, HistoryRecord)>, String>>,
+        reply: oneshot::Sender<Result<Vec<(Term, Chapter)>, String>>,
     },
     /// What operators asked for and came to its end, oldest first.
     Events {

@@ -30,6 +30,7 @@ mod role;
 mod roll;
 mod slots;
 mod suspicion;
+mod telling;
 mod voting;
 mod waits;
 mod waking;
@@ -60,6 +61,7 @@ use replica::Rejoining;
 use requests::Accepted;
 pub use role::{Closing, How, Role};
 use roll::Roll;
+use telling::Telling;
 use voting::Voting;
 use waits::Waits;
 
@@ -138,6 +140,9 @@ pub struct Node {
     /// How the last election that we won came about.
     #[serde(default)]
     chronicle: Chronicle,
+    /// What our Postgres discarded and the store does not show.
+    #[serde(default)]
+    telling: Telling,
     /// After an attempt to take over: not before this instant, and how long the next wait will be.
     attempts: (Millis, Millis),
     #[serde(skip)]
@@ -172,6 +177,7 @@ impl Node {
             electorate: Electorate::default(),
             opening: None,
             chronicle: Chronicle::default(),
+            telling: Telling::default(),
             attempts: (Millis(0), FIRST_ATTEMPT),
             off: Off::default(),
             config,
@@ -198,10 +204,12 @@ impl Node {
                 let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
                 self.voting.learn(outcome, desk::seen(sync));
             }
+            Some(Ended::Txn(Purpose::Discarded, outcome)) => self.discarded_told(now, outcome),
             Some(Ended::Txn(..)) | None => {}
         }
         match input {
             Input::Promised(promises) => self.promised.learn(promises),
+            Input::Discarded(lost) => self.telling.learn(lost),
             Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
             Input::Stop(leave) => {
                 let (_, since) = self.leaving.unwrap_or((*leave, now));
@@ -251,6 +259,7 @@ impl Node {
         }
         self.keep_lease(now);
         self.undrains();
+        self.tell_discarded(now);
         self.keep_promises(now);
         self.watch_leader(now);
         self.ask_after_leader(now);
