@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use haa_core::discard::Chapter;
 use haa_core::observe::PeerState;
 use haa_core::records::{MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
@@ -20,6 +19,7 @@ use tokio::sync::oneshot;
 use super::document::{rfc3339, tags};
 use super::{Api, Call, complaint, json, not_yet};
 use crate::agent::clock;
+use crate::store::Chapter;
 use crate::verdict::{self, Health};
 
 /// The store has this long to show the history.

@@ -7,7 +7,6 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on, post};
-use haa_core::discard::Chapter;
 use haa_core::records::{RequestId, RequestRecord};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
@@ -30,6 +29,7 @@ pub mod tokens;
 
 use crate::guard::Standing;
 use crate::router::Counters;
+use crate::store::Chapter;
 pub use metrics::Metrics;
 pub use serve::serve;
 use tokens::Tokens;

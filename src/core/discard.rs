@@ -1,12 +1,12 @@
-//! WAL that a member had and the leadership did not: what was taken back, how it is told, and of which leadership.
-//! Never decides what is taken back.
+//! WAL that a member had and the leadership did not: what was taken back, and how it is told. Never
+//! decides what is taken back.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::line::Fork;
-use crate::records::{HistoryRecord, Key};
+use crate::records::Key;
 use crate::units::{MemberName, Position, Term};
 
 /// `history/discarded/<member>/<fork>`: what a rewind or a clone took back.
@@ -59,72 +59,29 @@ impl Discarded {
 /// The sentence of the log, of `haactl history` and of `haactl why`.
 impl fmt::Display for Discarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { member, fork, .. } = self;
-        match &self.commits {
-            Commits::Counted { transactions: 0, .. } => {
-                write!(f, "{member} discarded no transaction")?
+        let Self { member, fork: Fork { timeline, lsn }, .. } = self;
+        let what = match &self.commits {
+            Commits::Counted { transactions: 0, .. } => "no transaction".to_owned(),
+            Commits::Counted { transactions: 1, .. } => "1 transaction".to_owned(),
+            Commits::Counted { transactions, .. } => format!("{transactions} transactions"),
+            Commits::NotCounted(why) => format!("transactions that were not counted: {why}"),
+        };
+        let place = match self.end {
+            None => format!("from {lsn} on timeline {timeline}"),
+            Some(end) if end.timeline == *timeline => {
+                format!("{lsn} to {} of timeline {timeline}", end.lsn)
             }
-            Commits::Counted { transactions: 1, .. } => {
-                write!(f, "{member} discarded 1 transaction")?
-            }
-            Commits::Counted { transactions, .. } => {
-                write!(f, "{member} discarded {transactions} transactions")?;
-            }
-            Commits::NotCounted(why) => {
-                write!(f, "{member} discarded transactions that were not counted: {why}")?;
-            }
-        }
-        match self.end {
-            None => write!(f, " (WAL from {} on timeline {}", fork.lsn, fork.timeline)?,
-            Some(end) if end.timeline == fork.timeline => {
-                write!(f, " (WAL {} to {} of timeline {}", fork.lsn, end.lsn, end.timeline)?;
-            }
-            Some(end) => {
-                write!(f, " (WAL from {} on timeline {} to {end}", fork.lsn, fork.timeline)?
-            }
-        }
-        match &self.kept {
-            Some(kept) => write!(f, "), kept in {kept} on {member}"),
-            None => write!(f, "), not kept"),
-        }
+            Some(end) => format!("from {lsn} on timeline {timeline} to {end}"),
+        };
+        let kept = self.kept.as_ref().map(|kept| format!("kept in {kept} on {member}"));
+        let kept = kept.as_deref().unwrap_or("not kept");
+        write!(f, "{member} discarded {what} (WAL {place}), {kept}")
     }
-}
-
-/// A leadership as it is told: its record, and what others gave up for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chapter {
-    /// As its leader wrote it.
-    #[serde(flatten)]
-    pub record: HistoryRecord,
-    /// As those wrote it who had it.
-    #[serde(default)]
-    pub discarded: Vec<Discarded>,
-}
-
-/// Puts to each leadership what was given up for it: that which took over where the WAL left the history. WAL that
-/// left it elsewhere, such as that of a Postgres promoted by hand, belongs to the one under which it was told.
-#[must_use]
-pub fn chapters(
-    history: Vec<(Term, HistoryRecord)>,
-    discarded: Vec<Discarded>,
-) -> Vec<(Term, Chapter)> {
-    let chapter = |(term, record)| (term, Chapter { record, discarded: Vec::new() });
-    let mut told: Vec<(Term, Chapter)> = history.into_iter().map(chapter).collect();
-    for lost in discarded {
-        let took_over = told.iter().position(|(_, of)| of.record.fork == Some(lost.fork));
-        let then = || told.iter().rposition(|(term, _)| *term <= lost.term);
-        let which = took_over.or_else(then).unwrap_or_default();
-        if let Some((_, chapter)) = told.get_mut(which) {
-            chapter.discarded.push(lost);
-        }
-    }
-    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Reason;
     use crate::units::{Lsn, Timeline};
 
     fn fork(timeline: u32, lsn: u64) -> Fork {
@@ -174,32 +131,5 @@ mod tests {
             shown.contains("from 0/5000148 on timeline 3 to 0/6000000 on timeline 5)"),
             "{shown}"
         );
-    }
-
-    #[test]
-    fn the_leadership_that_took_over_is_told_what_it_cost() {
-        let record = |of| HistoryRecord {
-            leader: "n2".parse().expect("a legal name"),
-            timeline: Timeline(9),
-            fork: Some(of),
-            reason: Reason::TakenOver,
-            at_unix_ms: 0,
-            took_ms: 0,
-            phases: crate::records::Phases::default(),
-            candidates: std::collections::BTreeMap::new(),
-        };
-        let history = vec![
-            (Term(4), record(fork(1, 100))),
-            (Term(8), record(fork(3, 200))),
-            (Term(11), record(fork(5, 300))),
-        ];
-        // It came back when another led already; by hand; before all that is on record.
-        let late = lost(fork(3, 200), 11, counted(1));
-        let by_hand = lost(fork(3, 150), 9, counted(2));
-        let old = lost(fork(1, 50), 1, counted(3));
-        let told = chapters(history, vec![late.clone(), by_hand.clone(), old.clone()]);
-        let of: Vec<_> = told.into_iter().map(|(term, of)| (term.0, of.discarded)).collect();
-        assert_eq!(of, [(4, vec![old]), (8, vec![late, by_hand]), (11, vec![])]);
-        assert_eq!(chapters(vec![], vec![lost(fork(1, 50), 1, counted(3))]), []);
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use haa_core::discard::{Chapter, Commits, Discarded};
+use haa_core::discard::{Commits, Discarded};
 use haa_core::units::{Lsn, Term};
 
 use super::documents::HistoryRow;
@@ -10,6 +10,7 @@ use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
 use crate::api::document::rfc3339;
+use crate::store::Chapter;
 
 /// Show who led, since when and why, and which transactions were discarded
 #[derive(Args, Debug)]

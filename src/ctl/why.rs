@@ -5,7 +5,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 
-use haa_core::discard::Chapter;
 use haa_core::records::{HistoryRecord, Phases};
 use haa_core::units::Term;
 
@@ -14,6 +13,7 @@ use super::error::CtlError;
 use super::history::told;
 use super::print::{Output, document, say};
 use super::target::Target;
+use crate::store::Chapter;
 
 /// Tell how a leadership came about: why, in which steps, who else could have led, and what it cost
 #[derive(Args, Debug)]

@@ -1,19 +1,20 @@
 //! What operators ask for and look up: written once, by comparison, and read linearizably. Never part of a decision.
 
 use etcd_client::{GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
-use haa_core::discard::{Chapter, chapters};
 use haa_core::records::{Key, Record, RequestId, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, Term};
 
 use super::error::chain;
+use super::history::{Chapter, chapters};
 use super::{AttemptError, PATIENCE, Sent, Store, StoreError, silent, txn};
 
 /// So many events are kept, the newest.
 const EVENTS: usize = 1_000;
 
 impl Store {
-    /// All leaderships that are on record, oldest first, with what was discarded for each. A record that cannot be read is skipped.
+    /// All leaderships that are on record, oldest first, with what was discarded for each. A record that cannot be read
+    /// is skipped.
     ///
     /// # Errors
     /// When no endpoint answers.

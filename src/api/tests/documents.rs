@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use haa_core::discard::Chapter;
 use haa_core::line::{Fork, Line};
 use haa_core::reason::Reason;
 use haa_core::records::{HistoryRecord, Phases, SyncRecord};
@@ -10,6 +9,7 @@ use haa_core::settings::Durability;
 use serde_json::json;
 
 use super::*;
+use crate::store::Chapter;
 
 #[tokio::test]
 async fn a_primarys_document() {

@@ -17,12 +17,14 @@ use super::root;
 /// Commits that only `a` will ever have.
 const ONLY_HERE: u64 = 5;
 
-/// `b` leads where `a`, which is stopped in order, has written more: five commits, one of them prepared before, and what
-/// is no commit of anybody.
+/// `b` leads where `a`, which is stopped in order, has written more: five commits, one of them prepared before, and
+/// what is no commit of anybody.
 async fn diverged(root: &Path, binaries: &Path) -> (Member, Member) {
     let mut a = Member::of("a", root, binaries);
-    let parameter = ("max_prepared_transactions".to_owned(), "2".to_owned());
-    a.config.parameters.insert(parameter.0, parameter.1);
+    // Whoever counts commits wants no more of them.
+    for (name, value) in [("max_prepared_transactions", "2"), ("autovacuum", "off")] {
+        a.config.parameters.insert(name.to_owned(), value.to_owned());
+    }
     a.again().await;
     let mut b = Member::new("b", root);
     a.become_primary(2, &[&b]).await;

@@ -16,8 +16,8 @@ pub struct Hold {
 }
 
 impl World {
-    /// The next transaction of this member that writes a key of this kind stays on its way. Its agent hears nothing, gives it
-    /// up and reads back.
+    /// The next transaction of this member that writes a key of this kind stays on its way. Its agent hears nothing,
+    /// gives it up and reads back.
     pub(crate) fn hold(&mut self, member: usize, key: &Key) {
         self.on_hold.next.push((member, key.clone()));
     }
