@@ -163,8 +163,8 @@ mod tests {
             told.contains("  n1        position unknown             was not heard\n"),
             "{told}"
         );
-        let cost = "\nWhat it cost:\n  n1 discarded 2 transactions (WAL 0/4000120 to 0/4000250 of timeline 3), not kept; \
-             the last commit is of 2023-11-14T22:13:20.000Z\n";
+        let cost = "\nWhat it cost:\n  n1 discarded 2 transactions (WAL 0/4000120 to 0/4000250 of timeline 3), not \
+             kept; the last commit is of 2023-11-14T22:13:20.000Z\n";
         assert!(told.ends_with(cost), "{told}");
         let record = HistoryRecord {
             phases: Phases::default(),
