@@ -55,6 +55,7 @@ pub const fn is_told(effect: &Effect) -> bool {
         | Effect::Promise(_)
         | Effect::List(..)
         | Effect::OpenDoor(_)
+        | Effect::ForgetNote(_)
         | Effect::Announce(_)
         | Effect::Exit(_) => true,
     }

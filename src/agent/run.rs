@@ -261,6 +261,7 @@ impl Agent {
             Effect::Promise(promises) => self.promises.keep(promises),
             Effect::List(proof, list) => self.postgres.list(proof, list),
             Effect::OpenDoor(proof) => self.postgres.open_door(proof),
+            Effect::ForgetNote(fork) => self.postgres.forget_note(fork),
             Effect::Beat(beat) => self.peers.beat(*beat),
             Effect::Publish(status) => self.publish(*status),
             Effect::Announce(transition) => tracing::info!(
@@ -315,6 +316,7 @@ fn log_input(input: &Input) {
     match input {
         Input::Job(_, JobResult::Failed(why)) => tracing::warn!(%why, "work failed"),
         Input::Job(_, result) => tracing::info!(?result, "work ended"),
+        Input::Discarded(lost) => tracing::warn!("{lost}"),
         Input::Stop(leave) => tracing::info!(?leave, "asked to stop"),
         Input::Tick
         | Input::Store(_)

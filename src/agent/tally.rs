@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use haa_core::discard::Commits;
 use haa_core::effect::{Effect, Job, StoreWish};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
@@ -30,6 +31,8 @@ pub(super) struct Tally {
     leaderships: Family<[(&'static str, String); 1], Counter>,
     phases: Family<[(&'static str, &'static str); 1], Histogram>,
     began: Family<[(&'static str, &'static str); 0], Gauge>,
+    discards: Family<[(&'static str, &'static str); 1], Counter>,
+    lost: Family<[(&'static str, &'static str); 0], Counter>,
     /// The work that was wished last.
     job: Option<(JobId, &'static str)>,
     /// The term that `began` tells about.
@@ -45,10 +48,22 @@ impl Tally {
             leaderships: Family::default(),
             phases: Family::new_with_constructor(histogram),
             began: Family::default(),
+            discards: Family::default(),
+            lost: Family::default(),
             job: None,
             leads: None,
         };
         registry.register("haa_jobs", "Work on Postgres that ended", tally.jobs.clone());
+        registry.register(
+            "haa_discards",
+            "Times that this member's data held WAL which the leader does not have, and gave it up",
+            tally.discards.clone(),
+        );
+        registry.register(
+            "haa_discarded_transactions",
+            "Transactions in that WAL, where they were counted",
+            tally.lost.clone(),
+        );
         registry.register(
             "haa_role_changes",
             "Changes of this agent's role, by the new one",
@@ -74,8 +89,18 @@ impl Tally {
 
     /// What came in, and what was wished then.
     pub(super) fn step(&mut self, input: &Input, effects: &[Effect]) {
-        if let Input::Job(id, result) = input {
-            self.ended(*id, result);
+        match input {
+            Input::Job(id, result) => self.ended(*id, result),
+            Input::Discarded(lost) => self.discarded(&lost.commits),
+            Input::Tick
+            | Input::Store(_)
+            | Input::Lease(_)
+            | Input::LeaseSeen(_)
+            | Input::StoreRevokesEarly(_)
+            | Input::Postgres(_)
+            | Input::Promised(_)
+            | Input::Peer(_)
+            | Input::Stop(_) => {}
         }
         for effect in effects {
             match effect {
@@ -98,6 +123,7 @@ impl Tally {
                 | Effect::Promise(_)
                 | Effect::List(..)
                 | Effect::OpenDoor(_)
+                | Effect::ForgetNote(_)
                 | Effect::Beat(_)
                 | Effect::Publish(_)
                 | Effect::Exit(_) => {}
@@ -127,6 +153,18 @@ impl Tally {
             JobResult::Aborted => "aborted",
         };
         self.jobs.get_or_create(&[("job", job), ("result", result)]).inc();
+    }
+
+    fn discarded(&self, commits: &Commits) {
+        match commits {
+            Commits::Counted { transactions, .. } => {
+                self.discards.get_or_create(&[("counted", "yes")]).inc();
+                self.lost.get_or_create(&[]).inc_by(*transactions);
+            }
+            Commits::NotCounted(_) => {
+                self.discards.get_or_create(&[("counted", "no")]).inc();
+            }
+        }
     }
 
     /// The history is written once when clients are let in, and once more when everybody follows.

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use haa_core::observe::PeerState;
-use haa_core::records::{HistoryRecord, MemberRole, SyncRecord};
+use haa_core::records::{MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::document::{rfc3339, tags};
 use super::{Api, Call, complaint, json, not_yet};
 use crate::agent::clock;
+use crate::store::Chapter;
 use crate::verdict::{self, Health};
 
 /// The store has this long to show the history.
@@ -136,7 +137,7 @@ pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
     };
     let rows: Vec<_> = records
         .iter()
-        .filter_map(|(_, record)| {
+        .filter_map(|(_, Chapter { record, .. })| {
             let fork = record.fork?;
             let at = rfc3339(record.at_unix_ms);
             Some((fork.timeline, fork.lsn.0, record.reason.sentence(), at, &record.leader))
@@ -145,7 +146,7 @@ pub(super) async fn history(State(api): State<Arc<Api>>) -> Response {
     json(StatusCode::OK, &rows)
 }
 
-/// `GET /why`: `[term, record]` for each leadership, with its phases and its candidates.
+/// `GET /why`: `[term, record]` for each leadership, with its phases, its candidates and what was discarded for it.
 pub(super) async fn why(State(api): State<Arc<Api>>) -> Response {
     match records(&api).await {
         Ok(records) => json(StatusCode::OK, &records),
@@ -161,7 +162,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
     }
 }
 
-async fn records(api: &Api) -> Result<Vec<(Term, HistoryRecord)>, String> {
+async fn records(api: &Api) -> Result<Vec<(Term, Chapter)>, String> {
     stored(api, "the history", |reply| Call::History { reply }).await
 }
 

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on, post};
-use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
+use haa_core::records::{RequestId, RequestRecord};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
 use haa_core::units::{Millis, Revision, Term};
@@ -29,6 +29,7 @@ pub mod tokens;
 
 use crate::guard::Standing;
 use crate::router::Counters;
+use crate::store::Chapter;
 pub use metrics::Metrics;
 pub use serve::serve;
 use tokens::Tokens;
@@ -91,7 +92,7 @@ pub enum Call {
     /// Every leadership on record, oldest first.
     History {
         /// The records; else why not, in a sentence.
-        reply: oneshot::Sender<Result<Vec<(Term, HistoryRecord)>, String>>,
+        reply: oneshot::Sender<Result<Vec<(Term, Chapter)>, String>>,
     },
     /// What operators asked for and came to its end, oldest first.
     Events {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Leadership;
-use crate::line::Line;
+use crate::line::{Fork, Line};
 use crate::list::List;
 use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
@@ -36,6 +36,8 @@ pub enum Effect {
     List(Leadership, List),
     /// On a primary: clients are let in. Seen in the facts. Past `until` it is refused.
     OpenDoor(Leadership),
+    /// The store shows what was discarded from here on: the note of it may go.
+    ForgetNote(Fork),
     /// Say this to every peer.
     Beat(Box<Heartbeat>),
     /// What the API answers from now on.

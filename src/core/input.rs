@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::discard::Discarded;
 use crate::observe::{Heartbeat, PostgresFacts};
 use crate::records::StoreView;
 use crate::units::{JobId, LeaseId, Millis, TxnId};
@@ -26,6 +27,9 @@ pub enum Input {
     Postgres(PostgresFacts),
     /// The work in the job slot has ended.
     Job(JobId, JobResult),
+    /// A note on our disk: a rewind or a clone has taken this back. Told again by each run of the agent until the note
+    /// goes.
+    Discarded(Box<Discarded>),
     /// This is on our disk.
     Promised(Promises),
     /// A peer spoke.

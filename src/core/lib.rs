@@ -12,6 +12,7 @@
 //! | [`observe`] | what is seen of Postgres and heard from peers |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
 //! | [`mod@line`] | timelines with their ancestry |
+//! | [`discard`] | what a rewind or a clone took back, as it is told |
 //! | [`list`] | whom a commit waits for |
 //! | [`lease`] | the proof that we may accept writes |
 //! | [`voters`] | voters, attempts and grants |
@@ -23,6 +24,7 @@
 
 mod asks;
 pub mod checks;
+pub mod discard;
 pub mod effect;
 pub mod input;
 pub mod lease;

@@ -8,7 +8,7 @@ use crate::units::{Lsn, Position, Timeline};
 pub const STEPS: usize = 64;
 
 /// One step of a timeline's ancestry, as in Postgres' history files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fork {
     /// The timeline that was left.
     pub timeline: Timeline,

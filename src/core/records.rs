@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::asks::{Altered, Ask, Manner, RequestId, RequestRecord, RequestState};
+use crate::discard::Discarded;
 use crate::line::{Fork, Line};
 use crate::reason::Reason;
 use crate::settings::{Durability, Settings};
@@ -373,6 +374,8 @@ pub enum Key {
     Event(RequestId),
     /// `history/<term>`
     History(Term),
+    /// `history/discarded/<member>/<fork>`
+    Discarded(MemberName, Fork),
 }
 
 /// A value to be written under the key of its kind.
@@ -399,6 +402,8 @@ pub enum Record {
     Event(RequestId, RequestRecord),
     /// Under `history/<term>`.
     History(Term, HistoryRecord),
+    /// Under `history/discarded/<member>/<fork>`.
+    Discarded(Discarded),
 }
 
 impl Record {
@@ -416,6 +421,7 @@ impl Record {
             Self::Request(id, _) => Key::Request(id.clone()),
             Self::Event(id, _) => Key::Event(id.clone()),
             Self::History(term, _) => Key::History(*term),
+            Self::Discarded(lost) => lost.key(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::discard::Discarded;
 use serde::{Deserialize, Serialize};
 
 /// `GET /cluster`.
@@ -201,6 +202,9 @@ pub struct HistoryRow(
     /// Who led from then on.
     #[serde(default)]
     pub Option<String>,
+    /// What was discarded for that; not in `GET /history`.
+    #[serde(default)]
+    pub Vec<Discarded>,
 );
 
 #[cfg(test)]

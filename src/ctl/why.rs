@@ -10,10 +10,12 @@ use haa_core::units::Term;
 
 use super::documents::ClusterView;
 use super::error::CtlError;
+use super::history::told;
 use super::print::{Output, document, say};
 use super::target::Target;
+use crate::store::Chapter;
 
-/// Tell how a leadership came about: why, in which steps, and who else could have led
+/// Tell how a leadership came about: why, in which steps, who else could have led, and what it cost
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,9 +38,9 @@ pub(super) struct WhyArgs {
 /// # Errors
 /// When no agent answers, or there is no such term.
 pub(super) async fn run(args: &WhyArgs, target: &Target) -> Result<(), CtlError> {
-    let records: Vec<(Term, HistoryRecord)> = target.stored("/why").await?;
+    let records: Vec<(Term, Chapter)> = target.stored("/why").await?;
     let known: Vec<u64> = records.iter().map(|(term, _)| term.0).collect();
-    let wanted = |(term, _): &&(Term, HistoryRecord)| args.term.is_none_or(|of| term.0 == of);
+    let wanted = |(term, _): &&(Term, Chapter)| args.term.is_none_or(|of| term.0 == of);
     let Some((term, record)) = records.iter().rfind(wanted) else {
         return Err(CtlError::NoSuchTerm { term: args.term.unwrap_or_default(), known });
     };
@@ -55,11 +57,11 @@ pub(super) async fn run(args: &WhyArgs, target: &Target) -> Result<(), CtlError>
     }
 }
 
-fn story(term: Term, record: &HistoryRecord, before: Option<&HistoryRecord>) -> String {
+fn story(term: Term, Chapter { record, discarded }: &Chapter, before: Option<&Chapter>) -> String {
     let HistoryRecord { leader, timeline, reason, .. } = record;
     let at =
         humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(record.at_unix_ms));
-    let from = match before {
+    let from = match before.map(|before| &before.record) {
         Some(before) if before.leader == *leader => format!(", as before on {}", before.timeline),
         Some(before) => format!(" after {}", before.leader),
         None => String::new(),
@@ -81,6 +83,12 @@ fn story(term: Term, record: &HistoryRecord, before: Option<&HistoryRecord>) -> 
         });
         let verdict = considered.verdict.sentence();
         let _ = writeln!(text, "  {:<9} {position:<28} {verdict}", name.as_str());
+    }
+    if !discarded.is_empty() {
+        text.push_str("\nWhat it cost:\n");
+    }
+    for lost in discarded {
+        let _ = writeln!(text, "  {}", told(lost));
     }
     text
 }
@@ -106,6 +114,7 @@ fn steps(phases: &Phases) -> Vec<(&'static str, u64, &'static str)> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use haa_core::discard::{Commits, Discarded};
     use haa_core::line::Fork;
     use haa_core::reason::Reason;
     use haa_core::records::{Considered, Verdict};
@@ -131,7 +140,21 @@ mod tests {
                 (name("n2"), considered(Some(position), Verdict::Chosen)),
             ]),
         };
-        let told = story(Term(4), &record, None);
+        let lost = Discarded {
+            member: name("n1"),
+            term: Term(4),
+            fork: Fork { timeline: Timeline(3), lsn: Lsn(0x400_0120) },
+            end: Some(Position { timeline: Timeline(3), lsn: Lsn(0x400_0250) }),
+            commits: Commits::Counted {
+                transactions: 2,
+                first_unix_ms: None,
+                last_unix_ms: Some(1_700_000_000_000),
+            },
+            kept: None,
+            at_unix_ms: 0,
+        };
+        let chapter = Chapter { record, discarded: vec![lost] };
+        let told = story(Term(4), &chapter, None);
         let expected = "Term 4: n2 leads since 2023-11-14T22:13:20.123Z: enough voters lost the primary.\n\
              It writes timeline 5, which leaves timeline 3 at 0/4000120.\n";
         assert!(told.starts_with(expected), "{told}");
@@ -140,8 +163,15 @@ mod tests {
             told.contains("  n1        position unknown             was not heard\n"),
             "{told}"
         );
-        let old =
-            HistoryRecord { phases: Phases::default(), candidates: BTreeMap::new(), ..record };
+        let cost = "\nWhat it cost:\n  n1 discarded 2 transactions (WAL 0/4000120 to 0/4000250 of timeline 3), not \
+             kept; the last commit is of 2023-11-14T22:13:20.000Z\n";
+        assert!(told.ends_with(cost), "{told}");
+        let record = HistoryRecord {
+            phases: Phases::default(),
+            candidates: BTreeMap::new(),
+            ..chapter.record
+        };
+        let old = Chapter { record, discarded: Vec::new() };
         assert_eq!(story(Term(4), &old, None), expected.to_owned() + "\n");
     }
 }

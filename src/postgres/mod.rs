@@ -21,6 +21,7 @@
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
+//! | `waldump` | the commits in some WAL |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
 //! | `orphans` | tools that an agent left when it was killed |
 //! | `log` | Postgres' own log: why a start failed, and that it stays small |
@@ -54,6 +55,7 @@ mod sql;
 mod sync;
 mod timeline;
 mod tool;
+mod waldump;
 mod watcher;
 mod worker;
 
@@ -65,6 +67,7 @@ use std::sync::Arc;
 use haa_core::effect::{Job, Strangers};
 use haa_core::input::Input;
 use haa_core::lease::Leadership;
+use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::settings::Durability;
 use haa_core::units::{JobId, MemberName, Millis};
@@ -124,7 +127,13 @@ impl Postgres {
         let (session, session_seen) = watch::channel(None);
         let watcher = watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session);
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench { site: site.clone(), session: session_seen, gate };
+        let bench = worker::Bench {
+            site: site.clone(),
+            session: session_seen,
+            gate,
+            inputs: inputs.clone(),
+        };
+        tokio::spawn(tell_untold(site.clone(), inputs.clone()));
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
         let log = tokio::spawn(log::keep_small(site.clone()));
@@ -192,6 +201,11 @@ impl Postgres {
         self.wish(Wish::Door(Entry::Shut));
     }
 
+    /// The store shows what was discarded behind this fork: the note of it goes.
+    pub fn forget_note(&self, fork: Fork) {
+        self.wish(Wish::Forget(fork));
+    }
+
     /// Ends the tasks and a job under way. The server is not touched.
     pub async fn leave(mut self) {
         self.watcher.abort();
@@ -207,6 +221,19 @@ impl Postgres {
         if self.wishes.send(wish).is_err() {
             tracing::error!("the task that works on Postgres is gone; nothing can be done to it");
         }
+    }
+}
+
+/// What an earlier run discarded is an input of this one, until the store shows it.
+async fn tell_untold(site: Arc<Site>, inputs: mpsc::Sender<Input>) {
+    let read = tokio::task::spawn_blocking(move || jobs::discard::untold(&site));
+    match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(untold) => {
+            for discarded in untold {
+                jobs::discard::tell(&inputs, discarded).await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "what an earlier run discarded cannot be read"),
     }
 }
 

@@ -90,6 +90,35 @@ pub(super) fn segments_from(
     Ok(names(pg_wal)?.into_iter().filter(mine).collect())
 }
 
+/// The first segment of `timeline` that is missing between the one with `from` and the last that is there; that one
+/// itself, if none is.
+pub(super) fn first_gap(
+    pg_wal: &Path,
+    segment_size: u64,
+    from: (Timeline, Lsn),
+) -> io::Result<Option<String>> {
+    let there: BTreeSet<String> = segments_from(pg_wal, segment_size, from)?.into_iter().collect();
+    let wanted = (0..there.len().max(1) as u64).map(|number| {
+        let lsn = Lsn(from.1.0.saturating_add(number.saturating_mul(segment_size)));
+        segment(segment_size, (from.0, lsn))
+    });
+    Ok(wanted.into_iter().find(|name| !there.contains(name)))
+}
+
+/// The newest timeline with WAL here that left `fork`'s at or behind it, or that timeline.
+pub(super) fn newest_after(pg_wal: &Path, fork: Fork) -> io::Result<Timeline> {
+    let mut newest = fork.timeline;
+    for name in names(pg_wal)?.iter().filter(|name| is_segment(name)) {
+        let Ok(timeline) = u32::from_str_radix(&name[..8], 16).map(Timeline) else { continue };
+        if timeline > newest {
+            let steps = lineage(pg_wal, timeline)?;
+            let of_it = |step: &Fork| step.timeline == fork.timeline && step.lsn >= fork.lsn;
+            newest = if steps.iter().any(of_it) { timeline } else { newest };
+        }
+    }
+    Ok(newest)
+}
+
 /// Where the first segment begins that is there, of any timeline.
 pub(super) fn oldest(pg_wal: &Path, segment_size: u64) -> io::Result<Option<Lsn>> {
     let per_id = (1_u64 << 32) / segment_size;

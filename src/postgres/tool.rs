@@ -58,6 +58,11 @@ impl Tool {
         self
     }
 
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     pub(super) fn path(mut self, option: &str, path: &Path) -> Self {
         let mut arg = std::ffi::OsString::from(option);
         arg.push(path);

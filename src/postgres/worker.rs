@@ -7,6 +7,7 @@ use std::time::Duration;
 use haa_core::effect::{Job, Strangers};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
+use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::Door;
 use haa_core::units::{JobId, MemberName, Millis};
@@ -32,6 +33,7 @@ pub(super) enum Wish {
     BearSilence(Millis),
     List(Leadership, List),
     Door(Entry),
+    Forget(Fork),
     Leave,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct Bench {
     pub(super) site: Arc<Site>,
     pub(super) session: watch::Receiver<Option<Arc<Session>>>,
     pub(super) gate: Gate,
+    pub(super) inputs: mpsc::Sender<Input>,
 }
 
 impl Bench {
@@ -95,6 +98,7 @@ impl Worker {
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
                     Some(Wish::List(proof, list)) => self.apply(proof, list),
                     Some(Wish::Door(entry)) => self.enter(entry),
+                    Some(Wish::Forget(fork)) => self.forget(fork),
                     Some(Wish::Leave) | None => return,
                 },
                 (id, result) = end_of(&mut self.running) => self.finish(id, result).await,
@@ -205,6 +209,16 @@ impl Worker {
                     "wal_receiver_timeout does not follow the settings: {}; it will at the next start of haad",
                     sentence(&error)
                 );
+            }
+        });
+    }
+
+    /// A note that stays is told once more by the next run, which finds that it is known.
+    fn forget(&self, fork: Fork) {
+        let site = self.bench.site.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = jobs::discard::forget(&site, fork) {
+                tracing::warn!(%error, "the note of what was discarded stays");
             }
         });
     }

@@ -2,8 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use haa_core::line::Fork;
 use haa_core::records::{HistoryRecord, Key, Record};
-use haa_core::units::{Term, Unreadable};
+use haa_core::units::{Lsn, Term, Timeline, Unreadable};
+
+/// Within the history, so that no watch and no transaction reads it.
+const DISCARDED: &str = "history/discarded/";
 
 /// The paths of one cluster.
 #[derive(Clone, Debug)]
@@ -30,6 +34,9 @@ impl Keys {
             Key::Request(id) => format!("{prefix}requests/{id}"),
             Key::Event(id) => format!("{prefix}events/{id}"),
             Key::History(term) => format!("{prefix}history/{term}"),
+            Key::Discarded(name, Fork { timeline, lsn }) => {
+                format!("{prefix}{DISCARDED}{name}/{timeline}-{:X}", lsn.0)
+            }
         }
     }
 
@@ -38,6 +45,9 @@ impl Keys {
         let wrong = || Unreadable(format!("'{}' is no key of haa", String::from_utf8_lossy(path)));
         let path = std::str::from_utf8(path).map_err(|_| wrong())?;
         let path = path.strip_prefix(&self.prefix).ok_or_else(wrong)?;
+        if let Some(rest) = path.strip_prefix(DISCARDED) {
+            return discarded(rest).ok_or_else(wrong);
+        }
         match (path, path.split_once('/')) {
             ("cluster", None) => Ok(Key::Cluster),
             ("settings", None) => Ok(Key::Settings),
@@ -90,6 +100,15 @@ impl Keys {
     }
 }
 
+/// `n1/3-5000148`
+fn discarded(path: &str) -> Option<Key> {
+    let (name, fork) = path.split_once('/')?;
+    let (timeline, lsn) = fork.split_once('-')?;
+    let timeline = Timeline(timeline.parse().ok()?);
+    let lsn = Lsn(u64::from_str_radix(lsn, 16).ok()?);
+    Some(Key::Discarded(name.parse().ok()?, Fork { timeline, lsn }))
+}
+
 /// The first path that does not begin with `prefix`, which ends in a slash: `0` comes next in
 /// ASCII.
 fn beyond(prefix: &str) -> String {
@@ -109,6 +128,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Drained(_, value) => serde_json::to_vec(value),
         Record::Request(_, value) | Record::Event(_, value) => serde_json::to_vec(value),
         Record::History(_, value) => serde_json::to_vec(&stamped(value)),
+        Record::Discarded(value) => serde_json::to_vec(value),
     };
     text.expect("records have string keys and derived serializers, which cannot fail")
 }
@@ -144,6 +164,10 @@ mod tests {
             Key::Request("7f".to_owned()),
             Key::Event("7f".to_owned()),
             Key::History(Term(12)),
+            Key::Discarded(
+                "n1".parse().expect("a legal name"),
+                Fork { timeline: Timeline(3), lsn: Lsn(0x1_0500_0148) },
+            ),
         ];
         for key in all {
             assert_eq!(keys.key(keys.path(&key).as_bytes()), Ok(key));
@@ -159,6 +183,7 @@ mod tests {
             "/haa/shop/term/x",
             "/haa/shop/members/N1",
             "/haa/shop/history/x",
+            "/haa/shop/history/discarded/n1/x-1",
             "/haa/shop/",
         ] {
             assert!(keys.key(path.as_bytes()).is_err(), "{path}");

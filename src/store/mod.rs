@@ -15,6 +15,7 @@
 
 mod clients;
 mod error;
+mod history;
 mod keys;
 mod lease;
 mod meters;
@@ -35,6 +36,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use error::{AttemptError, Complaint, Sent, StoreError};
+pub use history::Chapter;
 
 use crate::config;
 use clients::{Answer, Clients};

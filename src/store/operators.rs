@@ -1,31 +1,38 @@
 //! What operators ask for and look up: written once, by comparison, and read linearizably. Never part of a decision.
 
 use etcd_client::{GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
-use haa_core::records::{HistoryRecord, Key, Record, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Key, Record, RequestId, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, Term};
 
 use super::error::chain;
+use super::history::{Chapter, chapters};
 use super::{AttemptError, PATIENCE, Sent, Store, StoreError, silent, txn};
 
 /// So many events are kept, the newest.
 const EVENTS: usize = 1_000;
 
 impl Store {
-    /// All leaderships that are on record, oldest first. A record that cannot be read is skipped.
+    /// All leaderships that are on record, oldest first, with what was discarded for each. A record that cannot be read
+    /// is skipped.
     ///
     /// # Errors
     /// When no endpoint answers.
-    pub async fn history(&self) -> Result<Vec<(Term, HistoryRecord)>, StoreError> {
+    pub async fn history(&self) -> Result<Vec<(Term, Chapter)>, StoreError> {
         let reader = &self.shared.reader;
         let found = self.folder("for the history", self.shared.keys.history()).await?;
-        let read = |kv| {
-            let Key::History(term) = reader.key(kv)? else { return None };
-            Some((term, reader.value(&Key::History(term), kv)?))
-        };
-        let mut history: Vec<(Term, HistoryRecord)> = found.iter().filter_map(read).collect();
+        let (mut history, mut discarded) = (Vec::new(), Vec::new());
+        for kv in &found {
+            match reader.key(kv) {
+                Some(key @ Key::History(term)) => {
+                    history.extend(reader.value(&key, kv).map(|record| (term, record)));
+                }
+                Some(key @ Key::Discarded(..)) => discarded.extend(reader.value(&key, kv)),
+                Some(_) | None => {}
+            }
+        }
         history.sort_by_key(|(term, _)| *term);
-        Ok(history)
+        Ok(chapters(history, discarded))
     }
 
     /// What operators asked for and came to its end, oldest first. A record that cannot be read is skipped.

@@ -112,7 +112,7 @@ impl Reader {
                         view.requests.insert(id.clone(), kept);
                     }
                 }
-                Key::Event(_) | Key::History(_) => {}
+                Key::Event(_) | Key::History(_) | Key::Discarded(..) => {}
             }
         }
         Ok(view)

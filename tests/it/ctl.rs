@@ -149,14 +149,33 @@ fn routes_are_one_line_each_and_none_is_a_failure() {
 }
 
 #[test]
-fn history_shows_positions_as_postgres_writes_them() {
-    let history = r#"[[1,50331744,"the leader's lease ran out","2026-11-23T00:00:00Z","n2"]]"#;
-    let stub = Stub::start(&[("/history", 200, history)]);
+fn history_shows_positions_as_postgres_writes_them_and_what_was_discarded() {
+    let lost = r#"{"member":"n1","term":8,"fork":{"timeline":1,"lsn":"0/3000060"},"end":{"timeline":1,
+        "lsn":"0/30002A8"},"commits":{"counted":{"transactions":3,"first_unix_ms":1764115200000,
+        "last_unix_ms":1764115201500}},"kept":"/state/diverged-17","at_unix_ms":1764115300000}"#;
+    let record = |discarded: &str| {
+        format!(
+            r#"[[8,{{"leader":"n2","timeline":3,"fork":{{"timeline":1,"lsn":"0/3000060"}},"reason":"leader_lost",
+            "at_unix_ms":1764115202000,"took_ms":9{discarded}}}]]"#
+        )
+    };
+    // An older agent says nothing of that.
+    let stub = Stub::start(&[("/why", 200, record("").leak())]);
     let said = haactl(&["--api", &stub.address, "history"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let row = said.out.lines().nth(1).expect("a row");
     assert!(row.contains("0/3000060") && row.contains("n2"), "{row}");
-    let stub = Stub::start(&[("/history", 503, r#"{"error":"the store is silent"}"#)]);
+    assert_eq!(said.out.lines().count(), 2, "{}", said.out);
+    let stub = Stub::start(&[("/why", 200, record(&format!(r#","discarded":[{lost}]"#)).leak())]);
+    let said = haactl(&["--api", &stub.address, "history"]);
+    let expected = "\n\nterm 8: n1 discarded 3 transactions (WAL 0/3000060 to 0/30002A8 of timeline 1), kept in \
+         /state/diverged-17 on n1; the last commit is of 2025-11-26T00:00:01.500Z\n";
+    assert!(said.out.ends_with(expected), "{}", said.out);
+    let json = haactl(&["--api", &stub.address, "history", "--output", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(rows[0][1], 50_331_744, "as GET /history has it: {rows}");
+    assert_eq!(rows[0][5][0]["commits"]["counted"]["transactions"], 3, "{rows}");
+    let stub = Stub::start(&[("/why", 503, r#"{"error":"the store is silent"}"#)]);
     let silent = haactl(&["--api", &stub.address, "history"]);
     assert_eq!(silent.code, 1, "an agent was reached");
     assert!(silent.err.contains("the store is silent"), "{}", silent.err);

@@ -1,6 +1,7 @@
 //! `haa::postgres` against real servers: what it does, what it sees, and what it says when it cannot.
 
 mod answers;
+mod discard;
 pub(crate) mod door;
 mod endings;
 mod fetch;

@@ -9,6 +9,7 @@ use haa_core::settings::Durability;
 use serde_json::json;
 
 use super::*;
+use crate::store::Chapter;
 
 #[tokio::test]
 async fn a_primarys_document() {
@@ -108,7 +109,8 @@ async fn the_history_names_what_was_left_and_who_came() {
         axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()
     });
     let Some(Call::History { reply }) = bench.calls.recv().await else { panic!("no history") };
-    reply.send(Ok(vec![(Term(1), record(None)), (Term(2), record(Some(fork)))])).unwrap();
+    let chapter = |fork| Chapter { record: record(fork), discarded: Vec::new() };
+    reply.send(Ok(vec![(Term(1), chapter(None)), (Term(2), chapter(Some(fork)))])).unwrap();
     let body: Value = serde_json::from_slice(&asking.await.unwrap()).unwrap();
     let row =
         json!([1, 0x300_0000, "the leader's lease ran out", "2023-11-14T22:13:20.123Z", "n2"]);

@@ -139,7 +139,11 @@ impl Belief {
     /// Learn what `input` tells about the world.
     pub(super) fn learn(&mut self, now: Millis, input: &Input) {
         match input {
-            Input::Tick | Input::Job(..) | Input::Promised(_) | Input::Stop(_) => {}
+            Input::Tick
+            | Input::Job(..)
+            | Input::Discarded(_)
+            | Input::Promised(_)
+            | Input::Stop(_) => {}
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,
             Input::Store(seen) => self.learn_store(now, seen),
             Input::Lease(news) => self.learn_lease(*news),

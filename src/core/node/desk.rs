@@ -26,6 +26,8 @@ pub(super) enum Purpose {
     Request(RequestId),
     /// The history of our leadership.
     History,
+    /// What our Postgres discarded.
+    Discarded,
 }
 
 /// Answers that do not come are given up after this long. The adapters answer everything; this is for the day
@@ -138,6 +140,7 @@ impl Desk {
             Input::Tick
             | Input::StoreRevokesEarly(_)
             | Input::Postgres(_)
+            | Input::Discarded(_)
             | Input::Promised(_)
             | Input::Peer(_)
             | Input::Stop(_) => None,

@@ -31,6 +31,7 @@ mod role;
 mod roll;
 mod slots;
 mod suspicion;
+mod telling;
 mod voting;
 mod waits;
 mod waking;
@@ -61,6 +62,7 @@ use replica::Rejoining;
 use requests::Accepted;
 pub use role::{Closing, How, Role};
 use roll::Roll;
+use telling::Telling;
 use voting::Voting;
 use waits::Waits;
 
@@ -139,6 +141,9 @@ pub struct Node {
     /// How the last election that we won came about.
     #[serde(default)]
     chronicle: Chronicle,
+    /// What our Postgres discarded and the store does not show.
+    #[serde(default)]
+    telling: Telling,
     /// After an attempt to take over: not before this instant, and how long the next wait will be.
     attempts: (Millis, Millis),
     #[serde(skip)]
@@ -173,6 +178,7 @@ impl Node {
             electorate: Electorate::default(),
             opening: None,
             chronicle: Chronicle::default(),
+            telling: Telling::default(),
             attempts: (Millis(0), FIRST_ATTEMPT),
             off: Off::default(),
             config,
@@ -199,10 +205,12 @@ impl Node {
                 let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
                 self.voting.learn(outcome, desk::seen(sync));
             }
+            Some(Ended::Txn(Purpose::Discarded, outcome)) => self.discarded_told(now, outcome),
             Some(Ended::Txn(..)) | None => {}
         }
         match input {
             Input::Promised(promises) => self.promised.learn(promises),
+            Input::Discarded(lost) => self.telling.learn(lost),
             Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
             Input::Stop(leave) => {
                 let (_, since) = self.leaving.unwrap_or((*leave, now));
@@ -252,6 +260,7 @@ impl Node {
         }
         self.keep_lease(now);
         self.undrains();
+        self.tell_discarded(now);
         self.keep_promises(now);
         self.watch_leader(now);
         self.ask_after_leader(now);

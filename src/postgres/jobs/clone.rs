@@ -1,20 +1,24 @@
 //! Job: copy another member's data. What was here is moved aside, and only once the copy is complete.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use haa_core::effect::Source;
 use haa_core::observe::DataDir;
 
-use super::keep::Scaffold;
+use super::discard::{self, Kept, Lost};
+use super::keep::{self, Scaffold};
 use super::{fits, rewind};
 use crate::postgres::error::JobError;
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
+use crate::postgres::worker::Bench;
 use crate::postgres::{conninfo, files, incarnation, look, process};
 
 const REPORT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
+pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> {
+    let site = &*bench.site;
     if let DataDir::Foreign(why) | DataDir::Unreadable(why) = look::data(site) {
         return Err(JobError::Refused(why));
     }
@@ -44,10 +48,33 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
         .await?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     refuse_if_running(site)?;
-    if let Some(aside) = new.place(site)? {
+    let (aside, lost) = (keep::aside(site), lost(site, new.path()));
+    let pg_wal = aside.join("pg_wal");
+    let kept = Kept { in_directory: &aside, wal: &pg_wal };
+    let noted = match &lost {
+        Some(lost) => lost.note(site, Some(kept)).await,
+        None => None,
+    };
+    if let Some(aside) = new.place(site, aside.clone())? {
         tracing::info!("the data from before the clone is in {}", aside.display());
     }
+    if let (Some(lost), Some(discarded)) = (lost, noted) {
+        lost.explain(site, kept, &discarded);
+        discard::tell(&bench.inputs, discarded).await;
+    }
     rewind::forget(site).map_err(JobError::file("remove the mark of a rewind in", site.data()))
+}
+
+/// What only the data that are replaced hold. A copy that was never completed holds nothing of its own, and of a rewind
+/// that was broken off the note is there.
+fn lost(site: &Site, copy: &Path) -> Option<Lost> {
+    let DataDir::Present { needs_source: false, untouched: false, .. } = look::data(site) else {
+        return None;
+    };
+    Lost::beside(site, copy).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the data that are replaced hold alone is not counted");
+        None
+    })
 }
 
 /// Data is not replaced under a living server.

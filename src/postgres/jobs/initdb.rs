@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use haa_core::observe::DataDir;
 
-use super::keep::Scaffold;
+use super::keep::{self, Scaffold};
 use crate::config::Login;
 use crate::postgres::error::JobError;
 use crate::postgres::files::write_private;
@@ -45,7 +45,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let untouched = new.path().join(look::UNTOUCHED);
     std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
-    new.place(site)?;
+    new.place(site, keep::aside(site))?;
     Ok(())
 }
 

@@ -19,6 +19,11 @@ fn unix_nanos() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
+/// Where data go that are replaced now.
+pub(super) fn aside(site: &Site) -> PathBuf {
+    site.beside(&format!("{OLD}{}", unix_time()))
+}
+
 /// A directory beside the data, removed when it goes out of scope without having taken the data's place.
 pub(super) struct Scaffold {
     path: PathBuf,
@@ -57,15 +62,18 @@ impl Scaffold {
         &self.path
     }
 
-    /// Takes the place of the data directory. What is there is moved aside, or removed if it is empty.
+    /// Takes the place of the data directory. What is there is moved to `aside`, or removed if it is empty.
     /// Returns where it went.
-    pub(super) fn place(mut self, site: &Site) -> Result<Option<PathBuf>, JobError> {
+    pub(super) fn place(
+        mut self,
+        site: &Site,
+        aside: PathBuf,
+    ) -> Result<Option<PathBuf>, JobError> {
         let data = site.data();
         let aside = match std::fs::remove_dir(data) {
             Ok(()) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(_) => {
-                let aside = site.beside(&format!("{}{}", OLD, unix_time()));
                 std::fs::rename(data, &aside).map_err(JobError::file("move aside", data))?;
                 Some(aside)
             }

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod clone;
+pub(super) mod discard;
 mod fetch;
 mod fits;
 mod follow;
@@ -39,8 +40,8 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
     }
     match job {
         Job::InitDb => initdb::run(&bench.site).await,
-        Job::Clone(source) => clone::run(&bench.site, &source).await,
-        Job::Rewind(source) => rewind::run(&bench.site, &source).await,
+        Job::Clone(source) => clone::run(bench, &source).await,
+        Job::Rewind(source) => rewind::run(bench, &source).await,
         Job::Start(source, door) => start::run(bench, source.as_ref(), door).await,
         Job::Checkpoint => checkpoint::run(bench).await,
         Job::Stop(patience) => stop::run(&bench.site, patience).await,

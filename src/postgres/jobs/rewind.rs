@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use haa_core::effect::Source;
-use haa_core::units::{Lsn, Timeline};
+use haa_core::line::Fork;
+use haa_core::units::Timeline;
 
 use super::clone::refuse_if_running;
+use super::discard::{self, Kept, Lost};
 use super::keep::unix_time;
 use super::lacking;
 use crate::postgres::control::{Control, State};
@@ -20,7 +22,8 @@ use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::tool::{Said, Tool};
-use crate::postgres::{conninfo, files, incarnation, room, timeline};
+use crate::postgres::worker::Bench;
+use crate::postgres::{conninfo, files, incarnation, room};
 
 /// The mark is outside of the data, for pg_rewind removes what the source does not have. It holds the
 /// number of the directory's inode: data that came in its place is not meant.
@@ -32,7 +35,8 @@ const MOST: u32 = 64;
 /// How long the source's checkpoint after its promotion is waited for.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
+pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> {
+    let site = &*bench.site;
     let data = site.data();
     refuse_if_running(site)?;
     if is_half_done(site).map_err(JobError::file("read", data))? {
@@ -52,13 +56,24 @@ pub(super) async fn run(site: &Site, source: &Source) -> Result<(), JobError> {
     wait_for_checkpoint(site, source).await?;
     // Nothing is touched before it is known to be possible, and what for.
     let plan = plan(site, source).await?;
-    let Some((fork_timeline, fork)) = divergence(&plan) else {
+    let Some(fork) = divergence(&plan) else {
         tracing::info!(source = %source.member, "pg_rewind finds nothing to take back");
         return Ok(());
     };
-    tracing::info!(%fork, timeline = %fork_timeline, "this member's WAL diverged; taking it back");
-    keep_wal(site, &control, (fork_timeline, fork)).await?;
+    let Fork { timeline, lsn } = fork;
+    tracing::info!(fork = %lsn, %timeline, "this member's WAL diverged; taking it back");
+    let lost = Lost::behind(site, fork).map_err(JobError::file("read", &site.pg_wal()))?;
+    let aside = keep_wal(site, &lost).await?;
+    let kept = aside.as_deref().map(|aside| Kept { in_directory: aside, wal: aside });
+    let noted = lost.note(site, kept).await;
+    if let (Some(kept), Some(discarded)) = (kept, &noted) {
+        lost.explain(site, kept, discarded);
+    }
     mark(site).map_err(JobError::file("mark the rewind in", &site.state(MARK)))?;
+    // From here on these data are given up, whatever comes.
+    if let Some(discarded) = noted {
+        discard::tell(&bench.inputs, discarded).await;
+    }
     pg_rewind(site, source)
         .arg("--progress")
         .run(|line| tracing::debug!(line, "pg_rewind"))
@@ -115,29 +130,26 @@ async fn wait_for_checkpoint(site: &Site, source: &Source) -> Result<(), JobErro
 }
 
 /// From `servers diverged at WAL location 0/3000148 on timeline 1`; `None` when no rewind is required.
-fn divergence(plan: &Said) -> Option<(Timeline, Lsn)> {
+fn divergence(plan: &Said) -> Option<Fork> {
     if plan.lines().any(|line| line.contains("no rewind required")) {
         return None;
     }
     plan.lines().find_map(|line| {
         let rest = line.split_once("diverged at WAL location ")?.1;
         let (lsn, timeline) = rest.split_once(" on timeline ")?;
-        Some((Timeline(timeline.trim().parse().ok()?), lsn.parse().ok()?))
+        let timeline = Timeline(timeline.trim().parse().ok()?);
+        Some(Fork { timeline, lsn: lsn.parse().ok()? })
     })
 }
 
-/// Copies our WAL from the fork on, for whoever wants to look for what was lost; where it would take more than half
-/// of what is free, that is said instead.
-async fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Result<(), JobError> {
+/// Copies our WAL from the fork on, for whoever wants to look for what was lost, and says where it is; where it would
+/// take more than half of what is free, that is said instead.
+async fn keep_wal(site: &Site, lost: &Lost) -> Result<Option<PathBuf>, JobError> {
     let aside = site.state(&format!("diverged-{}", unix_time()));
     let write = || JobError::file("keep the divergent WAL in", &aside);
     let pg_wal = site.pg_wal();
-    let mut names = BTreeSet::new();
-    for timeline in [fork.0, control.checkpoint.timeline] {
-        let segments = timeline::segments_from(&pg_wal, control.segment_size, (timeline, fork.1));
-        names.extend(segments.map_err(write())?);
-    }
-    let needed = control.segment_size.saturating_mul(names.len().try_into().unwrap_or(u64::MAX));
+    let names = lost.segments(&pg_wal).map_err(write())?;
+    let needed = lost.segment_size().saturating_mul(names.len().try_into().unwrap_or(u64::MAX));
     let free = room::free(&site.state("")).map_err(write())?;
     if needed > free / 2 {
         tracing::warn!(
@@ -146,7 +158,7 @@ async fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Resu
             "the WAL that is taken back is not kept in {}: there is no room; what only this member had is gone",
             aside.display()
         );
-        return Ok(());
+        return Ok(None);
     }
     let to = aside.clone();
     let copied = tokio::task::spawn_blocking(move || {
@@ -154,7 +166,7 @@ async fn keep_wal(site: &Site, control: &Control, fork: (Timeline, Lsn)) -> Resu
     });
     copied.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(write())?;
     tracing::info!("the WAL that is taken back is kept in {}", aside.display());
-    Ok(())
+    Ok(Some(aside))
 }
 
 /// On disk when it returns: what is copied here is overwritten next.

@@ -1,5 +1,7 @@
 //! The primary is lost: its Postgres, its host, its WAL. Somebody takes over, and it comes back as a replica.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haa::playground::Part;
@@ -35,6 +37,7 @@ async fn a_killed_host_is_replaced_and_rewound_when_it_had_diverged() {
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 1).await;
     }
+    cluster.all_vote().await;
     diverge(&cluster, &old).await;
     cluster.playground.kill(&old, Part::Host).expect("it was running");
     let took = cluster.write_until_acknowledged(3).await;
@@ -52,7 +55,9 @@ async fn a_killed_host_is_replaced_and_rewound_when_it_had_diverged() {
     );
     let kept = std::fs::read_dir(cluster.playground.state(&old)).expect("a directory").flatten();
     let kept = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("diverged-"));
-    assert_eq!(kept.count(), 1, "what was taken back is kept");
+    let kept: Vec<_> = kept.map(|entry| entry.path()).collect();
+    let [kept] = &kept[..] else { panic!("what was taken back is kept once: {kept:?}") };
+    history_tells(&cluster, &old, kept).await;
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 2).await;
     }
@@ -119,6 +124,46 @@ async fn a_killed_host_is_noticed_sooner_with_the_profile_fast() {
     }
 }
 
+/// So many commits have reached nobody.
+const ONLY_HERE: i64 = 3;
+
+/// The history says what was discarded, once, and where it is.
+async fn history_tells(cluster: &Cluster, old: &MemberName, kept: &Path) {
+    let sentence = format!("{old} discarded {ONLY_HERE} transactions (WAL ");
+    cluster.says(old, &sentence).await;
+    let began = Instant::now();
+    let rows = loop {
+        let (code, said) = cluster.haactl(&["history", "--output", "json"]);
+        assert_eq!(code, 0, "{said}");
+        let rows: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        if said.contains("counted") {
+            break rows;
+        }
+        assert!(began.elapsed() < LONG, "the history says nothing: {said}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let last = rows.as_array().and_then(|rows| rows.last()).expect("the takeover");
+    let lost = last[5].as_array().expect("what it cost");
+    assert_eq!(lost.len(), 1, "{rows}");
+    assert_eq!(lost[0]["member"], old.as_str(), "{rows}");
+    assert_eq!(lost[0]["commits"]["counted"]["transactions"], ONLY_HERE, "{rows}");
+    assert_eq!(lost[0]["kept"], kept.display().to_string(), "{rows}");
+    for verb in ["history", "why"] {
+        let (code, said) = cluster.haactl(&[verb]);
+        assert!(code == 0 && said.matches(&sentence).count() == 1, "{said}");
+    }
+    // And there they are.
+    let shown = Command::new(cluster.postgres_program("pg_waldump"))
+        .arg(format!("--path={}", kept.display()))
+        .arg(format!("--timeline={}", last[0]))
+        .arg(format!("--start={}", lost[0]["fork"]["lsn"].as_str().expect("a place")))
+        .arg("--rmgr=Transaction")
+        .output()
+        .expect("it runs");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert_eq!(shown.matches("desc: COMMIT").count(), ONLY_HERE as usize, "{shown}");
+}
+
 /// Freezes the walsenders, then writes on the primary what nobody else will ever have.
 async fn diverge(cluster: &Cluster, primary: &MemberName) {
     let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
@@ -131,9 +176,15 @@ async fn diverge(cluster: &Cluster, primary: &MemberName) {
     }
     // Nobody acknowledges it: it is in this member's WAL and in nobody else's.
     let waits = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
-    tokio::spawn(async move { client.execute("INSERT INTO t VALUES (2)", &[]).await });
+    for row in 0..ONLY_HERE {
+        let client = cluster.connect(&cluster.playground.postgres(primary)).await;
+        let client = client.expect("it accepts");
+        tokio::spawn(
+            async move { client.execute("INSERT INTO t VALUES ($1)", &[&(100 + row)]).await },
+        );
+    }
     let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while waits.query(waiting, &[]).await.expect("it answers").is_empty() {
+    while waits.query(waiting, &[]).await.expect("it answers").len() < ONLY_HERE as usize {
         tokio::task::yield_now().await;
     }
 }

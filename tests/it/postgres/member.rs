@@ -8,6 +8,7 @@ use haa::agent::clock;
 use haa::config::{self, Login};
 use haa::playground::ports;
 use haa::postgres::{Postgres, find_binaries};
+use haa_core::discard::Discarded;
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::{Leadership, Lease};
@@ -25,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) config: config::Postgres,
     pub(crate) state: PathBuf,
     pub(crate) postgres: Option<Postgres>,
+    /// What it was heard to discard.
+    pub(crate) discarded: Vec<Discarded>,
     inputs: mpsc::Receiver<Input>,
     next: u64,
 }
@@ -70,7 +73,7 @@ impl Member {
         let (to, inputs) = mpsc::channel(1024);
         let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to, None);
         let postgres = Some(postgres.expect("Postgres can be looked after"));
-        Self { name, config, state, postgres, inputs, next: 1 }
+        Self { name, config, state, postgres, discarded: Vec::new(), inputs, next: 1 }
     }
 
     pub(crate) fn source(&self) -> Source {
@@ -176,7 +179,19 @@ impl Member {
 
     pub(crate) async fn input(&mut self) -> Input {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
-        input.expect("something happens in time").expect("the watcher lives")
+        let input = input.expect("something happens in time").expect("the watcher lives");
+        if let Input::Discarded(lost) = &input {
+            self.discarded.push((**lost).clone());
+        }
+        input
+    }
+
+    /// Waits until it tells of something that it discarded, and takes that out.
+    pub(crate) async fn discards(&mut self) -> Discarded {
+        while self.discarded.is_empty() {
+            self.input().await;
+        }
+        self.discarded.remove(0)
     }
 
     /// The first facts, of a look that begins from now on, that are as wanted.

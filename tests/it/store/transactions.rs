@@ -67,8 +67,8 @@ async fn history_is_stamped_sorted_and_apart() {
     let all = bench.store.history().await.expect("the history");
     let terms: Vec<Term> = all.iter().map(|(term, _)| *term).collect();
     assert_eq!(terms, [Term(9), Term(10)], "by number, without what cannot be read");
-    assert_eq!(all[0].1.at_unix_ms, 77, "a time that is there is kept");
-    assert!(u128::from(all[1].1.at_unix_ms) >= before);
+    assert_eq!(all[0].1.record.at_unix_ms, 77, "a time that is there is kept");
+    assert!(u128::from(all[1].1.record.at_unix_ms) >= before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::discard::Discarded;
 use haa_core::effect::Txn;
 use haa_core::input::Left;
 use haa_core::records::{HistoryRecord, Kept, Key, Record, StoreView};
@@ -17,6 +18,8 @@ pub struct Etcd {
     pub view: StoreView,
     /// `history/`
     pub history: BTreeMap<Term, HistoryRecord>,
+    /// `history/discarded/`
+    pub discarded: Vec<Discarded>,
     leases: BTreeMap<LeaseId, Granted>,
     last_lease: i64,
 }
@@ -142,6 +145,9 @@ impl Etcd {
             Key::Event(_) => Revision::ABSENT,
             // Written once by its leader and never compared with anything but absence.
             Key::History(term) => Revision(i64::from(self.history.contains_key(term))),
+            Key::Discarded(..) => {
+                Revision(i64::from(self.discarded.iter().any(|lost| lost.key() == *key)))
+            }
         }
     }
 
@@ -158,6 +164,7 @@ impl Etcd {
             Key::Request(id) => drop(view.requests.remove(id)),
             Key::Event(_) => {}
             Key::History(term) => drop(self.history.remove(term)),
+            Key::Discarded(..) => self.discarded.retain(|lost| lost.key() != *key),
         }
     }
 
@@ -183,6 +190,7 @@ impl Etcd {
             Record::History(term, value) => {
                 self.history.insert(term, value);
             }
+            Record::Discarded(value) => self.discarded.push(value),
         }
     }
 }

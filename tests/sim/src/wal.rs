@@ -80,6 +80,27 @@ impl Histories {
         }
     }
 
+    /// Where `own` leaves what `theirs` holds, if it does: behind it, nothing of `own` is in `theirs`.
+    #[must_use]
+    pub fn left_at(&self, own: Wal, theirs: Wal) -> Option<Fork> {
+        let mut at = own;
+        loop {
+            let begin = Wal { branch: at.branch, end: Lsn(0) };
+            if self.holds(theirs, begin) {
+                let timeline = self.branch(at.branch).timeline;
+                let mut part = theirs;
+                while part.branch != at.branch {
+                    let (parent, fork) = self.branch(part.branch).parent?;
+                    part = Wal { branch: parent, end: fork.min(part.end) };
+                }
+                return (part.end < own.end)
+                    .then_some(Fork { timeline, lsn: at.end.min(part.end) });
+            }
+            let (parent, fork) = self.branch(at.branch).parent?;
+            at = Wal { branch: parent, end: fork.min(at.end) };
+        }
+    }
+
     /// The ancestry, oldest first, as a history file has it.
     #[must_use]
     pub fn lineage(&self, branch: BranchId) -> Vec<Fork> {
@@ -114,6 +135,11 @@ mod tests {
         assert!(all.holds(wal(right, 150), wal(root, 120)));
         assert!(!all.holds(wal(right, 150), wal(left, 110)));
         assert!(!all.holds(wal(root, 500), wal(left, 110)));
+        let left_at = |own, theirs| all.left_at(own, theirs).map(|at| (at.timeline.0, at.lsn.0));
+        assert_eq!(left_at(wal(root, 130), wal(left, 150)), Some((1, 100)));
+        assert_eq!(left_at(wal(right, 150), wal(left, 150)), Some((1, 100)));
+        assert_eq!(left_at(wal(right, 150), wal(root, 130)), Some((1, 120)));
+        assert_eq!(left_at(wal(root, 100), wal(left, 150)), None);
         assert_eq!(all.lineage(left), [Fork { timeline: Timeline(1), lsn: Lsn(100) }]);
     }
 }

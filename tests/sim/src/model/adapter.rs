@@ -41,6 +41,8 @@ impl State {
             Effect::Look => self.member(member).due.look = true,
             // These small worlds are of `async`: nobody promises anything, and a list is taken at once.
             Effect::Promise(_) | Effect::OpenDoor(_) => {}
+            // What is discarded is not counted here.
+            Effect::ForgetNote(_) => {}
             Effect::List(_, list) => self.member(member).postgres.lists = vec![list],
             // Slots keep WAL for followers; here no WAL is ever thrown away.
             Effect::Slots(..) => {}
@@ -272,5 +274,6 @@ fn spoken(key: &Key) -> String {
         Key::Request(id) => format!("requests/{id}"),
         Key::Event(id) => format!("events/{id}"),
         Key::History(term) => format!("history/{term}"),
+        Key::Discarded(name, _) => format!("history/discarded/{name}"),
     }
 }

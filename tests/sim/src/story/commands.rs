@@ -1,7 +1,8 @@
 //! The commands of a story that do something to the world: which faults each stands for. Does none of them.
 
+use haa_core::line::Fork;
 use haa_core::records::{Ask, Key, Manner};
-use haa_core::units::MemberName;
+use haa_core::units::{Lsn, MemberName, Timeline};
 
 use super::plan::{set, span};
 use crate::conduct::Conduct;
@@ -102,15 +103,20 @@ fn named(name: &str) -> Result<MemberName, String> {
     name.parse().map_err(|why| format!("{why}"))
 }
 
-/// The key that a transaction is told by.
+/// The key, or one of its kind, that a transaction is told by.
 fn written(key: &str) -> Result<Key, String> {
     match key {
         "term" => Ok(Key::Term),
         "leader" => Ok(Key::Leader),
         "sync" => Ok(Key::Sync),
+        "discarded" => {
+            Ok(Key::Discarded(named("any")?, Fork { timeline: Timeline(0), lsn: Lsn(0) }))
+        }
         _ => match key.strip_prefix("drained/") {
             Some(name) => Ok(Key::Drained(named(name)?)),
-            None => Err(format!("'{key}' is none of term, leader, sync and drained/NAME")),
+            None => {
+                Err(format!("'{key}' is none of term, leader, sync, discarded and drained/NAME"))
+            }
         },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use haa_core::discard::Discarded;
 use haa_core::effect::{Effect, Exit};
 use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
@@ -50,6 +51,14 @@ impl World {
         self.members[member].agent.tick_at = now.after(At::ms(1));
         let early = Input::StoreRevokesEarly(self.plan.etcd == EtcdRelease::Old);
         self.tell_agent(At::ms(20), member, ForAgent::Input(Box::new(early)));
+        let notes: Vec<Discarded> = self.members[member].agent.notes.values().cloned().collect();
+        for lost in notes {
+            self.tell_agent(
+                At::ms(20),
+                member,
+                ForAgent::Input(Box::new(Input::Discarded(Box::new(lost)))),
+            );
+        }
         self.look(member);
     }
 
@@ -205,6 +214,9 @@ impl World {
                     let span = self.takes(1, 10);
                     self.tell_server(span, member, ForServer::Door);
                 }
+            }
+            Effect::ForgetNote(fork) => {
+                self.members[member].agent.notes.remove(&fork);
             }
             Effect::Beat(beat) => self.beat(member, *beat),
             Effect::Publish(status) => self.publish(member, status),

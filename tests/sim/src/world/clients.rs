@@ -57,6 +57,7 @@ impl World {
         }
         self.serial += 1;
         let write = self.serial;
+        self.written.extend(self.members[member].postgres.wal());
         // Whoever writes to a server that was promoted by hand writes into no cluster.
         let wal = self.members[member].postgres.wal()?;
         if self.wals.branch(wal.branch).term.is_some() {

@@ -1,5 +1,7 @@
 //! Transactions that stay on their way to etcd until they are let go. Never what they write.
 
+use std::mem::discriminant;
+
 use haa_core::effect::StoreWish;
 use haa_core::records::Key;
 
@@ -14,8 +16,8 @@ pub struct Hold {
 }
 
 impl World {
-    /// The next transaction of this member that writes this key stays on its way. Its agent hears nothing, gives it
-    /// up and reads back.
+    /// The next transaction of this member that writes a key of this kind stays on its way. Its agent hears nothing,
+    /// gives it up and reads back.
     pub(crate) fn hold(&mut self, member: usize, key: &Key) {
         self.on_hold.next.push((member, key.clone()));
     }
@@ -24,7 +26,11 @@ impl World {
     pub(crate) fn holds_up(&mut self, ask: &Ask) -> bool {
         let StoreWish::Txn(txn) = &ask.wish else { return false };
         let meant = |(member, key): &(usize, Key)| {
-            *member == ask.member && txn.put.iter().any(|(record, _)| record.key() == *key)
+            *member == ask.member
+                && txn
+                    .put
+                    .iter()
+                    .any(|(record, _)| discriminant(&record.key()) == discriminant(key))
         };
         let Some(which) = self.on_hold.next.iter().position(meant) else { return false };
         self.on_hold.next.remove(which);

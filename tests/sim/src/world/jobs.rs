@@ -1,10 +1,11 @@
 //! The job slot of an agent: what each job does to its Postgres, how long it takes, how it fails. Never why.
 
+use haa_core::discard::{Commits, Discarded};
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
 use haa_core::line::{Beside, Line};
 use haa_core::observe::Shutdown;
-use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Timeline};
+use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Term, Timeline};
 
 use crate::postgres::{Disk, Process};
 use crate::time::At;
@@ -56,9 +57,16 @@ impl World {
             Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
                 Err("Postgres is running")
             }
-            Job::Clone(_) => {
-                if let Some(disk) = &self.members[member].postgres.disk {
-                    self.deeds.push(overwrites(member, disk));
+            Job::Clone(from) => {
+                if let Some(disk) = self.members[member].postgres.disk {
+                    self.deeds.push(overwrites(member, &disk));
+                    let theirs = self.index(&from.member);
+                    let theirs = theirs.and_then(|source| self.members[source].postgres.wal());
+                    if let (Some(theirs), None, false) =
+                        (theirs, disk.consistent_at, disk.untouched)
+                    {
+                        self.discards(member, disk.wal, theirs);
+                    }
                 }
                 self.members[member].postgres.disk = None;
                 self.members[member].postgres.slots.clear();
@@ -108,7 +116,7 @@ impl World {
         &mut self,
         member: usize,
         timeline: Timeline,
-        term: haa_core::units::Term,
+        term: Term,
     ) -> Result<Option<At>, &'static str> {
         if self.members[member].postgres.process != Process::Standby {
             return Err("Postgres is not a standby");
@@ -299,6 +307,9 @@ impl World {
             Disk { incarnation, ..own }
         } else {
             self.deeds.push(overwrites(member, &own));
+            if own.consistent_at.is_none() {
+                self.discards(member, own.wal, disk.wal);
+            }
             let shutdown = Shutdown::Crashed;
             let consistent_at = Some(disk.wal.end);
             Disk { incarnation, consistent_at, shutdown, replayed: disk.wal.end, ..disk }
@@ -329,6 +340,26 @@ impl World {
             }
         }
         Err("nobody has the WAL that comes next")
+    }
+
+    /// What only `own` holds is counted, noted on the agent's disk, and its agent hears of it.
+    fn discards(&mut self, member: usize, own: Wal, theirs: Wal) {
+        let Some(fork) = self.wals.left_at(own, theirs) else { return };
+        let only_here = |end: &&Wal| self.wals.holds(own, **end) && !self.wals.holds(theirs, **end);
+        let transactions = self.written.iter().filter(only_here).count() as u64;
+        let (first_unix_ms, last_unix_ms) = (None, None);
+        let lost = Discarded {
+            member: self.members[member].name.clone(),
+            term: Term(0),
+            fork,
+            end: Some(self.wals.position(own)),
+            commits: Commits::Counted { transactions, first_unix_ms, last_unix_ms },
+            kept: None,
+            at_unix_ms: self.now.0 / 1_000,
+        };
+        self.members[member].agent.notes.insert(fork, lost.clone());
+        let input = Input::Discarded(Box::new(lost));
+        self.tell_agent(At(50), member, ForAgent::Input(Box::new(input)));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use haa_core::discard::Discarded;
 use haa_core::effect::Job;
+use haa_core::line::Fork;
 use haa_core::node::Remembered;
 use haa_core::observe::{PostgresFacts, Server};
 use haa_core::routes::Status;
@@ -65,6 +67,8 @@ pub struct Agent {
     pub remembered: Option<Remembered>,
     /// On its disk, synced.
     pub promises: Promises,
+    /// On its disk, synced: what was discarded, and the store does not show.
+    pub notes: BTreeMap<Fork, Discarded>,
     /// The leadership that every member lets go on, and until when: its guard knows, whatever becomes of the agent.
     pub consented: Option<Remembered>,
     /// The last grant that it told.
@@ -165,6 +169,7 @@ impl Agent {
             instance: Instance(dice.number()),
             remembered: None,
             promises: Promises::default(),
+            notes: BTreeMap::new(),
             consented: None,
             granted: None,
             pending: BTreeMap::new(),

@@ -309,6 +309,8 @@ pub struct World {
     pub conduct: Conduct,
     /// What clients saw succeed.
     pub acknowledged: Vec<Acknowledged>,
+    /// Where each commit ends that was ever written.
+    pub written: Vec<Wal>,
     /// The same in `quorum`, the newest of each branch: what must never be lost.
     pub durable: BTreeMap<BranchId, haa_core::units::Lsn>,
     /// The last write that a client saw succeed through a route.
@@ -352,6 +354,7 @@ impl World {
             wals: Histories::default(),
             conduct: Conduct::default(),
             acknowledged: Vec::new(),
+            written: Vec::new(),
             durable: BTreeMap::new(),
             routed_ack: None,
             demanded: None,

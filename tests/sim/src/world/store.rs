@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use haa_core::discard::Discarded;
 use haa_core::effect::{StoreWish, Txn};
 use haa_core::input::{Input, LeaseNews, LeaseSeen, Left, Outcome, Seen, Via};
 use haa_core::records::{Ask as Asked, Record, RequestState, StoreView, SyncRecord};
@@ -226,6 +227,9 @@ impl World {
 
     fn requests_spoken(&mut self, txn: &Txn) {
         for (record, _) in &txn.put {
+            if let Record::Discarded(lost) = record {
+                self.discarded_spoken(lost);
+            }
             let Record::Request(_, request) = record else { continue };
             match &request.state {
                 RequestState::Pending | RequestState::Accepted { .. } => {}
@@ -240,6 +244,14 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Without the place, which changes with every change of a delay.
+    fn discarded_spoken(&mut self, lost: &Discarded) {
+        self.sometimes.count("discarded transactions were told");
+        let told = lost.to_string();
+        let told = told.split_once(" (").map_or(told.as_str(), |(what, _)| what).to_owned();
+        self.say(|_| format!("the history tells: {told}"));
     }
 
     /// Does something to etcd that may change it (then `what` says true), and lets everybody know.
