@@ -46,6 +46,9 @@ pub enum CtlError {
     /// The verdict, which was said in full.
     #[error("the cluster is not healthy: see above")]
     NotHealthy,
+    /// The findings, which were said in full.
+    #[error("the setup has problems: see above")]
+    Problems,
     /// It was restarted, and does not come back.
     #[error(
         "{member} does not stream, or is no voter, {patience:?} after it was restarted: nothing else was touched; look \
@@ -190,6 +193,7 @@ impl CtlError {
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::NotHealthy
+            | Self::Problems
             | Self::NotBack { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }

@@ -1,5 +1,6 @@
 //! haactl, one file a verb: asks agents over HTTP and prints. Never decides, and never talks to etcd or Postgres.
 
+mod doctor;
 pub mod documents;
 mod drain;
 pub mod error;
@@ -53,6 +54,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     List(list::ListArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
@@ -81,6 +83,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
     let target = || cli.target.resolve();
     match &cli.verb {
         Verb::Status(args) => status::run(args, &target()?).await,
+        Verb::Doctor(args) => doctor::run(args, &target()?).await,
         Verb::List(args) => list::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,

@@ -133,6 +133,12 @@ impl Target {
         Self { addresses, token_file, dialer: Dialer::plain() }
     }
 
+    /// The agents that are known, in the order in which they are asked.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
     /// How the agents are reached.
     #[must_use]
     pub const fn dialer(&self) -> &Dialer {

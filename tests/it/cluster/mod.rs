@@ -4,6 +4,7 @@ mod adoption;
 mod away;
 mod bad_input;
 mod check;
+mod doctor;
 mod drain;
 mod encrypted;
 mod failover;
