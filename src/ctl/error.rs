@@ -150,6 +150,11 @@ pub enum CtlError {
         /// Its sentence.
         why: String,
     },
+    /// There is nothing to draw on.
+    #[error(
+        "this is no terminal: haactl list --watch shows the members as lines, also into a pipe"
+    )]
+    NotATerminal,
     /// The playground.
     #[error(transparent)]
     Playground(#[from] PlaygroundError),
@@ -206,6 +211,7 @@ impl CtlError {
             | Self::ReadFile { .. }
             | Self::ClientFile { .. }
             | Self::Tls(_)
+            | Self::NotATerminal
             | Self::NoAuthority => 2,
             Self::Unreachable(_) => 3,
             Self::TokenMissing(_) | Self::TokenRefused { .. } => 4,

@@ -19,6 +19,7 @@ mod status;
 mod switchover;
 pub mod target;
 mod version;
+pub(crate) mod watch;
 mod why;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -56,6 +57,7 @@ enum Verb {
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
     List(list::ListArgs),
+    Watch(watch::WatchArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
     Drain(drain::DrainArgs),
@@ -85,6 +87,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Status(args) => status::run(args, &target()?).await,
         Verb::Doctor(args) => doctor::run(args, &target()?).await,
         Verb::List(args) => list::run(args, &target()?).await,
+        Verb::Watch(args) => watch::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
         Verb::Drain(args) => drain::drain(args, &target()?).await,

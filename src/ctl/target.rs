@@ -15,7 +15,7 @@ use super::http::{Answer, Ask, HttpError};
 use crate::tls::{Dialer, Identity};
 
 /// An agent gives etcd 5 s for what it does not know itself; then it says so.
-const STORE_PATIENCE: Duration = Duration::from_secs(7);
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(7);
 
 /// Where the cluster is.
 #[derive(Args, Clone, Debug, Default)]

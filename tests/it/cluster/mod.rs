@@ -24,3 +24,4 @@ mod secured;
 mod settings;
 mod stops;
 mod systemd;
+mod watched;
