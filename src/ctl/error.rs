@@ -155,6 +155,9 @@ pub enum CtlError {
         "this is no terminal: haactl list --watch shows the members as lines, also into a pipe"
     )]
     NotATerminal,
+    /// A configuration that is not imported.
+    #[error(transparent)]
+    Import(#[from] super::import::ImportError),
     /// The playground.
     #[error(transparent)]
     Playground(#[from] PlaygroundError),
@@ -205,6 +208,7 @@ impl CtlError {
             | Self::NotConfirmed(_)
             | Self::Edit { .. }
             | Self::NotToml(_)
+            | Self::Import(_)
             | Self::Playground(_)
             | Self::Write(_) => 1,
             Self::NoAddress

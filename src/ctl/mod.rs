@@ -7,6 +7,7 @@ pub mod error;
 mod events;
 mod history;
 pub mod http;
+mod import;
 pub mod list;
 mod pause;
 mod playground;
@@ -25,6 +26,7 @@ mod why;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::CtlError;
+pub use import::ImportError;
 
 use crate::papers::Papers;
 use target::TargetArgs;
@@ -72,6 +74,7 @@ enum Verb {
     Why(why::WhyArgs),
     Version(version::VersionArgs),
     Replay(replay::ReplayArgs),
+    Import(import::ImportArgs),
     Playground(playground::PlaygroundArgs),
     #[command(hide = true)]
     Papers(Papers),
@@ -102,6 +105,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Why(args) => why::run(args, &target()?).await,
         Verb::Version(args) => version::run(args, &cli.target).await,
         Verb::Replay(args) => replay::run(args),
+        Verb::Import(args) => import::run(args),
         Verb::Playground(args) => playground::run(args).await,
         Verb::Papers(papers) => papers.write(Cli::command()).map_err(CtlError::Write),
     }
