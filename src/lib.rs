@@ -16,12 +16,14 @@
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
 //! | [`verdict`] | is the cluster well? |
+//! | [`doctor`] | is the setup sound? |
 //! | [`papers`] | manual pages and completions |
 
 pub mod agent;
 pub mod api;
 pub mod config;
 pub mod ctl;
+pub mod doctor;
 pub mod guard;
 pub mod logging;
 pub mod papers;

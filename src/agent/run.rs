@@ -26,6 +26,7 @@ use super::{chain, clock, signals};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Call, Metrics};
 use crate::config::{self, Config};
+use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
 use crate::postgres::{Gate, Opening, Postgres};
@@ -100,9 +101,10 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         guard: guard.as_ref().map(Tether::standing),
         metrics,
     };
+    let examiner = examiner(&config, &api, &store, &postgres);
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
-    tokio::spawn(answer_calls(called, Arc::clone(&store)));
+    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
@@ -160,6 +162,23 @@ fn count(config: &Config, store: &Store) -> (Arc<Metrics>, Tally) {
     store.register(&mut registry);
     let tally = Tally::register(&mut registry);
     (Arc::new(Metrics::new(&config.cluster, &config.name, registry)), tally)
+}
+
+/// Who looks at this member's setup when somebody asks.
+fn examiner(
+    config: &Config,
+    api: &api::Api,
+    store: &Arc<Store>,
+    postgres: &Postgres,
+) -> Arc<Examiner> {
+    let sources = Sources {
+        tokens: api.tokens.clone(),
+        store: Arc::clone(store),
+        postgres: postgres.examiner(),
+        status: api.status.clone(),
+        guard: api.guard.clone(),
+    };
+    Arc::new(Examiner::new(config.clone(), sources))
 }
 
 /// How clients come in, and how we go to others.
@@ -329,9 +348,13 @@ fn log_input(input: &Input) {
     }
 }
 
-async fn answer_calls(mut called: mpsc::Receiver<Call>, store: Arc<Store>) {
+async fn answer_calls(
+    mut called: mpsc::Receiver<Call>,
+    store: Arc<Store>,
+    examiner: Arc<Examiner>,
+) {
     while let Some(call) = called.recv().await {
-        let store = Arc::clone(&store);
+        let (store, examiner) = (Arc::clone(&store), Arc::clone(&examiner));
         tokio::spawn(async move {
             match call {
                 Call::Ask { id, record, reply } => {
@@ -350,6 +373,7 @@ async fn answer_calls(mut called: mpsc::Receiver<Call>, store: Arc<Store>) {
                     let events = store.events().await.map_err(|error| chain(&error));
                     drop(reply.send(events));
                 }
+                Call::Examine { reply } => drop(reply.send(examiner.examine().await)),
                 Call::History { reply } => {
                     let history = store.history().await.map_err(|error| chain(&error));
                     drop(reply.send(history));

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::document::{rfc3339, tags};
-use super::{Api, Call, complaint, json, not_yet};
+use super::{Api, Call, Untold, complaint, json, not_yet, told};
 use crate::agent::clock;
 use crate::store::Chapter;
 use crate::verdict::{self, Health};
@@ -172,16 +172,11 @@ async fn stored<T>(
     what: &str,
     call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
 ) -> Result<T, String> {
-    let (reply, answer) = oneshot::channel();
-    let asked = async {
-        api.calls.send(call(reply)).await.ok()?;
-        answer.await.ok()
-    };
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Some(Ok(told))) => Ok(told),
-        Ok(Some(Err(why))) => Err(format!("{what} cannot be read from the store: {why}")),
-        Ok(None) => Err("the agent is stopping".to_owned()),
-        Err(_) => Err(format!("the store did not show {what} within {PATIENCE:?}")),
+    match told(api, PATIENCE, call).await {
+        Ok(Ok(told)) => Ok(told),
+        Ok(Err(why)) => Err(format!("{what} cannot be read from the store: {why}")),
+        Err(Untold::Stopping) => Err("the agent is stopping".to_owned()),
+        Err(Untold::Late) => Err(format!("the store did not show {what} within {PATIENCE:?}")),
     }
 }
 

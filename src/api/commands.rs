@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{Api, Call, complaint, document, text};
+use super::{Api, Call, Untold, complaint, document, text, told};
 
 /// The largest command.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -227,18 +227,13 @@ pub(super) async fn written<T>(
     id: &RequestId,
     call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
 ) -> Result<T, Refusal> {
-    let (reply, answer) = oneshot::channel();
-    let taken = async {
-        api.calls.send(call(reply)).await.ok()?;
-        answer.await.ok()
-    };
-    match tokio::time::timeout(STORE_PATIENCE, taken).await {
-        Ok(Some(Ok(done))) => Ok(done),
-        Ok(Some(Err(why))) => {
-            Err(unavailable(format!("the store did not take the request: {why}")))
+    match told(api, STORE_PATIENCE, call).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(why)) => Err(unavailable(format!("the store did not take the request: {why}"))),
+        Err(Untold::Stopping) => {
+            Err(unavailable("the agent is stopping: ask another member".into()))
         }
-        Ok(None) => Err(unavailable("the agent is stopping: ask another member".into())),
-        Err(_) => Err(unavailable(format!(
+        Err(Untold::Late) => Err(unavailable(format!(
             "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
              look with haactl list before you ask again"
         ))),

@@ -210,7 +210,7 @@ fn state(status: &Status) -> &'static str {
 }
 
 /// The wall clock, milliseconds since 1970: for people and tools to read, never for a decision.
-pub(super) fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

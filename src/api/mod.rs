@@ -1,6 +1,7 @@
 //! HTTP on one port: health checks, documents, routes, commands. Never decides, never asks Postgres.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri, header};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 mod checks;
 mod cluster;
 mod commands;
+mod doctor;
 pub(crate) mod document;
 mod metrics;
 mod query;
@@ -27,6 +29,7 @@ mod settings;
 mod tests;
 pub mod tokens;
 
+use crate::doctor::Report;
 use crate::guard::Standing;
 use crate::router::Counters;
 use crate::store::Chapter;
@@ -94,6 +97,11 @@ pub enum Call {
         /// The records; else why not, in a sentence.
         reply: oneshot::Sender<Result<Vec<(Term, Chapter)>, String>>,
     },
+    /// Look at this member's setup.
+    Examine {
+        /// What was found.
+        reply: oneshot::Sender<Report>,
+    },
     /// What operators asked for and came to its end, oldest first.
     Events {
         /// The records; else why not, in a sentence.
@@ -119,6 +127,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/routes/primary", on(READ, routes::primary))
         .route("/routes/read", on(READ, routes::read))
         .route("/routes/stream", on(READ, routes::stream))
+        .route("/doctor", on(READ, doctor::doctor))
         .route("/router", asked(routes::router))
         .route("/metrics", asked(metrics::metrics))
         .route("/switchover", post(commands::switchover))
@@ -144,6 +153,31 @@ where
     on(READ, move |axum::extract::State(api): axum::extract::State<Arc<Api>>, uri: Uri| {
         std::future::ready(answer(&api, &uri))
     })
+}
+
+/// Why whoever takes calls has not answered one.
+enum Untold {
+    /// The agent stops.
+    Stopping,
+    /// Not in this time.
+    Late,
+}
+
+/// Calls, and waits for the answer.
+async fn told<T>(
+    api: &Api,
+    patience: Duration,
+    call: impl FnOnce(oneshot::Sender<T>) -> Call,
+) -> Result<T, Untold> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        api.calls.send(call(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    match tokio::time::timeout(patience, asked).await {
+        Ok(answer) => answer.ok_or(Untold::Stopping),
+        Err(_) => Err(Untold::Late),
+    }
 }
 
 /// Why there is no answer, or not the wished one.

@@ -31,6 +31,7 @@ mod source;
 mod tests;
 
 pub use error::{At, ConfigError, Problem};
+pub(crate) use parameters::refusal;
 
 /// A commented configuration of one member, as `haad config example` prints it.
 pub const EXAMPLE: &str = include_str!("example.toml");

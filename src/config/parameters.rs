@@ -95,7 +95,7 @@ impl Checker<'_> {
 }
 
 /// Why this parameter is not taken.
-fn refusal(name: &str, value: &str) -> Option<String> {
+pub(crate) fn refusal(name: &str, value: &str) -> Option<String> {
     let legal =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.' || c == '$';
     if !name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') || !name.chars().all(legal) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use haa_core::discard::Discarded;
+use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
 /// `GET /cluster`.
@@ -124,6 +125,14 @@ impl ClusterView {
 }
 
 impl MemberView {
+    /// Where its agent answers, if that is known.
+    #[must_use]
+    pub fn agent(&self) -> Option<Address> {
+        let url = self.api_url.as_deref()?;
+        let authority = url.split("://").last()?.split('/').next()?;
+        authority.parse().ok()
+    }
+
     /// Its state, with how far it is: `cloning 43%`.
     #[must_use]
     pub fn shown_state(&self) -> String {

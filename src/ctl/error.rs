@@ -46,6 +46,9 @@ pub enum CtlError {
     /// The verdict, which was said in full.
     #[error("the cluster is not healthy: see above")]
     NotHealthy,
+    /// The findings, which were said in full.
+    #[error("the setup has problems: see above")]
+    Problems,
     /// It was restarted, and does not come back.
     #[error(
         "{member} does not stream, or is no voter, {patience:?} after it was restarted: nothing else was touched; look \
@@ -147,6 +150,14 @@ pub enum CtlError {
         /// Its sentence.
         why: String,
     },
+    /// There is nothing to draw on.
+    #[error(
+        "this is no terminal: haactl list --watch shows the members as lines, also into a pipe"
+    )]
+    NotATerminal,
+    /// A configuration that is not imported.
+    #[error(transparent)]
+    Import(#[from] super::import::ImportError),
     /// The playground.
     #[error(transparent)]
     Playground(#[from] PlaygroundError),
@@ -190,18 +201,21 @@ impl CtlError {
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::NotHealthy
+            | Self::Problems
             | Self::NotBack { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)
             | Self::Edit { .. }
             | Self::NotToml(_)
+            | Self::Import(_)
             | Self::Playground(_)
             | Self::Write(_) => 1,
             Self::NoAddress
             | Self::ReadFile { .. }
             | Self::ClientFile { .. }
             | Self::Tls(_)
+            | Self::NotATerminal
             | Self::NoAuthority => 2,
             Self::Unreachable(_) => 3,
             Self::TokenMissing(_) | Self::TokenRefused { .. } => 4,

@@ -46,13 +46,18 @@ pub(super) fn show(output: Output, events: &[Event]) -> Result<(), CtlError> {
     }
     let mut rows = table(&["at", "by", "command", "outcome"]);
     for (_, event) in events {
-        let outcome = match &event.state {
-            RequestState::Done { what } => what.clone(),
-            RequestState::Refused { why } => format!("refused: {why}"),
-            RequestState::Pending | RequestState::Accepted { .. } => "under way".to_owned(),
-        };
+        let outcome = outcome(&event.state);
         let at = rfc3339(event.asked_unix_ms);
         rows.add_row([at, event.by.clone(), event.ask.sentence(), outcome]);
     }
     say(rows.trim_fmt())
+}
+
+/// What came of a command, in words.
+pub(super) fn outcome(state: &RequestState) -> String {
+    match state {
+        RequestState::Done { what } => what.clone(),
+        RequestState::Refused { why } => format!("refused: {why}"),
+        RequestState::Pending | RequestState::Accepted { .. } => "under way".to_owned(),
+    }
 }

@@ -24,6 +24,8 @@ pub struct Ask {
     body: Option<String>,
     /// The tag of what was seen: the answer is no if there is another by now.
     seen: Option<String>,
+    /// The tag of what is known: no document is needed while it is the same.
+    known: Option<String>,
     deadline: Duration,
     dialer: Dialer,
 }
@@ -35,7 +37,16 @@ impl Ask {
         let path = path.to_owned();
         let deadline = Duration::from_secs(2);
         let dialer = Dialer::plain();
-        Self { method: Method::GET, path, token: None, body: None, seen: None, deadline, dialer }
+        Self {
+            method: Method::GET,
+            path,
+            token: None,
+            body: None,
+            seen: None,
+            known: None,
+            deadline,
+            dialer,
+        }
     }
 
     /// A command, with the token that it needs and a JSON document.
@@ -53,6 +64,7 @@ impl Ask {
             token: Some(token),
             body: Some(body.to_string()),
             seen: None,
+            known: None,
             deadline: Duration::from_secs(90),
             dialer: Dialer::plain(),
         }
@@ -62,6 +74,13 @@ impl Ask {
     #[must_use]
     pub fn unless_changed(mut self, since: Option<String>) -> Self {
         self.seen = since;
+        self
+    }
+
+    /// Only if it is another than the one with this tag; else the answer is 304, without a document.
+    #[must_use]
+    pub fn unless_known(mut self, tag: Option<String>) -> Self {
+        self.known = tag;
         self
     }
 
@@ -115,6 +134,9 @@ impl Ask {
         }
         if let Some(tag) = &self.seen {
             request = request.header(header::IF_MATCH, tag);
+        }
+        if let Some(tag) = &self.known {
+            request = request.header(header::IF_NONE_MATCH, tag);
         }
         if self.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");

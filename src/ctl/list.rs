@@ -145,7 +145,7 @@ fn render(output: Output, overview: &Overview) -> Result<String, CtlError> {
     Ok(document(output, overview)?.unwrap_or_else(people))
 }
 
-fn lag(member: &MemberView) -> String {
+pub(super) fn lag(member: &MemberView) -> String {
     match &member.lag {
         _ if member.leads() => "-".to_owned(),
         None => "-".to_owned(),
@@ -155,7 +155,7 @@ fn lag(member: &MemberView) -> String {
 }
 
 /// Tags at their usual value say nothing and are left out.
-fn tags(member: &MemberView) -> String {
+pub(super) fn tags(member: &MemberView) -> String {
     let unusual = |value: &serde_json::Value| {
         !matches!(value, serde_json::Value::Bool(false) | serde_json::Value::Null) && *value != 0
     };

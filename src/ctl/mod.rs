@@ -1,11 +1,13 @@
 //! haactl, one file a verb: asks agents over HTTP and prints. Never decides, and never talks to etcd or Postgres.
 
+mod doctor;
 pub mod documents;
 mod drain;
 pub mod error;
 mod events;
 mod history;
 pub mod http;
+mod import;
 pub mod list;
 mod pause;
 mod playground;
@@ -18,11 +20,13 @@ mod status;
 mod switchover;
 pub mod target;
 mod version;
+pub(crate) mod watch;
 mod why;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::CtlError;
+pub use import::ImportError;
 
 use crate::papers::Papers;
 use target::TargetArgs;
@@ -53,7 +57,9 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     List(list::ListArgs),
+    Watch(watch::WatchArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
     Drain(drain::DrainArgs),
@@ -68,6 +74,7 @@ enum Verb {
     Why(why::WhyArgs),
     Version(version::VersionArgs),
     Replay(replay::ReplayArgs),
+    Import(import::ImportArgs),
     Playground(playground::PlaygroundArgs),
     #[command(hide = true)]
     Papers(Papers),
@@ -81,7 +88,9 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
     let target = || cli.target.resolve();
     match &cli.verb {
         Verb::Status(args) => status::run(args, &target()?).await,
+        Verb::Doctor(args) => doctor::run(args, &target()?).await,
         Verb::List(args) => list::run(args, &target()?).await,
+        Verb::Watch(args) => watch::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
         Verb::Drain(args) => drain::drain(args, &target()?).await,
@@ -96,6 +105,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Why(args) => why::run(args, &target()?).await,
         Verb::Version(args) => version::run(args, &cli.target).await,
         Verb::Replay(args) => replay::run(args),
+        Verb::Import(args) => import::run(args),
         Verb::Playground(args) => playground::run(args).await,
         Verb::Papers(papers) => papers.write(Cli::command()).map_err(CtlError::Write),
     }

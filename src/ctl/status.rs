@@ -34,8 +34,13 @@ pub(super) async fn run(args: &StatusArgs, target: &Target) -> Result<(), CtlErr
     if verdict.health == Health::Healthy { Ok(()) } else { Err(CtlError::NotHealthy) }
 }
 
-fn story(verdict: &Verdict) -> String {
-    let primary = verdict.primary.as_ref().map_or("nobody", |name| name.as_str());
+fn primary(verdict: &Verdict) -> &str {
+    verdict.primary.as_ref().map_or("nobody", |name| name.as_str())
+}
+
+/// The first line.
+pub(super) fn headline(verdict: &Verdict) -> String {
+    let primary = primary(verdict);
     let paused = if verdict.pause { "PAUSED, " } else { "" };
     let verdict_line = match verdict.health {
         Health::Healthy => format!("HEALTHY: {primary} accepts writes, and every member is well."),
@@ -43,13 +48,17 @@ fn story(verdict: &Verdict) -> String {
         Health::Down => "DOWN: nobody accepts writes. Of this member:".to_owned(),
         Health::Unknown => "UNKNOWN:".to_owned(),
     };
-    let mut text = format!("{paused}{verdict_line}");
+    format!("{paused}{verdict_line}")
+}
+
+fn story(verdict: &Verdict) -> String {
+    let mut text = headline(verdict);
     for ail in &verdict.ails {
         let _ = write!(text, "\n  - {ail}");
     }
     if let Some(outlook) = &verdict.outlook {
         let what = if verdict.pause { PAUSED.to_owned() } else { sentence(outlook) };
-        let _ = write!(text, "\nIf {primary} died now: {what}");
+        let _ = write!(text, "\nIf {} died now: {what}", primary(verdict));
     }
     text
 }

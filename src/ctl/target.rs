@@ -15,7 +15,7 @@ use super::http::{Answer, Ask, HttpError};
 use crate::tls::{Dialer, Identity};
 
 /// An agent gives etcd 5 s for what it does not know itself; then it says so.
-const STORE_PATIENCE: Duration = Duration::from_secs(7);
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(7);
 
 /// Where the cluster is.
 #[derive(Args, Clone, Debug, Default)]
@@ -131,6 +131,12 @@ impl Target {
     #[must_use]
     pub fn of(addresses: Vec<Address>, token_file: Option<PathBuf>) -> Self {
         Self { addresses, token_file, dialer: Dialer::plain() }
+    }
+
+    /// The agents that are known, in the order in which they are asked.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// How the agents are reached.

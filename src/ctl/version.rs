@@ -3,13 +3,12 @@
 use clap::Args;
 use serde::Deserialize;
 
-use haa_core::units::Address;
-
 use super::documents::{ClusterView, MemberView};
 use super::error::CtlError;
 use super::http::Ask;
 use super::print::{say, table};
 use super::target::{Target, TargetArgs};
+use crate::postgres::shown_version;
 
 /// Show the versions of haactl, of every agent and of its Postgres
 #[derive(Args, Debug)]
@@ -63,29 +62,9 @@ async fn members(target: &Target) -> Result<(), CtlError> {
 }
 
 async fn ask(target: &Target, member: &MemberView) -> Result<[String; 2], String> {
-    let url = member.api_url.as_deref().unwrap_or_default();
-    let authority = url.split("://").last().and_then(|rest| rest.split('/').next());
-    let address: Address =
-        authority.unwrap_or_default().parse().map_err(|_| "address not known".to_owned())?;
+    let address = member.agent().ok_or_else(|| "address not known".to_owned())?;
     let asked = Ask::get("/patroni").over(target.dialer()).send(&address).await;
     let answer = asked.map_err(|error| format!("silent ({error})"))?;
     let about: Member = serde_json::from_slice(&answer.body).unwrap_or_default();
-    Ok([about.patroni.version, server_version(about.server_version)])
-}
-
-/// `server_version_num` as people write it: 150018 is 15.18.
-fn server_version(number: u32) -> String {
-    match number {
-        0 => "-".to_owned(),
-        _ => format!("{}.{}", number / 10_000, number % 10_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_version_number_reads_as_postgres_writes_it() {
-        assert_eq!(super::server_version(150_018), "15.18");
-        assert_eq!(super::server_version(0), "-");
-    }
+    Ok([about.patroni.version, shown_version(about.server_version)])
 }

@@ -1,20 +1,19 @@
-//! The live view of a playground: members, roles, timelines, lag and the last events. Looks only.
+//! What happens in a playground: the live view of any cluster on a terminal, else one line for each change. Looks only.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::ctl::list::Overview;
 use crate::ctl::target::Target;
+use crate::ctl::watch::show;
 
 use super::{Playground, PlaygroundError};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// How many events the view keeps.
-const EVENTS: usize = 10;
 
-/// Shows the playground until `end` comes: redrawn on a terminal, else one line for each event.
+/// Shows the playground until `end` comes, or on a terminal a key that ends it.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -24,10 +23,10 @@ pub async fn watch(
 ) -> Result<(), PlaygroundError> {
     let names = playground.names();
     let target = Target::of(names.iter().map(|name| playground.api(name)).collect(), None);
-    let mut view = View::new();
-    if io::stdout().is_terminal() {
-        write!(io::stdout(), "\x1b[2J").map_err(PlaygroundError::Write)?;
+    if io::stdout().is_terminal() && io::stdin().is_terminal() {
+        return show(&target, end).await.map_err(PlaygroundError::Write);
     }
+    let mut view = View::new();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut end = std::pin::pin!(end);
@@ -41,47 +40,33 @@ pub async fn watch(
             seen = Overview::fetch(&target) => seen,
         };
         let fresh = match seen {
-            Ok(overview) => view.see(overview),
+            Ok(overview) => view.see(&overview),
             Err(error) => view.silence(&error.to_string()),
         };
-        show(&view, &fresh).map_err(PlaygroundError::Write)?;
+        tell(&fresh).map_err(PlaygroundError::Write)?;
     }
 }
 
-fn show(view: &View, fresh: &[String]) -> io::Result<()> {
+fn tell(fresh: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if io::stdout().is_terminal() {
-        // Home, each line cleared to its end, then what is left below: no flicker.
-        let text = view.screen().replace('\n', "\x1b[K\n");
-        write!(out, "\x1b[H{text}\x1b[J")?;
-    } else {
-        fresh.iter().try_for_each(|event| writeln!(out, "{event}"))?;
-    }
+    fresh.iter().try_for_each(|event| writeln!(out, "{event}"))?;
     out.flush()
 }
 
-/// What was seen, and what changed.
+/// What was seen last.
 struct View {
     began: Instant,
-    now: Overview,
-    silent: Option<String>,
+    silent: bool,
     known: BTreeMap<String, String>,
-    events: VecDeque<String>,
 }
 
 impl View {
     fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            now: Overview::default(),
-            silent: None,
-            known: BTreeMap::new(),
-            events: VecDeque::new(),
-        }
+        Self { began: Instant::now(), silent: false, known: BTreeMap::new() }
     }
 
     /// Takes a new look; answers what changed, one line each.
-    fn see(&mut self, now: Overview) -> Vec<String> {
+    fn see(&mut self, now: &Overview) -> Vec<String> {
         let mut facts: BTreeMap<String, String> = now
             .members
             .iter()
@@ -101,36 +86,19 @@ impl View {
         facts.insert("writes go to".to_owned(), format!("{writes}{term}"));
         let changed = facts.iter().filter(|(name, fact)| self.known.get(*name) != Some(fact));
         let lines = changed.map(|(name, fact)| format!("{name}: {fact}")).collect();
-        (self.known, self.now, self.silent) = (facts, now, None);
+        (self.known, self.silent) = (facts, false);
         self.note(lines)
     }
 
     /// Nobody answers.
     fn silence(&mut self, why: &str) -> Vec<String> {
-        let known = self.silent.replace(why.to_owned()).is_some();
+        let known = std::mem::replace(&mut self.silent, true);
         self.note(if known { Vec::new() } else { vec![why.to_owned()] })
     }
 
-    fn note(&mut self, lines: Vec<String>) -> Vec<String> {
+    fn note(&self, lines: Vec<String>) -> Vec<String> {
         let at = self.began.elapsed().as_secs_f64();
-        let fresh: Vec<String> =
-            lines.into_iter().map(|line| format!("{at:7.1} s  {line}")).collect();
-        self.events.extend(fresh.iter().cloned());
-        while self.events.len() > EVENTS {
-            self.events.pop_front();
-        }
-        fresh
-    }
-
-    fn screen(&self) -> String {
-        let mut text = match &self.silent {
-            Some(why) => format!("{why}\n"),
-            None => format!("{}\n\n{}\n", self.now.headline(), self.now.table()),
-        };
-        text.push_str("\nlast events\n");
-        self.events.iter().for_each(|event| text.push_str(&format!("{event}\n")));
-        text.push_str("\nCtrl-C ends this\n");
-        text
+        lines.into_iter().map(|line| format!("{at:7.1} s  {line}")).collect()
     }
 }
 
@@ -148,12 +116,12 @@ mod tests {
     #[test]
     fn only_what_changed_is_an_event() {
         let mut view = View::new();
-        assert_eq!(view.see(overview("replica")).len(), 2);
-        assert!(view.see(overview("replica")).is_empty());
-        let events = view.see(overview("leader"));
+        assert_eq!(view.see(&overview("replica")).len(), 2);
+        assert!(view.see(&overview("replica")).is_empty());
+        let events = view.see(&overview("leader"));
         assert_eq!(events.len(), 1);
         assert!(events[0].contains("n1: primary"), "{events:?}");
-        let events = view.see(Overview::default());
+        let events = view.see(&Overview::default());
         assert!(events[0].contains("n1: gone from the store"), "{events:?}");
     }
 

@@ -64,6 +64,15 @@ pub fn server_version(bin: &Path) -> Result<u32, PostgresError> {
     version_number(&said).ok_or(PostgresError::Version { said })
 }
 
+/// `server_version_num` as people write it: 150018 is 15.18; nothing of it known is `-`.
+#[must_use]
+pub fn shown_version(number: u32) -> String {
+    match number {
+        0 => "-".to_owned(),
+        _ => format!("{}.{}", number / 10_000, number % 10_000),
+    }
+}
+
 /// From `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `... 18beta1`.
 fn version_number(said: &str) -> Option<u32> {
     let version = said.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
@@ -75,7 +84,13 @@ fn version_number(said: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::version_number;
+    use super::{shown_version, version_number};
+
+    #[test]
+    fn a_version_number_reads_as_postgres_writes_it() {
+        assert_eq!(shown_version(150_018), "15.18");
+        assert_eq!(shown_version(0), "-");
+    }
 
     #[test]
     fn versions_are_read() {

@@ -16,6 +16,7 @@
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
+//! | `examine` | what of the server matters to a setup, for `haactl doctor` |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
 //! | `oldest` | where the oldest WAL that is still there begins |
@@ -31,6 +32,7 @@ mod conninfo;
 mod control;
 mod door;
 mod error;
+mod examine;
 pub(crate) mod fence;
 mod files;
 mod incarnation;
@@ -74,10 +76,11 @@ use haa_core::units::{JobId, MemberName, Millis};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use binaries::{find_binaries, server_version};
+pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
+pub use examine::{Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
-pub use room::{is_mount_point, tablespaces, wal_elsewhere};
+pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
 
 use crate::config;
 use site::Site;
@@ -148,6 +151,12 @@ impl Postgres {
     /// Gives up the job, ends every process of this Postgres at once, and looks.
     pub fn close(&self) {
         self.wish(Wish::Close);
+    }
+
+    /// Who asks this Postgres what matters to a setup.
+    #[must_use]
+    pub fn examiner(&self) -> Examiner {
+        Examiner::of(self.site.clone())
     }
 
     /// Looks at Postgres now.

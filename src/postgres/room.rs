@@ -16,13 +16,19 @@ pub fn is_mount_point(path: &Path) -> bool {
 }
 
 /// Bytes that are free for us on the file system of this directory.
-pub(super) fn free(path: &Path) -> io::Result<u64> {
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn free(path: &Path) -> io::Result<u64> {
     let found = statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Bytes of the whole file system of this directory.
-pub(super) fn size(path: &Path) -> io::Result<u64> {
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn size(path: &Path) -> io::Result<u64> {
     let found = statvfs(path)?;
     Ok(found.f_blocks.saturating_mul(found.f_frsize))
 }

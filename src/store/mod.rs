@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `clients` | one client per endpoint, tried in turn with a deadline each |
+//! | `examine` | what of etcd matters to a setup, for `haactl doctor` |
 //! | `keys` | paths and JSON |
 //! | `view` | a view out of keys and values |
 //! | `txn` | transactions and linearizable reads |
@@ -15,6 +16,7 @@
 
 mod clients;
 mod error;
+mod examine;
 mod history;
 mod keys;
 mod lease;
@@ -36,7 +38,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use error::{AttemptError, Complaint, Sent, StoreError};
+pub use examine::{Examined, Said, Seen};
 pub use history::Chapter;
+pub use version::{may_revoke_early, numbers};
 
 use crate::config;
 use clients::{Answer, Clients};

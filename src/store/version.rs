@@ -25,14 +25,19 @@ pub(super) async fn tell(shared: &Shared) {
     }
 }
 
-/// A version that cannot be read is taken to be old.
-fn may_revoke_early(version: &str) -> bool {
+/// Whether a leader of this release that has lost its place can still revoke leases
+/// (<https://github.com/etcd-io/etcd/issues/15247>). A version that cannot be read is taken to be old.
+#[must_use]
+pub fn may_revoke_early(version: &str) -> bool {
+    numbers(version).is_none_or(|numbers| numbers < KEEPS_LEASES)
+}
+
+/// `3.5.21+debian` as (3, 5, 21).
+#[must_use]
+pub fn numbers(version: &str) -> Option<(u32, u32, u32)> {
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
-    let mut parts = numbers.split('.').map(str::parse::<u32>);
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) => (major, minor, patch) < KEEPS_LEASES,
-        _ => true,
-    }
+    let mut parts = numbers.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
 #[cfg(test)]

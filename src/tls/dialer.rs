@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use haa_core::units::Address;
 use rustls::ClientConfig;
@@ -138,6 +139,14 @@ impl Tls {
     /// # Errors
     /// A file cannot be used.
     pub fn objection(&self, at: &Address) -> Result<Option<String>, TlsError> {
+        self.objection_in(at, Duration::ZERO)
+    }
+
+    /// The same so much later, if the files stay as they are.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn objection_in(&self, at: &Address, later: Duration) -> Result<Option<String>, TlsError> {
         let (chain, _) = self.identity.read()?;
         let roots = Arc::new(authority(&self.authority)?);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
@@ -148,7 +157,10 @@ impl Tls {
         };
         let (first, links) = chain.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));
         let Some(first) = first else { return Ok(Some("there is no certificate".to_owned())) };
-        let judged = verifier.verify_server_cert(first, links, &name, &[], UnixTime::now());
+        let then = UnixTime::since_unix_epoch(
+            Duration::from_secs(UnixTime::now().as_secs()).saturating_add(later),
+        );
+        let judged = verifier.verify_server_cert(first, links, &name, &[], then);
         Ok(judged.err().map(|error| error.to_string()))
     }
 }

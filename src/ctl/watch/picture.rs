@@ -1,0 +1,115 @@
+//! What is known of a cluster, who said it and when. Takes answers; never asks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use haa_core::records::HistoryRecord;
+use haa_core::units::{Address, Term};
+
+use super::super::documents::{ClusterView, Lag, RoutesView};
+use super::super::events::{Event, outcome};
+use crate::api::document::rfc3339;
+use crate::verdict::Verdict;
+
+/// So many lags of each member are remembered, one a second.
+const LAGS: usize = 120;
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum News {
+    /// An agent answered.
+    Said {
+        /// Which.
+        by: Address,
+        /// What.
+        document: Document,
+    },
+    /// Nobody did: whom was tried, and what each said.
+    Silence(String),
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(super) enum Document {
+    Verdict(Verdict),
+    Cluster(ClusterView),
+    Routes(RoutesView),
+    Leaderships(Vec<(Term, HistoryRecord)>),
+    Requests(Vec<Event>),
+}
+
+/// All that is shown.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    /// Who said the newest of it, and when.
+    pub(super) said: Option<(Address, Instant)>,
+    /// Nobody answers now, and why.
+    pub(super) silence: Option<String>,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) cluster: ClusterView,
+    pub(super) routes: RoutesView,
+    /// Bytes that each member lacked, oldest first.
+    pub(super) lags: BTreeMap<String, VecDeque<u64>>,
+    leaderships: Vec<(Term, HistoryRecord)>,
+    requests: Vec<Event>,
+}
+
+impl Picture {
+    /// Takes what was heard at this moment.
+    pub(super) fn take(&mut self, news: News, now: Instant) {
+        let (by, document) = match news {
+            News::Silence(why) => return self.silence = Some(why),
+            News::Said { by, document } => (by, document),
+        };
+        (self.said, self.silence) = (Some((by, now)), None);
+        match document {
+            Document::Verdict(verdict) => self.verdict = Some(verdict),
+            Document::Cluster(cluster) => {
+                self.remember_lags(&cluster);
+                self.cluster = cluster;
+            }
+            Document::Routes(routes) => self.routes = routes,
+            Document::Leaderships(leaderships) => self.leaderships = leaderships,
+            Document::Requests(requests) => self.requests = requests,
+        }
+    }
+
+    /// How old the newest of it is.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        self.said.as_ref().map(|(_, at)| now.duration_since(*at))
+    }
+
+    fn remember_lags(&mut self, cluster: &ClusterView) {
+        self.lags.retain(|name, _| cluster.members.iter().any(|member| member.name == *name));
+        for member in &cluster.members {
+            let lag = match &member.lag {
+                Some(Lag::Bytes(bytes)) if !member.leads() => *bytes,
+                Some(Lag::Bytes(_) | Lag::Word(_)) | None => 0,
+            };
+            let lags = self.lags.entry(member.name.clone()).or_default();
+            lags.push_back(lag);
+            if lags.len() > LAGS {
+                lags.pop_front();
+            }
+        }
+    }
+
+    /// Leaderships and requests together, the newest first.
+    pub(super) fn events(&self) -> Vec<String> {
+        let leaderships = self.leaderships.iter().map(|(term, record)| {
+            let HistoryRecord { leader, reason, .. } = record;
+            (record.at_unix_ms, format!("term {term}: {leader} leads: {}", reason.sentence()))
+        });
+        let requests = self.requests.iter().map(|(_, request)| {
+            let (by, asked) = (&request.by, request.ask.sentence());
+            (request.asked_unix_ms, format!("{asked} ({by}): {}", outcome(&request.state)))
+        });
+        let mut all: Vec<(u64, String)> = leaderships.chain(requests).collect();
+        all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let line = |(at, what): (u64, String)| {
+            let at = rfc3339(at / 1_000 * 1_000).replace('T', " ").replace(".000Z", "Z");
+            format!("{at}  {what}")
+        };
+        all.into_iter().map(line).collect()
+    }
+}

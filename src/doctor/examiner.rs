@@ -1,0 +1,207 @@
+//! Gathers the facts of one member: asks its Postgres, etcd, its machine. Never more often than they are worth, and
+//! judges nothing.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use haa_core::routes::Status;
+use rustix::process::{Resource, getrlimit};
+use tokio::sync::{Mutex, watch};
+
+use super::host::{self, Facts, Paper, Room};
+use super::{Finding, Promise, Report, Spread, server, store};
+use crate::api::document::unix_ms;
+use crate::api::tokens::Tokens;
+use crate::config::{Api, Config, Login};
+use crate::guard::Standing;
+use crate::postgres;
+use crate::store::Store;
+
+/// Anybody may ask, so that no more than this comes of it: one look in so long.
+const FRESH: Duration = Duration::from_secs(2);
+/// So many flushes are timed, for no longer than `FLUSHING`.
+const FLUSHES: usize = 50;
+const FLUSHING: Duration = Duration::from_secs(2);
+/// Who is told of a certificate's end in time can renew it in time.
+const AHEAD: Duration = Duration::from_secs(30 * 86_400);
+
+/// What is examined, and what was found last.
+pub struct Examiner {
+    config: Config,
+    tokens: Tokens,
+    store: Arc<Store>,
+    postgres: postgres::Examiner,
+    status: watch::Receiver<Option<Arc<Status>>>,
+    guard: Option<watch::Receiver<Standing>>,
+    last: Mutex<Option<(Instant, Report)>>,
+}
+
+/// Whom an examiner asks.
+pub struct Sources {
+    /// For its own token.
+    pub tokens: Tokens,
+    /// etcd.
+    pub store: Arc<Store>,
+    /// This member's Postgres.
+    pub postgres: postgres::Examiner,
+    /// What the node published last.
+    pub status: watch::Receiver<Option<Arc<Status>>>,
+    /// What the guard has confirmed, if there is to be one.
+    pub guard: Option<watch::Receiver<Standing>>,
+}
+
+impl Examiner {
+    /// Of the member that runs by this configuration.
+    #[must_use]
+    pub fn new(config: Config, sources: Sources) -> Self {
+        let Sources { tokens, store, postgres, status, guard } = sources;
+        Self { config, tokens, store, postgres, status, guard, last: Mutex::new(None) }
+    }
+
+    /// Looks; whoever asks while somebody looks waits, and gets the same.
+    pub async fn examine(&self) -> Report {
+        let mut last = self.last.lock().await;
+        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
+        let mut report = match fresh {
+            Some((_, report)) => report.clone(),
+            None => self.look().await,
+        };
+        if fresh.is_none() {
+            *last = Some((Instant::now(), report.clone()));
+        }
+        report.unix_ms = unix_ms();
+        report
+    }
+
+    async fn look(&self) -> Report {
+        let status = self.status.borrow().clone();
+        let promise = status.as_ref().map_or_else(Promise::default, |status| Promise {
+            durability: status.sync.as_ref().map_or_else(Default::default, |sync| sync.durability),
+            members: status.members.len(),
+        });
+        let (said, etcd, facts) =
+            tokio::join!(self.postgres.examine(), self.store.examine(), self.machine());
+        let mut findings = host::findings(&facts);
+        findings.extend(store::findings(&etcd));
+        match &said {
+            Ok(said) => findings.extend(server::findings(said, promise)),
+            Err(why) => findings.push(Finding::advice(
+                format!("its Postgres could not be examined: {why}"),
+                "its parameters, slots and roles were not looked at",
+                "haactl status says how it is; when it runs, run haactl doctor again",
+            )),
+        }
+        findings.sort();
+        Report {
+            member: self.config.name.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_version: said.ok().map(|said| said.version),
+            unix_ms: 0,
+            nofailover: self.config.tags.nofailover,
+            flush: facts.flush,
+            etcd_read: Spread::of(&etcd.reads),
+            findings,
+        }
+    }
+
+    async fn machine(&self) -> Facts {
+        let config = &self.config;
+        let (data, state) =
+            (config.postgres.data_directory.clone(), config.state_directory.clone());
+        // A disk that hangs holds up a thread for it, and the answer, but nobody else.
+        let disks =
+            tokio::task::spawn_blocking(move || (rooms(&data, &state), flushes(&data, &state)));
+        let (rooms, flush) = disks.await.unwrap_or_default();
+        let router = config.router.as_ref();
+        let ports = router.map_or(0, |router| {
+            u64::from(router.read_write.is_some()) + u64::from(router.read_only.is_some())
+        });
+        Facts {
+            rooms,
+            flush,
+            guard: self.guard.as_ref().map(|standing| *standing.borrow()),
+            watchdog: config.guard.watchdog.clone(),
+            files: getrlimit(Resource::Nofile).current,
+            clients: router.map_or(0, |router| router.max_connections * ports),
+            plain_listen: plain(&config.api),
+            certificate: certificate(&config.api),
+            shared_secrets: shared(config, self.tokens.own().as_deref()),
+        }
+    }
+}
+
+/// One a file system.
+fn rooms(data: &Path, state: &Path) -> Vec<Room> {
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|found| found.dev());
+    let mut rooms = vec![("the data", data)];
+    if device(state) != device(data) {
+        rooms.push(("the state directory", state));
+    }
+    let room = |(what, path): (&'static str, &Path)| {
+        let (free, size) = (postgres::free(path).ok()?, postgres::size(path).ok()?);
+        Some(Room { what, path: path.to_owned(), free, size })
+    };
+    rooms.into_iter().filter_map(room).collect()
+}
+
+/// How long a page takes to reach the disk of the data: beside them, for what is in them is copied by a clone.
+fn flushes(data: &Path, state: &Path) -> Option<Spread> {
+    let device = std::fs::metadata(data).ok()?.dev();
+    let beside = [Some(state), data.parent()].into_iter().flatten();
+    let on = |path: &&Path| std::fs::metadata(path).is_ok_and(|found| found.dev() == device);
+    let place: PathBuf = beside.filter(on).map(Path::to_owned).next()?;
+    // Without a name, so that it goes with this process whatever happens.
+    let mut file = tempfile::tempfile_in(place).ok()?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < FLUSHES && began.elapsed() < FLUSHING {
+        let one = Instant::now();
+        file.write_all(&[0; 8_192]).ok()?;
+        file.sync_data().ok()?;
+        times.push(one.elapsed());
+    }
+    Spread::of(&times)
+}
+
+/// Where others than this machine come in without TLS.
+fn plain(api: &Api) -> Option<String> {
+    let host = api.listen.host.as_str();
+    let own = host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    (api.tls.is_none() && !own).then(|| api.listen.to_string())
+}
+
+fn certificate(api: &Api) -> Option<Paper> {
+    let tls = api.tls.as_ref()?;
+    match tls.objection(&api.address) {
+        Err(error) => Some(Paper::Refused(error.to_string())),
+        Ok(Some(why)) => Some(Paper::Refused(why)),
+        Ok(None) => match tls.objection_in(&api.address, AHEAD) {
+            Ok(why) => why.map(Paper::Expires),
+            Err(error) => Some(Paper::Refused(error.to_string())),
+        },
+    }
+}
+
+/// Pairs of secrets with the same content; never the content. Of one role, it is one secret.
+fn shared(config: &Config, token: Option<&str>) -> Vec<String> {
+    let postgres = &config.postgres;
+    let login = |key, login: &Login| (key, Some(login.user.clone()), login.password.clone());
+    let mut secrets = vec![
+        login("postgres.superuser", &postgres.superuser),
+        login("postgres.replication", &postgres.replication),
+        login("postgres.rewind", &postgres.rewind),
+    ];
+    secrets.extend(token.map(|token| ("api.token_file", None, token.to_owned())));
+    let mut pairs = Vec::new();
+    for (at, (key, user, secret)) in secrets.iter().enumerate() {
+        for (other, other_user, other_secret) in &secrets[at + 1..] {
+            if secret == other_secret && user != other_user {
+                pairs.push(format!("{key} and {other}"));
+            }
+        }
+    }
+    pairs
+}

@@ -1,0 +1,282 @@
+//! What follows from what Postgres said of itself. Judges facts; never asks.
+
+use haa_core::settings::Durability;
+
+use crate::config::size::readable;
+use crate::postgres::{Examined, Exception, Slot};
+
+use super::{Finding, Promise, Severity};
+
+/// So much WAL in a slot that nobody reads is a danger to the disk.
+const MUCH: u64 = 1 << 30;
+
+/// Of this server.
+pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    let off = |name: &str| said.parameters.get(name).is_some_and(|value| value == "off");
+    if off("fsync") {
+        found.push(Finding::problem(
+            "fsync is off",
+            "a crash loses or corrupts what was acknowledged, and a member that runs so never votes",
+            "ALTER SYSTEM RESET fsync, or take it out of the file of postgres.include; then reload",
+        ));
+    }
+    if off("full_page_writes") {
+        found.push(Finding::problem(
+            "full_page_writes is off",
+            "a page that is half written in a crash stays broken, and pg_rewind needs whole pages",
+            "ALTER SYSTEM RESET full_page_writes, or take it out of the file of postgres.include; then reload",
+        ));
+    }
+    if off("data_checksums") {
+        found.push(Finding::advice(
+            "the data have no checksums",
+            "a page that the disk returns wrong is believed, and copied to others by a clone",
+            "stop all members in order, run pg_checksums --enable on the data of each, start them again",
+        ));
+    }
+    if said.parameters.get("max_slot_wal_keep_size").is_some_and(|value| value == "-1") {
+        found.push(Finding::advice(
+            "max_slot_wal_keep_size is -1: slots may hold any amount of WAL",
+            "a member or a consumer that is away fills the primary's disk, and then nobody can write",
+            "set max_slot_wal_keep_size in [postgres.parameters], or leave it out: haad then bounds it",
+        ));
+    }
+    if said.parameters.get("hot_standby_feedback").is_some_and(|value| value == "on") {
+        found.push(Finding::advice(
+            "hot_standby_feedback is on",
+            "a long query on this member keeps vacuum on the primary from removing dead rows",
+            "leave it on only where queries on replicas must not be cancelled, and bound them by statement_timeout",
+        ));
+    }
+    found.extend(carriers(said, promise));
+    found.extend(said.slots.iter().filter_map(slot));
+    if promise.durability == Durability::Quorum {
+        found.extend(commits(said));
+    }
+    if !said.in_recovery {
+        found.extend(said.superusers.iter().map(|role| {
+            Finding::advice(
+                format!("the role {role}, with which haad replicates or rewinds, is a superuser"),
+                "whoever reads its password file on any member owns the whole database",
+                format!(
+                    "ALTER ROLE {role} NOSUPERUSER REPLICATION; the rewinding role needs the grants that \
+                     docs/operations.md lists"
+                ),
+            )
+        }));
+    }
+    found
+}
+
+/// Too few senders or slots for the members that there are: each other one takes one, and a clone one more.
+fn carriers(said: &Examined, promise: Promise) -> Vec<Finding> {
+    let few = |name: &str| {
+        let value: usize = said.parameters.get(name)?.parse().ok()?;
+        (value < promise.members).then(|| {
+            Finding::problem(
+                format!("{name} is {value}, and the cluster has {} members", promise.members),
+                "as primary, this member could not feed them all and be cloned from",
+                format!("set {name} in [postgres.parameters] to at least {}", promise.members + 2),
+            )
+        })
+    };
+    ["max_wal_senders", "max_replication_slots"].into_iter().filter_map(few).collect()
+}
+
+fn slot(slot: &Slot) -> Option<Finding> {
+    let holds = slot.holds?;
+    let (name, much) = (&slot.name, readable(holds));
+    match (slot.ours, slot.active) {
+        (true, true) => None,
+        (true, false) => (holds >= MUCH).then(|| {
+            Finding::advice(
+                format!("the slot {name} holds {much} of WAL for a member that is away"),
+                "it is kept until forget_after (24 h), or max_slot_wal_keep_size",
+                "bring that member back; or take it away for good, and the slot goes",
+            )
+        }),
+        (false, true) => (holds >= MUCH).then(|| {
+            Finding::advice(
+                format!("the slot {name}, which is not haad's, holds {much} of WAL, and is in use"),
+                "its consumer is slower than the primary writes: the disk fills with WAL",
+                "look after whoever reads from it; max_slot_wal_keep_size bounds what it may hold",
+            )
+        }),
+        (false, false) => {
+            let severity = if holds >= MUCH { Severity::Problem } else { Severity::Advice };
+            Some(Finding::new(
+                severity,
+                format!(
+                    "the slot {name}, which is not haad's, holds {much} of WAL, and nobody uses it"
+                ),
+                "it holds all WAL from there on: the disk fills",
+                format!(
+                    "start its consumer, or drop it: SELECT pg_drop_replication_slot('{name}')"
+                ),
+            ))
+        }
+    }
+}
+
+const LOSES: &str = "such a commit waits for no replica: in quorum, a failover may lose it though it was acknowledged";
+
+/// In `quorum`, whatever commits with less than `on` is outside of what is promised.
+fn commits(said: &Examined) -> Vec<Finding> {
+    let below = |value: &str| !matches!(value, "on" | "remote_apply" | "true" | "yes" | "1");
+    let own = said.parameters.get("synchronous_commit").filter(|value| below(value)).map(|value| {
+        Finding::problem(
+            format!("synchronous_commit is {value}"),
+            LOSES,
+            "ALTER SYSTEM RESET synchronous_commit, and take it out of [postgres.parameters] and the file of \
+             postgres.include; then reload",
+        )
+    });
+    // Roles and databases are the same everywhere: who has them first-hand tells.
+    let exceptions = said.commits.iter().filter(|_| !said.in_recovery);
+    own.into_iter()
+        .chain(exceptions.filter(|exception| below(&exception.value)).map(exception))
+        .collect()
+}
+
+fn exception(exception: &Exception) -> Finding {
+    let Exception { role, database, value } = exception;
+    let (whose, remedy) = match (role, database) {
+        (Some(role), None) => {
+            (format!("role {role}"), format!("ALTER ROLE {role} RESET synchronous_commit"))
+        }
+        (Some(role), Some(database)) => (
+            format!("role {role} in database {database}"),
+            format!("ALTER ROLE {role} IN DATABASE {database} RESET synchronous_commit"),
+        ),
+        (None, Some(database)) => (
+            format!("database {database}"),
+            format!("ALTER DATABASE {database} RESET synchronous_commit"),
+        ),
+        (None, None) => {
+            ("every role".to_owned(), "ALTER ROLE ALL RESET synchronous_commit".to_owned())
+        }
+    };
+    Finding::problem(format!("synchronous_commit is {value} for {whose}"), LOSES, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::doctor::Severity::{Advice, Problem};
+
+    const THREE: Promise = Promise { durability: Durability::Quorum, members: 3 };
+
+    /// As haad sets a server up.
+    fn well() -> Examined {
+        let parameters = [
+            ("data_checksums", "on"),
+            ("fsync", "on"),
+            ("full_page_writes", "on"),
+            ("hot_standby_feedback", "off"),
+            ("max_replication_slots", "10"),
+            ("max_slot_wal_keep_size", "20480"),
+            ("max_wal_senders", "10"),
+            ("synchronous_commit", "on"),
+        ];
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let ours = Slot { name: "haa_n2".to_owned(), ours: true, active: true, holds: Some(MUCH) };
+        Examined {
+            version: 150_004,
+            parameters: parameters.into_iter().map(own).collect::<BTreeMap<_, _>>(),
+            slots: vec![ours],
+            ..Examined::default()
+        }
+    }
+
+    #[test]
+    fn a_server_as_haad_makes_it_has_nothing() {
+        assert_eq!(findings(&well(), THREE), []);
+    }
+
+    #[test]
+    fn each_parameter_has_its_finding() {
+        for (name, value, severity, says) in [
+            ("fsync", "off", Problem, "fsync is off"),
+            ("full_page_writes", "off", Problem, "full_page_writes is off"),
+            ("data_checksums", "off", Advice, "no checksums"),
+            ("max_slot_wal_keep_size", "-1", Advice, "any amount of WAL"),
+            ("hot_standby_feedback", "on", Advice, "hot_standby_feedback is on"),
+            (
+                "max_wal_senders",
+                "2",
+                Problem,
+                "max_wal_senders is 2, and the cluster has 3 members",
+            ),
+            ("max_replication_slots", "2", Problem, "max_replication_slots is 2"),
+            ("synchronous_commit", "local", Problem, "synchronous_commit is local"),
+            ("synchronous_commit", "remote_write", Problem, "synchronous_commit is remote_write"),
+        ] {
+            let mut said = well();
+            said.parameters.insert(name.to_owned(), value.to_owned());
+            let found = findings(&said, THREE);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+            assert_eq!(found[0].severity, severity, "{name}");
+            assert!(found[0].what.contains(says), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_that_waits_for_nobody_is_told_in_quorum_by_the_primary() {
+        let exception = |role: Option<&str>, database: Option<&str>, value: &str| Exception {
+            role: role.map(str::to_owned),
+            database: database.map(str::to_owned),
+            value: value.to_owned(),
+        };
+        let commits = vec![
+            exception(Some("app"), None, "off"),
+            exception(None, Some("shop"), "local"),
+            exception(Some("app"), Some("shop"), "remote_write"),
+            exception(None, None, "off"),
+            exception(Some("slow"), None, "remote_apply"),
+        ];
+        let said = Examined { commits, ..well() };
+        let remedies: Vec<String> =
+            findings(&said, THREE).into_iter().map(|finding| finding.remedy).collect();
+        assert_eq!(
+            remedies,
+            [
+                "ALTER ROLE app RESET synchronous_commit",
+                "ALTER DATABASE shop RESET synchronous_commit",
+                "ALTER ROLE app IN DATABASE shop RESET synchronous_commit",
+                "ALTER ROLE ALL RESET synchronous_commit",
+            ]
+        );
+        let asynchronous = Promise { durability: Durability::Async, members: 3 };
+        assert_eq!(findings(&said, asynchronous), []);
+        assert_eq!(findings(&Examined { in_recovery: true, ..said }, THREE), []);
+    }
+
+    #[test]
+    fn a_slot_is_judged_by_whose_it_is_and_what_it_holds() {
+        let slot = |ours, active, holds| Slot { name: "s".to_owned(), ours, active, holds };
+        for (one, expected) in [
+            (slot(true, true, Some(MUCH)), None),
+            (slot(true, false, Some(MUCH - 1)), None),
+            (slot(true, false, Some(MUCH)), Some(Advice)),
+            (slot(false, true, Some(MUCH - 1)), None),
+            (slot(false, true, Some(MUCH)), Some(Advice)),
+            (slot(false, false, Some(1)), Some(Advice)),
+            (slot(false, false, Some(MUCH)), Some(Problem)),
+            (slot(false, false, None), None),
+        ] {
+            let said = Examined { slots: vec![one.clone()], ..well() };
+            let found = findings(&said, THREE);
+            assert_eq!(found.first().map(|finding| finding.severity), expected, "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_superuser_that_replicates_is_told() {
+        let said = Examined { superusers: vec!["repl".to_owned()], ..well() };
+        let found = findings(&said, THREE);
+        assert!(found[0].what.contains("the role repl"), "{found:?}");
+    }
+}

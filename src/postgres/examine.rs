@@ -1,0 +1,150 @@
+//! What of our own server matters to a setup: parameters, slots, roles. Asks once, changes nothing, judges nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::sentence;
+use super::site::Site;
+use super::sql::{Row, Session, SqlError, quoted};
+
+/// A server that is slow is still worth examining.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The parameters that are looked up.
+const PARAMETERS: [&str; 8] = [
+    "data_checksums",
+    "fsync",
+    "full_page_writes",
+    "hot_standby_feedback",
+    "max_replication_slots",
+    "max_slot_wal_keep_size",
+    "max_wal_senders",
+    "synchronous_commit",
+];
+
+/// Asks our own server.
+#[derive(Clone)]
+pub struct Examiner(Arc<Site>);
+
+/// What it said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// The server's `server_version_num`.
+    pub version: u32,
+    /// It is a standby: what is the same everywhere, the primary tells.
+    pub in_recovery: bool,
+    /// Those of the parameters above that this version has, as the files and the command line set them.
+    pub parameters: BTreeMap<String, String>,
+    /// Its replication slots.
+    pub slots: Vec<Slot>,
+    /// `synchronous_commit` below `on` for a role or a database.
+    pub commits: Vec<Exception>,
+    /// Roles that haad logs in with for replication or rewinding, and that are superusers.
+    pub superusers: Vec<String>,
+}
+
+/// A replication slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// haad made it, for a member.
+    pub ours: bool,
+    /// Somebody uses it.
+    pub active: bool,
+    /// Bytes of WAL since its position; `None` if it holds none.
+    pub holds: Option<u64>,
+}
+
+/// A parameter that is set by `ALTER ROLE` or `ALTER DATABASE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exception {
+    /// For this role; for all if not said.
+    pub role: Option<String>,
+    /// In this database; in all if not said.
+    pub database: Option<String>,
+    /// The value.
+    pub value: String,
+}
+
+impl Examiner {
+    pub(super) const fn of(site: Arc<Site>) -> Self {
+        Self(site)
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// Why there is no answer, in a sentence.
+    pub async fn examine(&self) -> Result<Examined, String> {
+        self.ask().await.map_err(|error| sentence(&error))
+    }
+
+    async fn ask(&self) -> Result<Examined, SqlError> {
+        let site = &self.0;
+        let session = Session::open(site).await?;
+        let rows = |sql: String| {
+            let session = &session;
+            async move { session.rows_within(&sql, PATIENCE).await }
+        };
+        let server = "SELECT current_setting('server_version_num'), pg_is_in_recovery()";
+        let server = rows(server.to_owned()).await?;
+        let server = server.first().ok_or(SqlError::Odd { column: 0 })?;
+        let names: Vec<String> = PARAMETERS.into_iter().map(quoted).collect();
+        // Not what a session was given by its role: what everybody begins with.
+        let parameters = format!(
+            "SELECT name, coalesce(reset_val, setting) FROM pg_settings WHERE name IN ({})",
+            names.join(", ")
+        );
+        let parameters = rows(parameters).await?;
+        let own =
+            [&site.config.replication.user, &site.config.rewind.user].map(|role| quoted(role));
+        let superusers = format!(
+            "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN ({})",
+            own.join(", ")
+        );
+        let superusers = rows(superusers).await?;
+        let own_superuser = &site.config.superuser.user;
+        Ok(Examined {
+            version: server.need(0)?,
+            in_recovery: server.is_true(1),
+            parameters: parameters
+                .iter()
+                .filter_map(|row| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
+                .collect(),
+            slots: rows(SLOTS.to_owned()).await?.iter().filter_map(slot).collect(),
+            commits: rows(COMMITS.to_owned()).await?.iter().filter_map(exception).collect(),
+            superusers: superusers
+                .iter()
+                .filter_map(|row| row.text(0))
+                .filter(|role| role != own_superuser)
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
+const SLOTS: &str = "SELECT slot_name, slot_type = 'physical' AND slot_name LIKE 'haa\\_%', active, \
+     greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+     ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint FROM pg_replication_slots";
+
+/// Of each value that is written `name=value`, in the order in which Postgres takes them.
+const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FROM pg_db_role_setting s \
+     CROSS JOIN LATERAL unnest(s.setconfig) said LEFT JOIN pg_roles r ON r.oid = s.setrole \
+     LEFT JOIN pg_database d ON d.oid = s.setdatabase \
+     WHERE said LIKE 'synchronous\\_commit=%' ORDER BY 1, 2";
+
+fn slot(row: &Row) -> Option<Slot> {
+    Some(Slot {
+        name: row.text(0)?.to_owned(),
+        ours: row.is_true(1),
+        active: row.is_true(2),
+        holds: row.parse(3),
+    })
+}
+
+fn exception(row: &Row) -> Option<Exception> {
+    let text = |column| row.text(column).map(str::to_owned);
+    Some(Exception { role: text(0), database: text(1), value: text(2)? })
+}

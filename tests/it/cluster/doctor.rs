@@ -1,0 +1,99 @@
+//! What `haactl doctor` finds in a real cluster: nothing in a sound one, and what was planted in one that is not.
+
+use std::time::{Duration, Instant};
+
+use haa::playground::etcd::EtcdCluster;
+use haa::playground::{Options, Part};
+use serde_json::Value;
+
+use super::fixture::{Cluster, LONG};
+use crate::support;
+
+/// Three members and three etcds, as docs/operations.md asks for.
+async fn sound(etcds: &EtcdCluster) -> Cluster {
+    let endpoints: Vec<toml::Value> = etcds.endpoints().into_iter().map(Into::into).collect();
+    let mut etcd = toml::Table::new();
+    etcd.insert("endpoints".to_owned(), toml::Value::Array(endpoints));
+    let extra = toml::Table::from_iter([("etcd".to_owned(), toml::Value::Table(etcd))]);
+    let cluster = Cluster::start_with(|options: Options| options.extra(extra)).await;
+    cluster.all_vote().await;
+    cluster
+}
+
+fn diagnosis(cluster: &Cluster) -> (i32, Value) {
+    let (code, said) = cluster.haactl(&["doctor", "--output", "json"]);
+    let end = said.rfind('}').map_or(0, |end| end + 1);
+    let document = serde_json::from_str(&said[..end]);
+    (code, document.unwrap_or_else(|error| panic!("{error}: {said}")))
+}
+
+/// What an agent found stands for 2 s: until both that were planted have been looked at.
+async fn until_ill(cluster: &Cluster) -> Value {
+    let began = Instant::now();
+    loop {
+        let (code, ill) = diagnosis(cluster);
+        if code == 1 && ill.to_string().contains("max_slot_wal_keep_size") {
+            return ill;
+        }
+        assert!(began.elapsed() < LONG, "what was planted is not found: {ill:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The findings of a severity: whom, and what.
+fn found(diagnosis: &Value, severity: &str) -> Vec<(String, String)> {
+    let findings = diagnosis["findings"].as_array().expect("a list");
+    let of = findings.iter().filter(|finding| finding["severity"] == severity);
+    of.map(|finding| (finding["members"].to_string(), finding["what"].to_string())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
+    support::become_postgres();
+    let folder =
+        tempfile::Builder::new().prefix("haa-it-").tempdir_in("/tmp").expect("a directory");
+    let etcds = EtcdCluster::start(folder.path()).expect("three etcds");
+    let cluster = sound(&etcds).await;
+
+    let (code, clean) = diagnosis(&cluster);
+    assert_eq!(found(&clean, "problem"), [], "{clean:#}");
+    assert_eq!(code, 0, "{clean:#}");
+    assert_eq!(clean["examined"], serde_json::json!(["n1", "n2", "n3"]), "{clean:#}");
+    for planted in ["slot", "synchronous_commit", "max_slot_wal_keep_size"] {
+        assert!(!clean.to_string().contains(planted), "{planted}: {clean:#}");
+    }
+
+    cluster.execute("CREATE ROLE app LOGIN").await;
+    cluster.execute("ALTER ROLE app SET synchronous_commit = off").await;
+    cluster.execute("SELECT pg_create_physical_replication_slot('forgotten', true)").await;
+    cluster.execute("INSERT INTO t SELECT generate_series(1, 1000)").await;
+    let replica = cluster.other_than(&cluster.primary().await);
+    let client = cluster.connect(&cluster.playground.postgres(&replica)).await.expect("it accepts");
+    let unbound = "ALTER SYSTEM SET max_slot_wal_keep_size = -1";
+    client.batch_execute(unbound).await.expect("a standby has files of its own");
+    client.batch_execute("SELECT pg_reload_conf()").await.expect("it reads them");
+    cluster.until_shown(&replica, "max_slot_wal_keep_size", "-1").await;
+
+    let primary = format!("[\"{}\"]", cluster.primary().await);
+    let ill = until_ill(&cluster).await;
+    assert_eq!(
+        found(&ill, "problem"),
+        [(primary.clone(), "\"synchronous_commit is off for role app\"".to_owned())],
+        "{ill:#}"
+    );
+    let advice = found(&ill, "advice");
+    let advised = |whom: &str, what: &str| {
+        advice.iter().any(|(members, said)| members == whom && said.contains(what))
+    };
+    assert!(advised(&primary, "the slot forgotten, which is not haad's"), "{ill:#}");
+    assert!(advised(&format!("[\"{replica}\"]"), "max_slot_wal_keep_size is -1"), "{ill:#}");
+
+    // It says for people what to do; and what only a silent member knows is missed aloud.
+    cluster.playground.kill(&replica, Part::Agent).expect("its agent ends");
+    let (code, said) = cluster.haactl(&["doctor"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("do:   ALTER ROLE app RESET synchronous_commit"), "{said}");
+    assert!(said.contains("do:   start its consumer, or drop it"), "{said}");
+    let silent = format!("could not be examined: {}", cluster.playground.api(&replica));
+    assert!(said.contains(&silent), "{said}");
+}
