@@ -14,6 +14,7 @@ mod electorate;
 mod evidence;
 mod failsafe;
 mod following;
+mod leaving;
 mod pause;
 mod primary;
 mod promise;

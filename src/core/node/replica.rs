@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Begin, Effect, Exit, Job, Source, StoreWish};
+use crate::effect::{Begin, Job, Source};
 use crate::line::Beside;
 use crate::observe::{DataDir, Door, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
@@ -17,8 +17,6 @@ use super::role::Role;
 /// The first wait after failed work, doubled up to the last.
 const FIRST_WAIT: Millis = Millis(1_000);
 const LAST_WAIT: Millis = Millis(60_000);
-/// An agent that ends waits so long for the store to take its leadership back; then the lease runs out by itself.
-const LET_GO_PATIENCE: Millis = Millis(3_000);
 /// So many times as long as a leader's stop may one take that nobody waits for.
 const UNHURRIED: u64 = 3;
 /// A rewind that fails this often, or that has begun to write, makes way for a clone.
@@ -56,7 +54,7 @@ pub(super) struct Rejoining {
     #[serde(default)]
     failed_rewinds: u32,
     /// This run of the agent started Postgres.
-    has_started: bool,
+    pub(super) has_started: bool,
     /// It is to run, also while the cluster is paused.
     #[serde(default)]
     pub(super) owes_start: bool,
@@ -429,64 +427,6 @@ impl Node {
         if now >= until {
             self.rejoining.starting_since = None;
             self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-        }
-    }
-
-    /// A member that is refused stops the Postgres that it started itself. Whether it still has to.
-    pub(super) fn stops_what_it_started(&mut self) -> bool {
-        let Some(facts) = self.belief.facts.clone() else { return false };
-        match facts.server {
-            Server::Stopped(_) => return false,
-            Server::Starting
-            | Server::Silent
-            | Server::Refusing(_)
-            | Server::Standby(_)
-            | Server::Primary(_) => {}
-        }
-        if self.rejoining.has_started && self.desk.settled(&facts) {
-            self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-        }
-        self.rejoining.has_started
-    }
-
-    /// The agent is to end: Postgres is stopped, then the lease let go. Long work is given up.
-    pub(super) fn leave(&mut self, now: Millis) {
-        let Some(facts) = self.belief.facts.clone() else { return };
-        if !self.desk.settled(&facts) {
-            match self.desk.slot().map(|slot| &slot.job) {
-                Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..)) => {
-                    self.desk.close(now, Reason::AgentStopped);
-                }
-                Some(
-                    Job::Checkpoint
-                    | Job::Stop(_)
-                    | Job::Follow(..)
-                    | Job::Detach
-                    | Job::Promote { .. },
-                )
-                | None => {}
-            }
-            return;
-        }
-        match facts.server {
-            Server::Stopped(_) => {
-                let holds = self.belief.own_leader_key().is_some() && self.belief.lease.is_some();
-                let until = self.leaving.map_or(now, |(_, since)| since.after(LET_GO_PATIENCE));
-                if holds && now < until {
-                    return self.desk.wake_at(until);
-                }
-                if let Some(lease) = self.belief.lease {
-                    self.desk.wish(Effect::Store(StoreWish::RevokeLease(lease.id)));
-                }
-                self.exit(Exit::Stopped);
-            }
-            Server::Starting
-            | Server::Silent
-            | Server::Refusing(_)
-            | Server::Standby(_)
-            | Server::Primary(_) => {
-                self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-            }
         }
     }
 }
