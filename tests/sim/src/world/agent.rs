@@ -263,15 +263,20 @@ impl World {
     pub(crate) fn arm(&mut self, member: usize, until: Millis) {
         let who = &mut self.members[member];
         who.agent.guard_until = Some(until);
-        if who.agent.guard_set == Ongoing::No && self.plan.guard == Guard::On {
-            who.agent.guard_set = Ongoing::Yes;
-            let at = who.clock.when(until);
+        let at = who.clock.when(until);
+        // After a shorter lease was asked for, the new deadline may come before the old one.
+        if who.agent.guard_set.is_none_or(|set| at < set) && self.plan.guard == Guard::On {
+            who.agent.guard_set = Some(at);
             self.queue.push(at, Event::Guard(member));
         }
     }
 
     pub(crate) fn guard_due(&mut self, member: usize) {
-        self.members[member].agent.guard_set = Ongoing::No;
+        let set = self.members[member].agent.guard_set;
+        if set.is_none_or(|set| self.now < set) {
+            return;
+        }
+        self.members[member].agent.guard_set = None;
         let Some(until) = self.members[member].agent.guard_until else { return };
         if self.local(member) < until {
             self.arm(member, until);

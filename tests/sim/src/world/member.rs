@@ -87,8 +87,8 @@ pub struct Agent {
     pub watch: Watch,
     /// Until when the guard lets Postgres stay open.
     pub guard_until: Option<Millis>,
-    /// A deadline of the guard is in the queue.
-    pub guard_set: Ongoing,
+    /// When the guard looks at its deadline next: that is in the queue.
+    pub guard_set: Option<At>,
     /// When it last began to run, or was thawed.
     pub awake_since: At,
 }
@@ -168,7 +168,7 @@ impl Agent {
             sight: None,
             watch: Watch { listening: Ongoing::No, last: At(0), mute_until: At(0) },
             guard_until: None,
-            guard_set: Ongoing::No,
+            guard_set: None,
             awake_since: At(0),
         }
     }
