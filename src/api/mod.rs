@@ -125,6 +125,8 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/drain", post(commands::drain))
         .route("/restart", post(commands::restart))
         .route("/undrain", post(commands::undrain))
+        .route("/reinitialize", post(commands::reinitialize))
+        .route("/requests", asked(cluster::requests))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(&api))
         .merge(peers)

@@ -116,6 +116,8 @@ pub enum Mechanism {
     ConsentBinds,
     /// Consent is on disk before anybody is told.
     DurableConsent,
+    /// Data that an operator gives up are no voter's before they go.
+    ReinitOfVoter,
 }
 
 /// Which mechanisms are off: none, outside of mutation tests; two where each covers the other.
@@ -159,7 +161,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -216,5 +218,6 @@ impl Mechanism {
         Self::Blindness,
         Self::ConsentBinds,
         Self::DurableConsent,
+        Self::ReinitOfVoter,
     ];
 }

@@ -57,6 +57,14 @@ pub enum CtlError {
         /// How long it was waited for.
         patience: std::time::Duration,
     },
+    /// What was asked for is not shown any more.
+    #[error(
+        "the agents that answer do not show how the clone of {member} stands: look at haactl list and haactl events"
+    )]
+    OutOfSight {
+        /// Who.
+        member: haa_core::units::MemberName,
+    },
     /// A file that was to be replayed is none.
     #[error(
         "line {line} of {path} is not a journal's: give journal.jsonl or journal.old.jsonl of a member's \
@@ -191,6 +199,7 @@ impl CtlError {
             | Self::NoRoute(_)
             | Self::NotHealthy
             | Self::NotBack { .. }
+            | Self::OutOfSight { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)

@@ -10,6 +10,7 @@ pub mod list;
 mod pause;
 mod playground;
 mod print;
+mod reinit;
 mod replay;
 mod restart;
 mod routes;
@@ -59,6 +60,7 @@ enum Verb {
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
+    Reinit(reinit::ReinitArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -87,6 +89,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Drain(args) => drain::drain(args, &target()?).await,
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,
+        Verb::Reinit(args) => reinit::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,
         Verb::Resume(_) => pause::resume(&target()?).await,

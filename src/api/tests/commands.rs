@@ -100,6 +100,26 @@ async fn a_member_to_drain_is_named_and_known() {
 }
 
 #[tokio::test]
+async fn a_clone_answers_when_it_has_begun() {
+    let done = || RequestState::Done { what: "n2 was cloned anew".to_owned() };
+    let mut bench = Bench::new(primary());
+    let body = r#"{"member": "n2", "force": true, "from_leader": true}"#;
+    let (answer, ask) = bench.command("/reinitialize", body, done()).await;
+    assert_eq!(answer.code, 202);
+    assert!(answer.body.contains("n2 is being cloned anew"), "{}", answer.body);
+    assert_eq!(ask, Ask::Reinit { member: name("n2"), data: None });
+    let (answer, ask) = bench.command("/reinitialize", "", done()).await;
+    assert_eq!(answer.code, 202, "{}", answer.body);
+    assert_eq!(ask, Ask::Reinit { member: name("n1"), data: None }, "the one that was asked");
+
+    let mut bench = Bench::new(Status { leader: None, ..primary() });
+    let answer = bench.send(post("/reinitialize", Some(TOKEN), body)).await;
+    assert_eq!(answer.code, 412);
+    assert!(answer.error().contains("nobody leads"), "{}", answer.body);
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}
+
+#[tokio::test]
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
     let id = "17".to_owned();

@@ -34,6 +34,8 @@ enum Plan {
     Rewind(Term),
     /// Copy the leader of this term.
     Clone(Term),
+    /// The same, though the data are as good as they were: an operator asked for it.
+    Anew(Term),
 }
 
 /// How far we are in becoming a follower.
@@ -165,6 +167,9 @@ impl Node {
         if leader.is_some() && self.restarts(now, &facts) {
             return None;
         }
+        if leader.as_ref().is_some_and(|leader| self.reinits(now, &facts, leader)) {
+            return None;
+        }
         if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
             return Some(Role::close(Reason::SourceLost));
         }
@@ -226,7 +231,8 @@ impl Node {
             return;
         }
         self.plan_again(now, leader, needs_source);
-        if self.rejoining.plan != Plan::Settle && self.waits_for_resume() {
+        let by_itself = matches!(self.rejoining.plan, Plan::Rewind(_) | Plan::Clone(_));
+        if by_itself && self.waits_for_resume() {
             return;
         }
         if self.rejoining.plan != Plan::Settle && !self.seen_since_planned(now) {
@@ -244,11 +250,11 @@ impl Node {
                 self.rejoining.copying_in = Some(term);
                 Some(Job::Rewind(source))
             }
-            (Plan::Clone(term), Some(source)) => {
+            (Plan::Clone(term) | Plan::Anew(term), Some(source)) => {
                 self.rejoining.copying_in = Some(term);
                 Some(Job::Clone(source))
             }
-            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
+            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_), None) => None,
         };
         if let Some(job) = job {
             self.rejoining.has_started = true;
@@ -267,11 +273,18 @@ impl Node {
     /// it does not start, it is cloned.
     fn plan_again(&mut self, now: Millis, leader: Option<&Leader>, needs_source: bool) {
         let term = leader.map(|leader| leader.term);
+        let condemned = leader.is_some_and(|leader| self.is_condemned(now, leader));
         match self.rejoining.plan {
             Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
                 self.rejoining.plan = Plan::Settle;
             }
-            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) => {}
+            Plan::Anew(of) if term != Some(of) || !condemned => {
+                self.rejoining.plan = Plan::Settle;
+            }
+            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_) => {}
+        }
+        if let (Plan::Settle, true, Some(term)) = (self.rejoining.plan, condemned, term) {
+            self.plan_anew(now, term);
         }
         let rewinds = self.rejoining.failed_rewinds;
         if let Plan::Rewind(of) = self.rejoining.plan
@@ -288,6 +301,10 @@ impl Node {
             self.rejoining.plan(now, Plan::Clone(term));
             self.rejoining.failed_starts = 0;
         }
+    }
+
+    pub(super) const fn plan_anew(&mut self, now: Millis, term: Term) {
+        self.rejoining.plan(now, Plan::Anew(term));
     }
 
     /// Data are given up only for a leader that the store has shown since we planned it, and lately.

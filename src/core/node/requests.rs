@@ -76,10 +76,14 @@ impl Node {
                 let why = format!("{member} did not come back in time; {me} leads now");
                 RequestState::Refused { why }
             }
+            (Ask::Reinit { member, .. }, _) if *member == me => {
+                RequestState::Refused { why: format!("{me} leads now, and keeps its data") }
+            }
             (
                 Ask::Drain { .. }
                 | Ask::Undrain { .. }
                 | Ask::Restart { .. }
+                | Ask::Reinit { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -116,12 +120,13 @@ impl Node {
                 Ask::Restart { member, manner: Manner::InPlace } if *member == self.config.name => {
                     (None, Reason::Restarted)
                 }
-                Ask::Restart { member, manner } => {
-                    let asked = (&id, &request);
-                    self.admit_restart(now, asked, (member, *manner), (term, primary));
+                Ask::Restart { .. }
+                | Ask::Reinit { .. }
+                | Ask::Undrain { .. }
+                | Ask::Settings { .. } => {
+                    self.admit(now, (&id, &request), (term, primary));
                     continue;
                 }
-                Ask::Undrain { .. } | Ask::Settings { .. } => continue,
             };
             let ours = (reason == Reason::Drained).then_some(&self.config.name);
             let spared = ours.map_or(Ok(()), |me| self.spare(me, primary));
@@ -162,6 +167,29 @@ impl Node {
         }
         self.forget_requests();
         None
+    }
+
+    /// What a member does, or has done, without the leadership going to another.
+    fn admit(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        (term, primary): (Term, &Primary),
+    ) {
+        let asked = (id, request);
+        match &request.ask {
+            Ask::Restart { member, manner } => {
+                self.admit_restart(now, asked, (member, *manner), (term, primary));
+            }
+            Ask::Reinit { member, data } => {
+                self.admit_reinit(now, asked, (member, *data), (term, primary));
+            }
+            Ask::Switchover { .. }
+            | Ask::Failover { .. }
+            | Ask::Drain { .. }
+            | Ask::Undrain { .. }
+            | Ask::Settings { .. } => {}
+        }
     }
 
     /// Whether what a target lacks may still come: a request is borne as long as its target will have to stand.

@@ -15,6 +15,7 @@ mod operations;
 mod outage;
 mod pause;
 mod proxies;
+mod reinit;
 mod restart;
 mod room;
 mod router;

@@ -65,6 +65,8 @@ pub enum Kind {
     Drain,
     /// An operator has a Postgres restarted.
     Restart,
+    /// An operator has a replica cloned anew.
+    Reinit,
     /// etcd is away for longer than any lease.
     LongEtcd,
     /// etcd runs on, and nobody reaches it for longer than any lease.
@@ -218,6 +220,7 @@ impl World {
             }
             Kind::Drain => self.draw_drain(victim),
             Kind::Restart => self.draw_restart(victim),
+            Kind::Reinit => self.draw_reinit(victim),
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
@@ -260,6 +263,11 @@ impl World {
         let member = self.members[victim].name.clone();
         let manner = [Manner::Alone, Manner::Rolling, Manner::InPlace][self.dice.below(3)];
         self.inject(&Fault::Request(Ask::Restart { member, manner }));
+    }
+
+    fn draw_reinit(&mut self, victim: usize) {
+        let member = self.members[victim].name.clone();
+        self.inject(&Fault::Request(Ask::Reinit { member, data: None }));
     }
 
     fn change_settings(&mut self) {
