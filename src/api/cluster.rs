@@ -161,14 +161,6 @@ pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
     }
 }
 
-/// `GET /requests`: `[id, record]` for each command that is open or has lately come to its end, oldest first.
-pub(super) fn requests(api: &Api, _: &Uri) -> Response {
-    let Some(status) = api.status.borrow().clone() else { return not_yet() };
-    let mut requests: Vec<_> = status.requests.iter().collect();
-    requests.sort_by_key(|(_, request)| request.asked_unix_ms);
-    json(StatusCode::OK, &requests)
-}
-
 async fn records(api: &Api) -> Result<Vec<(Term, HistoryRecord)>, String> {
     stored(api, "the history", |reply| Call::History { reply }).await
 }

@@ -181,7 +181,7 @@ async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) ->
     finish(done.await)
 }
 
-fn finish(done: Result<String, Refusal>) -> Response {
+pub(super) fn finish(done: Result<String, Refusal>) -> Response {
     done.map_or_else(Refusal::response, |says| text(StatusCode::OK, says))
 }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on, post};
+use axum::routing::{MethodFilter, MethodRouter, delete, on, post};
 use haa_core::records::{HistoryRecord, RequestId, RequestRecord};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
@@ -20,6 +20,7 @@ mod commands;
 pub(crate) mod document;
 mod metrics;
 mod query;
+mod requests;
 mod routes;
 mod serve;
 mod settings;
@@ -126,7 +127,8 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/restart", post(commands::restart))
         .route("/undrain", post(commands::undrain))
         .route("/reinitialize", post(commands::reinitialize))
-        .route("/requests", asked(cluster::requests))
+        .route("/requests", asked(requests::requests))
+        .route("/requests/{id}", delete(requests::cancel))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(&api))
         .merge(peers)

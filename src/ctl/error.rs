@@ -57,6 +57,14 @@ pub enum CtlError {
         /// How long it was waited for.
         patience: std::time::Duration,
     },
+    /// A command that is to be cancelled is not known, or several are meant.
+    #[error("{meant} requests begin with '{id}', one is wanted: see haactl requests")]
+    NotOneRequest {
+        /// What was given.
+        id: String,
+        /// So many.
+        meant: usize,
+    },
     /// What was asked for is not shown any more.
     #[error(
         "the agents that answer do not show how the clone of {member} stands: look at haactl list and haactl events"
@@ -200,6 +208,7 @@ impl CtlError {
             | Self::NotHealthy
             | Self::NotBack { .. }
             | Self::OutOfSight { .. }
+            | Self::NotOneRequest { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)

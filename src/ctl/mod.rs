@@ -12,6 +12,7 @@ mod playground;
 mod print;
 mod reinit;
 mod replay;
+mod requests;
 mod restart;
 mod routes;
 mod settings;
@@ -61,6 +62,7 @@ enum Verb {
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
     Reinit(reinit::ReinitArgs),
+    Requests(requests::RequestsArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -90,6 +92,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,
         Verb::Reinit(args) => reinit::run(args, &target()?).await,
+        Verb::Requests(args) => requests::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,
         Verb::Resume(_) => pause::resume(&target()?).await,
