@@ -168,13 +168,30 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
     begun.await.map_or_else(Refusal::response, |begun| json(StatusCode::ACCEPTED, &begun))
 }
 
+/// Forget a member. It is gone, so the leader says whether there was one.
+pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let About { member } = body(request).await?;
+        let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
+        let member =
+            member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
+        carry_out(&api, Ask::Remove { member }, by).await
+    };
+    finish(done.await)
+}
+
+fn nobody_named() -> Refusal {
+    let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
+    Refusal(StatusCode::BAD_REQUEST, says)
+}
+
 async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
     let done = async {
         let by = who(api, &request)?;
         let About { member } = body(request).await?;
         let Some(member) = known_member(&*current(api)?, "member", member)? else {
-            let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
-            return Err(Refusal(StatusCode::BAD_REQUEST, says));
+            return Err(nobody_named());
         };
         carry_out(api, ask(member), by).await
     };

@@ -126,6 +126,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/drain", post(commands::drain))
         .route("/restart", post(commands::restart))
         .route("/undrain", post(commands::undrain))
+        .route("/remove", post(commands::remove))
         .route("/reinitialize", post(commands::reinitialize))
         .route("/requests", asked(requests::requests))
         .route("/requests/{id}", delete(requests::cancel))

@@ -60,6 +60,11 @@ pub enum Ask {
         #[serde(default)]
         data: Option<Incarnation>,
     },
+    /// Forget a member that is gone for good.
+    Remove {
+        /// Whom.
+        member: MemberName,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -84,6 +89,7 @@ impl Ask {
                 Manner::Rolling => format!("restart {member}, one after the other"),
                 Manner::InPlace => format!("restart {member} in place"),
             },
+            Self::Remove { member } => format!("remove {member}"),
             Self::Reinit { member, .. } => format!("reinit {member}"),
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();

@@ -11,6 +11,7 @@ mod pause;
 mod playground;
 mod print;
 mod reinit;
+mod remove;
 mod replay;
 mod requests;
 mod restart;
@@ -62,6 +63,7 @@ enum Verb {
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
     Reinit(reinit::ReinitArgs),
+    Remove(remove::RemoveArgs),
     Requests(requests::RequestsArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
@@ -92,6 +94,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,
         Verb::Reinit(args) => reinit::run(args, &target()?).await,
+        Verb::Remove(args) => remove::run(args, &target()?).await,
         Verb::Requests(args) => requests::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,

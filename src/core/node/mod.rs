@@ -24,6 +24,7 @@ mod publish;
 mod rank;
 mod reinit;
 mod rejoin;
+mod remove;
 mod renewal;
 mod replica;
 mod requests;

@@ -84,6 +84,7 @@ impl Node {
                 | Ask::Undrain { .. }
                 | Ask::Restart { .. }
                 | Ask::Reinit { .. }
+                | Ask::Remove { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -99,12 +100,7 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         let open = self.open_requests();
         self.asked.retain(|id, _| open.iter().any(|(other, _)| other == id));
-        let taken = |request: &RequestRecord| match request.state {
-            RequestState::Accepted { term: of } => of == term,
-            RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
-                false
-            }
-        };
+        let taken = |request: &RequestRecord| request.state == RequestState::Accepted { term };
         let mut drains = None;
         let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
         for (id, request) in open {
@@ -122,6 +118,7 @@ impl Node {
                 }
                 Ask::Restart { .. }
                 | Ask::Reinit { .. }
+                | Ask::Remove { .. }
                 | Ask::Undrain { .. }
                 | Ask::Settings { .. } => {
                     self.admit(now, (&id, &request), (term, primary));
@@ -184,6 +181,7 @@ impl Node {
             Ask::Reinit { member, data } => {
                 self.admit_reinit(now, asked, (member, *data), (term, primary));
             }
+            Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
             Ask::Switchover { .. }
             | Ask::Failover { .. }
             | Ask::Drain { .. }

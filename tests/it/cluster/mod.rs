@@ -16,6 +16,7 @@ mod outage;
 mod pause;
 mod proxies;
 mod reinit;
+mod remove;
 mod requests;
 mod restart;
 mod room;

@@ -200,6 +200,7 @@ fn upkeep(seed: u64) -> Vec<Kind> {
     let upkeep = [Kind::Drain, Kind::Restart];
     let mut kinds = if dice.percent(30) { upkeep[dice.below(2)..].to_vec() } else { Vec::new() };
     kinds.extend(dice.percent(20).then_some(Kind::Reinit));
+    kinds.extend(dice.percent(20).then_some(Kind::Remove));
     kinds
 }
 

@@ -67,6 +67,8 @@ pub enum Kind {
     Restart,
     /// An operator has a replica cloned anew.
     Reinit,
+    /// An operator has a member forgotten.
+    Remove,
     /// etcd is away for longer than any lease.
     LongEtcd,
     /// etcd runs on, and nobody reaches it for longer than any lease.
@@ -220,7 +222,7 @@ impl World {
             }
             Kind::Drain => self.draw_drain(victim),
             Kind::Restart => self.draw_restart(victim),
-            Kind::Reinit => self.draw_reinit(victim),
+            Kind::Reinit | Kind::Remove => self.draw_upkeep(kind, victim),
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
@@ -265,9 +267,14 @@ impl World {
         self.inject(&Fault::Request(Ask::Restart { member, manner }));
     }
 
-    fn draw_reinit(&mut self, victim: usize) {
+    fn draw_upkeep(&mut self, kind: Kind, victim: usize) {
         let member = self.members[victim].name.clone();
-        self.inject(&Fault::Request(Ask::Reinit { member, data: None }));
+        let ask = if kind == Kind::Remove {
+            Ask::Remove { member }
+        } else {
+            Ask::Reinit { member, data: None }
+        };
+        self.inject(&Fault::Request(ask));
     }
 
     fn change_settings(&mut self) {
