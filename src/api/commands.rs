@@ -12,11 +12,11 @@ use axum::response::Response;
 use haa_core::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
 use haa_core::routes::Status;
 use haa_core::units::MemberName;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Api, Call, Untold, complaint, document, text, told};
+use super::{Api, Call, Untold, complaint, document, json, text, told};
 
 /// The largest command.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -55,6 +55,25 @@ struct About {
 struct Restart {
     member: Option<String>,
     manner: Manner,
+}
+
+/// `POST /reinitialize`: this member if none is named. A clone comes from the leader and ends what was under way,
+/// whatever the other two say: today's tools send them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Reinitialize {
+    member: Option<String>,
+    #[serde(rename = "force")]
+    _force: bool,
+    #[serde(rename = "from_leader")]
+    _from_leader: bool,
+}
+
+/// What takes longer than a connection lives has begun.
+#[derive(Serialize)]
+struct Begun {
+    message: String,
+    request: RequestId,
 }
 
 /// Why a command was not carried out.
@@ -130,20 +149,56 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
     finish(done.await)
 }
 
+/// Clone a replica anew. Answers when it has begun; `GET /requests` says how it stands.
+pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let begun = async {
+        let by = who(&api, &request)?;
+        let Reinitialize { member, .. } = body(request).await?;
+        let status = current(&api)?;
+        let member = known_member(&status, "member", member)?;
+        let member = member.unwrap_or_else(|| status.me.clone());
+        if let Some(says) = status.bars_reinit(&member) {
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        }
+        let message = format!("{member} is being cloned anew: GET /requests says how it stands");
+        let ask = Ask::Reinit { member, data: None };
+        let (request, came) = carry(&api, ask, by, has_begun).await?;
+        came.map(|_| Begun { message, request })
+    };
+    begun.await.map_or_else(Refusal::response, |begun| json(StatusCode::ACCEPTED, &begun))
+}
+
+/// Forget a member. It is gone, so the leader says whether there was one.
+pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let by = who(&api, &request)?;
+        let About { member } = body(request).await?;
+        let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
+        let member =
+            member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
+        carry_out(&api, Ask::Remove { member }, by).await
+    };
+    finish(done.await)
+}
+
+fn nobody_named() -> Refusal {
+    let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
+    Refusal(StatusCode::BAD_REQUEST, says)
+}
+
 async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
     let done = async {
         let by = who(api, &request)?;
         let About { member } = body(request).await?;
         let Some(member) = known_member(&*current(api)?, "member", member)? else {
-            let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
-            return Err(Refusal(StatusCode::BAD_REQUEST, says));
+            return Err(nobody_named());
         };
         carry_out(api, ask(member), by).await
     };
     finish(done.await)
 }
 
-fn finish(done: Result<String, Refusal>) -> Response {
+pub(super) fn finish(done: Result<String, Refusal>) -> Response {
     done.map_or_else(Refusal::response, |says| text(StatusCode::OK, says))
 }
 
@@ -246,13 +301,28 @@ const fn unavailable(says: String) -> Refusal {
 
 /// Writes the request down and waits for what comes of it.
 async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
+    carry(api, ask, by, outcome).await?.1
+}
+
+/// What a request has come to, if it is far enough to be told.
+type Came = fn(&RequestState) -> Option<Result<String, Refusal>>;
+
+/// Writes the request down and waits until it has come that far.
+async fn carry(
+    api: &Api,
+    ask: Ask,
+    by: String,
+    far_enough: Came,
+) -> Result<(RequestId, Result<String, Refusal>), Refusal> {
+    let came = |status: &Option<Arc<Status>>, id| {
+        status.as_ref().and_then(|status| far_enough(&status.requests.get(id)?.state))
+    };
     let (id, record) = request(ask, by, RequestState::Pending);
     let mut published = api.status.clone();
     written(api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
-    let ended = published
-        .wait_for(|status| status.as_ref().is_some_and(|status| outcome(status, &id).is_some()));
+    let ended = published.wait_for(|status| came(status, &id).is_some());
     let came = match tokio::time::timeout(PATIENCE, ended).await {
-        Ok(Ok(status)) => status.as_ref().and_then(|status| outcome(status, &id)),
+        Ok(Ok(status)) => came(&status, &id),
         Ok(Err(_)) => {
             return Err(unavailable(format!(
                 "the agent stopped before request {id} came to an end: look with haactl list"
@@ -261,19 +331,29 @@ async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
         Err(_) => None,
     };
     match came {
-        Some(came) => came,
+        Some(came) => Ok((id, came)),
         None => Err(unavailable(unfinished(api, &id).await)),
     }
 }
 
 /// What came of a request, once something did.
-fn outcome(status: &Status, id: &RequestId) -> Option<Result<String, Refusal>> {
-    match &status.requests.get(id)?.state {
+fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
+    match state {
         RequestState::Done { what } => Some(Ok(what.clone())),
         RequestState::Refused { why } => {
             Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
         }
         RequestState::Pending | RequestState::Accepted { .. } => None,
+    }
+}
+
+/// The same, or that it has begun.
+fn has_begun(state: &RequestState) -> Option<Result<String, Refusal>> {
+    match state {
+        RequestState::Accepted { .. } => Some(Ok(String::new())),
+        RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
+            outcome(state)
+        }
     }
 }
 

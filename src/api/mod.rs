@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on, post};
+use axum::routing::{MethodFilter, MethodRouter, delete, on, post};
 use haa_core::records::{RequestId, RequestRecord};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
@@ -22,6 +22,7 @@ mod doctor;
 pub(crate) mod document;
 mod metrics;
 mod query;
+mod requests;
 mod routes;
 mod serve;
 mod settings;
@@ -135,6 +136,10 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/drain", post(commands::drain))
         .route("/restart", post(commands::restart))
         .route("/undrain", post(commands::undrain))
+        .route("/remove", post(commands::remove))
+        .route("/reinitialize", post(commands::reinitialize))
+        .route("/requests", asked(requests::requests))
+        .route("/requests/{id}", delete(requests::cancel))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(&api))
         .merge(peers)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{MemberName, Term};
+use crate::units::{Incarnation, MemberName, Term};
 
 /// The name of a request: random, drawn by the agent that took it.
 pub type RequestId = String;
@@ -52,6 +52,19 @@ pub enum Ask {
         #[serde(default)]
         manner: Manner,
     },
+    /// Throw a replica's data away, and clone it from the leader.
+    Reinit {
+        /// Whose.
+        member: MemberName,
+        /// Which data: named by the leader that admits it, so that it is done once.
+        #[serde(default)]
+        data: Option<Incarnation>,
+    },
+    /// Forget a member that is gone for good.
+    Remove {
+        /// Whom.
+        member: MemberName,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -76,6 +89,8 @@ impl Ask {
                 Manner::Rolling => format!("restart {member}, one after the other"),
                 Manner::InPlace => format!("restart {member} in place"),
             },
+            Self::Remove { member } => format!("remove {member}"),
+            Self::Reinit { member, .. } => format!("reinit {member}"),
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
                 format!("set {}", all.join(", "))

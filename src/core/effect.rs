@@ -49,7 +49,7 @@ pub enum Effect {
 }
 
 /// What becomes of slots that haa made for members that it does not know now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strangers {
     /// They stay: this agent has not run for long enough to know who is gone for good.
@@ -57,6 +57,8 @@ pub enum Strangers {
     Kept,
     /// They go.
     Dropped,
+    /// Those of these members go: an operator said that they are gone for good.
+    Named(BTreeSet<MemberName>),
 }
 
 /// Something of the store.

@@ -1,6 +1,6 @@
 //! What is seen of Postgres and heard from peers. Facts have an age; none is trusted beyond it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +153,9 @@ pub struct Primary {
     /// Whom the postmaster lets in; `None` while unknown.
     #[serde(default)]
     pub door: Option<Door>,
+    /// The replication slots that haa made, by their names.
+    #[serde(default)]
+    pub slots: BTreeSet<String>,
     /// How its disk fares.
     #[serde(default)]
     pub flush: FlushProbe,

@@ -118,6 +118,8 @@ pub enum Mechanism {
     DurableConsent,
     /// Neither a voter nor whoever is bound to a candidate fetches WAL that its leader has thrown away.
     FetchBinds,
+    /// Data that an operator gives up are no voter's before they go.
+    ReinitOfVoter,
 }
 
 /// Which mechanisms are off: none, outside of mutation tests; two where each covers the other.
@@ -161,7 +163,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -219,5 +221,6 @@ impl Mechanism {
         Self::ConsentBinds,
         Self::DurableConsent,
         Self::FetchBinds,
+        Self::ReinitOfVoter,
     ];
 }

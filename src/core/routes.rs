@@ -236,6 +236,14 @@ impl Status {
         self.drained.contains(to).then(|| undrain_first(to))
     }
 
+    /// Why a clone of this member would come to nothing, in a sentence.
+    #[must_use]
+    pub fn bars_reinit(&self, member: &MemberName) -> Option<String> {
+        let why =
+            format!("nobody leads, so there is nobody to clone {member} from: see haactl status");
+        self.leader.is_none().then_some(why)
+    }
+
     /// Bytes that the primary had written, when last heard, and a replica at `replayed` has not replayed.
     #[must_use]
     pub fn lag(&self, replayed: Lsn) -> Option<u64> {

@@ -241,6 +241,12 @@ impl MemberName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of its replication slot; slot names know no `-`.
+    #[must_use]
+    pub fn slot(&self) -> String {
+        format!("haa_{}", self.0.replace('-', "_"))
+    }
 }
 
 impl FromStr for MemberName {

@@ -60,6 +60,22 @@ pub enum CtlError {
         /// How long it was waited for.
         patience: std::time::Duration,
     },
+    /// A command that is to be cancelled is not known, or several are meant.
+    #[error("{meant} requests begin with '{id}', one is wanted: see haactl requests")]
+    NotOneRequest {
+        /// What was given.
+        id: String,
+        /// So many.
+        meant: usize,
+    },
+    /// What was asked for is not shown any more.
+    #[error(
+        "the agents that answer do not show how the clone of {member} stands: look at haactl list and haactl events"
+    )]
+    OutOfSight {
+        /// Who.
+        member: haa_core::units::MemberName,
+    },
     /// A file that was to be replayed is none.
     #[error(
         "line {line} of {path} is not a journal's: give journal.jsonl or journal.old.jsonl of a member's \
@@ -203,6 +219,8 @@ impl CtlError {
             | Self::NotHealthy
             | Self::Problems
             | Self::NotBack { .. }
+            | Self::OutOfSight { .. }
+            | Self::NotOneRequest { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }
             | Self::NotConfirmed(_)

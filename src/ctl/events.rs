@@ -1,5 +1,7 @@
 //! `haactl events`: what operators asked for, who, from where, and what came of it. Asks one agent; changes nothing.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use haa_core::records::{RequestId, RequestRecord, RequestState};
 
@@ -45,12 +47,44 @@ pub(super) fn show(output: Output, events: &[Event]) -> Result<(), CtlError> {
         return say(text);
     }
     let mut rows = table(&["at", "by", "command", "outcome"]);
-    for (_, event) in events {
-        let outcome = outcome(&event.state);
-        let at = rfc3339(event.asked_unix_ms);
-        rows.add_row([at, event.by.clone(), event.ask.sentence(), outcome]);
+    events.iter().for_each(|(_, event)| {
+        rows.add_row(cells(event));
+    });
+    say(rows.trim_fmt())
+}
+
+/// The same with as much of each name as tells it from the others.
+///
+/// # Errors
+/// As there.
+pub(super) fn show_named(output: Output, events: &[Event]) -> Result<(), CtlError> {
+    if let Some(text) = document(output, &events)? {
+        return say(text);
+    }
+    let long = digits(events);
+    let mut rows = table(&["id", "at", "by", "command", "outcome"]);
+    for (id, event) in events {
+        let [at, by, command, outcome] = cells(event);
+        rows.add_row([id.chars().take(long).collect(), at, by, command, outcome]);
     }
     say(rows.trim_fmt())
+}
+
+/// How many digits of their names tell them apart.
+fn digits(events: &[Event]) -> usize {
+    const FEWEST: usize = 4;
+    const MOST: usize = 32;
+    let apart = |long: &usize| {
+        let begins: BTreeSet<String> =
+            events.iter().map(|(id, _)| id.chars().take(*long).collect()).collect();
+        begins.len() == events.len()
+    };
+    (FEWEST..MOST).find(apart).unwrap_or(MOST)
+}
+
+fn cells(event: &RequestRecord) -> [String; 4] {
+    let outcome = outcome(&event.state);
+    [rfc3339(event.asked_unix_ms), event.by.clone(), event.ask.sentence(), outcome]
 }
 
 /// What came of a command, in words.
@@ -58,6 +92,25 @@ pub(super) fn outcome(state: &RequestState) -> String {
     match state {
         RequestState::Done { what } => what.clone(),
         RequestState::Refused { why } => format!("refused: {why}"),
-        RequestState::Pending | RequestState::Accepted { .. } => "under way".to_owned(),
+        RequestState::Pending => "nobody acts on it yet".to_owned(),
+        RequestState::Accepted { .. } => "under way".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haa_core::records::Ask;
+
+    use super::*;
+
+    #[test]
+    fn as_many_digits_are_shown_as_tell_names_apart() {
+        let named = |id: &str| {
+            let (ask, by) = (Ask::Failover { to: None }, "alice".to_owned());
+            let state = RequestState::Pending;
+            (id.to_owned(), RequestRecord { ask, by, asked_unix_ms: 0, state })
+        };
+        assert_eq!(digits(&[named("aaaabbbb"), named("baaabbbb")]), 4);
+        assert_eq!(digits(&[named("aaaabbbb"), named("aaaabbcb")]), 7);
     }
 }

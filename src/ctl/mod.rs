@@ -12,7 +12,10 @@ pub mod list;
 mod pause;
 mod playground;
 mod print;
+mod reinit;
+mod remove;
 mod replay;
+mod requests;
 mod restart;
 mod routes;
 mod settings;
@@ -65,6 +68,9 @@ enum Verb {
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
+    Reinit(reinit::ReinitArgs),
+    Remove(remove::RemoveArgs),
+    Requests(requests::RequestsArgs),
     Settings(settings::SettingsArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -96,6 +102,9 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Drain(args) => drain::drain(args, &target()?).await,
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,
+        Verb::Reinit(args) => reinit::run(args, &target()?).await,
+        Verb::Remove(args) => remove::run(args, &target()?).await,
+        Verb::Requests(args) => requests::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
         Verb::Pause(_) => pause::pause(&target()?).await,
         Verb::Resume(_) => pause::resume(&target()?).await,

@@ -13,7 +13,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
-use super::{conninfo, door, list, receiver, room, slot};
+use super::{conninfo, door, list, receiver, room};
 
 pub(super) const HEAD: &str =
     "# Written by haad at every start of Postgres: what you change here is lost.\n";
@@ -129,7 +129,7 @@ fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     own("max_replication_slots", &carriers("max_replication_slots").to_string());
     own("wal_retrieve_retry_interval", "100ms");
     own("restart_after_crash", "off");
-    own("primary_slot_name", &slot::name(&site.me));
+    own("primary_slot_name", &site.me.slot());
     own("restore_command", "");
     own("archive_cleanup_command", "");
     own("recovery_end_command", "");

@@ -112,11 +112,13 @@ SELECT r.standby,
   w.pid, w.status, w.flushed_lsn, w.received_tli,
   (SELECT wait_event FROM pg_stat_get_activity(NULL) WHERE backend_type = 'startup' LIMIT 1),
   CASE WHEN NOT r.standby THEN pg_current_wal_insert_lsn() END,
-  current_setting('synchronous_standby_names'), current_setting('haa.door', true)
+  current_setting('synchronous_standby_names'), current_setting('haa.door', true),
+  (SELECT string_agg(slot_name::text, ' ') FROM pg_get_replication_slots()
+   WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%')
 FROM r LEFT JOIN pg_stat_get_wal_receiver() w ON w.pid IS NOT NULL
 UNION ALL
 SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, w.state,
-  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL
+  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_stat_get_wal_senders() w JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
@@ -221,6 +223,7 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
         effective: site.sync.proven().filter(|list| Some(list) == shown.as_ref()),
         shown,
         door: row.text(15).and_then(door::parse),
+        slots: row.text(16).unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
         flush: site.flush.shown(),
         started_unix_ms,
     })

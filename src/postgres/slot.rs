@@ -7,11 +7,6 @@ use haa_core::units::MemberName;
 
 use super::sql::{Session, SqlError, quoted};
 
-/// The slot of a member; slot names know no `-`.
-pub(super) fn name(member: &MemberName) -> String {
-    format!("haa_{}", member.as_str().replace('-', "_"))
-}
-
 const OURS: &str = "SELECT slot_name FROM pg_get_replication_slots() \
      WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%'";
 
@@ -56,7 +51,7 @@ async fn missing(
 ) -> Result<Vec<String>, SqlError> {
     let there = session.rows(OURS).await?;
     let there: BTreeSet<&str> = there.iter().filter_map(|row| row.text(0)).collect();
-    Ok(wanted.iter().map(name).filter(|slot| !there.contains(slot.as_str())).collect())
+    Ok(wanted.iter().map(MemberName::slot).filter(|slot| !there.contains(slot.as_str())).collect())
 }
 
 /// Drops those of ours that nobody uses and that are as `which` says. Whoever takes one meanwhile keeps it.
@@ -75,12 +70,16 @@ async fn drop_where(
 pub(super) async fn reconcile(
     session: &Session,
     wanted: &BTreeSet<MemberName>,
-    strangers: Strangers,
+    strangers: &Strangers,
 ) -> Result<(), SqlError> {
-    let names: BTreeSet<String> = wanted.iter().map(name).collect();
+    let names: BTreeSet<String> = wanted.iter().map(MemberName::slot).collect();
     let dropped = match strangers {
         Strangers::Kept => Ok(()),
         Strangers::Dropped => drop_where(session, "true", |slot| !names.contains(slot)).await,
+        Strangers::Named(whose) => {
+            let theirs: BTreeSet<String> = whose.iter().map(MemberName::slot).collect();
+            drop_where(session, "true", |slot| theirs.contains(slot)).await
+        }
     };
     let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
     // Asked again with each question: a promotion may come in between.

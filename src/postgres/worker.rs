@@ -183,7 +183,7 @@ impl Worker {
         let bench = self.bench.clone();
         self.slots = Some(tokio::spawn(async move {
             let work =
-                async { slot::reconcile(&*bench.session().await?, &wanted, strangers).await };
+                async { slot::reconcile(&*bench.session().await?, &wanted, &strangers).await };
             if let Err(error) = work.await {
                 tracing::warn!("replication slots are not as they should be: {}", sentence(&error));
             }

@@ -100,6 +100,76 @@ async fn a_member_to_drain_is_named_and_known() {
 }
 
 #[tokio::test]
+async fn a_clone_answers_when_it_has_begun() {
+    let done = || RequestState::Done { what: "n2 was cloned anew".to_owned() };
+    let mut bench = Bench::new(primary());
+    let body = r#"{"member": "n2", "force": true, "from_leader": true}"#;
+    let (answer, ask) = bench.command("/reinitialize", body, done()).await;
+    assert_eq!(answer.code, 202);
+    assert!(answer.body.contains("n2 is being cloned anew"), "{}", answer.body);
+    assert_eq!(ask, Ask::Reinit { member: name("n2"), data: None });
+    let (answer, ask) = bench.command("/reinitialize", "", done()).await;
+    assert_eq!(answer.code, 202, "{}", answer.body);
+    assert_eq!(ask, Ask::Reinit { member: name("n1"), data: None }, "the one that was asked");
+
+    let mut bench = Bench::new(Status { leader: None, ..primary() });
+    let answer = bench.send(post("/reinitialize", Some(TOKEN), body)).await;
+    assert_eq!(answer.code, 412);
+    assert!(answer.error().contains("nobody leads"), "{}", answer.body);
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn only_what_nobody_acts_on_is_cancelled() {
+    let mut bench = Bench::new(primary());
+    let cancel = |id: &str, token| {
+        let mut request = post(&format!("/requests/{id}"), token, "");
+        *request.method_mut() = axum::http::Method::DELETE;
+        request
+    };
+    let record = RequestRecord {
+        ask: Ask::Drain { member: name("n2") },
+        by: "alice".to_owned(),
+        asked_unix_ms: 0,
+        state: RequestState::Pending,
+    };
+    let id = "17".to_owned();
+    assert_eq!(bench.send(cancel(&id, None)).await.code, 401);
+    let answer = bench.send(cancel(&id, Some(TOKEN))).await;
+    assert_eq!(answer.code, 404);
+    assert!(answer.error().contains("there is no request '17'"), "{}", answer.body);
+    for (state, why) in [
+        (RequestState::Accepted { term: TERM }, "the leader of term 7 has begun with it"),
+        (RequestState::Done { what: "n2 is drained".to_owned() }, "it is done: n2 is drained"),
+        (RequestState::Refused { why: "n2 leads".to_owned() }, "it was refused: n2 leads"),
+    ] {
+        publish(&bench.status, &id, &record, state);
+        let answer = bench.send(cancel(&id, Some(TOKEN))).await;
+        assert_eq!(answer.code, 412);
+        assert!(answer.error().contains(why), "{}", answer.body);
+    }
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+
+    publish(&bench.status, &id, &record, RequestState::Pending);
+    for (taken, code, says) in [
+        (true, 200, "'drain n2' is cancelled: nothing will come of it"),
+        (false, 412, "somebody has just begun to act on it"),
+    ] {
+        let (router, sent) = (bench.router(), cancel(&id, Some(TOKEN)));
+        let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+        let Some(Call::Withdraw { why, reply, .. }) = bench.calls.recv().await else {
+            panic!("it was not to be taken back")
+        };
+        assert_eq!(why, "cancelled by alice before anybody acted on it");
+        reply.send(Ok(taken)).unwrap();
+        let response = asking.await.unwrap();
+        assert_eq!(response.status().as_u16(), code);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(says), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
     let id = "17".to_owned();

@@ -1,6 +1,6 @@
 //! Hand-made statuses, and the API that answers from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -148,6 +148,7 @@ fn primary() -> Status {
         shown: Some(List::Nothing),
         effective: Some(List::Nothing),
         door: Some(Door::Open),
+        slots: BTreeSet::new(),
         flush: FlushProbe::default(),
         started_unix_ms: 1_700_000_000_123,
     });

@@ -96,7 +96,7 @@ impl Node {
     /// A change is about to be written.
     pub(super) fn note_change(&mut self, now: Millis, turn: &Turn) {
         let Turn::Remove(name) = turn else { return };
-        if self.belief.is_drained(name) {
+        if self.belief.is_drained(name) || self.belief.given_up(name).is_some() {
             return;
         }
         let first = self.belief.settings().timing.voter_return;
@@ -151,6 +151,7 @@ impl Node {
             });
             made_anew
                 || self.belief.is_drained(name)
+                || self.belief.given_up(name) == others.get(*name)
                 || self.electorate.is_gone(now, name, patience)
         });
         let k = sync.k as usize;
@@ -198,6 +199,7 @@ impl Node {
             });
             let close = primary.inserted.bytes_since(sender.flushed) <= limit;
             let same = same && !self.belief.is_drained(name);
+            let same = same && self.belief.given_up(name) != Some(&sender.incarnation);
             sender.streaming && same && close && self.electorate.is_back(now, name)
         });
         fit.map(|(name, sender)| (name.clone(), sender.incarnation)).collect()

@@ -15,6 +15,7 @@ mod evidence;
 mod failsafe;
 mod fetch;
 mod following;
+mod leaving;
 mod pause;
 mod primary;
 mod promise;
@@ -22,7 +23,9 @@ mod promoting;
 mod proof;
 mod publish;
 mod rank;
+mod reinit;
 mod rejoin;
+mod remove;
 mod renewal;
 mod replica;
 mod requests;
@@ -131,6 +134,9 @@ pub struct Node {
     /// Our Postgres is restarted on an operator's wish.
     #[serde(default)]
     restarting: Option<restart::Restarting>,
+    /// Why the clone that an operator asked for failed.
+    #[serde(default)]
+    clone_failed: Option<String>,
     promised: Promised,
     /// How we go on without the store.
     failsafe: Failsafe,
@@ -172,6 +178,7 @@ impl Node {
             asked: BTreeMap::new(),
             waits: None,
             restarting: None,
+            clone_failed: None,
             promised: Promised::found(config.promises.clone()),
             failsafe: Failsafe::default(),
             voting: Voting::default(),
@@ -386,6 +393,7 @@ impl Node {
             (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
             (Job::Promote { .. }, JobResult::Done) => self.rejoining.promote_done = true,
             (Job::Checkpoint, _) => self.checkpointed(),
+            (Job::Clone(_), JobResult::Failed(why)) => self.clone_failed = Some(why.clone()),
             (_, _) => {}
         }
     }

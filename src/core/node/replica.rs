@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Begin, Effect, Exit, Job, Source, StoreWish};
+use crate::effect::{Begin, Job, Source};
 use crate::line::Beside;
 use crate::observe::{DataDir, Door, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
@@ -17,8 +17,6 @@ use super::role::Role;
 /// The first wait after failed work, doubled up to the last.
 const FIRST_WAIT: Millis = Millis(1_000);
 const LAST_WAIT: Millis = Millis(60_000);
-/// An agent that ends waits so long for the store to take its leadership back; then the lease runs out by itself.
-const LET_GO_PATIENCE: Millis = Millis(3_000);
 /// So many times as long as a leader's stop may one take that nobody waits for.
 const UNHURRIED: u64 = 3;
 /// A rewind that fails this often, or that has begun to write, makes way for a clone.
@@ -36,6 +34,8 @@ enum Plan {
     Rewind(Term),
     /// Copy the leader of this term.
     Clone(Term),
+    /// The same, though the data are as good as they were: an operator asked for it.
+    Anew(Term),
 }
 
 /// How far we are in becoming a follower.
@@ -58,7 +58,7 @@ pub(super) struct Rejoining {
     #[serde(default)]
     pub(super) failed_fetches: u32,
     /// This run of the agent started Postgres.
-    has_started: bool,
+    pub(super) has_started: bool,
     /// It is to run, also while the cluster is paused.
     #[serde(default)]
     pub(super) owes_start: bool,
@@ -183,6 +183,9 @@ impl Node {
         if leader.is_some() && self.restarts(now, &facts) {
             return None;
         }
+        if leader.as_ref().is_some_and(|leader| self.reinits(now, &facts, leader)) {
+            return None;
+        }
         if leader.as_ref().is_some_and(|leader| self.source_is_past(leader)) {
             return Some(Role::close(Reason::SourceLost));
         }
@@ -244,7 +247,8 @@ impl Node {
             return;
         }
         self.plan_again(now, leader, needs_source);
-        if self.rejoining.plan != Plan::Settle && self.waits_for_resume() {
+        let by_itself = matches!(self.rejoining.plan, Plan::Rewind(_) | Plan::Clone(_));
+        if by_itself && self.waits_for_resume() {
             return;
         }
         if self.rejoining.plan != Plan::Settle && !self.seen_since_planned(now) {
@@ -262,11 +266,11 @@ impl Node {
                 self.rejoining.copying_in = Some(term);
                 Some(Job::Rewind(source))
             }
-            (Plan::Clone(term), Some(source)) => {
+            (Plan::Clone(term) | Plan::Anew(term), Some(source)) => {
                 self.rejoining.copying_in = Some(term);
                 Some(Job::Clone(source))
             }
-            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_), None) => None,
+            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_), None) => None,
         };
         if let Some(job) = job {
             self.rejoining.has_started = true;
@@ -285,11 +289,18 @@ impl Node {
     /// it does not start, it is cloned.
     fn plan_again(&mut self, now: Millis, leader: Option<&Leader>, needs_source: bool) {
         let term = leader.map(|leader| leader.term);
+        let condemned = leader.is_some_and(|leader| self.is_condemned(now, leader));
         match self.rejoining.plan {
             Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
                 self.rejoining.plan = Plan::Settle;
             }
-            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) => {}
+            Plan::Anew(of) if term != Some(of) || !condemned => {
+                self.rejoining.plan = Plan::Settle;
+            }
+            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_) => {}
+        }
+        if let (Plan::Settle, true, Some(term)) = (self.rejoining.plan, condemned, term) {
+            self.plan_anew(now, term);
         }
         let rewinds = self.rejoining.failed_rewinds;
         if let Plan::Rewind(of) = self.rejoining.plan
@@ -306,6 +317,10 @@ impl Node {
             self.rejoining.plan(now, Plan::Clone(term));
             self.rejoining.failed_starts = 0;
         }
+    }
+
+    pub(super) const fn plan_anew(&mut self, now: Millis, term: Term) {
+        self.rejoining.plan(now, Plan::Anew(term));
     }
 
     /// Data are given up only for a leader that the store has shown since we planned it, and lately.
@@ -429,65 +444,6 @@ impl Node {
         if now >= until {
             self.rejoining.starting_since = None;
             self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-        }
-    }
-
-    /// A member that is refused stops the Postgres that it started itself. Whether it still has to.
-    pub(super) fn stops_what_it_started(&mut self) -> bool {
-        let Some(facts) = self.belief.facts.clone() else { return false };
-        match facts.server {
-            Server::Stopped(_) => return false,
-            Server::Starting
-            | Server::Silent
-            | Server::Refusing(_)
-            | Server::Standby(_)
-            | Server::Primary(_) => {}
-        }
-        if self.rejoining.has_started && self.desk.settled(&facts) {
-            self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-        }
-        self.rejoining.has_started
-    }
-
-    /// The agent is to end: Postgres is stopped, then the lease let go. Long work is given up.
-    pub(super) fn leave(&mut self, now: Millis) {
-        let Some(facts) = self.belief.facts.clone() else { return };
-        if !self.desk.settled(&facts) {
-            match self.desk.slot().map(|slot| &slot.job) {
-                Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..)) => {
-                    self.desk.close(now, Reason::AgentStopped);
-                }
-                Some(
-                    Job::Fetch { .. }
-                    | Job::Checkpoint
-                    | Job::Stop(_)
-                    | Job::Follow(..)
-                    | Job::Detach
-                    | Job::Promote { .. },
-                )
-                | None => {}
-            }
-            return;
-        }
-        match facts.server {
-            Server::Stopped(_) => {
-                let holds = self.belief.own_leader_key().is_some() && self.belief.lease.is_some();
-                let until = self.leaving.map_or(now, |(_, since)| since.after(LET_GO_PATIENCE));
-                if holds && now < until {
-                    return self.desk.wake_at(until);
-                }
-                if let Some(lease) = self.belief.lease {
-                    self.desk.wish(Effect::Store(StoreWish::RevokeLease(lease.id)));
-                }
-                self.exit(Exit::Stopped);
-            }
-            Server::Starting
-            | Server::Silent
-            | Server::Refusing(_)
-            | Server::Standby(_)
-            | Server::Primary(_) => {
-                self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
-            }
         }
     }
 }

@@ -76,10 +76,15 @@ impl Node {
                 let why = format!("{member} did not come back in time; {me} leads now");
                 RequestState::Refused { why }
             }
+            (Ask::Reinit { member, .. }, _) if *member == me => {
+                RequestState::Refused { why: format!("{me} leads now, and keeps its data") }
+            }
             (
                 Ask::Drain { .. }
                 | Ask::Undrain { .. }
                 | Ask::Restart { .. }
+                | Ask::Reinit { .. }
+                | Ask::Remove { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -95,12 +100,7 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         let open = self.open_requests();
         self.asked.retain(|id, _| open.iter().any(|(other, _)| other == id));
-        let taken = |request: &RequestRecord| match request.state {
-            RequestState::Accepted { term: of } => of == term,
-            RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
-                false
-            }
-        };
+        let taken = |request: &RequestRecord| request.state == RequestState::Accepted { term };
         let mut drains = None;
         let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
         for (id, request) in open {
@@ -116,12 +116,14 @@ impl Node {
                 Ask::Restart { member, manner: Manner::InPlace } if *member == self.config.name => {
                     (None, Reason::Restarted)
                 }
-                Ask::Restart { member, manner } => {
-                    let asked = (&id, &request);
-                    self.admit_restart(now, asked, (member, *manner), (term, primary));
+                Ask::Restart { .. }
+                | Ask::Reinit { .. }
+                | Ask::Remove { .. }
+                | Ask::Undrain { .. }
+                | Ask::Settings { .. } => {
+                    self.admit(now, (&id, &request), (term, primary));
                     continue;
                 }
-                Ask::Undrain { .. } | Ask::Settings { .. } => continue,
             };
             let ours = (reason == Reason::Drained).then_some(&self.config.name);
             let spared = ours.map_or(Ok(()), |me| self.spare(me, primary));
@@ -162,6 +164,30 @@ impl Node {
         }
         self.forget_requests();
         None
+    }
+
+    /// What a member does, or has done, without the leadership going to another.
+    fn admit(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        (term, primary): (Term, &Primary),
+    ) {
+        let asked = (id, request);
+        match &request.ask {
+            Ask::Restart { member, manner } => {
+                self.admit_restart(now, asked, (member, *manner), (term, primary));
+            }
+            Ask::Reinit { member, data } => {
+                self.admit_reinit(now, asked, (member, *data), (term, primary));
+            }
+            Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
+            Ask::Switchover { .. }
+            | Ask::Failover { .. }
+            | Ask::Drain { .. }
+            | Ask::Undrain { .. }
+            | Ask::Settings { .. } => {}
+        }
     }
 
     /// Whether what a target lacks may still come: a request is borne as long as its target will have to stand.

@@ -55,13 +55,26 @@ impl Node {
             );
             return Err(Unfit::Never(why));
         }
+        self.may_be_down(now, id, (name, manner), primary)
+    }
+
+    /// Whether this replica can be spared for a while, and no other one is down on an operator's wish.
+    pub(super) fn may_be_down(
+        &self,
+        now: Millis,
+        id: &RequestId,
+        (name, manner): (&MemberName, Manner),
+        primary: &Primary,
+    ) -> Result<(), Unfit> {
         self.alive(name)?;
         let other = |(of, request): &(RequestId, RequestRecord)| {
             let accepted = matches!(request.state, RequestState::Accepted { .. });
-            of != id && accepted && matches!(request.ask, Ask::Restart { .. })
+            let down = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
+            of != id && accepted && down
         };
-        if self.open_requests().iter().any(other) {
-            return Err(Unfit::Yet("another member is being restarted".to_owned()));
+        if let Some((_, other)) = self.open_requests().into_iter().find(other) {
+            let why = format!("'{}' is under way; ask again when it is done", other.ask.sentence());
+            return Err(Unfit::Yet(why));
         }
         let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
             return Ok(());

@@ -95,7 +95,7 @@ impl Node {
         self.desk.txn(Purpose::Sync, compare, Change::default().put(Record::Sync(record)));
     }
 
-    /// Listed members that are gone for good: the store has not shown them for `forget_after`.
+    /// Listed members that are gone for good: the store has not shown them for `forget_after`, or an operator says so.
     fn gone_for_good(&mut self, now: Millis) -> Vec<MemberName> {
         let Some(view) = self.belief.view.as_ref() else { return Vec::new() };
         let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
@@ -106,7 +106,7 @@ impl Node {
         let mut gone = |name: &MemberName| {
             now.since(*self.roll.away_since.entry(name.clone()).or_insert(now)) >= patience
         };
-        away.into_iter().filter(|name| gone(name)).collect()
+        away.into_iter().filter(|name| gone(name) || self.belief.is_being_removed(name)).collect()
     }
 
     fn laggards(&mut self, now: Millis, term: Term, primary: &Primary) -> Vec<MemberName> {

@@ -22,9 +22,13 @@ pub(super) struct Slots {
     /// The view of the store that this was told by: it need not be gone through again before they are due.
     #[serde(default)]
     told_by: Revision,
-    /// When each member was in the store last, as far as this run of the agent has seen.
+    /// When each member was in the store last, on our clock and as the store counts, as far as this run of the agent
+    /// has seen.
     #[serde(default)]
-    seen: BTreeMap<MemberName, Millis>,
+    seen: BTreeMap<MemberName, (Millis, Revision)>,
+    /// What was said of strangers last.
+    #[serde(default)]
+    strangers: Strangers,
 }
 
 impl Slots {
@@ -36,14 +40,19 @@ impl Slots {
 
 impl Node {
     /// Everybody that is here, that may lead, or that was here less than `forget_after` ago, but us: whoever is back
-    /// finds the WAL that it lacks.
+    /// finds the WAL that it lacks. Not those that an operator has had forgotten since.
     pub(super) fn whose_slots(&mut self, now: Millis) -> BTreeSet<MemberName> {
         let Some(view) = self.belief.view.as_ref() else { return BTreeSet::new() };
         let patience = self.belief.settings().timing.forget_after;
         let seen = &mut self.slots.seen;
-        seen.extend(view.members.keys().map(|name| (name.clone(), now)));
-        seen.retain(|_, at| now.since(*at) < patience);
+        let here = (now, view.revision);
+        seen.extend(view.members.keys().map(|name| (name.clone(), here)));
+        seen.retain(|name, (at, last)| {
+            let forgotten = self.belief.forgotten_at(name);
+            now.since(*at) < patience && forgotten.is_none_or(|since| *last > since)
+        });
         let listed = view.sync.iter().flat_map(|sync| sync.value.members.keys());
+        let listed = listed.filter(|name| !self.belief.is_being_removed(name));
         let others = seen.keys().chain(listed);
         others.filter(|name| **name != self.config.name).cloned().collect()
     }
@@ -60,22 +69,30 @@ impl Node {
         }
         self.slots.told_by = revision;
         let whose = self.whose_slots(now);
-        let known = self.slots.tried.as_ref().filter(|(_, known)| *known == whose);
+        let strangers = self.strangers(now);
+        let same = self.slots.strangers == strangers;
+        let known = self.slots.tried.as_ref().filter(|(_, known)| same && *known == whose);
         let due = known.map_or(now, |(at, _)| at.after(again));
         if now < due {
             return self.desk.wake_at(due);
         }
         self.slots.were_tried(now, whose.clone());
-        self.desk.wish(Effect::Slots(whose, self.strangers(now)));
+        self.slots.strangers = strangers.clone();
+        self.desk.wish(Effect::Slots(whose, strangers));
     }
 
-    /// An agent that has not run for `forget_after` cannot know who was here before.
+    /// Whether somebody of this name was here, as far as this run of the agent has seen.
+    pub(super) fn has_seen(&self, name: &MemberName) -> bool {
+        self.slots.seen.contains_key(name)
+    }
+
+    /// An agent that has not run for `forget_after` cannot know who was here before, but by an operator's word.
     fn strangers(&self, now: Millis) -> Strangers {
         let ran = now.since(self.born_at.unwrap_or(now));
-        if ran < self.belief.settings().timing.forget_after {
-            Strangers::Kept
-        } else {
-            Strangers::Dropped
+        if ran >= self.belief.settings().timing.forget_after {
+            return Strangers::Dropped;
         }
+        let removed = self.belief.being_removed();
+        if removed.is_empty() { Strangers::Kept } else { Strangers::Named(removed) }
     }
 }

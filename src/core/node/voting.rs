@@ -277,7 +277,7 @@ impl Node {
         self.desk.look(now, Millis(20));
     }
 
-    fn write_sync(&mut self, record: SyncRecord) {
+    pub(super) fn write_sync(&mut self, record: SyncRecord) {
         let Some(view) = self.belief.view.as_ref() else { return };
         let mut compare = vec![(Key::Sync, seen(view.sync.as_ref()))];
         compare.push((Key::Leader, seen(view.leader.as_ref())));

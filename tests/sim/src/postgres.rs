@@ -1,6 +1,6 @@
 //! One Postgres: what is on its disk, what its processes do, what it says when asked. Never why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haa_core::list::List;
 use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
@@ -258,6 +258,7 @@ impl Postgres {
                 shown: self.lists.last().cloned(),
                 effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
                 door: Some(self.door),
+                slots: BTreeSet::new(),
                 flush: self.flush(now),
                 started_unix_ms: self.started.0 / 1_000,
             }),

@@ -198,7 +198,10 @@ fn outages(seed: u64) -> Vec<Kind> {
 fn upkeep(seed: u64) -> Vec<Kind> {
     let mut dice = Dice::new(seed ^ 0x0b5e);
     let upkeep = [Kind::Drain, Kind::Restart];
-    if dice.percent(30) { upkeep[dice.below(2)..].to_vec() } else { vec![] }
+    let mut kinds = if dice.percent(30) { upkeep[dice.below(2)..].to_vec() } else { Vec::new() };
+    kinds.extend(dice.percent(20).then_some(Kind::Reinit));
+    kinds.extend(dice.percent(20).then_some(Kind::Remove));
+    kinds
 }
 
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {

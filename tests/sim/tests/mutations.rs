@@ -66,7 +66,7 @@ const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
 ];
 
-const STORIES: [Story; 50] = [
+const STORIES: [Story; 51] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -140,6 +140,7 @@ const STORIES: [Story; 50] = [
     (core(Mechanism::PreVote), "quorum-one-link-lost", "n3 replica -> candidate"),
     (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
+    (core(Mechanism::ReinitOfVoter), "reinit-of-a-voter", "none of 1 writes acknowledged"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
     (core(Mechanism::FetchBinds), "quorum-voter-lacks-wal", "n1 fetch of WAL: "),
 ];

@@ -88,6 +88,8 @@ fn asked(verb: &str, rest: &[&str]) -> Result<Ask, String> {
         ("failover", [] | [_]) => Ask::Failover { to: to()? },
         ("drain", [member]) => Ask::Drain { member: named(member)? },
         ("undrain", [member]) => Ask::Undrain { member: named(member)? },
+        ("remove", [member]) => Ask::Remove { member: named(member)? },
+        ("reinit", [member]) => Ask::Reinit { member: named(member)?, data: None },
         ("restart", [member]) => restart(member, Manner::Alone)?,
         ("restart", [member, "rolling"]) => restart(member, Manner::Rolling)?,
         ("restart", [member, "in-place"]) => restart(member, Manner::InPlace)?,

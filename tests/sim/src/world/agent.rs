@@ -8,7 +8,7 @@ use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
 use haa_core::observe::{Heartbeat, Shutdown};
 use haa_core::routes::Status;
-use haa_core::units::Millis;
+use haa_core::units::{MemberName, Millis};
 
 use crate::brain::Brain;
 use crate::mutation::{Broken, Mutation};
@@ -198,7 +198,7 @@ impl World {
             Effect::Job(id, job) => self.begin(member, id, job),
             Effect::Close(_) => self.close(member),
             Effect::Look => self.look(member),
-            Effect::Slots(wanted, strangers) => self.keep_slots(member, &wanted, strangers),
+            Effect::Slots(wanted, strangers) => self.keep_slots(member, &wanted, &strangers),
             Effect::Promise(promises) => {
                 let grants = {
                     let kept = &self.members[member].agent.promises;
@@ -327,6 +327,8 @@ impl World {
         self.members[member].agent.hide_position(&mut facts);
         if let haa_core::observe::Server::Primary(primary) = &mut facts.server {
             primary.replicas = self.walsenders(member);
+            let slots = self.members[member].postgres.slots.keys();
+            primary.slots = slots.map(MemberName::slot).collect();
         }
         let agent = &mut self.members[member].agent;
         agent.sight = Some(Box::new(facts));

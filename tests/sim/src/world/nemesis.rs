@@ -65,6 +65,10 @@ pub enum Kind {
     Drain,
     /// An operator has a Postgres restarted.
     Restart,
+    /// An operator has a replica cloned anew.
+    Reinit,
+    /// An operator has a member forgotten.
+    Remove,
     /// etcd is away for longer than any lease.
     LongEtcd,
     /// etcd runs on, and nobody reaches it for longer than any lease.
@@ -218,6 +222,7 @@ impl World {
             }
             Kind::Drain => self.draw_drain(victim),
             Kind::Restart => self.draw_restart(victim),
+            Kind::Reinit | Kind::Remove => self.draw_upkeep(kind, victim),
             Kind::ByHand => self.by_hand(victim),
             Kind::Blind => self.inject(&Fault::Blind(victim, span)),
             Kind::LongEtcd | Kind::Dark if self.etcd_state == EtcdState::Down => {}
@@ -260,6 +265,16 @@ impl World {
         let member = self.members[victim].name.clone();
         let manner = [Manner::Alone, Manner::Rolling, Manner::InPlace][self.dice.below(3)];
         self.inject(&Fault::Request(Ask::Restart { member, manner }));
+    }
+
+    fn draw_upkeep(&mut self, kind: Kind, victim: usize) {
+        let member = self.members[victim].name.clone();
+        let ask = if kind == Kind::Remove {
+            Ask::Remove { member }
+        } else {
+            Ask::Reinit { member, data: None }
+        };
+        self.inject(&Fault::Request(ask));
     }
 
     fn change_settings(&mut self) {

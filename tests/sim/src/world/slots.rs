@@ -23,7 +23,7 @@ impl World {
         &mut self,
         member: usize,
         wanted: &BTreeSet<MemberName>,
-        strangers: Strangers,
+        strangers: &Strangers,
     ) {
         let used = self.streaming_from(member);
         let postgres = &mut self.members[member].postgres;
@@ -32,9 +32,14 @@ impl World {
             Process::Standby => None,
             Process::Down | Process::Starting | Process::Promoting(_) => return,
         };
-        if strangers == Strangers::Dropped {
-            postgres.slots.retain(|name, _| wanted.contains(name) || used.contains(name));
-        }
+        postgres.slots.retain(|name, _| {
+            let stays = match strangers {
+                Strangers::Kept => true,
+                Strangers::Dropped => wanted.contains(name),
+                Strangers::Named(whose) => !whose.contains(name),
+            };
+            stays || used.contains(name)
+        });
         for name in wanted {
             let slot = postgres.slots.entry(name.clone()).or_insert(holds);
             if slot.is_some() != holds.is_some() && !used.contains(name) {

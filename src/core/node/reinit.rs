@@ -1,0 +1,150 @@
+//! Replicas that an operator has cloned anew: the leader admits it and does without their data, then the member lets
+//! these go. Never a voter's, and never twice.
+
+use crate::effect::Job;
+use crate::observe::{PeerState, PostgresFacts, Primary, Server};
+use crate::off::Mechanism;
+use crate::records::{Ask, Kept, Manner, RequestId, RequestRecord, RequestState};
+use crate::units::{Incarnation, MemberName, Millis, Term};
+
+use super::Node;
+use super::belief::{Belief, Leader};
+use super::requests::Unfit;
+
+impl Belief {
+    /// The data of this member that are to go: a leader has admitted it, and has done nothing to keep them since.
+    pub(super) fn given_up(&self, name: &MemberName) -> Option<&Incarnation> {
+        self.reinit_of(name).map(|(_, _, data)| data)
+    }
+
+    fn reinit_of(
+        &self,
+        name: &MemberName,
+    ) -> Option<(&RequestId, &Kept<RequestRecord>, &Incarnation)> {
+        let mut requests = self.view.iter().flat_map(|view| &view.requests);
+        requests.find_map(|(id, kept)| match (&kept.value.ask, &kept.value.state) {
+            (Ask::Reinit { member, data: Some(data) }, RequestState::Accepted { .. })
+                if member == name =>
+            {
+                Some((id, kept, data))
+            }
+            (_, _) => None,
+        })
+    }
+}
+
+impl Node {
+    /// Whether a replica's data may be thrown away. From then on they are no voter's, and will not be.
+    pub(super) fn admit_reinit(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        (name, data): (&MemberName, Option<Incarnation>),
+        (term, primary): (Term, &Primary),
+    ) {
+        if matches!(request.state, RequestState::Accepted { .. }) {
+            if self.alive(name).is_ok() {
+                return self.do_without(name);
+            }
+            let why = format!(
+                "the agent of {name} is gone: when it is back, it goes on with its data if they are still there, and \
+                 is cloned if not"
+            );
+            return self.answer(id, request, RequestState::Refused { why });
+        }
+        match self.may_reinit(now, id, name, primary) {
+            Err(Unfit::Yet(_)) if self.may_wait(now, id) => {}
+            Err(Unfit::Never(why) | Unfit::Yet(why)) => {
+                self.answer(id, request, RequestState::Refused { why });
+            }
+            Ok(found) => {
+                let ask = Ask::Reinit { member: name.clone(), data: data.or(Some(found)) };
+                let request = RequestRecord { ask, ..request.clone() };
+                self.answer(id, &request, RequestState::Accepted { term });
+            }
+        }
+    }
+
+    /// Which data would go.
+    fn may_reinit(
+        &self,
+        now: Millis,
+        id: &RequestId,
+        name: &MemberName,
+        primary: &Primary,
+    ) -> Result<Incarnation, Unfit> {
+        if *name == self.config.name {
+            let why = format!(
+                "{name} leads: its data are those that the others are cloned from; haactl switchover first"
+            );
+            return Err(Unfit::Never(why));
+        }
+        self.may_be_down(now, id, (name, Manner::Alone), primary)?;
+        let data = self.belief.member(name).and_then(|record| record.incarnation);
+        data.ok_or_else(|| Unfit::Yet(format!("{name} has no data: it is being cloned already")))
+    }
+
+    /// The member waits for a `sync` without it that is younger than our word: by that, an addition of it that may
+    /// still be on its way comes to nothing. A voter's removal is one; where it is none, `sync` is written once more.
+    fn do_without(&mut self, name: &MemberName) {
+        let Some((_, kept, data)) = self.belief.reinit_of(name) else { return };
+        let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
+            return;
+        };
+        if sync.value.voters.get(name) != Some(data) && sync.revision < kept.revision {
+            let same = sync.value.clone();
+            self.write_sync(same);
+        }
+    }
+
+    /// Our data are to go: no acknowledged commit rests on them, and the leader is heard to be open, so that there is
+    /// somebody to clone from.
+    pub(super) fn is_condemned(&self, now: Millis, leader: &Leader) -> bool {
+        let beat = self.belief.heard(now, &leader.member);
+        let open = beat.is_some_and(|beat| {
+            beat.state == PeerState::Primary && beat.term == leader.term && !beat.blind
+        });
+        let own = self.belief.data().map(|(_, data)| data);
+        let Some((_, kept, data)) = self.belief.reinit_of(&self.config.name) else { return false };
+        let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
+        let free = sync.is_some_and(|sync| {
+            let votes = sync.value.voters.get(&self.config.name) == Some(data);
+            !votes && sync.revision > kept.revision
+        });
+        let free = free || self.off.is(Mechanism::ReinitOfVoter);
+        own == Some(*data) && open && free && self.clone_failed.is_none()
+    }
+
+    /// Has our data made anew, and answers when we stream again. Whether our Postgres stops for it now.
+    pub(super) fn reinits(&mut self, now: Millis, facts: &PostgresFacts, leader: &Leader) -> bool {
+        let me = self.config.name.clone();
+        let Some((id, kept, data)) = self.belief.reinit_of(&me) else {
+            self.clone_failed = None;
+            return false;
+        };
+        let (id, request, data) = (id.clone(), kept.value.clone(), *data);
+        let anew = self.belief.data().is_some_and(|(_, own)| own != data);
+        if let (false, Some(why)) = (anew, &self.clone_failed) {
+            let why = format!(
+                "{me} could not be cloned: {why}; it goes on with its data if they are still there, and is cloned \
+                 if not"
+            );
+            self.answer(&id, &request, RequestState::Refused { why });
+            return false;
+        }
+        let Server::Standby(standby) = &facts.server else { return false };
+        if !self.desk.settled(facts) {
+            return false;
+        }
+        if anew && standby.streaming {
+            let what = format!("{me} was cloned anew, and streams");
+            self.answer(&id, &request, RequestState::Done { what });
+        }
+        let begins = self.is_condemned(now, leader) && self.may_try(now);
+        if begins {
+            self.plan_anew(now, leader.term);
+            self.desk.job(Job::Stop(self.unhurried_stop()));
+        }
+        begins
+    }
+}
