@@ -51,7 +51,9 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         let led = self.belief.view.as_ref()?.leader.is_some();
         let quorum = self.belief.quorum().is_some();
-        if led && !quorum || !self.desk.settled(facts) {
+        // Whoever was frozen looks first: somebody may have promoted its Postgres meanwhile.
+        let stale = facts.is_stale(now, self.belief.settings().timing);
+        if led && !quorum || !self.desk.settled(facts) || stale {
             return None;
         }
         self.answer_call(now);

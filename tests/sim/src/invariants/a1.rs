@@ -72,8 +72,10 @@ fn could_lead(world: &World, other: usize, leader: usize) -> bool {
     let listed = sync.and_then(|members| members.get(&who.name)).copied();
     let incarnation = who.postgres.disk.as_ref().map(|disk| disk.incarnation);
     let tagged = world.plan.tags.get(&other).is_some_and(|tags| tags.nofailover);
+    let drained = world.etcd.view.drained.contains_key(&who.name);
     calm(world, other)
         && !tagged
+        && !drained
         && who.agent.awake()
         && who.postgres.process == Process::Standby
         && world.now.since(who.postgres.started) >= CALM

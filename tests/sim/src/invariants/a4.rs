@@ -24,7 +24,8 @@ pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<()
         let since = agent.awake_since.max(*opened).max(sees);
         // A restarted agent has until then to find its own leadership alive.
         let may_lead = agent.remembered.is_some_and(|remembered| now < remembered.until);
-        agent.awake() && !may_lead && world.now.since(since) >= SOON
+        // One that only waits for its disk to end writes nothing any more.
+        who.postgres.open() && agent.awake() && !may_lead && world.now.since(since) >= SOON
     };
     match ledger.strays.iter().find(|stray| late(*stray)) {
         Some((&member, _)) => {

@@ -309,6 +309,7 @@ impl World {
     /// Every fault ends: everything runs, and everybody reaches everybody.
     pub fn heal(&mut self) {
         self.say(|_| "  * everything heals".to_owned());
+        self.troubled_at.fill(self.now);
         self.net.heal();
         self.conduct = self.conduct.healed();
         self.demanded = None;

@@ -70,9 +70,13 @@ impl World {
                 }
                 self.members[member].postgres.disk = None;
                 self.members[member].postgres.slots.clear();
-                Ok(Some(self.takes(1_000, 8_000)))
+                let span = self.takes(1_000, 8_000);
+                Ok(Some(self.copying(member, from, span)))
             }
-            Job::Rewind(_) => Ok(Some(self.takes(300, 2_000))),
+            Job::Rewind(from) => {
+                let span = self.takes(300, 2_000);
+                Ok(Some(self.copying(member, from, span)))
+            }
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(Some(self.takes(5, 200))),
             Job::Start(source, door) => {
@@ -256,6 +260,13 @@ impl World {
         });
         self.deeds.push(Deed::Initialised(member));
         Ok(())
+    }
+
+    /// How long a copy takes; where nobody answers, as long as its connection string says.
+    fn copying(&self, member: usize, from: &Source, span: At) -> At {
+        let source = self.index(&from.member);
+        let run = source.map_or(0, |source| self.members[source].postgres.run);
+        if self.readable(member, from, run).is_err() { At::secs(3) } else { span }
     }
 
     /// The source's disk, if it could be read from the beginning to the end of the work.

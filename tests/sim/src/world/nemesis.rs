@@ -248,7 +248,8 @@ impl World {
     /// can say whose count.
     fn by_hand(&mut self, victim: usize) {
         let leader = self.etcd.view.leader.as_ref().and_then(|kept| self.index(&kept.value.member));
-        if leader.is_some_and(|leader| leader != victim) {
+        let leads = |leader: usize| leader != victim && self.members[leader].postgres.open();
+        if leader.is_some_and(leads) {
             self.inject(&Fault::PromoteByHand(victim));
         }
     }
