@@ -186,7 +186,7 @@ fn nobody_named() -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, says)
 }
 
-async fn about(api: &Api, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
+async fn about(api: &Arc<Api>, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
     let done = async {
         let by = who(api, &request)?;
         let About { member } = body(request).await?;
@@ -300,26 +300,37 @@ const fn unavailable(says: String) -> Refusal {
 }
 
 /// Writes the request down and waits for what comes of it.
-async fn carry_out(api: &Api, ask: Ask, by: String) -> Result<String, Refusal> {
+async fn carry_out(api: &Arc<Api>, ask: Ask, by: String) -> Result<String, Refusal> {
     carry(api, ask, by, outcome).await?.1
 }
 
 /// What a request has come to, if it is far enough to be told.
 type Came = fn(&RequestState) -> Option<Result<String, Refusal>>;
 
-/// Writes the request down and waits until it has come that far.
-async fn carry(
-    api: &Api,
+/// A request, and what it has come to.
+type Carried = (RequestId, Result<String, Refusal>);
+
+/// Writes the request down and waits until it has come that far. Whoever asked may go away meanwhile: what nobody acts
+/// on is taken back all the same.
+async fn carry(api: &Arc<Api>, ask: Ask, by: String, far_enough: Came) -> Result<Carried, Refusal> {
+    let waiting = wait_for(Arc::clone(api), ask, by, far_enough);
+    tokio::spawn(waiting).await.unwrap_or_else(|error| {
+        Err(unavailable(format!("the wait for the request ended: {error}; look with haactl list")))
+    })
+}
+
+async fn wait_for(
+    api: Arc<Api>,
     ask: Ask,
     by: String,
     far_enough: Came,
-) -> Result<(RequestId, Result<String, Refusal>), Refusal> {
+) -> Result<Carried, Refusal> {
     let came = |status: &Option<Arc<Status>>, id| {
         status.as_ref().and_then(|status| far_enough(&status.requests.get(id)?.state))
     };
     let (id, record) = request(ask, by, RequestState::Pending);
     let mut published = api.status.clone();
-    written(api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
+    written(&api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
     let ended = published.wait_for(|status| came(status, &id).is_some());
     let came = match tokio::time::timeout(PATIENCE, ended).await {
         Ok(Ok(status)) => came(&status, &id),
@@ -332,7 +343,7 @@ async fn carry(
     };
     match came {
         Some(came) => Ok((id, came)),
-        None => Err(unavailable(unfinished(api, &id).await)),
+        None => Err(unavailable(unfinished(&api, &id).await)),
     }
 }
 

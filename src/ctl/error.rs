@@ -70,7 +70,8 @@ pub enum CtlError {
     },
     /// What was asked for is not shown any more.
     #[error(
-        "the agents that answer do not show how the clone of {member} stands: look at haactl list and haactl events"
+        "the clone of {member} has begun, and no agent shows any more how it stands: look at haactl list and haactl \
+         events"
     )]
     OutOfSight {
         /// Who.

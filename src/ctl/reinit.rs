@@ -68,7 +68,8 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
     let mut missed = 0;
     while missed < MISSED {
         looks.tick().await;
-        let requests: Vec<Event> = target.document("/requests").await?;
+        // It goes on whether or not somebody can look: an agent that does not answer now is only a look that is missed.
+        let requests = target.document::<Vec<Event>>("/requests").await.unwrap_or_default();
         let asked = requests.into_iter().find(|(id, _)| *id == begun.request);
         match asked.map(|(_, request)| request.state) {
             Some(RequestState::Done { what }) => {
@@ -82,8 +83,11 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
             Some(RequestState::Pending | RequestState::Accepted { .. }) => missed = 0,
             None => missed += 1,
         }
-        shown.show(&Overview::fetch(target).await?)?;
+        if let Ok(now) = Overview::fetch(target).await {
+            shown.show(&now)?;
+        }
     }
+    shown.end();
     Err(CtlError::OutOfSight { member: member.clone() })
 }
 

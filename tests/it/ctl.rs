@@ -232,6 +232,24 @@ fn each_refusal_has_its_code_and_its_reason() {
 }
 
 #[test]
+fn a_clone_that_nobody_shows_has_begun_all_the_same() {
+    let begun = r#"{"message":"n2 is being cloned anew","request":"17"}"#;
+    let stub = Stub::start(&[
+        ("/reinitialize", 202, begun),
+        ("/requests", 503, r#"{"error":"the agent has just started"}"#),
+    ]);
+    let mut token = tempfile::NamedTempFile::new().expect("a file");
+    token.write_all(b"secret\n").expect("written");
+    let token = token.path().to_string_lossy();
+    let with = ["--api", &stub.address, "--token-file", &token];
+    let said = haactl(&[&with[..], &["reinit", "n2", "--yes"]].concat());
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("the clone of n2 has begun"), "{}", said.err);
+    let looks = stub.heard.try_iter().filter(|heard| heard.line.contains("/requests")).count();
+    assert!(looks > 1, "one failed look is not the last");
+}
+
+#[test]
 fn wrong_usage_says_what_to_do() {
     let nothing = haactl(&["list"]);
     assert_eq!(nothing.code, 2);

@@ -239,3 +239,14 @@ async fn a_store_that_does_not_take_it_is_named() {
     reply.send(Err("no endpoint answers".to_owned())).unwrap();
     assert_eq!(asking.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_behind() {
+    let mut bench = Bench::new(primary());
+    let (router, sent) = (bench.router(), post("/switchover", Some(TOKEN), "{}"));
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
+    let Some(Call::Ask { reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    asking.abort();
+    assert!(asking.await.is_err(), "the client is gone");
+    assert!(reply.send(Ok(())).is_ok(), "somebody is there who will take it back");
+}

@@ -4,11 +4,12 @@
 use crate::effect::Job;
 use crate::observe::{PeerState, PostgresFacts, Primary, Server};
 use crate::off::Mechanism;
-use crate::records::{Ask, Kept, Manner, RequestId, RequestRecord, RequestState};
+use crate::records::{Ask, Kept, Key, Manner, RequestId, RequestRecord, RequestState};
 use crate::units::{Incarnation, MemberName, Millis, Term};
 
 use super::Node;
 use super::belief::{Belief, Leader};
+use super::desk::Change;
 use super::requests::Unfit;
 
 impl Belief {
@@ -42,9 +43,15 @@ impl Node {
         (name, data): (&MemberName, Option<Incarnation>),
         (term, primary): (Term, &Primary),
     ) {
+        if *name == self.config.name {
+            let why = format!(
+                "{name} leads: its data are those that the others are cloned from; haactl switchover first"
+            );
+            return self.answer(id, request, RequestState::Refused { why });
+        }
         if matches!(request.state, RequestState::Accepted { .. }) {
             if self.alive(name).is_ok() {
-                return self.do_without(name);
+                return self.go_on(now, (id, request), name, primary);
             }
             let why = format!(
                 "the agent of {name} is gone: when it is back, it goes on with its data if they are still there, and \
@@ -58,9 +65,39 @@ impl Node {
                 self.answer(id, request, RequestState::Refused { why });
             }
             Ok(found) => {
+                self.asked.remove(id);
                 let ask = Ask::Reinit { member: name.clone(), data: data.or(Some(found)) };
                 let request = RequestRecord { ask, ..request.clone() };
                 self.answer(id, &request, RequestState::Accepted { term });
+            }
+        }
+    }
+
+    /// It has begun. While its data are a voter's still, it comes to nothing where they are needed meanwhile: that may
+    /// not end by itself, and data that are to go do nothing to be of use.
+    fn go_on(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        name: &MemberName,
+        primary: &Primary,
+    ) {
+        let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
+        let given_up = self.belief.given_up(name);
+        let votes =
+            sync.filter(|sync| given_up.is_some() && sync.value.voters.get(name) == given_up);
+        let Some(unchanged) = votes.map(|sync| (Key::Sync, sync.revision)) else {
+            return self.do_without(name);
+        };
+        match self.may_be_down(now, id, (name, Manner::Alone), primary) {
+            Ok(()) => {
+                self.asked.remove(id);
+            }
+            Err(_) if self.may_wait(now, id) => {}
+            Err(Unfit::Never(why) | Unfit::Yet(why)) => {
+                let why = format!("{why}; {name} keeps its data");
+                let state = RequestState::Refused { why };
+                self.answer_with(id, request, state, (Change::default(), Some(unchanged)));
             }
         }
     }
@@ -73,12 +110,6 @@ impl Node {
         name: &MemberName,
         primary: &Primary,
     ) -> Result<Incarnation, Unfit> {
-        if *name == self.config.name {
-            let why = format!(
-                "{name} leads: its data are those that the others are cloned from; haactl switchover first"
-            );
-            return Err(Unfit::Never(why));
-        }
         self.may_be_down(now, id, (name, Manner::Alone), primary)?;
         let data = self.belief.member(name).and_then(|record| record.incarnation);
         data.ok_or_else(|| Unfit::Yet(format!("{name} has no data: it is being cloned already")))
@@ -113,6 +144,12 @@ impl Node {
         });
         let free = free || self.off.is(Mechanism::ReinitOfVoter);
         own == Some(*data) && open && free && self.clone_failed.is_none()
+    }
+
+    /// Our data go sooner or later: nothing is done to keep them.
+    pub(super) fn is_given_up(&self) -> bool {
+        let own = self.belief.data().map(|(_, data)| data);
+        own.is_some() && self.belief.given_up(&self.config.name).copied() == own
     }
 
     /// Has our data made anew, and answers when we stream again. Whether our Postgres stops for it now.

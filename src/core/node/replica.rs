@@ -299,7 +299,9 @@ impl Node {
             }
             Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_) => {}
         }
-        if let (Plan::Settle, true, Some(term)) = (self.rejoining.plan, condemned, term) {
+        if let (Plan::Settle | Plan::Rewind(_), true, Some(term)) =
+            (self.rejoining.plan, condemned, term)
+        {
             self.plan_anew(now, term);
         }
         let rewinds = self.rejoining.failed_rewinds;
@@ -395,7 +397,7 @@ impl Node {
                 self.desk.job(Job::Follow(source, begin(leader, standby)));
             }
             Compared::AskAgain => self.desk.read(now),
-            Compared::Beyond if self.waits_for_resume() => {}
+            Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
             Compared::Beyond => {
                 self.rejoining.plan(now, Plan::Rewind(leader.term));
                 self.desk.job(Job::Stop(self.unhurried_stop()));

@@ -10,6 +10,7 @@ use crate::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
 use crate::units::{MemberName, Millis, Term};
 
 use super::Node;
+use super::desk::Purpose;
 use super::requests::Unfit;
 
 /// The restart of ours that is under way.
@@ -68,7 +69,9 @@ impl Node {
     ) -> Result<(), Unfit> {
         self.alive(name)?;
         let other = |(of, request): &(RequestId, RequestRecord)| {
-            let accepted = matches!(request.state, RequestState::Accepted { .. });
+            // Our word for it may be on its way.
+            let accepted = matches!(request.state, RequestState::Accepted { .. })
+                || self.desk.waits_for(&Purpose::Request(of.clone()));
             let down = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
             of != id && accepted && down
         };
