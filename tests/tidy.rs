@@ -61,8 +61,9 @@ fn files_are_short() {
 
 /// `async` took 4000 lines; `quorum`, with its voters, grants and takeover, 2000; what goes on without etcd, or ails
 /// without dying, 1000; a member that an operator takes out of use or restarts, 200; one whose data it throws away, or
-/// that it forgets, 200; telling what was discarded, 20; who has not been asked yet for WAL that is lacking, 40.
-const CORE: usize = 7_460;
+/// that it forgets, 200; telling what was discarded, 20; who has not been asked yet for WAL that is lacking, 40;
+/// fetching that WAL, and what joining these cost, 240.
+const CORE: usize = 7_700;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

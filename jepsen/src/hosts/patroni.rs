@@ -78,8 +78,8 @@ fn dcs(plan: &Plan) -> anyhow::Result<Value> {
     Ok(Value::Object(dcs))
 }
 
-/// Patroni, if the servers' user can start it, and its Python from within: it starts itself again for each Postgres, and
-/// waits for good where that fails.
+/// Patroni, if the servers' user can start it, and its Python from within: it starts itself again for each Postgres,
+/// and waits for good where that fails.
 pub(super) fn reachable(tools: &Tools, program: &Path) -> anyhow::Result<PathBuf> {
     let asked = program.display();
     ensure!(
