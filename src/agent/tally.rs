@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use haa_core::discard::Commits;
+use haa_core::discard::{Commits, Discarded};
 use haa_core::effect::{Effect, Job, StoreWish};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
@@ -33,6 +33,8 @@ pub(super) struct Tally {
     began: Family<[(&'static str, &'static str); 0], Gauge>,
     discards: Family<[(&'static str, &'static str); 1], Counter>,
     lost: Family<[(&'static str, &'static str); 0], Counter>,
+    /// What was discarded, and the store does not show yet: another run of the agent may tell it.
+    untold: Vec<Discarded>,
     /// The work that was wished last.
     job: Option<(JobId, &'static str)>,
     /// The term that `began` tells about.
@@ -50,6 +52,7 @@ impl Tally {
             began: Family::default(),
             discards: Family::default(),
             lost: Family::default(),
+            untold: Vec::new(),
             job: None,
             leads: None,
         };
@@ -91,7 +94,10 @@ impl Tally {
     pub(super) fn step(&mut self, input: &Input, effects: &[Effect]) {
         match input {
             Input::Job(id, result) => self.ended(*id, result),
-            Input::Discarded(lost) => self.discarded(&lost.commits),
+            Input::Discarded(lost) => {
+                self.untold.retain(|known| known.fork != lost.fork);
+                self.untold.push(Discarded::clone(lost));
+            }
             Input::Tick
             | Input::Store(_)
             | Input::Lease(_)
@@ -116,6 +122,13 @@ impl Tally {
                         }
                     }
                 }
+                Effect::ForgetNote(fork) => {
+                    let (told, rest) =
+                        self.untold.drain(..).partition(|lost: &Discarded| lost.fork == *fork);
+                    self.untold = rest;
+                    let told: Vec<Discarded> = told;
+                    told.iter().for_each(|lost| self.discarded(&lost.commits));
+                }
                 Effect::Store(_)
                 | Effect::Close(_)
                 | Effect::Look
@@ -123,7 +136,6 @@ impl Tally {
                 | Effect::Promise(_)
                 | Effect::List(..)
                 | Effect::OpenDoor(_)
-                | Effect::ForgetNote(_)
                 | Effect::Beat(_)
                 | Effect::Publish(_)
                 | Effect::Exit(_) => {}

@@ -50,6 +50,7 @@ pub(super) static KEYS: &[Key] = &[
     key("postgres.address", Kind::Text, "HAAD_POSTGRES_ADDRESS"),
     key("postgres.socket_directory", Kind::Text, "HAAD_POSTGRES_SOCKET_DIRECTORY"),
     key("postgres.include", Kind::Text, "HAAD_POSTGRES_INCLUDE"),
+    key("postgres.restore_command", Kind::Text, "HAAD_POSTGRES_RESTORE_COMMAND"),
     key("postgres.hba", Kind::FileOnly, ""),
     key("postgres.parameters", Kind::Free, ""),
     key("postgres.superuser.user", Kind::Text, "HAAD_POSTGRES_SUPERUSER_USER"),

@@ -161,6 +161,16 @@ fn variables_override_the_file() {
 }
 
 #[test]
+fn an_archives_command_is_taken_from_the_file_and_from_its_variable() {
+    let line = "restore_command = \"get --to=%p %f 100%%\"\nbin_directory";
+    let text = GOOD.replace("bin_directory", line);
+    let command = |place: Place| place.load(&text).unwrap().postgres.restore_command;
+    assert_eq!(command(Place::new()).as_deref(), Some("get --to=%p %f 100%%"));
+    let place = Place::new().with("HAAD_POSTGRES_RESTORE_COMMAND", "cp /a/%f %p");
+    assert_eq!(command(place).as_deref(), Some("cp /a/%f %p"));
+}
+
+#[test]
 fn the_example_is_taken() {
     let place = Place::new();
     for role in ["superuser", "replication", "rewind"] {

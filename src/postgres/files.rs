@@ -245,6 +245,13 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<PathBuf> {
     Ok(new)
 }
 
+/// Work with files that may take long, on a thread that may wait for a disk.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
 /// Makes a rename last.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use haa_core::effect::Source;
 use haa_core::line::Fork;
+use haa_core::units::Lsn;
 use tokio::fs::OpenOptions;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use super::control::Control;
 use super::error::{JobError, sentence};
+use super::files;
 use super::process::remove_if_there;
-use super::segment::Segment;
+use super::segment::{Extent, Segment};
 use super::site::Site;
 use super::sql::{Session, SqlError, quoted};
 use super::timeline;
@@ -69,7 +71,8 @@ pub(super) async fn find(
     }
 }
 
-/// Asks the archive, then each of `from`; `said` learns why not.
+/// Asks the archive, then each of `from`; `said` learns why not. One that ends with nothing may have been switched away
+/// from, or be cut short: it is taken only if nobody has it whole, and of several the longest.
 pub(super) async fn anywhere(
     site: &Site,
     from: &[Source],
@@ -79,6 +82,8 @@ pub(super) async fn anywhere(
     // A start of Postgres removes what begins so. Whatever an earlier run's command still writes is not this file.
     let file = format!("xlogtemp.haa.{}", std::process::id());
     let path = site.pg_wal().join(&file);
+    let part = site.pg_wal().join(format!("{file}.part"));
+    let mut longest: Option<Lsn> = None;
     for source in std::iter::once(None).chain(from.iter().map(Some)) {
         remove_if_there(&path).map_err(JobError::file("remove", &path))?;
         let (who, has) = match source {
@@ -87,33 +92,43 @@ pub(super) async fn anywhere(
                 (source.member.to_string(), member(site, source, segment, Some(&path)).await)
             }
         };
-        let has = match has {
+        let why = match has {
             Has::Here => match checked(site, segment, &path).await {
-                Ok(()) => {
+                Ok(extent) => {
                     tracing::info!(segment = segment.name(), from = who, "fetched a WAL segment");
-                    return Ok(Some(path));
+                    if extent == Extent::Whole {
+                        remove_if_there(&part).map_err(JobError::file("remove", &part))?;
+                        return Ok(Some(path));
+                    }
+                    // Of two that go as far the member's, which has replayed it.
+                    let until = extent.until(segment);
+                    if longest.is_none_or(|longest| until >= longest) {
+                        std::fs::rename(&path, &part).map_err(JobError::file("keep", &part))?;
+                        longest = Some(until);
+                    }
+                    continue;
                 }
-                Err(error) => Has::Not(format!("what it gave is not the segment: {error}")),
+                Err(error) => format!("what it gave is not the segment: {error}"),
             },
-            other => other,
+            Has::Streams => continue,
+            Has::Not(why) => why,
         };
-        if let Has::Not(why) = has {
-            said.push(format!("{who}: {why}"));
-        }
+        said.push(format!("{who}: {why}"));
     }
     remove_if_there(&path).map_err(JobError::file("remove", &path))?;
-    Ok(None)
+    Ok(longest.map(|_| part))
 }
 
-/// It is the segment, and on our disk.
-async fn checked(site: &Site, segment: &Segment, path: &Path) -> std::io::Result<()> {
+/// It is the segment, and on our disk: so much of it.
+async fn checked(site: &Site, segment: &Segment, path: &Path) -> std::io::Result<Extent> {
     let system = Control::read(site.data())?.system_id;
     let (segment, path) = (*segment, path.to_owned());
-    let work = tokio::task::spawn_blocking(move || {
-        segment.check(&path, system)?;
-        std::fs::File::open(&path)?.sync_all()
-    });
-    work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    let check = move || {
+        let extent = segment.check(&path, system)?;
+        std::fs::File::open(&path)?.sync_all()?;
+        Ok(extent)
+    };
+    files::apart(check).await
 }
 
 /// The operator's command, in the data directory, as Postgres would run it. However it fails: not found.

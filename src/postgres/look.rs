@@ -74,13 +74,17 @@ fn present(site: &Site) -> io::Result<DataDir> {
     Ok(DataDir::Present {
         system_id: control.system_id,
         incarnation: incarnation::read_or_make(site.data())?,
-        needs_source: control.in_backup
-            || site.data().join("backup_label").exists()
-            || rewind::is_half_done(site)?
+        needs_source: is_incomplete(site, &control)?
             // Started alone it would wait for this for ever.
             || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),
     })
+}
+
+/// A copy or a rewind of these data was begun and is not complete.
+pub(super) fn is_incomplete(site: &Site, control: &Control) -> io::Result<bool> {
+    let begun = control.in_backup || site.data().join("backup_label").exists();
+    Ok(begun || rewind::is_half_done(site)?)
 }
 
 /// How a Postgres without processes ended.

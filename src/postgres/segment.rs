@@ -31,6 +31,16 @@ pub(super) enum Extent {
     Until(Lsn),
 }
 
+impl Extent {
+    /// Where it ends.
+    pub(super) fn until(self, segment: &Segment) -> Lsn {
+        match self {
+            Self::Whole => segment.end(),
+            Self::Until(lsn) => lsn,
+        }
+    }
+}
+
 impl Segment {
     /// The one of `line` that `lsn` lies in. A segment in which a timeline begins is the new one's: it holds a copy of
     /// what was before.

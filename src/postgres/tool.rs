@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
@@ -13,6 +14,8 @@ use super::error::JobError;
 use super::site::Site;
 
 const KEPT: usize = 200;
+/// What a tool that has ended said is read within this time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A tool and its arguments.
 pub(super) struct Tool {
@@ -106,7 +109,17 @@ impl Tool {
         };
         let stderr = forward(stderr, lines.clone());
         let stdout = forward(stdout, lines);
-        let ((), (), (), (), status) = tokio::join!(feed, listen, stdout, stderr, group.0.wait());
+        let status = {
+            let mut talk = std::pin::pin!(async { tokio::join!(feed, listen, stdout, stderr) });
+            tokio::select! {
+                status = group.0.wait() => {
+                    // A child that it leaves in the background may hold the pipes for as long as it lives.
+                    drop(tokio::time::timeout(LAST_WORDS, talk).await);
+                    status
+                }
+                _ = &mut talk => group.0.wait().await,
+            }
+        };
         let status = status
             .map_err(|source| JobError::Tool { tool: self.name, said: source.to_string() })?;
         if status.success() {
@@ -164,5 +177,19 @@ impl Said {
         let from = lines.len().saturating_sub(3);
         lines.drain(..from);
         lines.join(" | ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_in_the_background_does_not_keep_a_tool_from_ending() {
+        let tool = Tool::shell("sleep 600 & echo $!; exit 0");
+        let said = tokio::time::timeout(Duration::from_secs(60), tool.run(|_| ())).await;
+        let said = said.expect("it has ended").expect("with success");
+        let pid = said.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
+        rustix::process::kill_process(pid.expect("it said so"), Signal::KILL).expect("it lives");
     }
 }

@@ -72,16 +72,8 @@ impl Found {
             tool = tool.arg(format!("--end={to}"));
         }
         let mut end = None;
-        match tool.run(|line| end = self.line(line).or(end)).await {
-            Ok(_) => self.end = to,
-            Err(_) if end.is_some() => self.end = end,
-            Err(JobError::Tool { said, .. }) if said.contains(NOTHING) => self.end = Some(from),
-            // It ends with a file.
-            Err(JobError::Tool { said, .. }) if said.contains(NO_FILE) && to.is_none() => {
-                self.end = None;
-            }
-            Err(error) => return Err(sentence(&error)),
-        }
+        let said = tool.run(|line| end = self.line(line).or(end)).await;
+        self.end = ended(stretch, said.map(drop), end)?;
         Ok(())
     }
 
@@ -110,6 +102,29 @@ impl Found {
             self.first_unix_ms = self.first_unix_ms.or(self.last_unix_ms);
         }
         None
+    }
+}
+
+/// Where a stretch ends, by how pg_waldump ended and where it saw no more records. One whose end is known must have
+/// been read to there.
+fn ended(
+    stretch: Stretch,
+    said: Result<(), JobError>,
+    end: Option<Lsn>,
+) -> Result<Option<Lsn>, String> {
+    let Stretch { timeline, from, to } = stretch;
+    match (said, end, to) {
+        (Ok(()), _, to) => Ok(to),
+        (Err(_), Some(end), None) => Ok(Some(end)),
+        (Err(_), Some(end), Some(to)) if end >= to => Ok(Some(to)),
+        (Err(error), Some(end), Some(to)) => Err(format!(
+            "the WAL of timeline {timeline} is not readable from {end} to {to}: {}",
+            sentence(&error)
+        )),
+        (Err(JobError::Tool { said, .. }), None, None) if said.contains(NOTHING) => Ok(Some(from)),
+        // It ends with a file.
+        (Err(JobError::Tool { said, .. }), None, None) if said.contains(NO_FILE) => Ok(None),
+        (Err(error), None, _) => Err(sentence(&error)),
     }
 }
 
@@ -180,6 +195,21 @@ desc: COMMIT 2026-11-26 11:07:27.372859 UTC; rels: base/5/16384; inval msgs: cat
             format!("{in_record}unexpected pageaddr 0/0 in log segment 000000010000, offset 0");
         assert_eq!(ends(&other), Some(Lsn(0x151_6D80)));
         assert_eq!(ends("could not find file \"000000020000000000000001\": No such file"), None);
+    }
+
+    #[test]
+    fn wal_whose_end_is_known_is_read_to_there_or_not_counted() {
+        let failed = |said: &str| Err(JobError::Tool { tool: "pg_waldump", said: said.to_owned() });
+        let open = Stretch { timeline: Timeline(3), from: Lsn(0x100), to: None };
+        let closed = Stretch { to: Some(Lsn(0x900)), ..open };
+        let (at, all) = (Lsn(0x500), Lsn(0x900));
+        assert_eq!(ended(open, failed("x"), Some(at)), Ok(Some(at)));
+        assert_eq!(ended(open, failed(NOTHING), None), Ok(Some(open.from)));
+        assert_eq!(ended(open, failed(NO_FILE), None), Ok(None));
+        assert_eq!(ended(closed, Ok(()), None), Ok(Some(all)));
+        let said = ended(closed, failed("x"), Some(at)).expect_err("some of it is not counted");
+        assert!(said.contains("not readable from 0/500 to 0/900"), "{said}");
+        assert!(ended(closed, failed(NOTHING), None).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use haa_core::observe::DataDir;
 use super::discard::{self, Kept, Lost};
 use super::keep::{self, Scaffold};
 use super::{fits, rewind};
+use crate::postgres::control::Control;
 use crate::postgres::error::JobError;
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
@@ -66,12 +67,14 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
 }
 
 /// What only the data that are replaced hold. A copy that was never completed holds nothing of its own, and of a rewind
-/// that was broken off the note is there.
+/// that was broken off the note is there. Data that only lack WAL may hold more than anybody.
 fn lost(site: &Site, copy: &Path) -> Option<Lost> {
-    let DataDir::Present { needs_source: false, untouched: false, .. } = look::data(site) else {
-        return None;
+    let DataDir::Present { untouched: false, .. } = look::data(site) else { return None };
+    let held = || match look::is_incomplete(site, &Control::read(site.data())?)? {
+        true => Ok(None),
+        false => Lost::beside(site, copy),
     };
-    Lost::beside(site, copy).unwrap_or_else(|error| {
+    held().unwrap_or_else(|error| {
         tracing::warn!(%error, "what the data that are replaced hold alone is not counted");
         None
     })

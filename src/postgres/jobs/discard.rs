@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use haa_core::discard::{Commits, Discarded};
@@ -81,7 +81,18 @@ impl Lost {
             Ok::<_, io::Error>(Line { timeline, forks: timeline::lineage(pg_wal, timeline)? })
         };
         let (own, theirs) = (line(&site.pg_wal())?, line(&copy.join("pg_wal"))?);
-        left_at(&own, &theirs).map(|fork| Self::behind(site, fork)).transpose()
+        let lost = left_at(&own, &theirs).map(|fork| Self::behind(site, fork)).transpose()?;
+        let control = Control::read(site.data())?;
+        let reached = control.checkpoint.lsn.max(control.recovered);
+        match lost {
+            Some(lost) if lost.is_out_of_reach(&site.pg_wal(), reached)? => Ok(None),
+            lost => Ok(lost),
+        }
+    }
+
+    /// Whether data that are known to have got so far never got to it: nor is there a file of it.
+    fn is_out_of_reach(&self, pg_wal: &Path, reached: Lsn) -> io::Result<bool> {
+        Ok(reached <= self.fork.lsn && self.segments(pg_wal)?.is_empty())
     }
 
     /// The files that hold it.
@@ -135,6 +146,9 @@ impl Lost {
 
     /// Counts it and notes it on disk; `None` if there is nothing to tell. To be called before it is touched.
     pub(super) async fn note(&self, site: &Site, kept: Option<Kept<'_>>) -> Option<Discarded> {
+        if let Err(error) = forget_not_begun(site) {
+            tracing::warn!(%error, "a note of what was not discarded stays");
+        }
         let (commits, end) = self.count(site).await?;
         let discarded = Discarded {
             member: site.me.clone(),
@@ -168,8 +182,9 @@ impl Lost {
             text,
             "Taken back at {}.\n\n\
              The WAL of this member left the history of the cluster at {} on timeline {}: it holds what the primary\n\
-             of that time had written and the one that took over did not have. In quorum no client was told that\n\
-             these commits had succeeded, unless it gave up its wait; in async it may have been.\n\n\
+             of that time had written and the one that took over did not have. In async clients may have been told\n\
+             that these commits had succeeded. In quorum only those were that did not wait for it: with\n\
+             synchronous_commit below 'on', with a cancelled wait, or before quorum was turned on.\n\n\
              This shows the commits; without --rmgr, all that was written:\n\n",
             time(discarded.at_unix_ms),
             self.fork.lsn,
@@ -215,7 +230,7 @@ fn left_at(own: &Line, theirs: &Line) -> Option<Fork> {
     }
 }
 
-fn path(site: &Site, fork: Fork) -> std::path::PathBuf {
+fn path(site: &Site, fork: Fork) -> PathBuf {
     site.state(&format!("{NOTE}{}-{:X}{JSON}", fork.timeline, fork.lsn.0))
 }
 
@@ -236,12 +251,31 @@ pub(in crate::postgres) async fn tell(inputs: &mpsc::Sender<Input>, discarded: D
 
 /// What an earlier run of the agent discarded and did not live to tell.
 pub(in crate::postgres) fn untold(site: &Site) -> io::Result<Vec<Discarded>> {
-    let now = match look::data(site) {
-        DataDir::Present { incarnation, .. } => Some(incarnation),
-        DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => None,
-    };
+    let now = present(site);
     let broken_off = now.is_some() && rewind::is_half_done(site)?;
     let mut found = Vec::new();
+    for (path, note) in notes(site)? {
+        if broken_off || Some(note.incarnation) != now {
+            found.push(note.discarded);
+        } else {
+            // Noted, and not begun: it will be noted anew. Under other data it would be taken for done.
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Which data there are.
+fn present(site: &Site) -> Option<Incarnation> {
+    match look::data(site) {
+        DataDir::Present { incarnation, .. } => Some(incarnation),
+        DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => None,
+    }
+}
+
+/// Those that can be read.
+fn notes(site: &Site) -> io::Result<Vec<(PathBuf, Note)>> {
+    let mut notes = Vec::new();
     for entry in std::fs::read_dir(site.state(""))? {
         let entry = entry?;
         let name = entry.file_name();
@@ -249,15 +283,24 @@ pub(in crate::postgres) fn untold(site: &Site) -> io::Result<Vec<Discarded>> {
             continue;
         }
         match serde_json::from_slice::<Note>(&std::fs::read(entry.path())?) {
-            Ok(note) if broken_off || Some(note.incarnation) != now => found.push(note.discarded),
-            // Noted, and not begun: it will be noted anew.
-            Ok(_) => {}
+            Ok(note) => notes.push((entry.path(), note)),
             Err(error) => {
                 tracing::warn!(%error, "{} is not readable: remove it", entry.path().display());
             }
         }
     }
-    Ok(found)
+    Ok(notes)
+}
+
+/// Removes the notes of work on the present data that came to nothing. Only where no rewind of them is broken off.
+fn forget_not_begun(site: &Site) -> io::Result<()> {
+    let now = present(site);
+    for (path, note) in notes(site)? {
+        if Some(note.incarnation) == now {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -282,5 +325,20 @@ mod tests {
         assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 250)])), Some((5, 250)));
         assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 350)])), Some((5, 300)));
         assert_eq!(left(line(4, &[(2, 50)])), Some((2, 0)), "nothing in common is known");
+    }
+
+    #[test]
+    fn data_that_never_got_to_the_fork_lose_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = directory.path();
+        let fork = Fork { timeline: Timeline(5), lsn: Lsn(0x350_0000) };
+        let stretches = vec![Stretch { timeline: Timeline(5), from: fork.lsn, to: None }];
+        let lost = Lost { fork, stretches, segment_size: 1 << 24 };
+        let out = |reached| lost.is_out_of_reach(pg_wal, Lsn(reached)).expect("readable");
+        std::fs::write(pg_wal.join("000000050000000000000002"), "").expect("writable");
+        assert!(out(0x250_0000) && out(fork.lsn.0));
+        assert!(!out(0x350_0001), "it got behind it, and the files are gone");
+        std::fs::write(pg_wal.join("000000050000000000000003"), "").expect("writable");
+        assert!(!out(0x250_0000), "a file may hold more than was recovered of it");
     }
 }

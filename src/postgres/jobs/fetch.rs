@@ -41,16 +41,19 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     let size =
         Control::read(site.data()).map_err(JobError::file("read", site.data()))?.segment_size;
     let (began, mut at, mut last) = (Instant::now(), end, None);
-    let mut missing = None;
+    // Why nothing was brought, unless all of it is here.
+    let mut why = None;
     for _ in 0..SEGMENTS {
         let segment = Segment::of(line, at, size);
-        if !is_whole(site, &segment)? {
+        if !is_whole(site, &segment).await? {
             match keepers::find(site, from, &segment).await? {
                 Found::Here(file) => place(site, &session, &segment, (&file, end)).await?,
-                Found::AtLeader => break,
+                Found::AtLeader => {
+                    why = Some("the leader has what was to be fetched".to_owned());
+                    break;
+                }
                 Found::Nowhere(said) => {
-                    missing =
-                        Some(format!("nobody has the WAL segment {}: {said}", segment.name()));
+                    why = Some(format!("nobody has the WAL segment {}: {said}", segment.name()));
                     break;
                 }
             }
@@ -62,10 +65,17 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
         }
     }
     let Some(last) = last else {
-        let why = missing.unwrap_or_else(|| "the leader has what was to be fetched".to_owned());
-        return Err(JobError::Refused(why));
+        let stuck = || stands(line, (end, size), &format!("the WAL up to {at} is here"));
+        return Err(JobError::Refused(why.unwrap_or_else(stuck)));
     };
-    replay(&session, (end, last.begin)).await
+    let stuck = stands(line, (end, size), "what was fetched is not replayed");
+    replay(&session, (end, last.begin), &stuck).await
+}
+
+/// That replay does not go on, and where.
+fn stands(line: &Line, (end, size): (Lsn, u64), what: &str) -> String {
+    let segment = Segment::of(line, end, size).name();
+    format!("{what}, and replay stands at {end}, in the WAL segment {segment}")
 }
 
 async fn replayed(session: &Session) -> Result<Lsn, SqlError> {
@@ -73,11 +83,14 @@ async fn replayed(session: &Session) -> Result<Lsn, SqlError> {
 }
 
 /// It was received to its end.
-fn is_whole(site: &Site, segment: &Segment) -> Result<bool, JobError> {
+async fn is_whole(site: &Site, segment: &Segment) -> Result<bool, JobError> {
     let read = || JobError::file("read", site.data());
     let system = Control::read(site.data()).map_err(read())?.system_id;
     let path = site.pg_wal().join(segment.name());
-    Ok(path.exists() && matches!(segment.check(&path, system), Ok(Extent::Whole)))
+    let segment = *segment;
+    let whole =
+        move || Ok(path.exists() && matches!(segment.check(&path, system), Ok(Extent::Whole)));
+    files::apart(whole).await.map_err(read())
 }
 
 /// Puts a checked file in its place, if it begins with what was replayed of it. What of the segment is there already
@@ -96,27 +109,43 @@ async fn place(
         && let Some(timeline) = there
     {
         let ours = pg_wal.join(Segment { timeline, ..*segment }.name());
-        if !same_until(&ours, file, replayed).map_err(JobError::file("read", &ours))? {
+        let files = (ours.clone(), file.to_owned());
+        let same = files::apart(move || same_until(&files.0, &files.1, replayed)).await;
+        if !same.map_err(JobError::file("read", &ours))? {
             return Err(JobError::Refused(format!(
                 "the WAL segment {} that was fetched does not go on from what is here",
                 segment.name()
             )));
         }
     }
-    put(&pg_wal, segment, file)?;
-    // At once: were this agent killed now, nobody would take the position for exact for longer than a moment.
-    wake(site)?;
-    // What the leader has thrown away it had archived. A standby that archives for itself does so by itself.
+    // A standby that archives for itself does so by itself.
     let archives = session.value("SELECT current_setting('archive_mode')").await?;
-    if archives.as_deref() != Some("always") {
-        let done = pg_wal.join("archive_status").join(format!("{}.done", segment.name()));
-        std::fs::write(&done, "").map_err(JobError::file("write", &done))?;
-    }
-    Ok(())
+    let archived =
+        if archives.as_deref() == Some("always") { Archived::Here } else { Archived::There };
+    put(&pg_wal, segment, (file, archived))?;
+    // At once: were this agent killed now, nobody would take the position for exact for longer than a moment.
+    wake(site)
+}
+
+/// Who takes a segment that is put in place into the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Archived {
+    /// This Postgres, which does so for all that it has.
+    Here,
+    /// Whoever wrote it has done so, before throwing it away.
+    There,
 }
 
 /// Durably.
-pub(super) fn put(pg_wal: &Path, segment: &Segment, file: &Path) -> Result<(), JobError> {
+pub(super) fn put(
+    pg_wal: &Path,
+    segment: &Segment,
+    (file, archived): (&Path, Archived),
+) -> Result<(), JobError> {
+    if archived == Archived::There {
+        let done = pg_wal.join("archive_status").join(format!("{}.done", segment.name()));
+        std::fs::write(&done, "").map_err(JobError::file("write", &done))?;
+    }
     let path = pg_wal.join(segment.name());
     let placed = std::fs::rename(file, &path).and_then(|()| files::sync_parent(&path));
     placed.map_err(JobError::file("put in place", &path))
@@ -128,7 +157,11 @@ fn wake(site: &Site) -> Result<(), JobError> {
 }
 
 /// Waits until replay has gone through all that is there: only then is a position exact again.
-async fn replay(session: &Session, (before, last): (Lsn, Lsn)) -> Result<(), JobError> {
+async fn replay(
+    session: &Session,
+    (before, last): (Lsn, Lsn),
+    stuck: &str,
+) -> Result<(), JobError> {
     let (mut seen, mut moved) = (before, Instant::now());
     loop {
         let now = replayed(session).await?;
@@ -136,8 +169,11 @@ async fn replay(session: &Session, (before, last): (Lsn, Lsn)) -> Result<(), Job
         let idle = waits.as_deref() == Some(RETRY);
         if now > seen {
             (seen, moved) = (now, Instant::now());
-        } else if idle && (now > before && now >= last || moved.elapsed() > PATIENCE) {
+        } else if idle && now > before && (now >= last || moved.elapsed() > PATIENCE) {
             return Ok(());
+        } else if idle && moved.elapsed() > PATIENCE {
+            // Done, it would be begun again, for ever.
+            return Err(JobError::Refused(stuck.to_owned()));
         } else if moved.elapsed() > PATIENCE.saturating_mul(5) {
             let waits = waits.unwrap_or_else(|| "no process".to_owned());
             let why = format!("what was fetched is not replayed; replay waits for: {waits}");

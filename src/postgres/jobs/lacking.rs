@@ -7,7 +7,7 @@ use haa_core::effect::Source;
 use haa_core::line::Line;
 use haa_core::units::Lsn;
 
-use super::fetch::put;
+use super::fetch::{Archived, put};
 use crate::postgres::control::Control;
 use crate::postgres::error::JobError;
 use crate::postgres::segment::Segment;
@@ -39,7 +39,7 @@ pub(super) async fn bring(site: &Site, source: &Source, name: &str) -> Result<()
     let mut said = Vec::new();
     let from = std::slice::from_ref(source);
     match keepers::anywhere(site, from, &segment, &mut said).await? {
-        Some(file) => put(&pg_wal, &segment, &file),
+        Some(file) => put(&pg_wal, &segment, (&file, Archived::There)),
         None => Err(JobError::Refused(format!(
             "the rewind needs the WAL segment {name}, and nobody has it: {}",
             said.join("; ")

@@ -161,10 +161,9 @@ async fn keep_wal(site: &Site, lost: &Lost) -> Result<Option<PathBuf>, JobError>
         return Ok(None);
     }
     let to = aside.clone();
-    let copied = tokio::task::spawn_blocking(move || {
-        copy(&pg_wal, &names, &to).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
-    });
-    copied.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(write())?;
+    let work =
+        move || copy(&pg_wal, &names, &to).inspect_err(|_| drop(std::fs::remove_dir_all(&to)));
+    files::apart(work).await.map_err(write())?;
     tracing::info!("the WAL that is taken back is kept in {}", aside.display());
     Ok(Some(aside))
 }

@@ -120,6 +120,8 @@ async fn what_a_rewind_discards_is_counted_and_told_until_it_is_known() {
     assert_eq!(a.discards().await, lost);
     a.facts(|_| true).await;
     assert_eq!(a.discarded, []);
+    // Under other data it would be taken for done.
+    assert_eq!(notes(&a), std::slice::from_ref(note));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +145,22 @@ async fn what_a_clone_discards_is_counted_in_the_data_that_it_moves_aside() {
     a.done(Job::Stop(Millis(5000))).await;
     a.done(Job::Clone(b.source())).await;
     assert_eq!(a.discarded, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_clone_discards_is_told_though_its_wal_is_gone() {
+    let root = root();
+    let (mut a, mut b) = diverged(root.path(), &find_binaries().expect("Postgres")).await;
+    let pg_wal = std::fs::read_dir(a.config.data_directory.join("pg_wal")).expect("readable");
+    let name = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() == 24);
+    for segment in pg_wal.flatten().map(|entry| entry.path()).filter(name) {
+        std::fs::remove_file(segment).expect("writable");
+    }
+    a.done(Job::Clone(b.source())).await;
+    let lost = one(&mut a);
+    assert!(matches!(lost.commits, Commits::NotCounted(_)), "{lost}");
+    let fork = b.primary(|_| true).await.lineage.last().copied();
+    assert_eq!(Some(lost.fork), fork);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

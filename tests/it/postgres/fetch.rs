@@ -11,6 +11,9 @@ use haa_core::units::{Millis, Position};
 use super::member::Member;
 use super::root;
 
+/// Bytes.
+const SEGMENT: u64 = 16 << 20;
+
 /// A primary that keeps no WAL but what it must, and archives what it throws away.
 fn primary(root: &Path) -> Member {
     let archive = root.join("archive");
@@ -105,6 +108,14 @@ async fn a_standby_gets_what_its_primary_lacks_from_another_standby() {
     assert!(why.contains("nobody has the WAL segment"), "{why}");
     assert!(why.contains("a: it is not there"), "{why}");
     assert!(why.contains("the archive: there is no postgres.restore_command"), "{why}");
+    // An archive that has it without what comes next: that moves nothing, and is not taken while somebody has more.
+    let end = b.standby(|standby| standby.detached).await.position.lsn.0 % SEGMENT;
+    let archive = root.path().join("archive");
+    let cut = format!("head -c {end} {}/%f >%p && truncate -s {SEGMENT} %p", archive.display());
+    b.config.restore_command = Some(cut);
+    b.again().await;
+    let why = b.failed(Job::Fetch { from: vec![a.source()], line: line.clone() }).await;
+    assert!(why.contains("is not replayed, and replay stands at"), "{why}");
     let from = vec![a.source(), c.source()];
     fetch(&a, &mut b, from, line).await;
     catches_up(&mut a, &mut b).await;
