@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haa_core::routes::Status;
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 
 use super::host::{self, Facts, Paper, Room};
 use super::{Finding, Promise, Report, Spread, server, store};
@@ -25,6 +27,8 @@ const FRESH: Duration = Duration::from_secs(2);
 /// So many flushes are timed, for no longer than `FLUSHING`.
 const FLUSHES: usize = 50;
 const FLUSHING: Duration = Duration::from_secs(2);
+/// A disk that has not answered by then hangs.
+const HANGS: Duration = Duration::from_secs(5);
 /// Who is told of a certificate's end in time can renew it in time.
 const AHEAD: Duration = Duration::from_secs(30 * 86_400);
 
@@ -37,6 +41,8 @@ pub struct Examiner {
     status: watch::Receiver<Option<Arc<Status>>>,
     guard: Option<watch::Receiver<Standing>>,
     last: Mutex<Option<(Instant, Report)>>,
+    /// Held by whoever looks at the disks, beyond its own request if they hang.
+    disks: Arc<Mutex<()>>,
 }
 
 /// Whom an examiner asks.
@@ -58,7 +64,16 @@ impl Examiner {
     #[must_use]
     pub fn new(config: Config, sources: Sources) -> Self {
         let Sources { tokens, store, postgres, status, guard } = sources;
-        Self { config, tokens, store, postgres, status, guard, last: Mutex::new(None) }
+        Self {
+            config,
+            tokens,
+            store,
+            postgres,
+            status,
+            guard,
+            last: Mutex::new(None),
+            disks: Arc::default(),
+        }
     }
 
     /// Looks; whoever asks while somebody looks waits, and gets the same.
@@ -79,7 +94,7 @@ impl Examiner {
     async fn look(&self) -> Report {
         let status = self.status.borrow().clone();
         let promise = status.as_ref().map_or_else(Promise::default, |status| Promise {
-            durability: status.sync.as_ref().map_or_else(Default::default, |sync| sync.durability),
+            durability: status.sync.as_ref().map(|sync| sync.durability),
             members: status.members.len(),
         });
         let (said, etcd, facts) =
@@ -88,11 +103,18 @@ impl Examiner {
         findings.extend(store::findings(&etcd));
         match &said {
             Ok(said) => findings.extend(server::findings(said, promise)),
-            Err(why) => findings.push(Finding::advice(
-                format!("its Postgres could not be examined: {why}"),
-                "its parameters, slots and roles were not looked at",
+            Err(why) => findings.push(Finding::unseen(
+                "its Postgres (parameters, slots, roles)",
+                why,
                 "haactl status says how it is; when it runs, run haactl doctor again",
             )),
+        }
+        if promise.durability.is_none() {
+            findings.push(Finding::unseen(
+                "whether commits wait for replicas",
+                "this member has not read from etcd what the cluster promises",
+                "haactl status says how it is; when there is a primary, run haactl doctor again",
+            ));
         }
         findings.sort();
         Report {
@@ -102,7 +124,7 @@ impl Examiner {
             unix_ms: 0,
             nofailover: self.config.tags.nofailover,
             flush: facts.flush,
-            etcd_read: Spread::of(&etcd.reads),
+            etcd_read: etcd.reads.as_deref().ok().and_then(Spread::of),
             findings,
         }
     }
@@ -111,10 +133,18 @@ impl Examiner {
         let config = &self.config;
         let (data, state) =
             (config.postgres.data_directory.clone(), config.state_directory.clone());
-        // A disk that hangs holds up a thread for it, and the answer, but nobody else.
-        let disks =
-            tokio::task::spawn_blocking(move || (rooms(&data, &state), flushes(&data, &state)));
-        let (rooms, flush) = disks.await.unwrap_or_default();
+        // A disk that hangs holds up one thread until it answers, and nobody for longer than `HANGS`.
+        let disks = Arc::clone(&self.disks).try_lock_owned().map(|held| {
+            tokio::task::spawn_blocking(move || {
+                let found = (rooms(&data, &state), flushes(&data, &state));
+                drop(held);
+                found
+            })
+        });
+        let (rooms, flush) = match disks {
+            Ok(disks) => timeout(HANGS, disks).await.ok().and_then(Result::ok).unwrap_or_default(),
+            Err(_) => Default::default(),
+        };
         let router = config.router.as_ref();
         let ports = router.map_or(0, |router| {
             u64::from(router.read_write.is_some()) + u64::from(router.read_only.is_some())
@@ -123,6 +153,11 @@ impl Examiner {
             rooms,
             flush,
             guard: self.guard.as_ref().map(|standing| *standing.borrow()),
+            watchdog_ails: config.guard.watchdog.as_ref().and_then(|device| {
+                access(device, Access::WRITE_OK)
+                    .err()
+                    .map(|error| std::io::Error::from(error).to_string())
+            }),
             watchdog: config.guard.watchdog.clone(),
             files: getrlimit(Resource::Nofile).current,
             clients: router.map_or(0, |router| router.max_connections * ports),

@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub(super) guard: Option<Standing>,
     /// Whether it feeds a watchdog.
     pub(super) watchdog: Option<PathBuf>,
+    /// Why that one cannot be opened, as far as can be known without doing so: that would arm it.
+    pub(super) watchdog_ails: Option<String>,
     /// Files that haad may have open at a time, if that is bounded.
     pub(super) files: Option<u64>,
     /// Clients that the router takes on all its ports.
@@ -60,7 +62,22 @@ pub(super) enum Paper {
 /// Of this machine.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found: Vec<Finding> = facts.rooms.iter().filter_map(room).collect();
-    found.extend(facts.flush.and_then(flush));
+    if facts.rooms.is_empty() {
+        found.push(Finding::unseen(
+            "the disk of the data",
+            "it does not answer",
+            "look at the kernel's log (dmesg) and at what is mounted there",
+        ));
+    }
+    match facts.flush {
+        Some(spread) => found.extend(flush(spread)),
+        None => found.push(Finding::advice(
+            "how long the disk of the data takes for an fsync was not looked at: neither the state directory nor \
+             the one above the data is on it, or nothing can be written there",
+            "each commit waits for it",
+            "time it with pg_test_fsync",
+        )),
+    }
     match (&facts.guard, &facts.watchdog) {
         (None, _) => found.push(Finding::problem(
             "guard.enabled is false",
@@ -78,7 +95,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             "if haad and its guard are killed in the same instant, nobody closes Postgres",
             "modprobe softdog soft_margin=6, and watchdog = \"/dev/watchdog\" under [guard]",
         )),
-        (Some(Standing::There | Standing::Until(_)), Some(_)) => {}
+        (Some(Standing::There | Standing::Until(_)), Some(device)) => {
+            found.extend(facts.watchdog_ails.as_ref().map(|why| {
+                Finding::problem(
+                    format!("the watchdog {} cannot be used: {why}", device.display()),
+                    "the guard goes on without: if haad and its guard are killed in the same instant, nobody closes \
+                     Postgres",
+                    "load its driver, and let the user of haad write to it (a udev rule)",
+                )
+            }));
+        }
     }
     let needed = facts.clients * 2 + SPARE_FILES;
     if let Some(files) = facts.files.filter(|files| facts.clients > 0 && *files < needed) {
@@ -189,6 +215,13 @@ mod tests {
             (Facts { rooms: room(14 << 30), ..well() }, Advice, "14.0 GB free of 100.0 GB"),
             (Facts { flush: flush(12_000, 20_000), ..well() }, Advice, "12.0 ms for an fsync"),
             (Facts { flush: flush(1_000, 200_000), ..well() }, Advice, "200.0 ms (p99)"),
+            (Facts { rooms: Vec::new(), ..well() }, Problem, "was not looked at: it does not"),
+            (Facts { flush: None, ..well() }, Advice, "fsync was not looked at"),
+            (
+                Facts { watchdog_ails: Some("no such device".to_owned()), ..well() },
+                Problem,
+                "/dev/watchdog cannot be used: no such device",
+            ),
             (Facts { guard: None, ..well() }, Problem, "guard.enabled is false"),
             (Facts { guard: Some(Standing::Nobody), ..well() }, Problem, "no guard answers"),
             (Facts { watchdog: None, ..well() }, Advice, "feeds no watchdog"),

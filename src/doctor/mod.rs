@@ -13,6 +13,7 @@ mod host;
 mod server;
 mod store;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use haa_core::settings::Durability;
@@ -77,7 +78,8 @@ pub struct Spread {
 /// What the findings about Postgres depend on beside Postgres.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Promise {
-    durability: Durability,
+    /// `None` while this member has not read it.
+    durability: Option<Durability>,
     /// How many members the store knows.
     members: usize,
 }
@@ -89,6 +91,12 @@ impl Finding {
 
     fn advice(what: impl Into<String>, why: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(Severity::Advice, what, why, remedy)
+    }
+
+    /// Nobody knows that it is well, so that it does not count as well.
+    fn unseen(what: &str, why: impl Display, remedy: &str) -> Self {
+        let what = format!("{what} was not looked at: {why}");
+        Self::problem(what, "what nobody has looked at may be as bad as it can be", remedy)
     }
 
     fn new(

@@ -51,17 +51,18 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
     }
     found.extend(carriers(said, promise));
     found.extend(said.slots.iter().filter_map(slot));
-    if promise.durability == Durability::Quorum {
+    if promise.durability == Some(Durability::Quorum) {
         found.extend(commits(said));
     }
     if !said.in_recovery {
         found.extend(said.superusers.iter().map(|role| {
             Finding::advice(
-                format!("the role {role}, with which haad replicates or rewinds, is a superuser"),
+                format!("the role {}, with which haad replicates or rewinds, is a superuser", shown(role)),
                 "whoever reads its password file on any member owns the whole database",
                 format!(
-                    "ALTER ROLE {role} NOSUPERUSER REPLICATION; the rewinding role needs the grants that \
-                     docs/operations.md lists"
+                    "ALTER ROLE {} NOSUPERUSER REPLICATION; the rewinding role needs the grants that \
+                     docs/operations.md lists",
+                    identifier(role)
                 ),
             )
         }));
@@ -141,23 +142,40 @@ fn commits(said: &Examined) -> Vec<Finding> {
 
 fn exception(exception: &Exception) -> Finding {
     let Exception { role, database, value } = exception;
-    let (whose, remedy) = match (role, database) {
+    let (whose, of) = match (role, database) {
         (Some(role), None) => {
-            (format!("role {role}"), format!("ALTER ROLE {role} RESET synchronous_commit"))
+            (format!("role {}", shown(role)), format!("ROLE {}", identifier(role)))
         }
         (Some(role), Some(database)) => (
-            format!("role {role} in database {database}"),
-            format!("ALTER ROLE {role} IN DATABASE {database} RESET synchronous_commit"),
+            format!("role {} in database {}", shown(role), shown(database)),
+            format!("ROLE {} IN DATABASE {}", identifier(role), identifier(database)),
         ),
-        (None, Some(database)) => (
-            format!("database {database}"),
-            format!("ALTER DATABASE {database} RESET synchronous_commit"),
-        ),
-        (None, None) => {
-            ("every role".to_owned(), "ALTER ROLE ALL RESET synchronous_commit".to_owned())
+        (None, Some(database)) => {
+            (format!("database {}", shown(database)), format!("DATABASE {}", identifier(database)))
         }
+        (None, None) => ("every role".to_owned(), "ROLE ALL".to_owned()),
     };
+    let remedy = format!("ALTER {of} RESET synchronous_commit");
     Finding::problem(format!("synchronous_commit is {value} for {whose}"), LOSES, remedy)
+}
+
+/// In a sentence: no name moves the cursor of a terminal.
+fn shown(name: &str) -> String {
+    name.escape_debug().to_string()
+}
+
+/// In a command that is pasted: quoted, and what cannot be seen by its number.
+fn identifier(name: &str) -> String {
+    if !name.contains(char::is_control) {
+        return format!("\"{}\"", name.replace('"', "\"\""));
+    }
+    let letter = |c: char| match c {
+        '"' => "\"\"".to_owned(),
+        '\\' => r"\\".to_owned(),
+        c if c.is_control() => format!("\\{:04X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("U&\"{}\"", name.chars().map(letter).collect::<String>())
 }
 
 #[cfg(test)]
@@ -167,7 +185,7 @@ mod tests {
     use super::*;
     use crate::doctor::Severity::{Advice, Problem};
 
-    const THREE: Promise = Promise { durability: Durability::Quorum, members: 3 };
+    const THREE: Promise = Promise { durability: Some(Durability::Quorum), members: 3 };
 
     /// As haad sets a server up.
     fn well() -> Examined {
@@ -243,13 +261,13 @@ mod tests {
         assert_eq!(
             remedies,
             [
-                "ALTER ROLE app RESET synchronous_commit",
-                "ALTER DATABASE shop RESET synchronous_commit",
-                "ALTER ROLE app IN DATABASE shop RESET synchronous_commit",
+                "ALTER ROLE \"app\" RESET synchronous_commit",
+                "ALTER DATABASE \"shop\" RESET synchronous_commit",
+                "ALTER ROLE \"app\" IN DATABASE \"shop\" RESET synchronous_commit",
                 "ALTER ROLE ALL RESET synchronous_commit",
             ]
         );
-        let asynchronous = Promise { durability: Durability::Async, members: 3 };
+        let asynchronous = Promise { durability: Some(Durability::Async), members: 3 };
         assert_eq!(findings(&said, asynchronous), []);
         assert_eq!(findings(&Examined { in_recovery: true, ..said }, THREE), []);
     }
@@ -278,5 +296,16 @@ mod tests {
         let said = Examined { superusers: vec!["repl".to_owned()], ..well() };
         let found = findings(&said, THREE);
         assert!(found[0].what.contains("the role repl"), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_of_any_letters_can_be_pasted() {
+        for (name, expected) in [
+            ("My App", r#""My App""#),
+            (r#"a"b\c"#, r#""a""b\c""#),
+            ("a\n\"b\\", r#"U&"a\000A""b\\""#),
+        ] {
+            assert_eq!(identifier(name), expected);
+        }
     }
 }

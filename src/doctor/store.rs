@@ -3,7 +3,7 @@
 use crate::config::size::readable as bytes;
 use crate::store::{Examined, Said, may_revoke_early, numbers};
 
-use super::{Finding, Spread, readable};
+use super::{Finding, Severity, Spread, readable};
 
 /// etcd's database may grow to this unless it is told otherwise (`--quota-backend-bytes`).
 const USUAL_QUOTA: u64 = 2 << 30;
@@ -19,19 +19,27 @@ pub(super) fn findings(said: &Examined) -> Vec<Finding> {
     let mut found = Vec::new();
     let named = said.endpoints.len();
     match said.members {
-        Some(members @ (1 | 2)) => found.push(Finding::problem(
+        Ok(members @ (1 | 2)) => found.push(Finding::problem(
             format!("etcd has {members} member(s)"),
             "when one of them is lost, nobody can be elected, and settings and commands wait",
             "give etcd three members, on hosts of their own, and name all in etcd.endpoints",
         )),
-        Some(members) if named < members => found.push(Finding::advice(
+        Ok(members) if named < members => found.push(Finding::advice(
             format!("etcd has {members} members, and haad.toml names {named}"),
             "if those that are named are down, this member is without etcd, though etcd works",
             "name all of them in etcd.endpoints, and restart this member's haad",
         )),
-        Some(_) | None => {}
+        Ok(_) => {}
+        Err(ref why) => found.push(Finding::unseen(
+            "how many members etcd has",
+            why,
+            "look at etcd: etcdctl member list, as the user of etcd.user",
+        )),
     }
-    if let Some(members) = said.members.filter(|members| *members > 2 && members % 2 == 0) {
+    if let Ok(members) = said.members
+        && members > 2
+        && members % 2 == 0
+    {
         found.push(Finding::advice(
             format!("etcd has {members} members"),
             "it bears the loss of no more of them than one member less would",
@@ -51,7 +59,15 @@ pub(super) fn findings(said: &Examined) -> Vec<Finding> {
             )),
         }
     }
-    if let Some(spread) = Spread::of(&said.reads).filter(|spread| spread.p99_us >= SLOW_US) {
+    if let Err(why) = &said.reads {
+        found.push(Finding::unseen(
+            "how quickly etcd answers",
+            why,
+            "haactl status says how it is",
+        ));
+    }
+    let spread = said.reads.as_deref().ok().and_then(Spread::of);
+    if let Some(spread) = spread.filter(|spread| spread.p99_us >= SLOW_US) {
         found.push(Finding::advice(
             format!(
                 "etcd takes {} for a read (p50), {} (p99)",
@@ -107,27 +123,50 @@ fn release(version: &str) -> Option<Finding> {
 }
 
 fn room(endpoint: &str, said: &Said) -> Vec<Finding> {
-    let mut found: Vec<Finding> = said
-        .alarms
-        .iter()
-        .map(|alarm| {
-            Finding::problem(
-                format!("{endpoint} raises an alarm: {alarm}"),
-                "with NOSPACE etcd takes no writes: nobody can be elected",
-                "make room (etcdctl compact, etcdctl defrag), then etcdctl alarm disarm",
-            )
-        })
-        .collect();
+    let mut found: Vec<Finding> =
+        said.alarms.iter().map(|alarm| alarmed(endpoint, alarm)).collect();
     let quota = said.quota.unwrap_or(USUAL_QUOTA);
     if said.size > quota / 5 * 4 {
-        found.push(Finding::problem(
-            format!("{endpoint}: its database has {} of {}", bytes(said.size), bytes(quota)),
+        // Releases before 3.6 do not tell: the usual one is a guess then.
+        let (severity, guess) = match said.quota {
+            Some(_) => (Severity::Problem, ""),
+            None => (Severity::Advice, ", if --quota-backend-bytes is not raised"),
+        };
+        found.push(Finding::new(
+            severity,
+            format!("{endpoint}: its database has {} of {}{guess}", bytes(said.size), bytes(quota)),
             "when it is full, etcd takes no writes: nobody can be elected",
             "run etcd with --auto-compaction-retention=1h, and defragment it (etcdctl defrag); or raise \
              --quota-backend-bytes",
         ));
     }
     found
+}
+
+/// Only the alarm for room is one that may be put out: with any other, who does so lets a member on that is not sound.
+fn alarmed(endpoint: &str, alarm: &str) -> Finding {
+    let what = format!("{endpoint} raises an alarm: {alarm}");
+    if alarm.contains("NOSPACE") {
+        return Finding::problem(
+            what,
+            "with NOSPACE etcd takes no writes: nobody can be elected",
+            "make room (etcdctl compact, etcdctl defrag), then etcdctl alarm disarm",
+        );
+    }
+    if alarm.contains("CORRUPT") {
+        return Finding::problem(
+            what,
+            "etcd's members do not hold the same: what haa reads depends on whom it asks",
+            "do not disarm it: find the member that differs (etcdctl endpoint hashkv --cluster), take it out \
+             (etcdctl member remove), empty its data directory, and add it anew (etcdctl member add); disarm \
+             when all hold the same",
+        );
+    }
+    Finding::problem(
+        what,
+        "haa does not know this alarm: it may mean that etcd takes no writes",
+        "look it up in the documentation of your etcd",
+    )
 }
 
 #[cfg(test)]
@@ -144,8 +183,8 @@ mod tests {
 
     fn three(said: &Said) -> Examined {
         let endpoints = (1..=3).map(|number| seen(number, Ok(said.clone()))).collect();
-        let reads = vec![Duration::from_millis(2); 20];
-        Examined { endpoints, members: Some(3), reads }
+        let reads = Ok(vec![Duration::from_millis(2); 20]);
+        Examined { endpoints, members: Ok(3), reads }
     }
 
     fn of(version: &str) -> Said {
@@ -180,10 +219,10 @@ mod tests {
         let well = three(&of("3.5.21"));
         let sound = || Ok(of("3.5.21"));
         let alarmed = Said { alarms: vec!["alarm:NOSPACE".to_owned()], ..of("3.5.21") };
-        let one = Examined { members: Some(1), endpoints: vec![seen(1, sound())], ..well.clone() };
+        let one = Examined { members: Ok(1), endpoints: vec![seen(1, sound())], ..well.clone() };
         let unnamed = Examined { endpoints: vec![seen(1, sound())], ..well.clone() };
         let four = Examined {
-            members: Some(4),
+            members: Ok(4),
             endpoints: (1..=4).map(|number| seen(number, sound())).collect(),
             ..well.clone()
         };
@@ -192,16 +231,22 @@ mod tests {
             silent.endpoints[2] = seen(3, Err("connection refused".to_owned()));
             silent
         };
-        let slow = Examined { reads: vec![Duration::from_millis(150); 20], ..well.clone() };
+        let refused = Examined { members: Err("denied".to_owned()), ..well.clone() };
+        let mute = Examined { reads: Err("gone".to_owned()), ..well.clone() };
+        let slow = Examined { reads: Ok(vec![Duration::from_millis(150); 20]), ..well.clone() };
         let full = three(&Said { size: 1_900 << 20, ..of("3.5.21") });
+        let told = three(&Said { size: 1_900 << 20, quota: Some(2 << 30), ..of("3.6.0") });
         let roomy = three(&Said { size: 1_900 << 20, quota: Some(8 << 30), ..of("3.6.0") });
         for (said, expected, says) in [
+            (refused, Some(Problem), "how many members etcd has was not looked at: denied"),
+            (mute, Some(Problem), "how quickly etcd answers was not looked at: gone"),
             (one, Some(Problem), "etcd has 1 member(s)"),
             (unnamed, Some(Advice), "haad.toml names 1"),
             (four, Some(Advice), "etcd has 4 members"),
             (silent, Some(Problem), "http://10.0.0.3:2379: connection refused"),
             (slow, Some(Advice), "150.0 ms (p99)"),
-            (full, Some(Problem), "its database has 1.8 GB of 2.0 GB"),
+            (full, Some(Advice), "has 1.8 GB of 2.0 GB, if --quota-backend-bytes is not raised"),
+            (told, Some(Problem), "has 1.8 GB of 2.0 GB"),
             (three(&alarmed), Some(Problem), "NOSPACE"),
             (roomy, None, ""),
         ] {
@@ -209,5 +254,16 @@ mod tests {
             assert_eq!(found.first().map(|finding| finding.severity), expected, "{found:?}");
             assert!(found.iter().all(|finding| finding.what.contains(says)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn only_an_alarm_for_room_may_be_put_out() {
+        let remedy = |alarm: &str| {
+            let said = Said { alarms: vec![format!("memberID:1 alarm:{alarm}")], ..of("3.5.21") };
+            findings(&three(&said)).remove(0).remedy
+        };
+        assert!(remedy("NOSPACE").contains("then etcdctl alarm disarm"));
+        assert!(remedy("CORRUPT").starts_with("do not disarm it"), "{}", remedy("CORRUPT"));
+        assert!(!remedy("ODD").contains("etcdctl"), "{}", remedy("ODD"));
     }
 }

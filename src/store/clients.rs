@@ -127,6 +127,15 @@ impl Clients {
         }
     }
 
+    /// One attempt at one endpoint, for its own sake: whatever comes of it, who is asked next stays as it is.
+    pub(super) async fn aside<T, F, Fut>(&self, at: usize, call: F) -> Result<T, AttemptError>
+    where
+        F: FnOnce(Client) -> Fut + Send,
+        Fut: Future<Output = Result<T, etcd_client::Error>> + Send,
+    {
+        self.endpoints[at].attempt(call).await
+    }
+
     /// Round after round until one answers or the patience is at its end: only for what may be
     /// repeated.
     pub(super) async fn any<T, F, Fut>(

@@ -13,14 +13,14 @@ const READS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
     /// Each endpoint that is configured.
     pub endpoints: Vec<Seen>,
-    /// How many members etcd has, as it says itself.
-    pub members: Option<usize>,
-    /// How long linearizable reads took, each.
-    pub reads: Vec<Duration>,
+    /// How many members etcd has, as it says itself; else why it does not.
+    pub members: Result<usize, String>,
+    /// How long linearizable reads took, each; else why there was none.
+    pub reads: Result<Vec<Duration>, String>,
 }
 
 /// One endpoint.
@@ -51,26 +51,24 @@ impl Store {
         let clients = &self.shared.clients;
         let mut endpoints = Vec::new();
         for (at, endpoint) in clients.urls().enumerate() {
-            let asked = clients.once(at, |c| async move { c.maintenance_client().status().await });
-            let said = asked.await.map(|answer| {
-                let status = answer.value;
-                Said {
-                    version: status.version().to_owned(),
-                    size: u64::try_from(status.db_size()).unwrap_or_default(),
-                    quota: u64::try_from(status.db_size_quota()).ok().filter(|quota| *quota > 0),
-                    alarms: status.errors().to_vec(),
-                }
+            let asked = clients.aside(at, |c| async move { c.maintenance_client().status().await });
+            let said = asked.await.map(|status| Said {
+                version: status.version().to_owned(),
+                size: u64::try_from(status.db_size()).unwrap_or_default(),
+                quota: u64::try_from(status.db_size_quota()).ok().filter(|quota| *quota > 0),
+                alarms: status.errors().to_vec(),
             });
-            let said = said.map_err(|miss| chain(&miss.error));
+            let said = said.map_err(|error| chain(&error));
             endpoints.push(Seen { endpoint: endpoint.to_owned(), said });
         }
         let listed =
             clients.any(PATIENCE, |c| async move { c.cluster_client().member_list().await });
-        let members = listed.await.ok().map(|answer| answer.value.members().len());
+        let members = listed.await.map(|answer| answer.value.members().len());
+        let members = members.map_err(|miss| chain(&miss.error));
         Examined { endpoints, members, reads: self.timed().await }
     }
 
-    async fn timed(&self) -> Vec<Duration> {
+    async fn timed(&self) -> Result<Vec<Duration>, String> {
         let (first, _) = self.shared.keys.history();
         let (began, mut reads) = (Instant::now(), Vec::new());
         while reads.len() < READS && began.elapsed() < PATIENCE {
@@ -80,11 +78,12 @@ impl Store {
                 let (path, one) = (first.clone(), one.clone());
                 async move { client.kv_client().get(path, Some(one)).await }
             });
-            if read.await.is_err() {
-                break;
+            match read.await {
+                Ok(_) => reads.push(asked.elapsed()),
+                Err(miss) if reads.is_empty() => return Err(chain(&miss.error)),
+                Err(_) => break,
             }
-            reads.push(asked.elapsed());
         }
-        reads
+        Ok(reads)
     }
 }

@@ -27,6 +27,7 @@ use super::error::CtlError;
 use super::print::say;
 use draft::{Draft, Fate, Place};
 pub use error::ImportError;
+use server::Whose;
 use yaml::{Node, Tree};
 
 /// Make a haad.toml of a Patroni configuration, and say what became of each value
@@ -107,10 +108,10 @@ fn drafted(file: &Path, dynamic: Option<&Path>, secrets: &Path) -> Result<Draft,
     let common = said.as_ref().and_then(|said| said.value.get("postgresql"));
     if let Some(common) = common {
         draft.place = place;
-        server::parameters(&mut draft, common);
+        server::parameters(&mut draft, common, Whose::Cluster(section));
         draft.place = Place::Own;
     }
-    server::parameters(&mut draft, section);
+    server::parameters(&mut draft, section, Whose::Member);
     let list =
         |section: Option<&'_ Node>| section.and_then(|node| node.value.get("pg_hba")).cloned();
     let lists = [list(Some(section)), list(common), list(bootstrap)];

@@ -141,8 +141,56 @@ pub(super) fn logins(draft: &mut Draft, section: &Node) {
     }
 }
 
+/// Patroni gives these to Postgres on its command line, and heeds them in the cluster's configuration only.
+const COMMON: [&str; 15] = [
+    "cluster_name",
+    "hot_standby",
+    "listen_addresses",
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_replication_slots",
+    "max_wal_senders",
+    "max_worker_processes",
+    "port",
+    "track_commit_timestamp",
+    "wal_keep_segments",
+    "wal_keep_size",
+    "wal_level",
+    "wal_log_hints",
+];
+
+/// Whose parameters they are.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    /// The cluster's, with the section of the member, whose own stand before them.
+    Cluster(&'a Node),
+    /// The member's own.
+    Member,
+}
+
+impl Whose<'_> {
+    /// Why Patroni does not heed this one.
+    fn unheeded(self, name: &str) -> Option<&'static str> {
+        let common = COMMON.contains(&name);
+        match self {
+            Self::Member => {
+                common.then_some("Patroni takes it from the cluster's configuration only")
+            }
+            Self::Cluster(member) => {
+                let own =
+                    member.value.get("parameters").map_or(&[][..], |node| node.value.entries());
+                let over = own
+                    .iter()
+                    .any(|(own, at)| own.eq_ignore_ascii_case(name) && at.value.text().is_some());
+                (over && !common).then_some("the member's own value stands before it")
+            }
+        }
+    }
+}
+
 /// Parameters. The cluster's come first, and the member's own over them.
-pub(super) fn parameters(draft: &mut Draft, section: &Node) {
+pub(super) fn parameters(draft: &mut Draft, section: &Node, whose: Whose<'_>) {
     let parameters = section.value.get("parameters");
     for (name, at) in parameters.map_or(&[][..], |node| node.value.entries()) {
         let (full, name) = (format!("postgresql.parameters.{name}"), name.to_ascii_lowercase());
@@ -150,6 +198,10 @@ pub(super) fn parameters(draft: &mut Draft, section: &Node) {
             draft.needless(at, &full, "nothing is said");
             continue;
         };
+        if let Some(why) = whose.unheeded(&name) {
+            draft.needless(at, &full, why);
+            continue;
+        }
         match (name.as_str(), refusal(&name, &said)) {
             ("unix_socket_directories", _) => socket(draft, at, &full, &said),
             (_, Some(why)) => draft.lost(at, &full, why),

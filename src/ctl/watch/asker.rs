@@ -15,7 +15,8 @@ use super::super::documents::{ClusterView, RoutesView};
 use super::super::error::Tried;
 use super::super::http::{Answer, Ask};
 use super::super::target::{STORE_PATIENCE, Target};
-use super::picture::{Document, News};
+use super::picture::{Document, News, Topic};
+use crate::verdict::Verdict;
 
 /// Between two requests, whatever they are for.
 const PACE: Duration = Duration::from_millis(500);
@@ -68,10 +69,10 @@ impl Asker {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            self.tell("/status", Document::Verdict).await;
-            self.tell("/cluster", Document::Cluster).await;
+            self.verdict().await;
+            self.cluster().await;
             looks.tick().await;
-            self.tell("/cluster", Document::Cluster).await;
+            self.cluster().await;
         }
     }
 
@@ -83,11 +84,14 @@ impl Asker {
                 Ok((_, answer)) if answer.status == 304 => {}
                 Ok((by, answer)) => {
                     known.clone_from(&answer.tag);
-                    self.say::<RoutesView>(by, &answer, Document::Routes).await;
+                    self.say::<RoutesView>(by, &answer, Topic::Routes, Document::Routes).await;
                     self.changed.notify_one();
                 }
-                // Said already, by whoever looks at the members; who asks next, asks at the same pace.
-                Err(_) => known = None,
+                // Who asks next, asks at the same pace.
+                Err(missed) => {
+                    known = None;
+                    self.miss(Topic::Routes, &missed).await;
+                }
             }
         }
     }
@@ -101,17 +105,32 @@ impl Asker {
         }
     }
 
-    async fn tell<T: DeserializeOwned>(&self, path: &str, document: fn(T) -> Document) {
-        match self.ask(Ask::get(path)).await {
-            Ok((by, answer)) => self.say(by, &answer, document).await,
-            Err(tried) => self.send(News::Silence(format!("no agent answers: {tried}"))).await,
+    async fn cluster(&self) {
+        match self.ask(Ask::get("/cluster")).await {
+            Ok((by, answer)) => self.say(by, &answer, Topic::Members, Document::Cluster).await,
+            Err(missed) => self.miss(Topic::Members, &missed).await,
+        }
+    }
+
+    /// Of those who have none of a cluster that is well, the one who knows most.
+    async fn verdict(&self) {
+        match self.ask(Ask::get("/status")).await {
+            Ok((by, answer)) => self.say(by, &answer, Topic::Verdict, Document::Verdict).await,
+            Err(missed) => match missed.best() {
+                Some((by, verdict)) => {
+                    self.send(News::Said { by, document: Document::Verdict(verdict) }).await;
+                }
+                None => self.miss(Topic::Verdict, &missed).await,
+            },
         }
     }
 
     /// What an agent has to ask etcd for. While etcd is away, what was told before stands.
     async fn tell_stored<T: DeserializeOwned>(&self, path: &str, document: fn(T) -> Document) {
-        if let Ok((by, answer)) = self.ask(Ask::get(path).within(STORE_PATIENCE)).await {
-            self.say(by, &answer, document).await;
+        if let Ok((by, answer)) = self.ask(Ask::get(path).within(STORE_PATIENCE)).await
+            && let Ok(read) = serde_json::from_slice(&answer.body)
+        {
+            self.send(News::Said { by, document: document(read) }).await;
         }
     }
 
@@ -119,16 +138,21 @@ impl Asker {
         &self,
         by: Address,
         answer: &Answer,
+        topic: Topic,
         document: fn(T) -> Document,
     ) {
         let news = match serde_json::from_slice(&answer.body) {
             Ok(read) => News::Said { by, document: document(read) },
-            Err(error) => News::Silence(format!("{by} answers something odd: {error}")),
+            Err(error) => News::Silence(topic, format!("{by} answers something odd: {error}")),
         };
         if let News::Said { document: Document::Cluster(cluster), .. } = &news {
             self.learn(cluster);
         }
         self.send(news).await;
+    }
+
+    async fn miss(&self, topic: Topic, missed: &Missed) {
+        self.send(News::Silence(topic, format!("no agent answers: {}", missed.tried))).await;
     }
 
     /// When nobody listens any more, there is nobody to tell.
@@ -151,11 +175,11 @@ impl Asker {
     }
 
     /// One after the other until one can tell, the one that answered last first.
-    async fn ask(&self, ask: Ask) -> Result<(Address, Answer), Tried> {
+    async fn ask(&self, ask: Ask) -> Result<(Address, Answer), Missed> {
         let ask = ask.over(self.target.dialer());
         let agents = self.agents();
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut tried = Vec::new();
+        let (mut tried, mut unwell) = (Vec::new(), Vec::new());
         for at in (0..agents.len()).map(|step| (first + step) % agents.len()) {
             self.pace.lock().await.tick().await;
             let agent = agents[at].clone();
@@ -164,10 +188,55 @@ impl Asker {
                     self.preferred.store(at, Ordering::Relaxed);
                     return Ok((agent, answer));
                 }
-                Ok(answer) => tried.push((agent, answer.sentence())),
+                Ok(answer) => {
+                    tried.push((agent.clone(), answer.sentence()));
+                    unwell.push((agent, answer));
+                }
                 Err(error) => tried.push((agent, error.to_string())),
             }
         }
-        Err(Tried(tried))
+        Err(Missed { tried: Tried(tried), unwell })
+    }
+}
+
+/// Nobody could tell.
+struct Missed {
+    tried: Tried,
+    /// Those that answered all the same: what they say of it can be a document, too.
+    unwell: Vec<(Address, Answer)>,
+}
+
+impl Missed {
+    /// The verdict of the one who knows most: `down` is known, `unknown` is not.
+    fn best(&self) -> Option<(Address, Verdict)> {
+        let read = |(by, answer): &(Address, Answer)| {
+            let verdict = serde_json::from_slice::<Verdict>(&answer.body).ok()?;
+            Some((by.clone(), verdict))
+        };
+        self.unwell.iter().filter_map(read).min_by_key(|(_, verdict)| verdict.health)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Health;
+
+    #[test]
+    fn who_knows_that_all_is_down_is_heard_before_those_who_know_nothing() {
+        let answer = |at: u8, body: &str| {
+            let by: Address = format!("10.0.0.{at}:8008").parse().expect("an address");
+            (by, Answer { status: 503, tag: None, body: body.as_bytes().to_vec() })
+        };
+        let of = |health: &str| {
+            format!(r#"{{"health": "{health}", "ails": [], "primary": null, "outlook": null}}"#)
+        };
+        let unwell =
+            vec![answer(1, "a proxy's words"), answer(2, &of("unknown")), answer(3, &of("down"))];
+        let missed = Missed { tried: Tried(Vec::new()), unwell };
+        let (by, verdict) = missed.best().expect("two have one");
+        assert_eq!((by.to_string().as_str(), verdict.health), ("10.0.0.3:8008", Health::Down));
+        let nobody = Missed { tried: Tried(Vec::new()), unwell: vec![answer(1, "no")] };
+        assert_eq!(nobody.best(), None);
     }
 }

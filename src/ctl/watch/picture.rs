@@ -24,8 +24,16 @@ pub(super) enum News {
         /// What.
         document: Document,
     },
-    /// Nobody did: whom was tried, and what each said.
-    Silence(String),
+    /// Nobody did: for what was asked, whom was tried, and what each said.
+    Silence(Topic, String),
+}
+
+/// What is asked for again and again, the most telling first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    Verdict,
+    Members,
+    Routes,
 }
 
 /// One answer.
@@ -38,16 +46,29 @@ pub(super) enum Document {
     Requests(Vec<Event>),
 }
 
+impl Document {
+    const fn topic(&self) -> Option<Topic> {
+        match self {
+            Self::Verdict(_) => Some(Topic::Verdict),
+            Self::Cluster(_) => Some(Topic::Members),
+            Self::Routes(_) => Some(Topic::Routes),
+            Self::Leaderships(_) | Self::Requests(_) => None,
+        }
+    }
+}
+
 /// All that is shown.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
-    /// Who said the newest of it, and when.
-    pub(super) said: Option<(Address, Instant)>,
-    /// Nobody answers now, and why.
-    pub(super) silence: Option<String>,
+    /// Who said each of it, and when.
+    said: BTreeMap<Topic, (Address, Instant)>,
+    /// What nobody tells now, and why.
+    silences: BTreeMap<Topic, String>,
+    /// Never an old one: it would look like one of this moment.
     pub(super) verdict: Option<Verdict>,
     pub(super) cluster: ClusterView,
-    pub(super) routes: RoutesView,
+    /// Nor are these.
+    pub(super) routes: Option<RoutesView>,
     /// Bytes that each member lacked, oldest first.
     pub(super) lags: BTreeMap<String, VecDeque<u64>>,
     leaderships: Vec<(Term, HistoryRecord)>,
@@ -58,25 +79,46 @@ impl Picture {
     /// Takes what was heard at this moment.
     pub(super) fn take(&mut self, news: News, now: Instant) {
         let (by, document) = match news {
-            News::Silence(why) => return self.silence = Some(why),
+            News::Silence(topic, why) => return self.miss(topic, why),
             News::Said { by, document } => (by, document),
         };
-        (self.said, self.silence) = (Some((by, now)), None);
+        // One document says nothing of the age of another.
+        if let Some(topic) = document.topic() {
+            self.said.insert(topic, (by, now));
+            self.silences.remove(&topic);
+        }
         match document {
             Document::Verdict(verdict) => self.verdict = Some(verdict),
             Document::Cluster(cluster) => {
                 self.remember_lags(&cluster);
                 self.cluster = cluster;
             }
-            Document::Routes(routes) => self.routes = routes,
+            Document::Routes(routes) => self.routes = Some(routes),
             Document::Leaderships(leaderships) => self.leaderships = leaderships,
             Document::Requests(requests) => self.requests = requests,
         }
     }
 
-    /// How old the newest of it is.
-    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
-        self.said.as_ref().map(|(_, at)| now.duration_since(*at))
+    fn miss(&mut self, topic: Topic, why: String) {
+        match topic {
+            Topic::Verdict => self.verdict = None,
+            Topic::Members => {}
+            Topic::Routes => self.routes = None,
+        }
+        self.silences.insert(topic, why);
+    }
+
+    /// What nobody tells now, and why: the most telling of it.
+    pub(super) fn silence(&self) -> Option<&str> {
+        self.silences.values().next().map(String::as_str)
+    }
+
+    /// Who said the older of verdict and members, and how long ago.
+    pub(super) fn oldest(&self, now: Instant) -> Option<(&Address, Duration)> {
+        let heard =
+            [Topic::Verdict, Topic::Members].into_iter().filter_map(|it| self.said.get(&it));
+        let (by, at) = heard.min_by_key(|(_, at)| *at)?;
+        Some((by, now.duration_since(*at)))
     }
 
     fn remember_lags(&mut self, cluster: &ClusterView) {

@@ -31,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, now: Instant) {
         Constraint::Length(members.saturating_add(2)),
         Constraint::Length(3),
         Constraint::Min(2),
-        Constraint::Length(if picture.silence.is_some() { 3 } else { 1 }),
+        Constraint::Length(if picture.silence().is_some() { 3 } else { 1 }),
     ])
     .areas(frame.area());
     frame.render_widget(Paragraph::new(verdict), top);
@@ -58,7 +58,10 @@ const fn bold(color: Color) -> Style {
 /// As `haactl status` has it.
 fn verdict(picture: &Picture) -> Vec<Line<'static>> {
     let Some(verdict) = &picture.verdict else {
-        return vec![Line::styled("nothing is known yet", dim())];
+        return vec![match picture.oldest(Instant::now()) {
+            None => Line::styled("nothing is known yet", dim()),
+            Some(_) => Line::styled("UNKNOWN: nobody gives a verdict", bold(Color::Magenta)),
+        }];
     };
     let color = match verdict.health {
         Health::Healthy => Color::Green,
@@ -73,7 +76,8 @@ fn verdict(picture: &Picture) -> Vec<Line<'static>> {
 
 /// The cluster, its term, and what an acknowledgement means.
 fn summary(picture: &Picture) -> String {
-    let term = picture.routes.term.map_or("unknown".to_owned(), |term| term.to_string());
+    let term = picture.routes.as_ref().and_then(|routes| routes.term);
+    let term = term.map_or("unknown".to_owned(), |term| term.to_string());
     let commits = picture.cluster.commits.as_ref().map_or_else(String::new, CommitsView::sentence);
     let paused = if picture.cluster.pause { "   PAUSED" } else { "" };
     format!("cluster {}   term {term}   {commits}{paused}", picture.cluster.scope)
@@ -158,9 +162,15 @@ fn curve(frame: &mut Frame<'_>, lags: &VecDeque<u64>, most: u64, cell: Rect) {
 
 fn draw_routes(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
     let server = |route: &RouteView| format!("{} {}:{}", route.member, route.host, route.port);
-    let primary = picture.routes.primary.as_ref().map_or("nowhere".to_owned(), server);
-    let readers: Vec<String> = picture.routes.replicas.iter().map(server).collect();
-    let readers = if readers.is_empty() { "nowhere".to_owned() } else { readers.join(", ") };
+    let unknown = || "unknown".to_owned();
+    let (primary, readers) = picture.routes.as_ref().map_or_else(
+        || (unknown(), unknown()),
+        |routes| {
+            let primary = routes.primary.as_ref().map_or("nowhere".to_owned(), server);
+            let readers: Vec<String> = routes.replicas.iter().map(server).collect();
+            (primary, if readers.is_empty() { "nowhere".to_owned() } else { readers.join(", ") })
+        },
+    );
     let lines =
         vec![Line::raw(format!("write  {primary}")), Line::raw(format!("read   {readers}"))];
     frame.render_widget(Paragraph::new(lines).block(titled("routes")), area);
@@ -168,11 +178,11 @@ fn draw_routes(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
 
 fn draw_foot(frame: &mut Frame<'_>, picture: &Picture, now: Instant, area: Rect) {
     let [said, keys] = Layout::horizontal([Constraint::Min(0), Constraint::Length(6)]).areas(area);
-    let heard = match (&picture.said, picture.age(now)) {
-        (Some((by, _)), Some(age)) => format!("{by} said so {} s ago", age.as_secs()),
-        _ => "no agent has answered yet".to_owned(),
+    let heard = match picture.oldest(now) {
+        Some((by, age)) => format!("{by} said so {} s ago", age.as_secs()),
+        None => "no agent has answered yet".to_owned(),
     };
-    let line = match &picture.silence {
+    let line = match picture.silence() {
         Some(why) => Line::styled(format!("{heard}; {why}"), bold(Color::Red)),
         None => Line::styled(heard, dim()),
     };
@@ -189,7 +199,7 @@ mod tests {
     use ratatui::backend::TestBackend;
     use serde_json::{Value, json};
 
-    use super::super::picture::{Document, News};
+    use super::super::picture::{Document, News, Topic};
     use super::*;
 
     fn said(document: Document) -> News {
@@ -280,8 +290,27 @@ mod tests {
         let mut picture = picture(now);
         let why = "no agent answers: 10.0.0.1:8008 (connection refused), 10.0.0.2:8008 (connection refused)";
         let later = now + Duration::from_secs(42);
-        picture.take(News::Silence(why.to_owned()), later);
+        for topic in [Topic::Verdict, Topic::Members, Topic::Routes] {
+            picture.take(News::Silence(topic, why.to_owned()), later);
+        }
         golden("silent.txt", &shown(&picture, later, (80, 24)));
+    }
+
+    #[test]
+    fn members_that_are_heard_of_make_no_old_verdict_and_no_old_routes_new() {
+        let now = Instant::now();
+        let mut picture = picture(now);
+        let later = now + Duration::from_secs(42);
+        for topic in [Topic::Verdict, Topic::Routes] {
+            let why = "no agent answers: 10.0.0.1:8008 (status 503)";
+            picture.take(News::Silence(topic, why.to_owned()), later);
+        }
+        let members = json!({"scope": "shop", "members": [member("n2", "leader", Value::Null)]});
+        picture.take(said(Document::Cluster(read(members))), later);
+        let shown = shown(&picture, later, (80, 24));
+        assert!(shown.starts_with("UNKNOWN: nobody gives a verdict"), "{shown}");
+        assert!(shown.contains("write  unknown") && shown.contains("term unknown"), "{shown}");
+        assert!(shown.contains("said so 42 s ago; no agent answers"), "{shown}");
     }
 
     #[test]
