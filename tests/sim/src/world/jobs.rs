@@ -11,6 +11,7 @@ use crate::postgres::{Disk, Process};
 use crate::time::At;
 use crate::wal::{Branch, Wal};
 use crate::world::member::Slot;
+use crate::world::server::End;
 use crate::world::{Deed, Event, ForAgent, ForServer, Held, World};
 
 /// A stop that has killed all and sees some live is given up so long after its limit.
@@ -267,6 +268,24 @@ impl World {
         let source = self.index(&from.member);
         let run = source.map_or(0, |source| self.members[source].postgres.run);
         if self.readable(member, from, run).is_err() { At::secs(3) } else { span }
+    }
+
+    /// A copy from a server that has ended ends too, not only when all of it would have come: at once, if the kernel
+    /// can tell, else when libpq has waited for as long as its connection string says.
+    pub(crate) fn break_copies(&mut self, source: usize, run: u32, end: End) {
+        for member in 0..self.members.len() {
+            let Some(slot) = &self.members[member].agent.slot else { continue };
+            let copies = match &slot.job {
+                Job::Clone(from) | Job::Rewind(from) => self.index(&from.member) == Some(source),
+                _ => false,
+            };
+            let serial = slot.serial;
+            if copies && slot.source_run == run {
+                let told = end == End::Killed && self.net.joined(source, member);
+                let span = if told { At::ms(5) } else { At::secs(11) };
+                self.later(span, Event::Job { member, serial });
+            }
+        }
     }
 
     /// The source's disk, if it could be read from the beginning to the end of the work.

@@ -12,7 +12,7 @@ use haa_core::units::{Incarnation, Lsn, MemberName, Term, Timeline};
 use crate::postgres::{Busy, Process, Ready, Replay, Stream};
 use crate::time::At;
 use crate::wal::{Branch, Wal};
-use crate::world::{Deed, Event, ForServer, World};
+use crate::world::{Deed, ForServer, World};
 
 /// How a server's end looks from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,24 +269,6 @@ impl World {
         // The agent holds a pidfd: it learns of the end at once.
         if end == End::Killed && self.members[member].agent.brain.is_some() {
             self.look(member);
-        }
-    }
-
-    /// A copy from a server that has ended ends too, not only when all of it would have come: at once, if the kernel can
-    /// tell, else when libpq has waited for as long as its connection string says.
-    fn break_copies(&mut self, source: usize, run: u32, end: End) {
-        for member in 0..self.members.len() {
-            let Some(slot) = &self.members[member].agent.slot else { continue };
-            let copies = match &slot.job {
-                Job::Clone(from) | Job::Rewind(from) => self.index(&from.member) == Some(source),
-                _ => false,
-            };
-            let serial = slot.serial;
-            if copies && slot.source_run == run {
-                let told = end == End::Killed && self.net.joined(source, member);
-                let span = if told { At::ms(5) } else { At::secs(11) };
-                self.later(span, Event::Job { member, serial });
-            }
         }
     }
 
