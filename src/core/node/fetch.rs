@@ -5,16 +5,13 @@ use crate::effect::{Job, Source};
 use crate::observe::{PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::records::MemberRole;
-use crate::units::{Lsn, MemberName, Millis};
+use crate::units::Millis;
 
 use super::Node;
 use super::belief::Leader;
 
 /// So often is everybody asked, and the archive, before the data are given up.
 const FETCHES_BEFORE_CLONE: u32 = 3;
-/// Times `alone_after`, ten minutes by default: so long does a member that is away, and may have the WAL, keep the data
-/// from being given up. A host is back by then; one that is gone for good must not hold it up for ever.
-const ABSENT: u64 = 60;
 
 impl Node {
     /// Whether WAL that the leader has thrown away is to be fetched now from where it still is; then it is wished.
@@ -26,7 +23,8 @@ impl Node {
     ) -> bool {
         let compared = self.rejoining.compared() == Some(leader.term);
         let wanted = compared && self.may_fetch() && self.lacks_removed_wal(now, standby, leader);
-        if !wanted || self.has_given_up(now) || self.waits_for_resume() {
+        let given_up = self.rejoining.failed_fetches >= FETCHES_BEFORE_CLONE;
+        if !wanted || given_up || self.waits_for_resume() {
             return false;
         }
         if self.desk.settled(facts) && self.may_try(now) {
@@ -34,36 +32,6 @@ impl Node {
             self.desk.job(Job::Fetch { from, line: leader.line.clone() });
         }
         true
-    }
-
-    /// Whether nobody has what we lack, as far as one can know.
-    fn has_given_up(&self, now: Millis) -> bool {
-        let absent = self.belief.settings().timing.alone_after.times(ABSENT);
-        let since = self.rejoining.fetches_fail_since;
-        let waited = since.is_some_and(|since| now.since(since) >= absent);
-        waited || self.rejoining.failed_fetches >= FETCHES_BEFORE_CLONE
-    }
-
-    /// Towards a clone counts only a fetch that asked every member, also of those that are down.
-    pub(super) fn note_fetch_failed(&mut self, now: Millis, job: &Job) {
-        let Job::Fetch { from, .. } = job else { return };
-        let asked = |name: &MemberName| from.iter().any(|source| source.member == *name);
-        if self.whose_slots(now).iter().all(asked) {
-            self.rejoining.failed_fetches += 1;
-        }
-    }
-
-    /// The leader has what comes next for a standby that streams from it.
-    pub(super) fn note_no_lack(&mut self, now: Millis, standby: &Standby, leader: &Leader) {
-        if self.oldest(now, leader).is_some_and(|oldest| standby.position.lsn >= oldest) {
-            self.rejoining.lacks_nothing();
-        }
-    }
-
-    /// Where the leader's oldest WAL begins, as its heartbeat says.
-    fn oldest(&self, now: Millis, leader: &Leader) -> Option<Lsn> {
-        let beat = self.belief.heard(now, &leader.member);
-        beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest)
     }
 
     /// Whether a clone is what is left: nobody has the WAL that comes next, or we may not fetch it. While an
@@ -89,7 +57,8 @@ impl Node {
 
     /// It has all that it will ever have: the leader has thrown away the WAL that comes next.
     fn lacks_removed_wal(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
-        let oldest = self.oldest(now, leader);
+        let beat = self.belief.heard(now, &leader.member);
+        let oldest = beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest);
         let waits = standby.dry || standby.detached && self.off.is(Mechanism::FetchBinds);
         waits && oldest.is_some_and(|oldest| standby.position.lsn < oldest)
     }

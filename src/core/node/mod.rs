@@ -386,10 +386,7 @@ impl Node {
         self.note_restart(job, result);
         match result {
             JobResult::Done => self.rejoining.done(job),
-            JobResult::Failed(_) => {
-                self.rejoining.failed(now, job);
-                self.note_fetch_failed(now, job);
-            }
+            JobResult::Failed(_) => self.rejoining.failed(now, job),
             JobResult::Aborted => {}
         }
         match (job, result) {

@@ -55,12 +55,8 @@ pub(super) struct Rejoining {
     failed_starts: u32,
     #[serde(default)]
     failed_rewinds: u32,
-    /// In a row, and each asked every member.
     #[serde(default)]
     pub(super) failed_fetches: u32,
-    /// Since when none brought anything, whoever was asked.
-    #[serde(default)]
-    pub(super) fetches_fail_since: Option<Millis>,
     /// This run of the agent started Postgres.
     pub(super) has_started: bool,
     /// It is to run, also while the cluster is paused.
@@ -88,7 +84,6 @@ impl Default for Rejoining {
             failed_starts: 0,
             failed_rewinds: 0,
             failed_fetches: 0,
-            fetches_fail_since: None,
             has_started: false,
             owes_start: true,
             starting_since: None,
@@ -110,19 +105,15 @@ impl Rejoining {
     }
 
     pub(super) fn done(&mut self, job: &Job) {
-        // Between two fetches it follows its leader, to see whether it still lacks WAL.
-        let between = matches!(job, Job::Follow(..) | Job::Detach);
-        if !between || self.fetches_fail_since.is_none() {
-            self.wait = FIRST_WAIT;
-        }
+        self.wait = FIRST_WAIT;
         match job {
             Job::Clone(_) | Job::Rewind(_) => {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
                 self.failed_rewinds = 0;
-                self.lacks_nothing();
+                self.failed_fetches = 0;
             }
-            Job::Fetch { .. } => self.lacks_nothing(),
+            Job::Fetch { .. } => self.failed_fetches = 0,
             Job::Start(..) => self.failed_starts = 0,
             Job::InitDb => {}
             Job::Checkpoint
@@ -133,21 +124,13 @@ impl Rejoining {
         }
     }
 
-    /// It has what comes next.
-    pub(super) const fn lacks_nothing(&mut self) {
-        self.failed_fetches = 0;
-        self.fetches_fail_since = None;
-    }
-
     pub(super) fn failed(&mut self, now: Millis, job: &Job) {
         self.retry_at = now.after(self.wait);
         self.wait = self.wait.times(2).min(LAST_WAIT);
         match job {
             Job::Rewind(_) => self.failed_rewinds += 1,
             Job::Start(..) => self.failed_starts += 1,
-            Job::Fetch { .. } => {
-                self.fetches_fail_since.get_or_insert(now);
-            }
+            Job::Fetch { .. } => self.failed_fetches += 1,
             Job::InitDb
             | Job::Clone(_)
             | Job::Checkpoint
@@ -382,7 +365,6 @@ impl Node {
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.compared = Some(leader.term);
-            self.note_no_lack(now, standby, leader);
         }
         if attached && self.desk.settled(facts) {
             // Whoever leads next has no time to make them; and those of an earlier leadership hold WAL for nobody.

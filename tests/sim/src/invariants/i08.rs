@@ -2,6 +2,8 @@
 //!
 //! A copy that never became consistent is nobody's data: it may be made anew under the leader that it was made of.
 
+use haa_core::records::{Ask, RequestState};
+
 use super::{Ledger, Violation, broken};
 use crate::world::{Deed, Held, World};
 
@@ -14,10 +16,19 @@ pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Vi
     };
     let others = || ledger.leaders.iter().filter(|&(_, &leader)| leader != member);
     let later = others().any(|(term, _)| enough(*term));
-    // A replica that cannot catch up is made anew under the leader that it followed.
+    // A replica that cannot catch up is made anew under the leader that it followed. So is one that an operator wants
+    // anew: the leader may be lost in that moment, and the real clone keeps the old data until the copy is whole.
+    let asked = world.etcd.view.requests.values().any(|kept| {
+        let accepted = matches!(kept.value.state, RequestState::Accepted { .. });
+        let of = match &kept.value.ask {
+            Ask::Reinit { member, .. } => world.index(member),
+            _ => None,
+        };
+        accepted && of == Some(member)
+    });
     let has_all = |leader: usize| {
         let theirs = &world.members[leader].postgres;
-        theirs.open() && theirs.wal().is_some_and(|wal| world.wals.holds(wal, lost))
+        (asked || theirs.open()) && theirs.wal().is_some_and(|wal| world.wals.holds(wal, lost))
     };
     if later || others().any(|(term, &leader)| *term >= written && has_all(leader)) {
         return Ok(());

@@ -272,7 +272,8 @@ impl World {
 
     /// A copy from a server that has ended ends too, not only when all of it would have come: at once, if the kernel
     /// can tell, else when libpq has waited for as long as its connection string says.
-    pub(crate) fn break_copies(&mut self, source: usize, run: u32, end: End) {
+    pub(crate) fn break_copies(&mut self, source: usize, end: End) {
+        let run = self.members[source].postgres.run;
         for member in 0..self.members.len() {
             let Some(slot) = &self.members[member].agent.slot else { continue };
             let copies = match &slot.job {

@@ -245,11 +245,12 @@ impl World {
     }
 
     /// Not the leader, and not while nobody leads: where every member's data are promoted by hand, only an operator
-    /// can say whose count.
+    /// can say whose count. And once: two that are promoted at the same place take the same number.
     fn by_hand(&mut self, victim: usize) {
         let leader = self.etcd.view.leader.as_ref().and_then(|kept| self.index(&kept.value.member));
         let leads = |leader: usize| leader != victim && self.members[leader].postgres.open();
-        if leader.is_some_and(leads) {
+        let first = self.wals.all().iter().all(|made| made.term.is_some() || made.parent.is_none());
+        if leader.is_some_and(leads) && first {
             self.inject(&Fault::PromoteByHand(victim));
         }
     }

@@ -242,15 +242,14 @@ impl World {
 
     /// The processes end, however.
     pub(crate) fn end_server(&mut self, member: usize, end: End, how: Shutdown) {
-        let followers = self.joined_to(member);
-        let postgres = &mut self.members[member].postgres;
-        if postgres.process == Process::Down {
+        if self.members[member].postgres.process == Process::Down {
             return;
         }
+        let followers = self.joined_to(member);
+        self.break_copies(member, end);
+        let postgres = &mut self.members[member].postgres;
         let was_open = postgres.open();
-        let run = postgres.run;
         postgres.end(how);
-        self.break_copies(member, run, end);
         if was_open {
             self.deeds.push(Deed::Closed(member));
         }
