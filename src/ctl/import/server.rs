@@ -66,7 +66,11 @@ pub(super) fn shared(draft: &mut Draft, at: &Node, full: &str, key: &str) {
         ),
         "use_slots" => draft.needless(at, full, "every member has a slot"),
         "recovery_conf" => {
-            draft.lost(at, full, "haad sets no restore_command: replicas take WAL from the primary's slots");
+            draft.lost(
+                at,
+                full,
+                "write the restore_command in it as postgres.restore_command: haad runs it when a replica lacks WAL",
+            );
         }
         "pg_ctl_timeout" => draft.needless(at, full, "haad waits for what it sees of Postgres"),
         _ => draft.lost(at, full, "haa has no such key"),

@@ -1,5 +1,5 @@
-//! A replica that was away, while the primary went on for longer than anybody waits: its slot held its WAL, or it is
-//! cloned anew.
+//! A replica that was away, while the primary went on for longer than anybody waits: its slot held its WAL, another member
+//! has it still, or it is cloned anew.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn a_replica_that_was_away_finds_the_wal_that_it_lacks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_whose_wal_was_thrown_away_is_cloned_anew() {
+async fn a_replica_whose_wal_was_thrown_away_gets_it_elsewhere_or_is_cloned_anew() {
     let bound = toml::toml! {
         [postgres.parameters]
         max_slot_wal_keep_size = "32MB"
@@ -70,8 +70,10 @@ async fn a_replica_whose_wal_was_thrown_away_is_cloned_anew() {
     let (mut cluster, away) = leave_one_behind(bound).await;
     let before = cluster.log(&away).matches("Clone").count();
     cluster.playground.start_member(&away).expect("it can be started");
-    cluster.playground.wait_member_streams(&away, LONG).await.expect("it is made anew");
+    cluster.playground.wait_member_streams(&away, LONG * 4).await.expect("it is made anew");
     cluster.has_rows(&away, 1).await;
     let log = cluster.log(&away);
-    assert!(log.matches("Clone").count() > before, "{away} was to be cloned:\n{log}");
+    // The third member may have it still: a replica throws WAL away later than its primary.
+    let fetched = log.contains("fetched a WAL segment");
+    assert!(fetched || log.matches("Clone").count() > before, "{away} lacked nothing:\n{log}");
 }

@@ -97,8 +97,8 @@ async fn what_a_rewind_discards_is_counted_and_told_until_it_is_known() {
     let fork = b.primary(|_| true).await.lineage.last().copied();
     assert_eq!(Some(lost.fork), fork);
     let kept = PathBuf::from(lost.kept.as_ref().expect("there is room"));
-    // haad's own commit is not told apart there.
-    assert_eq!(commits_in(&kept.join("what-this-is.txt")), ONLY_HERE as usize + 1);
+    // haad's own commits are not told apart there.
+    assert!(commits_in(&kept.join("what-this-is.txt")) > ONLY_HERE as usize);
 
     // The next agent tells it again, until it hears that it is known.
     let [note] = &notes(&a)[..] else { panic!("{:?}", notes(&a)) };
@@ -135,7 +135,7 @@ async fn what_a_clone_discards_is_counted_in_the_data_that_it_moves_aside() {
     assert_eq!(Some(lost.fork), fork);
     let kept = PathBuf::from(lost.kept.as_ref().expect("it was moved"));
     assert!(kept.starts_with(root.path()) && kept.join("PG_VERSION").exists(), "{lost}");
-    assert_eq!(commits_in(&kept.join("what-this-is.txt")), ONLY_HERE as usize + 1);
+    assert!(commits_in(&kept.join("what-this-is.txt")) > ONLY_HERE as usize);
 
     // Cloned once more it loses nothing: not as a copy that never started, and not as one that followed.
     a.done(Job::Clone(b.source())).await;
