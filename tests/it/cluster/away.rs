@@ -1,5 +1,5 @@
-//! A replica that was away, while the primary went on for longer than anybody waits: its slot held its WAL, another member
-//! has it still, or it is cloned anew.
+//! A replica that was away, while the primary went on for longer than anybody waits: its slot held its WAL, another
+//! member has it still, or it is cloned anew.
 
 use std::time::Duration;
 

@@ -247,9 +247,8 @@ impl World {
         }
         let followers = self.joined_to(member);
         self.break_copies(member, end);
-        let postgres = &mut self.members[member].postgres;
-        let was_open = postgres.open();
-        postgres.end(how);
+        let was_open = self.members[member].postgres.open();
+        self.members[member].postgres.end(how);
         if was_open {
             self.deeds.push(Deed::Closed(member));
         }
