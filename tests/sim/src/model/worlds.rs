@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 89514,
+        states: 90542,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 192241,
+        states: 189914,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
