@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 278321,
+        states: 277064,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];
