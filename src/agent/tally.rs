@@ -123,11 +123,10 @@ impl Tally {
                     }
                 }
                 Effect::ForgetNote(fork) => {
-                    let (told, rest) =
-                        self.untold.drain(..).partition(|lost: &Discarded| lost.fork == *fork);
-                    self.untold = rest;
-                    let told: Vec<Discarded> = told;
-                    told.iter().for_each(|lost| self.discarded(&lost.commits));
+                    if let Some(at) = self.untold.iter().position(|lost| lost.fork == *fork) {
+                        let lost = self.untold.swap_remove(at);
+                        self.discarded(&lost.commits);
+                    }
                 }
                 Effect::Store(_)
                 | Effect::Close(_)

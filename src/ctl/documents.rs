@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use haa_core::discard::Discarded;
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
@@ -195,27 +194,6 @@ pub struct RouteView {
     pub lag_bytes: Option<u64>,
 }
 
-/// A row of `GET /history`: timeline, LSN at which it ended, reason, time, new leader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HistoryRow(
-    /// The timeline that was left.
-    pub u64,
-    /// Where it was left.
-    pub serde_json::Value,
-    /// Why.
-    #[serde(default)]
-    pub Option<String>,
-    /// When.
-    #[serde(default)]
-    pub Option<String>,
-    /// Who led from then on.
-    #[serde(default)]
-    pub Option<String>,
-    /// What was discarded for that; not in `GET /history`.
-    #[serde(default)]
-    pub Vec<Discarded>,
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,14 +208,5 @@ mod tests {
         assert_eq!(view.leader().map(|leader| leader.name.as_str()), Some("n1"));
         assert_eq!(view.streaming(), 1);
         assert_eq!(view.members[2].lag, Some(Lag::Word("unknown".to_owned())));
-    }
-
-    #[test]
-    fn a_history_row_of_either_length_is_read() {
-        let rows: Vec<HistoryRow> = serde_json::from_str(
-            r#"[[1,25165984,"no recovery target specified"],[2,"0/5000060","r","t","n2"]]"#,
-        )
-        .expect("a history document");
-        assert_eq!(rows[1].4.as_deref(), Some("n2"));
     }
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use haa_core::discard::{Commits, Discarded};
-use haa_core::units::{Lsn, Term};
+use haa_core::units::{Lsn, MemberName, Term, Timeline};
+use serde::Serialize;
 
-use super::documents::HistoryRow;
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
@@ -35,17 +35,14 @@ pub(super) struct HistoryArgs {
 /// When no agent answers.
 pub(super) async fn run(args: &HistoryArgs, target: &Target) -> Result<(), CtlError> {
     let chapters: Vec<(Term, Chapter)> = target.stored("/why").await?;
-    let rows: Vec<HistoryRow> = chapters.iter().filter_map(|(_, of)| row(of)).collect();
+    let rows: Vec<Row<'_>> = chapters.iter().filter_map(|(_, of)| row(of)).collect();
     if let Some(text) = document(args.output, &rows)? {
         return say(text);
     }
     let mut shown = table(&["timeline left", "at", "since", "leader", "why"]);
-    for HistoryRow(timeline, lsn, reason, at, leader, _) in rows {
-        // On the wire it is a number, as those who ask expect; people write positions otherwise.
-        let position = lsn.as_u64().map(|bytes| Lsn(bytes).to_string());
-        let lsn = position.or_else(|| lsn.as_str().map(str::to_owned)).unwrap_or_default();
-        let word = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        shown.add_row([timeline.to_string(), lsn, word(at), word(leader), word(reason)]);
+    for Row(timeline, lsn, why, at, leader, _) in rows {
+        let (timeline, lsn) = (timeline.0.to_string(), Lsn(lsn).to_string());
+        shown.add_row([timeline, lsn, at, leader.to_string(), why.to_owned()]);
     }
     say(shown.trim_fmt())?;
     for (term, chapter) in &chapters {
@@ -56,20 +53,14 @@ pub(super) async fn run(args: &HistoryArgs, target: &Target) -> Result<(), CtlEr
     Ok(())
 }
 
-/// As `GET /history` has it, and one more.
-fn row(Chapter { record, discarded }: &Chapter) -> Option<HistoryRow> {
+/// As `GET /history` has it, with the position as a number, and what was discarded.
+#[derive(Serialize)]
+struct Row<'a>(Timeline, u64, &'static str, String, &'a MemberName, &'a [Discarded]);
+
+fn row(Chapter { record, discarded }: &Chapter) -> Option<Row<'_>> {
     let fork = record.fork?;
-    let timeline = u64::from(fork.timeline.0);
-    let (why, at) = (record.reason.sentence().to_owned(), rfc3339(record.at_unix_ms));
-    let leader = record.leader.to_string();
-    Some(HistoryRow(
-        timeline,
-        fork.lsn.0.into(),
-        Some(why),
-        Some(at),
-        Some(leader),
-        discarded.clone(),
-    ))
+    let at = rfc3339(record.at_unix_ms);
+    Some(Row(fork.timeline, fork.lsn.0, record.reason.sentence(), at, &record.leader, discarded))
 }
 
 /// What was discarded, and when it was written.

@@ -42,7 +42,7 @@ pub(super) struct PlaygroundArgs {
 enum PlaygroundVerb {
     /// Start one etcd, three Postgres and three haad, and wait until they replicate
     Start {
-        /// Stay and show it; Ctrl-C stops and removes everything that was started
+        /// Stay and show it; q, Esc or Ctrl-C stops and removes everything that was started
         #[arg(long)]
         watch: bool,
     },
@@ -55,7 +55,7 @@ enum PlaygroundVerb {
         /// Which
         member: MemberName,
     },
-    /// Show it live; Ctrl-C only ends the view
+    /// Show it live; q, Esc or Ctrl-C only ends the view
     Watch,
     /// Do the main job unattended in a playground of its own and tell it step by step
     Tour,

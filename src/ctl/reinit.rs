@@ -92,6 +92,9 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
 }
 
 /// How far it is: a bar on a terminal, else a line for each change.
+/// As indicatif has it.
+const BAR: &str = "{msg} [{wide_bar}] {pos}%";
+
 struct Shown<'a> {
     member: &'a MemberName,
     bar: Option<ProgressBar>,
@@ -101,7 +104,7 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn new(member: &'a MemberName) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}%");
+            let style = ProgressStyle::with_template(BAR);
             ProgressBar::new(100).with_style(style.expect("it was tried"))
         });
         Self { member, bar, said: String::new() }
@@ -137,6 +140,6 @@ mod tests {
 
     #[test]
     fn the_bar_has_a_template_that_is_one() {
-        assert!(ProgressStyle::with_template("{msg} [{wide_bar}] {pos}%").is_ok());
+        assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 }

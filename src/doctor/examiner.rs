@@ -79,14 +79,13 @@ impl Examiner {
     /// Looks; whoever asks while somebody looks waits, and gets the same.
     pub async fn examine(&self) -> Report {
         let mut last = self.last.lock().await;
-        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
-        let mut report = match fresh {
-            Some((_, report)) => report.clone(),
-            None => self.look().await,
+        let mut report = match last.as_ref() {
+            Some((at, report)) if at.elapsed() < FRESH => report.clone(),
+            Some(_) | None => {
+                let report = self.look().await;
+                last.insert((Instant::now(), report)).1.clone()
+            }
         };
-        if fresh.is_none() {
-            *last = Some((Instant::now(), report.clone()));
-        }
         report.unix_ms = unix_ms();
         report
     }

@@ -94,7 +94,7 @@ fn slot(slot: &Slot) -> Option<Finding> {
             Finding::advice(
                 format!("the slot {name} holds {much} of WAL for a member that is away"),
                 "it is kept until forget_after (24 h), or max_slot_wal_keep_size",
-                "bring that member back; or take it away for good, and the slot goes",
+                "bring that member back; if it is gone for good: haactl remove, with its name",
             )
         }),
         (false, true) => (holds >= MUCH).then(|| {

@@ -28,16 +28,6 @@ const PIECE: Duration = Duration::from_secs(10);
 /// Bytes of a piece; as text it is twice as long.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// What somebody has of a segment.
-enum Has {
-    /// All of it, and it is in our file now.
-    Here,
-    /// It is being written, or all of it is there: whoever streams from it needs nothing else.
-    Streams,
-    /// Not: why.
-    Not(String),
-}
-
 /// How the search for a segment ended.
 pub(super) enum Found {
     /// In this file, checked and synced.
@@ -61,8 +51,8 @@ pub(super) async fn find(
     };
     if let Some(leader) = leader {
         match member(site, leader, segment, None).await {
-            Has::Here | Has::Streams => return Ok(Found::AtLeader),
-            Has::Not(why) => said.push(format!("{}: {why}", leader.member)),
+            Ok(()) => return Ok(Found::AtLeader),
+            Err(why) => said.push(format!("{}: {why}", leader.member)),
         }
     }
     match anywhere(site, others, segment, &mut said).await? {
@@ -93,7 +83,7 @@ pub(super) async fn anywhere(
             }
         };
         let why = match has {
-            Has::Here => match checked(site, segment, &path).await {
+            Ok(()) => match checked(site, segment, &path).await {
                 Ok(extent) => {
                     tracing::info!(segment = segment.name(), from = who, "fetched a WAL segment");
                     if extent == Extent::Whole {
@@ -110,8 +100,7 @@ pub(super) async fn anywhere(
                 }
                 Err(error) => format!("what it gave is not the segment: {error}"),
             },
-            Has::Streams => continue,
-            Has::Not(why) => why,
+            Err(why) => why,
         };
         said.push(format!("{who}: {why}"));
     }
@@ -132,44 +121,34 @@ async fn checked(site: &Site, segment: &Segment, path: &Path) -> std::io::Result
 }
 
 /// The operator's command, in the data directory, as Postgres would run it. However it fails: not found.
-async fn archive(site: &Site, segment: &Segment, file: &str) -> Has {
+async fn archive(site: &Site, segment: &Segment, file: &str) -> Result<(), String> {
     let Some(command) = &site.config.restore_command else {
-        return Has::Not("there is no postgres.restore_command".to_owned());
+        return Err("there is no postgres.restore_command".to_owned());
     };
     let command = filled_in(command, &segment.name(), &format!("pg_wal/{file}"));
     let tool = Tool::shell(&command).inside(site.data());
     match timeout(RESTORE, tool.run(|line| tracing::debug!(line, "restore_command"))).await {
-        Ok(Ok(_)) if site.pg_wal().join(file).exists() => Has::Here,
-        Ok(Ok(_)) => Has::Not("restore_command brought nothing".to_owned()),
-        Ok(Err(error)) => Has::Not(sentence(&error)),
-        Err(_) => Has::Not(format!("restore_command did not end within {} s", RESTORE.as_secs())),
+        Ok(Ok(_)) if site.pg_wal().join(file).exists() => Ok(()),
+        Ok(Ok(_)) => Err("restore_command brought nothing".to_owned()),
+        Ok(Err(error)) => Err(sentence(&error)),
+        Err(_) => Err(format!("restore_command did not end within {} s", RESTORE.as_secs())),
     }
 }
 
-/// `%f`, `%p` and `%%`.
+/// `%f`, `%p` and `%%`; the configuration has no other.
 fn filled_in(command: &str, name: &str, path: &str) -> String {
-    let mut text = String::new();
-    let mut rest = command.chars();
-    while let Some(c) = rest.next() {
-        match (c, c == '%') {
-            (c, false) => text.push(c),
-            (_, true) => match rest.next() {
-                Some('f') => text.push_str(name),
-                Some('p') => text.push_str(path),
-                Some(other) => text.push(other),
-                None => text.push('%'),
-            },
-        }
-    }
-    text
+    let filled = |part: &str| part.replace("%f", name).replace("%p", path);
+    command.split("%%").map(filled).collect::<Vec<_>>().join("%")
 }
 
-/// A member's own segment; copied where `into` says where to.
-async fn member(site: &Site, source: &Source, segment: &Segment, into: Option<&Path>) -> Has {
-    match ask(site, source, segment, into).await {
-        Ok(has) => has,
-        Err(error) => Has::Not(sentence(&error)),
-    }
+/// Whether a member has the segment; copied where `into` says where to. Else why not.
+async fn member(
+    site: &Site,
+    source: &Source,
+    segment: &Segment,
+    into: Option<&Path>,
+) -> Result<(), String> {
+    ask(site, source, segment, into).await.map_err(|error| sentence(&error))
 }
 
 async fn ask(
@@ -177,7 +156,8 @@ async fn ask(
     source: &Source,
     segment: &Segment,
     into: Option<&Path>,
-) -> Result<Has, JobError> {
+) -> Result<(), JobError> {
+    let not = |why: &str| Err(JobError::Refused(why.to_owned()));
     let session = Session::open_at(&source.address, &site.config.rewind).await?;
     let file = quoted(&format!("pg_wal/{}", segment.name()));
     let question = format!(
@@ -188,17 +168,18 @@ async fn ask(
     let rows = session.rows(&question).await?;
     let row = rows.first().ok_or(SqlError::Odd { column: 0 })?;
     if row.text(0).is_none() {
-        return Ok(Has::Not("it is not there".to_owned()));
+        return not("it is not there");
     }
-    let Some(into) = into else { return Ok(Has::Streams) };
+    // What is still being written there, or all of it: whoever streams from it needs nothing else.
+    let Some(into) = into else { return Ok(()) };
     // A file that Postgres keeps for later use may have the name already.
     if !row.is_true(1) {
-        return Ok(Has::Not("it is not complete there".to_owned()));
+        return not("it is not complete there");
     }
     if let Some(made_by) = segment.made_by
         && !agrees(&session, segment, made_by).await?
     {
-        return Ok(Has::Not("its timeline began elsewhere".to_owned()));
+        return not("its timeline began elsewhere");
     }
     let write = || JobError::file("write", into);
     let mut options = OpenOptions::new();
@@ -206,26 +187,28 @@ async fn ask(
     let mut to = options.open(into).await.map_err(write())?;
     let mut at = 0;
     while at < segment.size {
-        let piece =
-            format!("SELECT encode(pg_read_binary_file({file}, {at}, {PIECE_BYTES}, true), 'hex')");
-        let rows = session.rows_within(&piece, PIECE).await?;
-        let bytes = rows.first().and_then(|row| row.text(0)).and_then(bytes).unwrap_or_default();
+        let bytes = piece(&session, &file, at).await?;
         if bytes.is_empty() {
-            return Ok(Has::Not("it was thrown away meanwhile".to_owned()));
+            return not("it was thrown away meanwhile");
         }
         to.write_all(&bytes).await.map_err(write())?;
         at += bytes.len() as u64;
     }
-    to.flush().await.map_err(write())?;
-    Ok(Has::Here)
+    to.flush().await.map_err(write())
+}
+
+/// Bytes of a member's file from there on; none where it ends before, or is gone.
+async fn piece(session: &Session, file: &str, at: u64) -> Result<Vec<u8>, SqlError> {
+    let sql =
+        format!("SELECT encode(pg_read_binary_file({file}, {at}, {PIECE_BYTES}, true), 'hex')");
+    let rows = session.rows_within(&sql, PIECE).await?;
+    Ok(rows.first().and_then(|row| row.text(0)).and_then(bytes).unwrap_or_default())
 }
 
 /// Whether the member knows the segment's timeline as one that began where ours did.
 async fn agrees(session: &Session, segment: &Segment, made_by: Fork) -> Result<bool, SqlError> {
     let file = quoted(&format!("pg_wal/{:08X}.history", segment.timeline.0));
-    let question =
-        format!("SELECT encode(pg_read_binary_file({file}, 0, {PIECE_BYTES}, true), 'hex')");
-    let text = session.value(&question).await?.as_deref().and_then(bytes).unwrap_or_default();
+    let text = piece(session, &file, 0).await?;
     let forks = timeline::parse_history(&String::from_utf8_lossy(&text));
     Ok(forks.last() == Some(&made_by))
 }

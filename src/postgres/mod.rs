@@ -235,8 +235,7 @@ impl Postgres {
 
 /// What an earlier run discarded is an input of this one, until the store shows it.
 async fn tell_untold(site: Arc<Site>, inputs: mpsc::Sender<Input>) {
-    let read = tokio::task::spawn_blocking(move || jobs::discard::untold(&site));
-    match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+    match files::apart(move || jobs::discard::untold(&site)).await {
         Ok(untold) => {
             for discarded in untold {
                 jobs::discard::tell(&inputs, discarded).await;

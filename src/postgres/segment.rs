@@ -7,6 +7,8 @@ use std::path::Path;
 use haa_core::line::{Fork, Line};
 use haa_core::units::{Lsn, SystemId, Timeline};
 
+use super::timeline;
+
 /// The header of a page that is not the first.
 const HEADER: usize = 24;
 /// The first page's says more.
@@ -58,8 +60,8 @@ impl Segment {
         let part = |at| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
         let number = part(8)? * ((1_u64 << 32) / size) + part(16)?;
         let timeline = Timeline(u32::try_from(part(0)?).ok()?);
-        let whole = name.len() == 24;
-        whole.then_some(Self { timeline, made_by: None, begin: Lsn(number * size), size })
+        let segment = Self { timeline, made_by: None, begin: Lsn(number * size), size };
+        timeline::is_segment(name).then_some(segment)
     }
 
     pub(super) fn end(&self) -> Lsn {
@@ -68,9 +70,7 @@ impl Segment {
 
     /// As the file is called.
     pub(super) fn name(&self) -> String {
-        let per_id = (1_u64 << 32) / self.size;
-        let number = self.begin.0 / self.size;
-        format!("{:08X}{:08X}{:08X}", self.timeline.0, number / per_id, number % per_id)
+        timeline::segment(self.size, (self.timeline, self.begin))
     }
 
     /// Reads every page's header: each says where it belongs. What is not this segment, of this database system, is an

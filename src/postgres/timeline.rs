@@ -14,6 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::control::Control;
 use super::process::remove_if_there;
+use super::segment::Segment;
 
 /// First line of a stub: the number is skipped, so that the next promotion takes a later one.
 const STUB: &str = "# reserved by haa";
@@ -121,17 +122,12 @@ pub(super) fn newest_after(pg_wal: &Path, fork: Fork) -> io::Result<Timeline> {
 
 /// Where the first segment begins that is there, of any timeline.
 pub(super) fn oldest(pg_wal: &Path, segment_size: u64) -> io::Result<Option<Lsn>> {
-    let per_id = (1_u64 << 32) / segment_size;
-    let names = names(pg_wal)?.into_iter().filter(|name| is_segment(name));
-    let number = |name: String| {
-        let id = u64::from_str_radix(name.get(8..16)?, 16).ok()?;
-        Some(id * per_id + u64::from_str_radix(name.get(16..24)?, 16).ok()?)
-    };
-    Ok(names.filter_map(number).min().map(|number| Lsn(number * segment_size)))
+    let begin = |name: String| Some(Segment::named(&name, segment_size)?.begin);
+    Ok(names(pg_wal)?.into_iter().filter_map(begin).min())
 }
 
 /// The name of the segment of `timeline` that `lsn` lies in.
-fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> String {
+pub(super) fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> String {
     let segment = lsn.0 / segment_size;
     let per_id = (1_u64 << 32) / segment_size;
     format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id)
@@ -196,7 +192,8 @@ fn is_unwritten(path: &Path) -> io::Result<bool> {
     Ok(first.len() as u64 == PAGE && first.iter().all(|byte| *byte == 0))
 }
 
-fn is_segment(name: &str) -> bool {
+/// Whether a file of this name is a whole segment's.
+pub(super) fn is_segment(name: &str) -> bool {
     name.len() == 24 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

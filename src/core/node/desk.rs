@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job, StoreWish, Txn};
 use crate::input::{Input, JobResult, Outcome, Via};
+use crate::line::Fork;
 use crate::observe::PostgresFacts;
 use crate::off::{Mechanism, Off};
 use crate::records::{Key, Record, RequestId};
@@ -27,7 +28,7 @@ pub(super) enum Purpose {
     /// The history of our leadership.
     History,
     /// What our Postgres discarded.
-    Discarded,
+    Discarded(Fork),
 }
 
 /// Answers that do not come are given up after this long. The adapters answer everything; this is for the day

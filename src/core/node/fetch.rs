@@ -4,8 +4,8 @@
 use crate::effect::{Job, Source};
 use crate::observe::{PostgresFacts, Standby};
 use crate::off::Mechanism;
-use crate::records::MemberRole;
-use crate::units::Millis;
+use crate::records::{Kept, MemberRecord, MemberRole};
+use crate::units::{MemberName, Millis};
 
 use super::Node;
 use super::belief::Leader;
@@ -78,8 +78,9 @@ impl Node {
                 && kept.value.role == MemberRole::Streaming
                 && self.belief.heard(now, name).is_some()
         });
-        let source = |(name, kept): (&_, &crate::records::Kept<crate::records::MemberRecord>)| {
-            Source { member: Clone::clone(name), address: kept.value.postgres.clone() }
+        let source = |(name, kept): (&MemberName, &Kept<MemberRecord>)| Source {
+            member: name.clone(),
+            address: kept.value.postgres.clone(),
         };
         self.source(leader).into_iter().chain(others.map(source)).collect()
     }

@@ -212,7 +212,9 @@ impl Node {
                 let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
                 self.voting.learn(outcome, desk::seen(sync));
             }
-            Some(Ended::Txn(Purpose::Discarded, outcome)) => self.discarded_told(now, outcome),
+            Some(Ended::Txn(Purpose::Discarded(fork), outcome)) => {
+                self.discarded_told(now, fork, outcome);
+            }
             Some(Ended::Txn(..)) | None => {}
         }
         match input {

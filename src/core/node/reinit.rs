@@ -40,7 +40,7 @@ impl Node {
         &mut self,
         now: Millis,
         (id, request): (&RequestId, &RequestRecord),
-        (name, data): (&MemberName, Option<Incarnation>),
+        name: &MemberName,
         (term, primary): (Term, &Primary),
     ) {
         if *name == self.config.name {
@@ -66,7 +66,7 @@ impl Node {
             }
             Ok(found) => {
                 self.asked.remove(id);
-                let ask = Ask::Reinit { member: name.clone(), data: data.or(Some(found)) };
+                let ask = Ask::Reinit { member: name.clone(), data: Some(found) };
                 let request = RequestRecord { ask, ..request.clone() };
                 self.answer(id, &request, RequestState::Accepted { term });
             }
@@ -75,6 +75,9 @@ impl Node {
 
     /// It has begun. While its data are a voter's still, it comes to nothing where they are needed meanwhile: that may
     /// not end by itself, and data that are to go do nothing to be of use.
+    ///
+    /// The member waits for a `sync` without it that is younger than our word: by that, an addition of it that may
+    /// still be on its way comes to nothing. A voter's removal is one; where it is none, `sync` is written once more.
     fn go_on(
         &mut self,
         now: Millis,
@@ -82,13 +85,18 @@ impl Node {
         name: &MemberName,
         primary: &Primary,
     ) {
-        let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
-        let given_up = self.belief.given_up(name);
-        let votes =
-            sync.filter(|sync| given_up.is_some() && sync.value.voters.get(name) == given_up);
-        let Some(unchanged) = votes.map(|sync| (Key::Sync, sync.revision)) else {
-            return self.do_without(name);
+        let Some((_, kept, data)) = self.belief.reinit_of(name) else { return };
+        let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
+            return;
         };
+        if sync.value.voters.get(name) != Some(data) {
+            if sync.revision < kept.revision {
+                let same = sync.value.clone();
+                self.write_sync(same);
+            }
+            return;
+        }
+        let unchanged = (Key::Sync, sync.revision);
         match self.may_be_down(now, id, (name, Manner::Alone), primary) {
             Ok(()) => {
                 self.asked.remove(id);
@@ -113,19 +121,6 @@ impl Node {
         self.may_be_down(now, id, (name, Manner::Alone), primary)?;
         let data = self.belief.member(name).and_then(|record| record.incarnation);
         data.ok_or_else(|| Unfit::Yet(format!("{name} has no data: it is being cloned already")))
-    }
-
-    /// The member waits for a `sync` without it that is younger than our word: by that, an addition of it that may
-    /// still be on its way comes to nothing. A voter's removal is one; where it is none, `sync` is written once more.
-    fn do_without(&mut self, name: &MemberName) {
-        let Some((_, kept, data)) = self.belief.reinit_of(name) else { return };
-        let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
-            return;
-        };
-        if sync.value.voters.get(name) != Some(data) && sync.revision < kept.revision {
-            let same = sync.value.clone();
-            self.write_sync(same);
-        }
     }
 
     /// Our data are to go: no acknowledged commit rests on them, and the leader is heard to be open, so that there is

@@ -14,15 +14,9 @@ use super::requests::Unfit;
 impl Belief {
     fn removals(&self) -> impl Iterator<Item = (&MemberName, &Kept<RequestRecord>)> {
         let requests = self.view.iter().flat_map(|view| view.requests.values());
-        requests.filter_map(|kept| match &kept.value.ask {
-            Ask::Remove { member } => Some((member, kept)),
-            Ask::Switchover { .. }
-            | Ask::Failover { .. }
-            | Ask::Drain { .. }
-            | Ask::Undrain { .. }
-            | Ask::Restart { .. }
-            | Ask::Reinit { .. }
-            | Ask::Settings { .. } => None,
+        requests.filter_map(|kept| {
+            let Ask::Remove { member } = &kept.value.ask else { return None };
+            Some((member, kept))
         })
     }
 

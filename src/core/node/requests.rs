@@ -178,8 +178,8 @@ impl Node {
             Ask::Restart { member, manner } => {
                 self.admit_restart(now, asked, (member, *manner), (term, primary));
             }
-            Ask::Reinit { member, data } => {
-                self.admit_reinit(now, asked, (member, *data), (term, primary));
+            Ask::Reinit { member, .. } => {
+                self.admit_reinit(now, asked, member, (term, primary));
             }
             Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
             Ask::Switchover { .. }

@@ -33,30 +33,21 @@ impl Node {
         (term, primary): (Term, &Primary),
     ) {
         let begun = matches!(request.state, RequestState::Accepted { .. });
-        let why = match self.may_restart(now, id, (name, manner), primary) {
+        let may = if *name == self.config.name {
+            Err(Unfit::Never(format!(
+                "{name} leads: haactl switchover first, or haactl restart {name} --in-place, which closes writes \
+                 meanwhile"
+            )))
+        } else {
+            self.may_be_down(now, id, (name, manner), primary)
+        };
+        let why = match may {
             _ if begun && self.alive(name).is_ok() && *name != self.config.name => return,
             Err(Unfit::Yet(_)) if !begun && self.may_wait(now, id) => return,
             Err(Unfit::Yet(why) | Unfit::Never(why)) => why,
             Ok(()) => return self.answer(id, request, RequestState::Accepted { term }),
         };
         self.answer(id, request, RequestState::Refused { why });
-    }
-
-    fn may_restart(
-        &self,
-        now: Millis,
-        id: &RequestId,
-        (name, manner): (&MemberName, Manner),
-        primary: &Primary,
-    ) -> Result<(), Unfit> {
-        if *name == self.config.name {
-            let why = format!(
-                "{name} leads: haactl switchover first, or haactl restart {name} --in-place, which closes writes \
-                 meanwhile"
-            );
-            return Err(Unfit::Never(why));
-        }
-        self.may_be_down(now, id, (name, manner), primary)
     }
 
     /// Whether this replica can be spared for a while, and no other one is down on an operator's wish.

@@ -20,7 +20,6 @@ const AGAIN: Millis = Millis(1_000);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Telling {
     untold: Vec<Discarded>,
-    asked: Option<Fork>,
     retry_at: Millis,
 }
 
@@ -41,19 +40,18 @@ impl Node {
         if now < self.telling.retry_at {
             return self.desk.wake_at(self.telling.retry_at);
         }
-        if self.desk.waits_for(&Purpose::Discarded) {
+        let purpose = Purpose::Discarded(lost.fork);
+        if self.desk.waits_for(&purpose) {
             return;
         }
         let lost = Discarded { term: self.belief.term, ..lost.clone() };
-        self.telling.asked = Some(lost.fork);
         let compare = vec![(lost.key(), Revision::ABSENT)];
         let change = Change::default().put(Record::Discarded(lost));
-        self.desk.txn(Purpose::Discarded, compare, change);
+        self.desk.txn(purpose, compare, change);
     }
 
     /// The note goes only when the store is known to show what it says.
-    pub(super) fn discarded_told(&mut self, now: Millis, outcome: Outcome) {
-        let Some(fork) = self.telling.asked.take() else { return };
+    pub(super) fn discarded_told(&mut self, now: Millis, fork: Fork, outcome: Outcome) {
         match outcome {
             Outcome::Committed | Outcome::Refused => {
                 self.telling.untold.retain(|lost| lost.fork != fork);

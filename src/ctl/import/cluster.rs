@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::draft::Draft;
 use super::error::ImportError;
-use super::server::{self, PG_IDENT};
+use super::server;
 use super::yaml::{Node, Tree};
 
 /// What Patroni takes unless it is told otherwise: such a value was not chosen.
@@ -93,7 +93,6 @@ fn postgresql(draft: &mut Draft, at: &Node) {
         let full = format!("postgresql.{key}");
         match key.as_str() {
             "parameters" | "pg_hba" => {}
-            "pg_ident" => draft.lost(at, &full, PG_IDENT),
             _ => server::shared(draft, at, &full, key),
         }
     }

@@ -28,6 +28,9 @@ pub(super) enum Place {
     Nowhere,
 }
 
+/// Which file a line is in.
+pub(super) type InFile = fn(u64) -> Place;
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Became {

@@ -25,7 +25,7 @@ use clap::Args;
 
 use super::error::CtlError;
 use super::print::say;
-use draft::{Draft, Fate, Place};
+use draft::{Draft, Fate, InFile, Place};
 pub use error::ImportError;
 use server::Whose;
 use yaml::{Node, Tree};
@@ -99,7 +99,7 @@ fn drafted(file: &Path, dynamic: Option<&Path>, secrets: &Path) -> Result<Draft,
     let missing = || ImportError::Missing { path: file.to_owned(), key: "postgresql" };
     let section = own.get("postgresql").ok_or_else(missing)?;
     let bootstrap = own.get("bootstrap");
-    let (said, at, place): (_, _, fn(u64) -> Place) = match dynamic {
+    let (said, at, place): (_, _, InFile) = match dynamic {
         Some(path) => (Some(read(path)?), path, Place::Dynamic),
         None => (bootstrap.and_then(|node| node.value.get("dcs")).cloned(), file, Place::Own),
     };
@@ -112,13 +112,13 @@ fn drafted(file: &Path, dynamic: Option<&Path>, secrets: &Path) -> Result<Draft,
         draft.place = Place::Own;
     }
     server::parameters(&mut draft, section, Whose::Member);
-    let list =
-        |section: Option<&'_ Node>| section.and_then(|node| node.value.get("pg_hba")).cloned();
-    let lists = [list(Some(section)), list(common), list(bootstrap)];
-    let names = ["postgresql.pg_hba", "the cluster's postgresql.pg_hba", "bootstrap.pg_hba"];
-    let lists: Vec<(&str, Option<&Node>)> =
-        names.into_iter().zip(lists.iter().map(Option::as_ref)).collect();
+    let lists: [(_, InFile, _); 3] = [
+        ("postgresql.pg_hba", Place::Own, pg_hba(Some(section))),
+        ("the cluster's postgresql.pg_hba", place, pg_hba(common)),
+        ("bootstrap.pg_hba", Place::Own, pg_hba(bootstrap)),
+    ];
     server::hba(&mut draft, &lists);
+    draft.place = Place::Own;
     member::restapi(&mut draft, file, own)?;
     if let Some(said) = &said {
         draft.place = place;
@@ -130,6 +130,10 @@ fn drafted(file: &Path, dynamic: Option<&Path>, secrets: &Path) -> Result<Draft,
     member::log(&mut draft, own);
     rest(&mut draft, own);
     Ok(draft)
+}
+
+fn pg_hba(section: Option<&Node>) -> Option<&Node> {
+    section?.value.get("pg_hba")
 }
 
 /// Sections that have no part in a haad.toml.

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use super::draft::{Became, Content, Draft};
+use super::draft::{Became, Content, Draft, InFile};
 use super::error::ImportError;
 use super::member::taken;
 use super::yaml::{Node, Tree};
 use crate::config::refusal;
-
-pub(super) const PG_IDENT: &str =
-    "write the lines into pg_ident.conf of the data directory, on every member";
 
 /// The member's own section.
 pub(super) fn own(draft: &mut Draft, path: &Path, section: &Node) -> Result<(), ImportError> {
@@ -48,7 +45,6 @@ pub(super) fn own(draft: &mut Draft, path: &Path, section: &Node) -> Result<(), 
                 draft.needless(at, &full, "haad always speaks to its own Postgres over the socket");
             }
             "pgpass" => draft.needless(at, &full, "haad keeps one of its own in its state directory"),
-            "pg_ident" => draft.lost(at, &full, PG_IDENT),
             _ => shared(draft, at, &full, key),
         }
     }
@@ -71,6 +67,10 @@ pub(super) fn shared(draft: &mut Draft, at: &Node, full: &str, key: &str) {
                 full,
                 "write the restore_command in it as postgres.restore_command: haad runs it when a replica lacks WAL",
             );
+        }
+        "pg_ident" => {
+            let instead = "write the lines into pg_ident.conf of the data directory, on every member";
+            draft.lost(at, full, instead);
         }
         "pg_ctl_timeout" => draft.needless(at, full, "haad waits for what it sees of Postgres"),
         _ => draft.lost(at, full, "haa has no such key"),
@@ -243,10 +243,11 @@ fn socket(draft: &mut Draft, at: &Node, full: &str, said: &str) {
 }
 
 /// Lines of pg_hba.conf: the first of these that there are, as Patroni has it.
-pub(super) fn hba(draft: &mut Draft, lists: &[(&str, Option<&Node>)]) {
+pub(super) fn hba(draft: &mut Draft, lists: &[(&str, InFile, Option<&Node>)]) {
     let mut taken = false;
-    for (full, list) in lists {
+    for (full, place, list) in lists {
         let Some(at) = list else { continue };
+        draft.place = *place;
         if taken {
             draft.needless(at, full, "another list stands before it");
             continue;

@@ -122,6 +122,14 @@ fn a_small_one_is_completed_and_what_was_not_there_is_told() {
 }
 
 #[test]
+fn a_list_of_the_cluster_is_told_with_the_line_that_it_has_there() {
+    let dynamic = "postgresql:\n  pg_hba:\n    - host all all all scram-sha-256\n";
+    let (shown, _) = Bench::new().import(SMALL, Some(dynamic));
+    let line = shown.lines().find(|line| line.contains("the cluster's postgresql.pg_hba"));
+    assert!(line.is_some_and(|line| line.trim_start().starts_with('d')), "{shown}");
+}
+
+#[test]
 fn nothing_is_written_over_and_the_others_secrets_stand() {
     let bench = Bench::new();
     let member = bench.file("patroni.yml", SMALL);

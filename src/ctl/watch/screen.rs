@@ -22,7 +22,7 @@ const AILS: usize = 5;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, now: Instant) {
-    let verdict = verdict(picture);
+    let verdict = verdict(picture, now);
     let members = u16::try_from(picture.cluster.members.len()).unwrap_or(u16::MAX);
     let lines = u16::try_from(verdict.len()).unwrap_or(u16::MAX);
     let [top, about, table, routes, events, foot] = Layout::vertical([
@@ -56,9 +56,9 @@ const fn bold(color: Color) -> Style {
 }
 
 /// As `haactl status` has it.
-fn verdict(picture: &Picture) -> Vec<Line<'static>> {
+fn verdict(picture: &Picture, now: Instant) -> Vec<Line<'static>> {
     let Some(verdict) = &picture.verdict else {
-        return vec![match picture.oldest(Instant::now()) {
+        return vec![match picture.oldest(now) {
             None => Line::styled("nothing is known yet", dim()),
             Some(_) => Line::styled("UNKNOWN: nobody gives a verdict", bold(Color::Magenta)),
         }];
@@ -113,12 +113,12 @@ fn draw_members(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
             frame.render_widget(Line::styled(*name, dim()), *cell);
         }
     }
+    let wide = inner.width >= WIDE;
     // One scale for all, so that the curves can be compared.
     let most = picture.lags.values().flatten().max().copied().unwrap_or_default();
     for (member, row) in picture.cluster.members.iter().zip(rows) {
         let cells = split.split(row);
         let style = row_style(member);
-        let wide = names.len() > 7;
         for (text, cell) in texts(picture, member, wide).into_iter().zip(cells.iter()) {
             frame.render_widget(Line::styled(text, style), *cell);
         }

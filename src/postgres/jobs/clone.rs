@@ -49,7 +49,7 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
         .await?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     refuse_if_running(site)?;
-    let (aside, lost) = (keep::aside(site), lost(site, new.path()));
+    let (aside, lost) = (keep::aside(site)?, lost(site, new.path()));
     let pg_wal = aside.join("pg_wal");
     let kept = Kept { in_directory: &aside, wal: &pg_wal };
     let noted = match &lost {

@@ -146,7 +146,8 @@ impl Lost {
 
     /// Counts it and notes it on disk; `None` if there is nothing to tell. To be called before it is touched.
     pub(super) async fn note(&self, site: &Site, kept: Option<Kept<'_>>) -> Option<Discarded> {
-        if let Err(error) = forget_not_begun(site) {
+        // That removes the notes of work that was not begun.
+        if let Err(error) = untold(site) {
             tracing::warn!(%error, "a note of what was not discarded stays");
         }
         let (commits, end) = self.count(site).await?;
@@ -290,17 +291,6 @@ fn notes(site: &Site) -> io::Result<Vec<(PathBuf, Note)>> {
         }
     }
     Ok(notes)
-}
-
-/// Removes the notes of work on the present data that came to nothing. Only where no rewind of them is broken off.
-fn forget_not_begun(site: &Site) -> io::Result<()> {
-    let now = present(site);
-    for (path, note) in notes(site)? {
-        if Some(note.incarnation) == now {
-            remove_if_there(&path)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use haa_core::effect::Source;
 use haa_core::line::Line;
-use haa_core::units::Lsn;
+use haa_core::units::{Lsn, SystemId};
 use rustix::process::Signal;
 
 use super::follow::{self, STARTUP};
@@ -38,14 +38,14 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     follow::detach(bench).await?;
     let session = bench.session().await?;
     let end = replayed(&session).await?;
-    let size =
-        Control::read(site.data()).map_err(JobError::file("read", site.data()))?.segment_size;
+    let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
+    let size = control.segment_size;
     let (began, mut at, mut last) = (Instant::now(), end, None);
     // Why nothing was brought, unless all of it is here.
     let mut why = None;
     for _ in 0..SEGMENTS {
         let segment = Segment::of(line, at, size);
-        if !is_whole(site, &segment).await? {
+        if !is_whole(site, &segment, control.system_id).await? {
             match keepers::find(site, from, &segment).await? {
                 Found::Here(file) => place(site, &session, &segment, (&file, end)).await?,
                 Found::AtLeader => {
@@ -83,14 +83,10 @@ async fn replayed(session: &Session) -> Result<Lsn, SqlError> {
 }
 
 /// It was received to its end.
-async fn is_whole(site: &Site, segment: &Segment) -> Result<bool, JobError> {
-    let read = || JobError::file("read", site.data());
-    let system = Control::read(site.data()).map_err(read())?.system_id;
-    let path = site.pg_wal().join(segment.name());
-    let segment = *segment;
-    let whole =
-        move || Ok(path.exists() && matches!(segment.check(&path, system), Ok(Extent::Whole)));
-    files::apart(whole).await.map_err(read())
+async fn is_whole(site: &Site, segment: &Segment, system: SystemId) -> Result<bool, JobError> {
+    let (segment, path) = (*segment, site.pg_wal().join(segment.name()));
+    let whole = move || Ok(matches!(segment.check(&path, system), Ok(Extent::Whole)));
+    files::apart(whole).await.map_err(JobError::file("read", site.data()))
 }
 
 /// Puts a checked file in its place, if it begins with what was replayed of it. What of the segment is there already
@@ -103,10 +99,10 @@ async fn place(
 ) -> Result<(), JobError> {
     let pg_wal = site.pg_wal();
     let replayed = end.0.saturating_sub(segment.begin.0).min(segment.size);
-    let there = timeline::newest_with(&pg_wal, segment.size, Lsn(segment.begin.0 + replayed))
-        .map_err(JobError::file("read", &pg_wal))?;
     if replayed > 0
-        && let Some(timeline) = there
+        && let Some(timeline) =
+            timeline::newest_with(&pg_wal, segment.size, Lsn(segment.begin.0 + replayed))
+                .map_err(JobError::file("read", &pg_wal))?
     {
         let ours = pg_wal.join(Segment { timeline, ..*segment }.name());
         let files = (ours.clone(), file.to_owned());

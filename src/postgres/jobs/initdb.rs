@@ -45,7 +45,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let untouched = new.path().join(look::UNTOUCHED);
     std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
-    new.place(site, keep::aside(site))?;
+    new.place(site, keep::aside(site)?)?;
     Ok(())
 }
 

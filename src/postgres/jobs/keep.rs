@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::postgres::error::JobError;
-use crate::postgres::files::sync_parent;
+use crate::postgres::files::{self, sync_parent};
 use crate::postgres::room::{self, is_mount_point};
 use crate::postgres::site::Site;
 
@@ -20,8 +20,18 @@ fn unix_nanos() -> u128 {
 }
 
 /// Where data go that are replaced now.
-pub(super) fn aside(site: &Site) -> PathBuf {
-    site.beside(&format!("{OLD}{}", unix_time()))
+pub(super) fn aside(site: &Site) -> Result<PathBuf, JobError> {
+    let data = site.data();
+    unused(data, OLD).map_err(JobError::file("find what was moved aside beside", data))
+}
+
+/// A name by the present time that nothing has: later than all that are there, so that they can be told apart after two
+/// in one second, and after the clock was put back.
+pub(super) fn unused(beside: &Path, suffix: &str) -> io::Result<PathBuf> {
+    let next = named(beside, suffix)?.last().map_or(0, |(newest, _)| newest.saturating_add(1));
+    let mut name = beside.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{suffix}{}", next.max(unix_time().into())));
+    Ok(beside.with_file_name(name))
 }
 
 /// A directory beside the data, removed when it goes out of scope without having taken the data's place.
@@ -47,14 +57,11 @@ impl Scaffold {
         }
         let path = site.beside(suffix);
         let (stale, data) = (path.clone(), site.data().to_owned());
-        let removed = tokio::task::spawn_blocking(move || {
+        let removed = files::apart(move || {
             remove(&stale)?;
             named(&data, GONE)?.iter().try_for_each(|(_, gone)| remove(gone))
         });
-        removed
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(JobError::file("remove what is left of", &path))?;
+        removed.await.map_err(JobError::file("remove what is left of", &path))?;
         Ok(Self { path, gone: site.beside(GONE), placed: None })
     }
 
@@ -128,8 +135,7 @@ const GONE: &str = ".gone-";
 /// least so many bytes, would not fit. Never the newest.
 pub(super) async fn make_room(site: &Site, bytes: u64) {
     let data = site.data().to_owned();
-    let made = tokio::task::spawn_blocking(move || make_room_beside(&data, bytes, room::free));
-    if let Err(error) = made.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+    if let Err(error) = files::apart(move || make_room_beside(&data, bytes, room::free)).await {
         tracing::warn!(%error, "data that was moved aside cannot be removed");
     }
 }
@@ -179,6 +185,24 @@ fn named(data: &Path, suffix: &str) -> io::Result<Vec<(u128, PathBuf)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_moved_aside_in_the_same_second_has_another_name_and_a_later_one() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let data = folder.path().join("data");
+        let first = unused(&data, OLD).expect("readable");
+        std::fs::create_dir(&first).expect("made");
+        let second = unused(&data, OLD).expect("readable");
+        assert!(!second.exists());
+        std::fs::create_dir(&second).expect("made");
+        // The clock was ahead.
+        std::fs::create_dir(folder.path().join("data.old-9999999999")).expect("made");
+        let third = unused(&data, OLD).expect("readable");
+        assert_eq!(third, folder.path().join("data.old-10000000000"));
+        let sorted: Vec<PathBuf> =
+            named(&data, OLD).expect("readable").into_iter().map(|(_, path)| path).collect();
+        assert_eq!(sorted[..2], [first, second]);
+    }
 
     #[test]
     fn what_was_moved_aside_goes_only_for_want_of_room_and_the_newest_never() {

@@ -1,8 +1,6 @@
 //! WAL that a rewind goes through and that is gone here: from before the fork, so that it is everybody's. Brought from
 //! the archive or from the source; never in the place of what is there.
 
-use std::path::Path;
-
 use haa_core::effect::Source;
 use haa_core::line::Line;
 use haa_core::units::Lsn;
@@ -22,26 +20,31 @@ pub(super) fn named_in(error: &JobError) -> Option<String> {
     opened.find_map(|rest| {
         let (path, why) = rest.split_once('"')?;
         let name = path.rsplit_once("pg_wal/")?.1;
-        let segment = name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (segment && why.starts_with(": No such file")).then(|| name.to_owned())
+        let gone = why.starts_with(": No such file");
+        (timeline::is_segment(name) && gone).then(|| name.to_owned())
     })
 }
 
-/// Brings the segment of this name.
-pub(super) async fn bring(site: &Site, source: &Source, name: &str) -> Result<(), JobError> {
+/// The segment of this name, and where its timeline began.
+pub(super) fn named(site: &Site, name: &str) -> Result<Segment, JobError> {
     let read = || JobError::file("read", site.data());
-    let pg_wal = site.pg_wal();
     let size = Control::read(site.data()).map_err(read())?.segment_size;
     let unknown = || JobError::Refused(format!("{name} is not the name of a WAL segment"));
     let mut segment = Segment::named(name, size).ok_or_else(unknown)?;
-    let forks = timeline::lineage(&pg_wal, segment.timeline).map_err(read())?;
+    let forks = timeline::lineage(&site.pg_wal(), segment.timeline).map_err(read())?;
     segment.made_by = forks.last().copied();
+    Ok(segment)
+}
+
+/// Brings it.
+pub(super) async fn bring(site: &Site, source: &Source, segment: &Segment) -> Result<(), JobError> {
     let mut said = Vec::new();
     let from = std::slice::from_ref(source);
-    match keepers::anywhere(site, from, &segment, &mut said).await? {
-        Some(file) => put(&pg_wal, &segment, (&file, Archived::There)),
+    match keepers::anywhere(site, from, segment, &mut said).await? {
+        Some(file) => put(&site.pg_wal(), segment, (&file, Archived::There)),
         None => Err(JobError::Refused(format!(
-            "the rewind needs the WAL segment {name}, and nobody has it: {}",
+            "the rewind needs the WAL segment {}, and nobody has it: {}",
+            segment.name(),
             said.join("; ")
         ))),
     }
@@ -61,16 +64,14 @@ pub(super) async fn complete(site: &Site, source: &Source) -> Result<(), JobErro
     let newest = timeline::newest_real(&pg_wal).map_err(read())?;
     let forks = timeline::lineage(&pg_wal, newest).map_err(read())?;
     let line = Line { timeline: newest, forks };
-    while !is_there(&pg_wal, &Segment::of(&line, at, size)) {
+    loop {
         let segment = Segment::of(&line, at, size);
-        bring(site, source, &segment.name()).await?;
+        if pg_wal.join(segment.name()).exists() {
+            return Ok(());
+        }
+        bring(site, source, &segment).await?;
         at = segment.end();
     }
-    Ok(())
-}
-
-fn is_there(pg_wal: &Path, segment: &Segment) -> bool {
-    pg_wal.join(segment.name()).exists()
 }
 
 /// From `START WAL LOCATION: 0/3000028 (file 000000020000000000000003)`.

@@ -14,7 +14,7 @@ use haa_core::units::Timeline;
 
 use super::clone::refuse_if_running;
 use super::discard::{self, Kept, Lost};
-use super::keep::unix_time;
+use super::keep;
 use super::lacking;
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
@@ -92,7 +92,9 @@ async fn plan(site: &Site, source: &Source) -> Result<Said, JobError> {
             Err(error) => error,
         };
         match lacking::named_in(&error) {
-            Some(name) if brought < MOST => lacking::bring(site, source, &name).await?,
+            Some(name) if brought < MOST => {
+                lacking::bring(site, source, &lacking::named(site, &name)?).await?;
+            }
             Some(_) | None => return Err(error),
         }
         brought += 1;
@@ -145,7 +147,8 @@ fn divergence(plan: &Said) -> Option<Fork> {
 /// Copies our WAL from the fork on, for whoever wants to look for what was lost, and says where it is; where it would
 /// take more than half of what is free, that is said instead.
 async fn keep_wal(site: &Site, lost: &Lost) -> Result<Option<PathBuf>, JobError> {
-    let aside = site.state(&format!("diverged-{}", unix_time()));
+    let wal = site.state("diverged");
+    let aside = keep::unused(&wal, "-").map_err(JobError::file("find a name like", &wal))?;
     let write = || JobError::file("keep the divergent WAL in", &aside);
     let pg_wal = site.pg_wal();
     let names = lost.segments(&pg_wal).map_err(write())?;

@@ -19,12 +19,9 @@ pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Vi
     // A replica that cannot catch up is made anew under the leader that it followed. So is one that an operator wants
     // anew: the leader may be lost in that moment, and the real clone keeps the old data until the copy is whole.
     let asked = world.etcd.view.requests.values().any(|kept| {
+        let Ask::Reinit { member: of, .. } = &kept.value.ask else { return false };
         let accepted = matches!(kept.value.state, RequestState::Accepted { .. });
-        let of = match &kept.value.ask {
-            Ask::Reinit { member, .. } => world.index(member),
-            _ => None,
-        };
-        accepted && of == Some(member)
+        accepted && world.index(of) == Some(member)
     });
     let has_all = |leader: usize| {
         let theirs = &world.members[leader].postgres;

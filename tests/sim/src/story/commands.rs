@@ -114,12 +114,8 @@ fn written(key: &str) -> Result<Key, String> {
         "discarded" => {
             Ok(Key::Discarded(named("any")?, Fork { timeline: Timeline(0), lsn: Lsn(0) }))
         }
-        _ => match key.strip_prefix("drained/") {
-            Some(name) => Ok(Key::Drained(named(name)?)),
-            None => {
-                Err(format!("'{key}' is none of term, leader, sync, discarded and drained/NAME"))
-            }
-        },
+        "drained" => Ok(Key::Drained(named("any")?)),
+        _ => Err(format!("'{key}' is none of term, leader, sync, discarded and drained")),
     }
 }
 

@@ -57,9 +57,9 @@ impl World {
         }
         self.serial += 1;
         let write = self.serial;
-        self.written.extend(self.members[member].postgres.wal());
-        // Whoever writes to a server that was promoted by hand writes into no cluster.
         let wal = self.members[member].postgres.wal()?;
+        self.written.push(wal);
+        // Whoever writes to a server that was promoted by hand writes into no cluster.
         if self.wals.branch(wal.branch).term.is_some() {
             let waiting = Waiting { write, way, end: wal.end };
             self.members[member].postgres.waiting.push(waiting);
