@@ -53,12 +53,13 @@ impl Status {
         self.acknowledges()
     }
 
-    /// `/async`: a replica that meets the demand and is none of those that acknowledge commits.
+    /// `/async`: a replica that meets the demand and is none of those that acknowledge commits. Whoever asks for that
+    /// takes one that is to vote, too.
     ///
     /// # Errors
     /// Why not.
     pub fn asynchronous(&self, demand: &ReplicaDemand) -> Answer {
-        self.replica(demand)?;
+        self.replica(&ReplicaDemand { any_copy: true, ..demand.clone() })?;
         match self.acknowledges() {
             Ok(()) => Err("this replica acknowledges commits"),
             Err(_) => Ok(()),
@@ -104,7 +105,7 @@ impl Status {
             Some(sync) if sync.durability == Durability::Async => {
                 Err("durability is async: no replica acknowledges commits")
             }
-            Some(sync) if sync.primary != self.me && sync.voters.contains_key(&self.me) => Ok(()),
+            Some(sync) if sync.primary != self.me && sync.lists(&self.me, &self.record) => Ok(()),
             Some(_) => Err("this replica does not acknowledge commits"),
             None => Err("no replica acknowledges commits yet"),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::observe::{Door, PeerState, Server, Standby};
-use crate::records::Tags;
+use crate::records::{MemberRecord, Tags};
 use crate::routes::{Answer, MemberStatus, Route, Status};
 use crate::units::{Lsn, MemberName, Millis};
 
@@ -18,6 +18,8 @@ pub struct ReplicaDemand {
     pub min_lsn: Option<Lsn>,
     /// It must stream.
     pub streaming: bool,
+    /// Also one that is to vote and does not yet: what it shows may be lost in a failover.
+    pub any_copy: bool,
     /// Tags that must match.
     pub tags: BTreeMap<String, String>,
 }
@@ -28,6 +30,7 @@ struct Reader<'a> {
     streaming: bool,
     stalled: bool,
     drained: bool,
+    may_be_taken_back: bool,
     replayed: Option<Lsn>,
     behind_ms: Option<u64>,
     tags: &'a Tags,
@@ -70,6 +73,7 @@ impl Status {
             streaming: beat.state == PeerState::Streaming,
             stalled: beat.stalled,
             drained: self.drained.contains(name),
+            may_be_taken_back: self.may_be_taken_back(name, &member.record),
             replayed: beat.replayed,
             behind_ms: beat.behind_ms,
             tags: &beat.tags,
@@ -108,10 +112,18 @@ impl Status {
             streaming: standby.streaming,
             stalled: self.stalled,
             drained: self.drained.contains(&self.me),
+            may_be_taken_back: self.may_be_taken_back(&self.me, &self.record),
             replayed: Some(standby.replayed),
             behind_ms: standby.behind_ms(),
             tags: &self.record.tags,
         }
+    }
+
+    /// While other replicas vote, a member that is to vote is not read before it does: whoever leads next asks the
+    /// voters only, and what no voter received is lost with the primary, shown or not (I17, ADR 0017).
+    fn may_be_taken_back(&self, name: &MemberName, record: &MemberRecord) -> bool {
+        let Some(sync) = self.sync.as_ref().filter(|sync| sync.is_quorum()) else { return false };
+        !sync.lists(name, record) && !record.tags.nofailover && !sync.other_voters().is_empty()
     }
 
     fn meets(&self, reader: &Reader<'_>, demand: &ReplicaDemand) -> Answer {
@@ -123,6 +135,9 @@ impl Status {
         }
         if reader.door == Door::Shut {
             return Err("this replica was not compared with a leader yet, and lets no client in");
+        }
+        if reader.may_be_taken_back && !demand.any_copy {
+            return Err("this replica is no voter yet: what it shows may be lost in a failover");
         }
         if reader.stalled {
             return Err("this replica replays nothing, though there is WAL");

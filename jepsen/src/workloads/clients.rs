@@ -33,7 +33,7 @@ pub enum Kind {
     /// To this member, whatever it is by now, to write: this finds one that does not know that it is deposed. What
     /// such a member is only read for may be old, as the documents say, and is no matter for a judge.
     Pinned(&'static str),
-    /// To this member, to read.
+    /// To this member, to read, while it says that it may be read from.
     Reader(&'static str),
     /// To whoever accepts writes, and to read, where the routes lead one who has written so far: it is promised that it
     /// sees what it wrote.
@@ -142,11 +142,15 @@ impl Client {
             (Kind::Routed | Kind::Faithful, _) => self.crew.route.some().await?,
             (Kind::Pinned(member) | Kind::Reader(member), _) => member,
         };
+        let place = self.crew.places.iter().find(|place| place.member == wanted)?;
+        if matches!(self.kind, Kind::Reader(_)) && !faithful::offers_reads(place).await {
+            self.session = None;
+            return None;
+        }
         let good = |session: &Session| session.member == wanted && !session.closed();
         if let Some(session) = self.session.take().filter(good) {
             return Some(session);
         }
-        let place = self.crew.places.iter().find(|place| place.member == wanted)?;
         Session::open(place, matches!(self.kind, Kind::Reader(_))).await.ok()
     }
 

@@ -1,5 +1,5 @@
-//! Where one reads who has written: asked of `/routes/read?min_lsn=`, as the documents tell an application to. Reads
-//! nothing itself.
+//! Where one may read: asked of `/routes/read?min_lsn=` by who has written, as the documents tell an application to,
+//! and of `/replica` as a balancer does. Reads nothing itself.
 
 use std::time::Duration;
 
@@ -26,4 +26,10 @@ pub(super) async fn reader(places: &[Place], lsn: u64) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Whether a balancer would send readers to this member.
+pub(super) async fn offers_reads(place: &Place) -> bool {
+    let answer = Ask::get("/replica").within(ANSWER).send(&place.api).await;
+    answer.is_ok_and(|answer| answer.status == 200)
 }

@@ -3,6 +3,7 @@
 use haa_core::line::Line;
 use haa_core::records::SyncRecord;
 use haa_core::settings::Durability;
+use haa_core::units::Incarnation;
 
 use super::*;
 
@@ -93,6 +94,36 @@ async fn a_loop_that_stands_still_answers_nothing_with_200() {
             assert_eq!(bench.code(path).await, 503, "{path}");
         }
         assert_eq!(bench.code("/routes").await, 503);
+    }
+}
+
+/// n2 has voted with other data, and is to vote again.
+#[tokio::test]
+async fn a_replica_that_is_to_vote_is_read_when_it_does() {
+    let voters = |voters: &str| {
+        let mut status = replica();
+        status.record.incarnation = Some(Incarnation(7));
+        let sync = format!(
+            r#"{{"version": 4, "term": 3, "primary": "n1", "line": {{"timeline": 3, "forks": []}},
+                "durability": "quorum", "voters": {voters}, "k": 1, "members": {{}}}}"#
+        );
+        status.sync = Some(serde_json::from_str(&sync).unwrap());
+        status
+    };
+    let bench = Bench::new(voters(r#"{"n1": 1, "n2": 2, "n3": 3}"#));
+    for path in ["/replica", "/read-only", "/sync"] {
+        assert_eq!(bench.code(path).await, 503, "{path}");
+    }
+    let why = &bench.json("/replica").await["haa"]["why"];
+    assert_eq!(why, "this replica is no voter yet: what it shows may be lost in a failover");
+    assert_eq!(bench.code("/async").await, 200, "who asks for any copy has it");
+    assert_eq!(bench.code("/routes/read").await, 503);
+
+    let mut tagged = voters(r#"{"n1": 1, "n3": 3}"#);
+    tagged.record.tags.nofailover = true;
+    let alone = voters(r#"{"n1": 1}"#);
+    for status in [tagged, alone, voters(r#"{"n1": 1, "n2": 7}"#)] {
+        assert_eq!(Bench::new(status).code("/replica").await, 200);
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Mutation {
     ReleaseIgnoresHolder,
     /// There is a guard, and it closes nothing. Not between the node and the world, but in the world.
     NoGuard,
+    /// Readers are sent to replicas that are to vote and do not yet. Not between the node and the world either.
+    ReadsAnyCopy,
 }
 
 /// What is broken in a run, and where.
@@ -144,7 +146,8 @@ impl Mutation {
             | Self::LeaderWithoutLease
             | Self::ClusterIgnoresCluster
             | Self::ReleaseIgnoresHolder
-            | Self::NoGuard => {}
+            | Self::NoGuard
+            | Self::ReadsAnyCopy => {}
         }
     }
 }

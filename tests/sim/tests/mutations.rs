@@ -52,7 +52,7 @@ const SEEDS_AROUND_THE_CORE: [Seeds; 7] = [
 ];
 
 /// The same in `quorum`.
-const SEEDS_OF_QUORUM: [Seeds; 11] = [
+const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (core(Mechanism::Grants), Guard::On, 1000, &["I2", "I4", "I6"]),
     (core(Mechanism::GrantBinds), Guard::On, 20, &["I12"]),
     (core(Mechanism::Barrier), Guard::On, 1000, &["I6"]),
@@ -64,6 +64,7 @@ const SEEDS_OF_QUORUM: [Seeds; 11] = [
     (core(Mechanism::OrderOfLeaving), Guard::On, 1000, &["I6"]),
     (core(Mechanism::Door), Guard::On, 20, &["I13"]),
     (core(Mechanism::ConsentBinds), Guard::On, 60, &["I15"]),
+    (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
 const STORIES: [Story; 51] = [

@@ -20,6 +20,7 @@ mod i13;
 mod i14;
 mod i15;
 mod i16;
+mod i17;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,6 +71,7 @@ pub struct Ledger {
     creator: Option<MemberName>,
     before: a2::Before,
     strays: BTreeMap<usize, At>,
+    shown: i17::Shown,
     /// etcd says again what it said before: what it says of voters holds for no commit since.
     restored: bool,
 }
@@ -101,7 +103,8 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i10::check(world, deed)?;
     i16::check(world, deed)?;
     i11::check(world, deed)?;
-    i15::check(world, deed)
+    i15::check(world, deed)?;
+    i17::check(world, ledger, deed)
 }
 
 /// Whether acknowledged commits rest on voters just now.

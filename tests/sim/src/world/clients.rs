@@ -26,7 +26,10 @@ impl World {
         let pause = self.dice.span(At(every.0 / 2), At(every.0 * 3 / 2));
         self.later(pause, Event::Client(way));
         match way {
-            Way::Routed => drop(self.routed_write()),
+            Way::Routed => {
+                self.routed_write();
+                self.readers();
+            }
             Way::Pinned => {
                 let member = self.dice.below(self.members.len());
                 self.write(member, Way::Pinned);

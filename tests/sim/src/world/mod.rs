@@ -8,6 +8,7 @@ pub mod hold;
 pub mod jobs;
 pub mod member;
 pub mod nemesis;
+pub mod readers;
 pub mod server;
 pub mod slots;
 pub mod store;
@@ -188,6 +189,13 @@ pub enum Deed {
         /// How.
         how: store::Gone,
     },
+    /// Readers were sent to a replica, and saw this commit of a leader there, and all before it.
+    Shown {
+        /// Where.
+        member: usize,
+        /// The newest that they saw.
+        commit: Wal,
+    },
     /// An agent published a status.
     Published(usize),
     /// A member's `primary_conninfo` was pointed at a source.
@@ -323,6 +331,8 @@ pub struct World {
     pub sometimes: Sometimes,
     /// What the last event did.
     pub deeds: Vec<Deed>,
+    /// How often readers have asked.
+    pub reads: usize,
     /// One line a transition or a fault, if somebody reads it.
     pub story: Option<Vec<String>>,
     /// Which faults come.
@@ -361,6 +371,7 @@ impl World {
             troubled_at: vec![At(0); plan.members],
             sometimes: Sometimes::default(),
             deeds: Vec::new(),
+            reads: 0,
             story: None,
             mix: None,
             dice,
