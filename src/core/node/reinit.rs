@@ -97,7 +97,7 @@ impl Node {
             return;
         }
         let unchanged = (Key::Sync, sync.revision);
-        match self.may_be_down(now, id, (name, Manner::Alone), primary) {
+        match self.may_go_without(now, id, name, primary) {
             Ok(()) => {
                 self.asked.remove(id);
             }
@@ -110,6 +110,18 @@ impl Node {
         }
     }
 
+    /// Whether its data are not needed, neither for as long as a clone takes nor as a voter's.
+    fn may_go_without(
+        &self,
+        now: Millis,
+        id: &RequestId,
+        name: &MemberName,
+        primary: &Primary,
+    ) -> Result<(), Unfit> {
+        self.may_be_down(now, id, (name, Manner::Alone), primary)?;
+        self.spare(name, primary)
+    }
+
     /// Which data would go.
     fn may_reinit(
         &self,
@@ -118,7 +130,7 @@ impl Node {
         name: &MemberName,
         primary: &Primary,
     ) -> Result<Incarnation, Unfit> {
-        self.may_be_down(now, id, (name, Manner::Alone), primary)?;
+        self.may_go_without(now, id, name, primary)?;
         let data = self.belief.member(name).and_then(|record| record.incarnation);
         data.ok_or_else(|| Unfit::Yet(format!("{name} has no data: it is being cloned already")))
     }
