@@ -63,7 +63,9 @@ impl Node {
             Ok(()) if !begun => {
                 let change = Change::default().delete(Key::Drained(name.clone()));
                 let state = RequestState::Accepted { term };
-                self.answer_with(id, request, state, (change, None));
+                // One that is back in that moment stays what it is: drained, too.
+                let absent = (Key::Member(name.clone()), Revision::ABSENT);
+                self.answer_with(id, request, state, (change, Some(absent)));
             }
             Ok(()) if self.is_listed_anywhere(name) || primary.slots.contains(&name.slot()) => {
                 self.desk.look(now, Millis(250));
