@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::draft::Draft;
+use super::draft::{Became, Draft};
 use super::error::ImportError;
 use super::server;
 use super::yaml::{Node, Tree};
@@ -21,6 +21,26 @@ pub(super) fn settings(draft: &mut Draft, path: &Path, all: &Node) -> Result<(),
     }
     Ok(())
 }
+
+/// What counts where nothing is said is not the same in both.
+pub(super) fn unsaid(draft: &mut Draft, all: Option<&Node>) {
+    match all.map(|all| all.value.get("synchronous_mode")) {
+        Some(Some(_)) => {}
+        Some(None) => {
+            draft.put("settings.durability", "async");
+            let to = "settings.durability = async".to_owned();
+            draft.added("synchronous_mode", Became::Changed(to, ASYNC.to_owned()));
+        }
+        None => {
+            let why = "nothing says what the cluster goes by, so that haa's defaults stand, quorum among them: \
+                       patronictl show-config > dynamic.yml, and give --dynamic dynamic.yml";
+            draft.added("bootstrap.dcs", Became::Lost(why.to_owned()));
+        }
+    }
+}
+
+const ASYNC: &str = "as it was: a failover may lose the last commits. Without this line, haa goes over to quorum with \
+                     two replicas";
 
 fn one(draft: &mut Draft, key: &str, at: &Node) {
     match key {
@@ -131,13 +151,7 @@ fn durability(draft: &mut Draft, key: &str, at: &Node) {
                 );
             } else {
                 draft.put("settings.durability", "async");
-                draft.changed(
-                    at,
-                    key,
-                    "settings.durability = async",
-                    "as it was: a failover may lose the last commits. Without this line, haa goes over to quorum with \
-                     two replicas",
-                );
+                draft.changed(at, key, "settings.durability = async", ASYNC);
             }
         }
         "synchronous_node_count" => match at.value.number().filter(|count| *count >= 1) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::yaml::Node;
+use super::yaml::{Node, Tree};
 
 /// What became of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,21 @@ impl Draft {
         self.put(path, file.display().to_string());
         self.secrets.push(Secret { path: file.clone(), content });
         file
+    }
+
+    /// A password as it is meant: YAML reads one without quotes as a number, where it looks like one.
+    pub(super) fn password(&mut self, at: &Node, key: &str) -> Option<Content> {
+        let said = at.value.text()?;
+        if !matches!(at.value, Tree::Text(_)) {
+            let to = "a file with what YAML reads there";
+            self.changed(
+                at,
+                key,
+                to,
+                "it is not in quotes, and no text to YAML: put it in quotes, and import again",
+            );
+        }
+        Some(Content::Said(said))
     }
 
     pub(super) fn taken(&mut self, at: &Node, key: &str, to: &str) {

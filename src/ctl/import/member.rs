@@ -77,7 +77,8 @@ pub(super) fn store(draft: &mut Draft, path: &Path, all: &Tree) -> Result<(), Im
             "protocol" => draft.taken(at, &full, "etcd.endpoints"),
             "username" => taken(draft, at, &full, "etcd.user"),
             "password" => {
-                draft.secret("etcd.password_file", "etcd", Content::Said(said));
+                let content = draft.password(at, &full).unwrap_or(Content::Said(said));
+                draft.secret("etcd.password_file", "etcd", content);
                 draft.taken(at, &full, "etcd.password_file");
             }
             "cacert" => taken(draft, at, &full, "etcd.ca_file"),

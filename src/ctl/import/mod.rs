@@ -125,6 +125,7 @@ fn drafted(file: &Path, dynamic: Option<&Path>, secrets: &Path) -> Result<Draft,
         cluster::settings(&mut draft, at, said)?;
         draft.place = Place::Own;
     }
+    cluster::unsaid(&mut draft, said.as_ref());
     member::watchdog(&mut draft, own);
     member::tags(&mut draft, own);
     member::log(&mut draft, own);

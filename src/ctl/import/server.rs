@@ -114,7 +114,9 @@ pub(super) fn logins(draft: &mut Draft, section: &Node) {
             &format!("postgres.{role}.user"),
             text("username").unwrap_or_else(|| usual.to_owned()),
         );
-        let content = text("password").map_or(Content::New, Content::Said);
+        let password = said.and_then(|said| said.value.get("password"));
+        let content = password.and_then(|at| draft.password(at, &format!("{full}.password")));
+        let content = content.unwrap_or(Content::New);
         let new = content == Content::New;
         let file = draft.secret(&format!("postgres.{role}.password_file"), role, content);
         match said {

@@ -196,6 +196,36 @@ fn fate(yaml: &str) -> (Became, toml::Table) {
 }
 
 #[test]
+fn what_is_not_said_is_told_where_it_counts() {
+    let unsaid = |yaml: Option<&str>| {
+        let node: Option<Node> = yaml.map(|yaml| serde_saphyr::from_str(yaml).expect("it is YAML"));
+        let mut draft = Draft::new(Path::new("/secrets"));
+        cluster::unsaid(&mut draft, node.as_ref());
+        (draft.fates.pop().map(|fate| fate.became), draft.file.to_string().replace('\n', " "))
+    };
+    let (became, settings) = unsaid(Some("ttl: 30"));
+    assert_eq!(settings, "[settings] durability = \"async\" ", "as Patroni does without it");
+    assert!(matches!(became, Some(Became::Changed(..))), "{became:?}");
+    assert_eq!(unsaid(Some("synchronous_mode: true")), (None, String::new()));
+    assert!(matches!(unsaid(None), (Some(Became::Lost(_)), none) if none.is_empty()));
+}
+
+#[test]
+fn a_password_that_is_a_number_to_yaml_is_told() {
+    for (yaml, told) in [("password: 0123", 1), ("password: '0123'", 0), ("password: abc", 0)] {
+        let node: Node = serde_saphyr::from_str(yaml).expect("it is YAML");
+        let at = node.value.get("password").expect("it is there");
+        let mut draft = Draft::new(Path::new("/secrets"));
+        assert!(draft.password(at, "etcd3.password").is_some(), "{yaml}");
+        assert_eq!(draft.fates.len(), told, "{yaml}");
+        assert!(
+            !draft.fates.iter().any(|fate| fate.to_string().contains("123")),
+            "no secret is shown"
+        );
+    }
+}
+
+#[test]
 fn each_setting_has_its_fate() {
     let made = |yaml: &str| fate(yaml).1.to_string().replace('\n', " ");
     for (yaml, settings) in [

@@ -65,7 +65,9 @@ fn new(path: &Path, mode: u32, text: &str) -> Result<(), ImportError> {
         _ => ImportError::Write { path: path.to_owned(), source },
     };
     let mut file = opened.map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    // Half a file would be in the way of the next attempt.
+    written.inspect_err(|_| drop(std::fs::remove_file(path))).map_err(failed)
 }
 
 /// What is for people, where standard output is for the file.
