@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
-use haa_core::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Loss, Manner, RequestId, RequestRecord, RequestState};
 use haa_core::routes::Status;
 use haa_core::units::MemberName;
 use serde::de::DeserializeOwned;
@@ -40,6 +40,7 @@ struct Switchover {
 #[serde(default, deny_unknown_fields)]
 struct Failover {
     candidate: Option<String>,
+    accept_loss: bool,
 }
 
 /// `POST /drain` and the like: about one member.
@@ -121,7 +122,8 @@ pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>
         if let Some(says) = to.as_ref().and_then(|to| status.bars_failover(to)) {
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
-        carry_out(&api, Ask::Failover { to }, by).await
+        let loss = if asked.accept_loss { Loss::Accepted } else { Loss::Allowed };
+        carry_out(&api, Ask::Failover { to, loss }, by).await
     };
     finish(done.await)
 }

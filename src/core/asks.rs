@@ -33,6 +33,9 @@ pub enum Ask {
     Failover {
         /// Whom; the best replica if not said.
         to: Option<MemberName>,
+        /// At what cost.
+        #[serde(default)]
+        loss: Loss,
     },
     /// Take a member out of use: no voter, never elected, not read from. If it leads, it hands over first.
     Drain {
@@ -81,7 +84,12 @@ impl Ask {
         };
         match self {
             Self::Switchover { to: name } => format!("switchover to {}", to(name)),
-            Self::Failover { to: name } => format!("failover to {}", to(name)),
+            Self::Failover { to: name, loss: Loss::Allowed } => {
+                format!("failover to {}", to(name))
+            }
+            Self::Failover { to: name, loss: Loss::Accepted } => {
+                format!("failover to {}, accepting the loss of acknowledged commits", to(name))
+            }
             Self::Drain { member } => format!("drain {member}"),
             Self::Undrain { member } => format!("undrain {member}"),
             Self::Restart { member, manner } => match manner {
@@ -97,6 +105,17 @@ impl Ask {
             }
         }
     }
+}
+
+/// What a failover may lose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// What `durability` lets it lose: in `quorum` nothing.
+    #[default]
+    Allowed,
+    /// Acknowledged commits, where the voters that hold them are gone for good.
+    Accepted,
 }
 
 /// How a Postgres is restarted.

@@ -105,7 +105,11 @@ impl Status {
             Some(sync) if sync.durability == Durability::Async => {
                 Err("durability is async: no replica acknowledges commits")
             }
-            Some(sync) if sync.primary != self.me && sync.lists(&self.me, &self.record) => Ok(()),
+            Some(sync)
+                if sync.primary != self.me && sync.has_voter(&self.me, self.record.incarnation) =>
+            {
+                Ok(())
+            }
             Some(_) => Err("this replica does not acknowledge commits"),
             None => Err("no replica acknowledges commits yet"),
         }

@@ -123,7 +123,9 @@ impl Status {
     /// voters only, and what no voter received is lost with the primary, shown or not (I17, ADR 0017).
     fn may_be_taken_back(&self, name: &MemberName, record: &MemberRecord) -> bool {
         let Some(sync) = self.sync.as_ref().filter(|sync| sync.is_quorum()) else { return false };
-        !sync.lists(name, record) && !record.tags.nofailover && !sync.other_voters().is_empty()
+        !sync.has_voter(name, record.incarnation)
+            && !record.tags.nofailover
+            && !sync.other_voters().is_empty()
     }
 
     fn meets(&self, reader: &Reader<'_>, demand: &ReplicaDemand) -> Answer {

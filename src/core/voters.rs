@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::list::List;
-use crate::records::{MemberRecord, SyncRecord};
+use crate::records::SyncRecord;
 use crate::settings::Durability;
 use crate::units::{Incarnation, MemberName, Millis, Position, Revision, Term, Token};
 
@@ -87,12 +87,6 @@ impl SyncRecord {
     #[must_use]
     pub fn has_voter(&self, name: &MemberName, incarnation: Option<Incarnation>) -> bool {
         incarnation.is_some() && self.voters.get(name).copied() == incarnation
-    }
-
-    /// Whether this member is a voter with the data that it has.
-    #[must_use]
-    pub fn lists(&self, name: &MemberName, record: &MemberRecord) -> bool {
-        record.incarnation.is_some() && self.voters.get(name) == record.incarnation.as_ref()
     }
 
     /// The voters beside the primary.

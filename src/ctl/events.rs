@@ -99,14 +99,14 @@ pub(super) fn outcome(state: &RequestState) -> String {
 
 #[cfg(test)]
 mod tests {
-    use haa_core::records::Ask;
+    use haa_core::records::{Ask, Loss};
 
     use super::*;
 
     #[test]
     fn as_many_digits_are_shown_as_tell_names_apart() {
         let named = |id: &str| {
-            let (ask, by) = (Ask::Failover { to: None }, "alice".to_owned());
+            let (ask, by) = (Ask::Failover { to: None, loss: Loss::Allowed }, "alice".to_owned());
             let state = RequestState::Pending;
             (id.to_owned(), RequestRecord { ask, by, asked_unix_ms: 0, state })
         };

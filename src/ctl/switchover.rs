@@ -33,11 +33,14 @@ pub(super) struct SwitchoverArgs {
 /// Make a member lead although no leader is there, however far it is behind: what it lacks is lost
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   haactl failover --to n2
+  haactl failover --to n2 --accept-loss
 
 A cluster that lost its primary chooses a new one by itself; this is for when it cannot, because
-all that is left is too far behind. Look at the lag first: haactl list
+all that is left is too far behind. Look at the lag first: haactl list. In quorum it cannot when too
+many voters are gone, or the primary was alone: with --accept-loss the others are asked no more,
+and what only those had is lost, acknowledged or not. It is refused while the voters could elect.
 
 Exit codes: 0 the new primary accepts writes, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
@@ -45,6 +48,9 @@ pub(super) struct FailoverArgs {
     /// To which member [default: the best replica]
     #[arg(long, value_name = "MEMBER")]
     to: Option<MemberName>,
+    /// Also lose commits that were acknowledged in quorum, where the voters that hold them are gone
+    #[arg(long)]
+    accept_loss: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -74,9 +80,12 @@ pub(super) async fn failover(args: &FailoverArgs, target: &Target) -> Result<(),
     if !args.yes {
         let now = Overview::fetch(target).await?;
         let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
-        confirm(&format!("{}\nMake {to} lead, and lose what it does not have?", now.table()))?;
+        let what = if args.accept_loss { ", acknowledged commits too" } else { "" };
+        let question = format!("Make {to} lead, and lose what it does not have{what}?");
+        confirm(&format!("{}\n{question}", now.table()))?;
     }
-    order("failover", "/failover", &json!({ "candidate": args.to }), target).await
+    let body = json!({ "candidate": args.to, "accept_loss": args.accept_loss });
+    order("failover", "/failover", &body, target).await
 }
 
 pub(super) async fn order(

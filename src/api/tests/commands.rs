@@ -1,6 +1,6 @@
 //! Commands: who may, what is passed on, and what is answered.
 
-use haa_core::records::{Ask, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Loss, RequestId, RequestRecord, RequestState};
 
 use super::*;
 use crate::api::commands::unfinished;
@@ -80,7 +80,7 @@ async fn a_refused_command_says_why() {
     let (answer, ask) = bench.command("/failover", r#"{"candidate": null}"#, refused).await;
     assert_eq!(answer.code, 412);
     assert_eq!(answer.error(), "n2 does not stream from the primary");
-    assert_eq!(ask, Ask::Failover { to: None });
+    assert_eq!(ask, Ask::Failover { to: None, loss: Loss::Allowed });
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ impl Node {
             return None;
         }
         if self.belief.quorum().is_some() {
+            self.give_up_voters(now);
             return self.ballot(now, &attempt, token, &standby);
         }
         let patience = since.after(self.belief.settings().timing.report_timeout);

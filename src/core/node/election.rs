@@ -56,6 +56,7 @@ impl Node {
         if led && !quorum || !self.desk.settled(facts) || stale {
             return None;
         }
+        self.give_up_voters(now);
         self.answer_call(now);
         let bound = self.detach_if_bound(now, standby);
         let Some(from) = self.opens_at(now, led) else {
@@ -220,8 +221,8 @@ impl Node {
     pub(super) fn wish(&self) -> Wish<'_> {
         let requests = self.belief.view.iter().flat_map(|view| view.requests.values());
         let mut wishes = requests.filter_map(|kept| match (&kept.value.ask, &kept.value.state) {
-            (Ask::Failover { to: None }, RequestState::Pending) => Some(Wish::Best),
-            (Ask::Failover { to: Some(to) }, RequestState::Pending) => {
+            (Ask::Failover { to: None, .. }, RequestState::Pending) => Some(Wish::Best),
+            (Ask::Failover { to: Some(to), .. }, RequestState::Pending) => {
                 Some(if *to == self.config.name { Wish::Us } else { Wish::Other(to) })
             }
             _ => None,

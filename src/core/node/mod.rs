@@ -16,6 +16,7 @@ mod failsafe;
 mod fetch;
 mod following;
 mod leaving;
+mod loss;
 mod pause;
 mod primary;
 mod promise;

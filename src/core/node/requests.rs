@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
-use crate::records::{Ask, Key, Manner, Record, RequestId, RequestRecord, RequestState};
+use crate::records::{Ask, Key, Loss, Manner, Record, RequestId, RequestRecord, RequestState};
 use crate::routes::undrain_first;
 use crate::units::{MemberName, Millis, Revision, Term};
 
@@ -57,7 +57,7 @@ impl Node {
             (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
                 why: format!("the leader was lost before it could act; {me} leads now"),
             },
-            (Ask::Switchover { to } | Ask::Failover { to }, _) => match to {
+            (Ask::Switchover { to } | Ask::Failover { to, .. }, _) => match to {
                 Some(to) if *to != me => RequestState::Refused {
                     why: format!("{to} did not take over in time; {me} leads now"),
                 },
@@ -106,7 +106,11 @@ impl Node {
         for (id, request) in open {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
-                Ask::Failover { to } => (to.as_ref(), Reason::Failover),
+                Ask::Failover { loss: Loss::Accepted, .. } => {
+                    self.lose_nothing(&id, &request);
+                    continue;
+                }
+                Ask::Failover { to, .. } => (to.as_ref(), Reason::Failover),
                 Ask::Drain { .. } if *drains.get_or_insert_with(|| id.clone()) != id => continue,
                 Ask::Drain { member } if *member == self.config.name => (None, Reason::Drained),
                 Ask::Drain { member } => {

@@ -12,6 +12,7 @@ mod failover;
 mod fixture;
 mod guard;
 mod journal;
+mod loss;
 mod metrics;
 mod operations;
 mod outage;

@@ -1,7 +1,7 @@
 //! The commands of a story that do something to the world: which faults each stands for. Does none of them.
 
 use haa_core::line::Fork;
-use haa_core::records::{Ask, Key, Manner};
+use haa_core::records::{Ask, Key, Loss, Manner};
 use haa_core::units::{Lsn, MemberName, Timeline};
 
 use super::plan::{set, span};
@@ -85,7 +85,9 @@ fn asked(verb: &str, rest: &[&str]) -> Result<Ask, String> {
     let to = || rest.first().map(|name| named(name)).transpose();
     Ok(match (verb, rest) {
         ("switchover", [] | [_]) => Ask::Switchover { to: to()? },
-        ("failover", [] | [_]) => Ask::Failover { to: to()? },
+        ("failover", ["accept-loss"]) => Ask::Failover { to: None, loss: Loss::Accepted },
+        ("failover", [_, "accept-loss"]) => Ask::Failover { to: to()?, loss: Loss::Accepted },
+        ("failover", [] | [_]) => Ask::Failover { to: to()?, loss: Loss::Allowed },
         ("drain", [member]) => Ask::Drain { member: named(member)? },
         ("undrain", [member]) => Ask::Undrain { member: named(member)? },
         ("remove", [member]) => Ask::Remove { member: named(member)? },

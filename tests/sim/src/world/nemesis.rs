@@ -1,6 +1,6 @@
 //! The nemesis: which faults a seed brings, how often, against whom, for how long. Never what a fault does.
 
-use haa_core::records::{Ask, Manner};
+use haa_core::records::{Ask, Loss, Manner};
 use haa_core::settings::{Durability, Settings};
 
 use haa_core::units::{MemberName, Millis};
@@ -218,7 +218,7 @@ impl World {
             }
             Kind::Failover => {
                 let to = self.somebody();
-                self.inject(&Fault::Request(Ask::Failover { to }));
+                self.inject(&Fault::Request(Ask::Failover { to, loss: Loss::Allowed }));
             }
             Kind::Drain => self.draw_drain(victim),
             Kind::Restart => self.draw_restart(victim),
