@@ -170,9 +170,13 @@ impl Examiner {
 /// One a file system.
 fn rooms(data: &Path, state: &Path) -> Vec<Room> {
     let device = |path: &Path| std::fs::metadata(path).ok().map(|found| found.dev());
+    let wal = data.join("pg_wal");
     let mut rooms = vec![("the data", data)];
-    if device(state) != device(data) {
-        rooms.push(("the state directory", state));
+    for (what, path) in [("the state directory", state), ("the WAL", wal.as_path())] {
+        let known = rooms.iter().any(|(_, known)| device(known) == device(path));
+        if !known && device(path).is_some() {
+            rooms.push((what, path));
+        }
     }
     let room = |(what, path): (&'static str, &Path)| {
         let (free, size) = (postgres::free(path).ok()?, postgres::size(path).ok()?);

@@ -3,7 +3,7 @@
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Examined, Exception, Slot};
+use crate::postgres::{Examined, Exception, Pending, Slot};
 
 use super::{Finding, Promise, Severity};
 
@@ -49,6 +49,7 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
             "leave it on only where queries on replicas must not be cancelled, and bound them by statement_timeout",
         ));
     }
+    found.extend(said.pending.iter().map(pending));
     found.extend(carriers(said, promise));
     found.extend(said.slots.iter().filter_map(slot));
     if promise.durability == Some(Durability::Quorum) {
@@ -83,6 +84,17 @@ fn carriers(said: &Examined, promise: Promise) -> Vec<Finding> {
         })
     };
     ["max_wal_senders", "max_replication_slots"].into_iter().filter_map(few).collect()
+}
+
+fn pending(pending: &Pending) -> Finding {
+    let Pending { name, running, written } = pending;
+    let written = written.as_ref().map_or("do not name it".to_owned(), |w| format!("say {w}"));
+    Finding::advice(
+        format!("{name} waits for a restart: Postgres goes by {running}, and the files {written}"),
+        "the next start changes it, also one that nobody planned; on a replica, a few of them (max_connections and \
+         its like) must not be lower than on the primary",
+        "haactl restart, with the member's name; haactl restart --rolling for all, one after the other",
+    )
 }
 
 fn slot(slot: &Slot) -> Option<Finding> {
@@ -288,6 +300,22 @@ mod tests {
             let said = Examined { slots: vec![one.clone()], ..well() };
             let found = findings(&said, THREE);
             assert_eq!(found.first().map(|finding| finding.severity), expected, "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_told_with_both_values() {
+        let pending = |written: Option<&str>| Pending {
+            name: "max_connections".to_owned(),
+            running: "100".to_owned(),
+            written: written.map(str::to_owned),
+        };
+        for (written, says) in
+            [(Some("200"), "the files say 200"), (None, "the files do not name it")]
+        {
+            let said = Examined { pending: vec![pending(written)], ..well() };
+            let found = findings(&said, THREE);
+            assert!(found[0].what.contains("goes by 100") && found[0].what.contains(says));
         }
     }
 

@@ -78,7 +78,7 @@ use tokio::task::JoinHandle;
 
 pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
-pub use examine::{Examined, Examiner, Exception, Slot};
+pub use examine::{Examined, Examiner, Exception, Pending, Slot};
 pub use inspect::inspect;
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
 

@@ -72,6 +72,8 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     let client = cluster.connect(&cluster.playground.postgres(&replica)).await.expect("it accepts");
     let unbound = "ALTER SYSTEM SET max_slot_wal_keep_size = -1";
     client.batch_execute(unbound).await.expect("a standby has files of its own");
+    let more = "ALTER SYSTEM SET max_connections = 123";
+    client.batch_execute(more).await.expect("it counts from the next start on");
     client.batch_execute("SELECT pg_reload_conf()").await.expect("it reads them");
     cluster.until_shown(&replica, "max_slot_wal_keep_size", "-1").await;
 
@@ -88,6 +90,9 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     };
     assert!(advised(&primary, "the slot forgotten, which is not haad's"), "{ill:#}");
     assert!(advised(&format!("[\"{replica}\"]"), "max_slot_wal_keep_size is -1"), "{ill:#}");
+
+    let waits = "max_connections waits for a restart: Postgres goes by 100, and the files say 123";
+    assert!(advised(&format!("[\"{replica}\"]"), waits), "{ill:#}");
 
     // It says for people what to do; and what only a silent member knows is missed aloud.
     cluster.playground.kill(&replica, Part::Agent).expect("its agent ends");
