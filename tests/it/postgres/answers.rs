@@ -8,9 +8,8 @@ use super::member::Member;
 use super::root;
 
 /// Takes every place that is left, haad's too once its session is ended.
-async fn crowd(member: &Member) -> Vec<Client> {
+async fn fill(member: &Member, crowd: &mut Vec<Client>) {
     let config = member.client_config();
-    let mut crowd = Vec::new();
     loop {
         while let Ok((client, connection)) = config.connect(tokio_postgres::NoTls).await {
             tokio::spawn(connection);
@@ -19,7 +18,7 @@ async fn crowd(member: &Member) -> Vec<Client> {
         let ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'haad'";
         let ended = crowd[0].query(ours, &[]).await.expect("a superuser may");
         if ended.is_empty() {
-            return crowd;
+            return;
         }
     }
 }
@@ -31,9 +30,14 @@ async fn a_primary_without_a_free_connection_is_not_taken_for_dead() {
     a.config.parameters.insert("max_connections".to_owned(), "8".to_owned());
     a.again().await;
     a.become_primary(2, &[]).await;
-    let crowd = crowd(&a).await;
-    let facts = a.facts(|facts| matches!(facts.server, Server::Refusing(_))).await;
-    let Server::Refusing(why) = facts.server else { panic!("{:?}", facts.server) };
+    let mut crowd = Vec::new();
+    // A session of haad's that is just beginning has a place, and is not seen yet.
+    let why = loop {
+        fill(&a, &mut crowd).await;
+        if let Server::Refusing(why) = a.facts(|_| true).await.server {
+            break why;
+        }
+    };
     assert!(why.contains("too many clients") || why.contains("connection slots"), "{why}");
     drop(crowd);
     a.primary(|_| true).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haa::agent::clock;
 use haa::config::{self, Login};
@@ -161,14 +161,31 @@ impl Member {
         self.primary(|primary| primary.effective.as_ref() == Some(list)).await
     }
 
-    /// Whether a commit returns within a time in which it would have, had it not to wait. The client stays.
+    /// Whether a commit returns, and is not seen waiting for replicas for longer than it would for one that streams.
+    /// However long it takes to get there. The client stays.
     pub(crate) async fn commits(&self) -> bool {
         let client = self.client().await;
-        let commit = tokio::spawn(async move {
+        let own = client.query_one("SELECT pg_backend_pid()", &[]).await.expect("it answers");
+        let pid: i32 = own.get(0);
+        let mut commit = tokio::spawn(async move {
             client.batch_execute("SELECT pg_logical_emit_message(true, 'it', '')").await
         });
-        let came = tokio::time::timeout(Duration::from_millis(400), commit).await;
-        came.is_ok_and(|done| done.expect("not cancelled").is_ok())
+        let other = self.client().await;
+        let waits =
+            format!("SELECT FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'SyncRep'");
+        let (began, mut since) = (Instant::now(), None);
+        loop {
+            let seen = tokio::select! {
+                done = &mut commit => return done.expect("not cancelled").is_ok(),
+                seen = other.query_opt(&waits, &[]) => seen.expect("it answers").is_some(),
+            };
+            since = seen.then(|| since.unwrap_or_else(Instant::now));
+            if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(400)) {
+                return false;
+            }
+            assert!(began.elapsed() < PATIENCE, "a commit neither returns nor waits");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The pid of the one backend of this type.
