@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use tree::{Text, files, rust_under};
 
-const OURS: [&str; 3] = ["src/", "tests/", "jepsen/"];
+const OURS: [&str; 4] = ["src/", "tests/", "jepsen/", "examples/"];
 
 /// Fails with every finding, one a line, and the sentence that says what to do.
 fn none(findings: &[String], what_to_do: &str) {

@@ -27,6 +27,7 @@ mod router;
 mod router_bytes;
 mod secured;
 mod settings;
+mod shop;
 mod stops;
 mod systemd;
 mod watched;
