@@ -135,15 +135,23 @@ impl Watch {
     /// # Errors
     /// When it is refused, or no answer comes.
     pub async fn switch_over(&self, leader: &str) -> anyhow::Result<()> {
-        let place = self.places.iter().find(|place| place.member == leader);
-        let place = place.with_context(|| format!("no member {leader}"))?;
-        let ask = Ask::post("/switchover", self.token.clone(), &json!({ "leader": leader }));
+        self.order(leader, "/switchover", &json!({ "leader": leader })).await.map(drop)
+    }
+
+    /// Asks this member's agent for what an operator asks; its answer in a sentence.
+    ///
+    /// # Errors
+    /// When it is refused, or no answer comes.
+    pub async fn order(&self, asked: &str, path: &str, body: &Value) -> anyhow::Result<String> {
+        let place = self.places.iter().find(|place| place.member == asked);
+        let place = place.with_context(|| format!("no member {asked}"))?;
+        let ask = Ask::post(path, self.token.clone(), body);
         let answer = ask.send(&place.api).await;
-        let answer = answer.with_context(|| format!("{leader} does not answer a switchover"))?;
+        let answer = answer.with_context(|| format!("{asked} does not answer {path}"))?;
         if (200..300).contains(&answer.status) {
-            return Ok(());
+            return Ok(answer.sentence().to_owned());
         }
-        bail!("{leader} refused a switchover with {}: {}", answer.status, answer.sentence())
+        bail!("{asked} refused {path} with {}: {}", answer.status, answer.sentence())
     }
 
     /// Changes settings of the cluster, `null` back to their defaults; answers what shows it.

@@ -60,6 +60,10 @@ pub enum Kind {
     Restart,
     /// Planned switchovers
     Switchover,
+    /// A member is cloned anew at an operator's word
+    Reinit,
+    /// A member is taken out of use, and taken back
+    Drain,
 }
 
 /// Who is met, found out when the fault strikes.
@@ -104,6 +108,10 @@ pub enum Fault {
     Restart(Target),
     /// A planned switchover.
     Switchover,
+    /// An operator has a member cloned anew.
+    Reinit(Target),
+    /// An operator takes a member out of use.
+    Drain(Target),
 }
 
 /// What a fault did, and what undoes it.
@@ -151,6 +159,8 @@ enum Cure {
     Power(Vec<&'static str>),
     /// What was changed is as it was.
     Settings(settings::Change),
+    /// This member is taken back.
+    Undrain(&'static str),
 }
 
 impl Wound {
@@ -198,6 +208,8 @@ impl Fault {
             Self::Settings(_) => Kind::Settings,
             Self::Restart(_) => Kind::Restart,
             Self::Switchover => Kind::Switchover,
+            Self::Reinit(_) => Kind::Reinit,
+            Self::Drain(_) => Kind::Drain,
         }
     }
 
@@ -224,6 +236,8 @@ impl Fault {
             Self::Settings(change) => settings::strike(*change, watch).await,
             Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
             Self::Switchover => operate::switch_over(watch).await,
+            Self::Reinit(target) => operate::reinit(target.find(watch).await, watch).await,
+            Self::Drain(target) => operate::drain(target.find(watch).await, watch).await,
         }
     }
 }
@@ -251,6 +265,7 @@ impl Cure {
             Self::Replace(member) => data::replace(member, lab).await,
             Self::Power(names) => power::heal(names, lab),
             Self::Settings(change) => settings::undo(*change, watch).await,
+            Self::Undrain(member) => operate::undrain(member, watch).await,
         }
     }
 }

@@ -146,8 +146,13 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
         Kind::Pause => (Fault::Settings(settings::Change::Pause), rng.random_range(5_000..20_000)),
         Kind::Restart => (Fault::Restart(primary), 2_000),
         Kind::Switchover => (Fault::Switchover, 2_000),
+        // A primary is refused: draw replicas more often.
+        Kind::Reinit => (Fault::Reinit(pick(&OTHERS, rng)), 2_000),
+        Kind::Drain => (Fault::Drain(primary), rng.random_range(3_000..15_000)),
     }
 }
+
+const OTHERS: [Target; 3] = [Target::Replica, Target::OtherReplica, Target::Primary];
 
 fn pick<T: Clone>(all: &[T], rng: &mut StdRng) -> T {
     all[rng.random_range(0..all.len())].clone()
