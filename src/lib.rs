@@ -13,6 +13,7 @@
 //! | [`peers`] | agent to agent |
 //! | [`api`] | HTTP |
 //! | [`router`] | TCP: each client to the right server |
+//! | [`pgbouncer`] | PgBouncers that hold their clients in a switchover |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
 //! | [`verdict`] | is the cluster well? |
@@ -28,6 +29,7 @@ pub mod guard;
 pub mod logging;
 pub mod papers;
 pub mod peers;
+pub mod pgbouncer;
 pub mod playground;
 pub mod postgres;
 pub mod preflight;

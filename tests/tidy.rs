@@ -61,8 +61,9 @@ fn files_are_short() {
 
 /// `async` took 4000 lines; `quorum`, with its voters, grants and takeover, 2000; what goes on without etcd, or ails
 /// without dying, 1000; a member that an operator takes out of use or restarts, 200; one whose data it throws away, or
-/// that it forgets, 330; WAL that is lacking, and what was discarded, 250; commits that an operator gives up, 90.
-const CORE: usize = 7_870;
+/// that it forgets, 330; WAL that is lacking, and what was discarded, 250; commits that an operator gives up, 90;
+/// PgBouncers that are held in a hand-over, 110.
+const CORE: usize = 7_980;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]
@@ -152,10 +153,15 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 22] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 24] = [
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
+    ("src/pgbouncer/console.rs", "nothing tells that a login of PgBouncer has ended"),
+    (
+        "src/pgbouncer/keeper.rs",
+        "a growing pause between attempts at a console that does not answer",
+    ),
     ("src/playground/bench/mod.rs", "accidents have their distance, and an outage its length"),
     ("src/playground/bench/writer.rs", "an application has its pace"),
     ("src/playground/tour/mod.rs", "an operator tries again a little later"),

@@ -186,6 +186,7 @@ mod tests {
             seed: 1,
             remembered: None,
             promises: haa_core::voters::Promises::default(),
+            pools: haa_core::node::Pools::None,
         };
         (memory, Node::new(config))
     }

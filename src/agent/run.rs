@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use haa_core::effect::{Effect, Exit};
+use haa_core::effect::{Effect, Exit, Job};
 use haa_core::input::{Input, JobResult, Leave};
 use haa_core::lease::Leadership;
-use haa_core::node::{Config as NodeConfig, Node};
+use haa_core::node::{Config as NodeConfig, Node, Pools};
 use haa_core::routes::Status;
 use haa_core::settings::Durability;
 use haa_core::units::{Millis, Revision};
 use haa_core::voters::Promises;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::herald::Herald;
@@ -29,6 +30,7 @@ use crate::config::{self, Config};
 use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
+use crate::pgbouncer::Pgbouncers;
 use crate::postgres::{Gate, Opening, Postgres};
 use crate::router::Router;
 use crate::store::Store;
@@ -54,6 +56,7 @@ struct Agent {
     promises: Keeper,
     store: Arc<Store>,
     postgres: Postgres,
+    pgbouncers: Pgbouncers,
     peers: Peers,
     guard: Option<Tether>,
     status: watch::Sender<Option<Arc<Status>>>,
@@ -87,6 +90,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let (calls, called) = mpsc::channel(64);
     let shutdown = CancellationToken::new();
     let router = route(&config, &published, &alive)?;
+    let pgbouncers = pgbouncers(&config, &published, &inputs);
     let told = published.clone();
     let guard = guard(&config, openings).await;
     let (metrics, tally) = count(&config, &store);
@@ -120,6 +124,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         promises,
         store,
         postgres,
+        pgbouncers,
         peers: Peers::new(&config.cluster, tokens, dialer),
         guard,
         status,
@@ -134,11 +139,15 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         router.leave().await;
     }
     shutdown.cancel();
-    let drained = tokio::time::timeout(Duration::from_secs(2), serving).await;
-    if drained.is_err() {
+    drained(serving).await;
+    Ok(end)
+}
+
+/// Who still asks the API has a moment to hear the answer.
+async fn drained(serving: JoinHandle<std::io::Result<()>>) {
+    if tokio::time::timeout(Duration::from_secs(2), serving).await.is_err() {
         tracing::debug!("some API connections were cut");
     }
-    Ok(end)
 }
 
 fn postgres(config: &Config, inputs: mpsc::Sender<Input>, gate: Gate) -> anyhow::Result<Postgres> {
@@ -201,6 +210,14 @@ fn route(
     router.map(|router| Router::start(router, status.clone(), alive_at.clone())).transpose()
 }
 
+fn pgbouncers(
+    config: &Config,
+    status: &watch::Receiver<Option<Arc<Status>>>,
+    inputs: &mpsc::Sender<Input>,
+) -> Pgbouncers {
+    Pgbouncers::start(config.pgbouncer.as_ref(), status.clone(), inputs.clone())
+}
+
 /// Where promotions ask for the guard, if there is to be one.
 fn gate(config: &Config) -> (Gate, Option<mpsc::Receiver<Opening>>) {
     config.guard.enabled.then(|| mpsc::channel(1)).unzip()
@@ -228,6 +245,7 @@ fn node_config(config: &Config, memory: &Memory, promises: Promises) -> NodeConf
         seed: rand::random(),
         remembered: memory.leadership(),
         promises,
+        pools: if config.pgbouncer.is_some() { Pools::Known } else { Pools::None },
     }
 }
 
@@ -267,6 +285,10 @@ impl Agent {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Store(wish) => self.store.wish(wish),
+            Effect::Job(id, Job::Hold) => {
+                tracing::info!("PgBouncers are to hold their clients");
+                self.pgbouncers.hold(id);
+            }
             Effect::Job(id, job) => {
                 tracing::info!(?job, "work begins");
                 self.postgres.job(id, job);

@@ -210,6 +210,7 @@ const fn word(job: &Job) -> &'static str {
         Job::Rewind(_) => "rewind",
         Job::Start(..) => "start",
         Job::Checkpoint => "checkpoint",
+        Job::Hold => "hold",
         Job::Stop(_) => "stop",
         Job::Follow(..) => "follow",
         Job::Detach => "detach",

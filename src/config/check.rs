@@ -169,6 +169,7 @@ impl Checker<'_> {
         }
         let taken = [("postgres.listen", postgres.listen.port), ("api.listen", api.listen.port)];
         let router = self.router(file.router.as_ref(), &taken);
+        let pgbouncer = self.pgbouncer(file.pgbouncer.as_ref());
         Some(Config {
             name: name?,
             cluster: cluster?,
@@ -178,6 +179,7 @@ impl Checker<'_> {
             api,
             guard: guard?,
             router: router?,
+            pgbouncer: pgbouncer?,
             tags: tags?,
             log: log?,
             settings,

@@ -90,6 +90,8 @@ pub(super) struct File {
     pub(super) guard: GuardFile,
     /// The TCP router: off without a port.
     pub(super) router: Option<Said<RouterFile>>,
+    /// PgBouncers that are held while the leadership is handed over.
+    pub(super) pgbouncer: Option<Said<super::pgbouncer::PgbouncerFile>>,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,

@@ -21,6 +21,7 @@ mod guard;
 mod keys;
 mod near;
 mod parameters;
+mod pgbouncer;
 mod router;
 pub(crate) mod secrets;
 mod server;
@@ -85,6 +86,8 @@ pub struct Config {
     pub guard: Guard,
     /// The router, if there is to be one.
     pub router: Option<Router>,
+    /// The PgBouncers before the cluster, if the agent is to know them.
+    pub pgbouncer: Option<Pgbouncer>,
     /// The operator's tags.
     pub tags: Tags,
     /// How to log.
@@ -189,6 +192,19 @@ pub struct Router {
     pub hold: Duration,
     /// How long clients may go on when the agent stops.
     pub drain: Duration,
+}
+
+/// PgBouncers that are held while the leadership is handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pgbouncer {
+    /// Where their admin consoles answer: at least one.
+    pub consoles: Vec<Address>,
+    /// One of their `admin_users`.
+    pub login: Login,
+    /// Which of their databases lead to this cluster; empty: all.
+    pub databases: Vec<String>,
+    /// How long transactions may take to end before a hand-over is refused.
+    pub pause_timeout: Duration,
 }
 
 /// How to log.

@@ -94,7 +94,7 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.api.address, config.api.listen);
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
-    assert_eq!(config.router, None);
+    assert!(config.router.is_none() && config.pgbouncer.is_none());
     assert_eq!(config.settings, Settings::default());
     assert!(!format!("{config:?}").contains("pass word"));
 }
@@ -112,6 +112,10 @@ watchdog = "/dev/watchdog"
 [router]
 read_write = "0.0.0.0:5000"
 hold = "0s"
+[pgbouncer]
+consoles = ["10.0.0.9:6432", "[::1]:6433"]
+password_file = "@/secret"
+databases = ["shop"]
 [tags]
 noloadbalance = true
 failover_priority = -3
@@ -134,6 +138,10 @@ stagger = "50ms"
     assert_eq!(router.read_write.unwrap().port, 5000);
     assert_eq!((router.read_only, router.hold.as_secs()), (None, 0));
     assert_eq!((router.max_connections, router.max_held, router.drain.as_secs()), (1000, 1000, 5));
+    let pools = config.pgbouncer.unwrap();
+    assert_eq!((pools.consoles.len(), pools.consoles[1].port), (2, 6433));
+    assert_eq!((pools.login.user.as_str(), pools.databases[0].as_str()), ("pgbouncer", "shop"));
+    assert_eq!(pools.pause_timeout.as_secs(), 5);
     assert!(config.tags.noloadbalance);
     assert_eq!(config.tags.failover_priority, -3);
     assert_eq!(config.tags.free["zone"], "a");
@@ -246,6 +254,14 @@ fn golden() {
         ("[api]", "[router]\nread_write = \"h:5000\"\ndrain = \"5\"\nports = 1\n[api]"),
         ("[api]", "[router]\nread_write = \"h:5000\"\nhold = \"soon\"\n[api]"),
         ("[api]", "[router]\nhold = \"5s\"\n[api]"),
+        ("[api]", "[pgbouncer]\nconsoles = []\npassword_file = \"@/secret\"\n[api]"),
+        ("[api]", "[pgbouncer]\npause_timeout = \"5s\"\n[api]"),
+        ("[api]", "[pgbouncer]\nconsoles = [\"h:1\", \"h\", \"h:1\"]\n[api]"),
+        (
+            "[api]",
+            "[pgbouncer]\nconsoles = [\"h:1\"]\npassword_file = \"@/secret\"\n\
+             databases = [\"a;b\"]\npause_timeout = \"2m\"\n[api]",
+        ),
         ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
         ("[api]", "[log]\nformat = \"xml\"\n[api]"),
         ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),

@@ -138,6 +138,9 @@ pub enum Job {
     Start(Option<Source>, #[serde(default)] Door),
     /// Write everything out, so that the stop after it is short. Of a primary.
     Checkpoint,
+    /// Let the PgBouncers hold their clients, once the transactions that go through them have ended. Fails where they
+    /// do not end in time; given up once the status does not ask for it any more.
+    Hold,
     /// Stop Postgres in order: `fast`, then `immediate` after this long.
     Stop(Millis),
     /// Let a standby stream from this source from now on, whose timeline begins there, and let clients in.

@@ -57,6 +57,9 @@ pub struct Status {
     /// Who is drained.
     #[serde(default)]
     pub drained: BTreeSet<MemberName>,
+    /// What the PgBouncers are to do.
+    #[serde(default)]
+    pub pools: PoolsAre,
     /// What operators asked for.
     pub requests: BTreeMap<RequestId, RequestRecord>,
     /// The settings in force.
@@ -66,6 +69,21 @@ pub struct Status {
     pub settings_revision: Revision,
     /// When the store last answered us (lease or read), on our clock.
     pub store_heard_at: Option<Millis>,
+}
+
+/// What the PgBouncers before this cluster are to do, by the word of this member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolsAre {
+    /// It has none, or it does not accept writes: it says nothing.
+    #[default]
+    Left,
+    /// To hold their clients: the leadership is about to be handed over.
+    Held,
+    /// Nothing yet, but it will accept writes in this term in a moment.
+    Soon(Term),
+    /// To let their clients through, to this member: it accepts writes in this term.
+    Free(Term),
 }
 
 /// A member, as the store and its heartbeats show it.

@@ -292,6 +292,7 @@ mod tests {
             seed: 1,
             remembered: None,
             promises: haa_core::voters::Promises::default(),
+            pools: haa_core::node::Pools::None,
         });
         let effects = node.handle(Millis(1), &haa_core::input::Input::Tick);
         let published = effects.into_iter().find_map(|effect| {

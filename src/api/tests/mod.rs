@@ -175,6 +175,7 @@ fn primary() -> Status {
         cluster: None,
         sync: None,
         drained: std::collections::BTreeSet::new(),
+        pools: haa_core::routes::PoolsAre::Left,
         requests: BTreeMap::new(),
         settings: Settings::default(),
         settings_revision: Revision(7),

@@ -39,6 +39,7 @@ impl Node {
                 Some(
                     Job::Fetch { .. }
                     | Job::Checkpoint
+                    | Job::Hold
                     | Job::Stop(_)
                     | Job::Follow(..)
                     | Job::Detach

@@ -15,6 +15,7 @@ mod evidence;
 mod failsafe;
 mod fetch;
 mod following;
+mod hold;
 mod leaving;
 mod loss;
 mod pause;
@@ -60,6 +61,7 @@ use closing::LetGo;
 use desk::{Desk, Ended, Purpose};
 use electorate::Electorate;
 use failsafe::Failsafe;
+use hold::Holding;
 use promise::Promised;
 use publish::Told;
 use replica::Rejoining;
@@ -94,6 +96,20 @@ pub struct Config {
     /// What an earlier run promised.
     #[serde(default)]
     pub promises: Promises,
+    /// Whether its agent knows PgBouncers that can hold their clients.
+    #[serde(default)]
+    pub pools: Pools,
+}
+
+/// The PgBouncers before this cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pools {
+    /// None that this member knows.
+    #[default]
+    None,
+    /// There are some, and they hold their clients on a wish.
+    Known,
 }
 
 /// A leadership of an earlier run: Postgres may stay open until then, while we look whether it is still ours.
@@ -128,6 +144,9 @@ pub struct Node {
     roll: Roll,
     /// The request that we have accepted.
     accepted: Option<Accepted>,
+    /// Whether PgBouncers are to hold their clients for it, as of this round.
+    #[serde(default)]
+    holding: Holding,
     /// Since when we know the requests whose target is not fit yet.
     asked: BTreeMap<RequestId, Millis>,
     /// Why we do not stand, while nobody leads.
@@ -176,6 +195,7 @@ impl Node {
             slots: slots::Slots::default(),
             roll: Roll::default(),
             accepted: None,
+            holding: Holding::default(),
             asked: BTreeMap::new(),
             waits: None,
             restarting: None,
@@ -258,6 +278,7 @@ impl Node {
         if let Some((Leave::LeavePostgres, _)) = self.leaving {
             return self.exit(Exit::Stopped);
         }
+        self.holding = Holding::default();
         self.keep_consent(now);
         self.ask_everybody(now);
         // Each step takes at most one transition; no legal chain of them is longer than this.
@@ -268,6 +289,7 @@ impl Node {
         if self.exited {
             return;
         }
+        self.end_unused_hold();
         self.keep_lease(now);
         self.undrains();
         self.tell_discarded(now);
@@ -389,6 +411,7 @@ impl Node {
         self.note_restart(job, result);
         match result {
             JobResult::Done => self.rejoining.done(job),
+            JobResult::Failed(_) if *job == Job::Hold => {}
             JobResult::Failed(_) => self.rejoining.failed(now, job),
             JobResult::Aborted => {}
         }
@@ -396,6 +419,7 @@ impl Node {
             (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
             (Job::Promote { .. }, JobResult::Done) => self.rejoining.promote_done = true,
             (Job::Checkpoint, _) => self.checkpointed(),
+            (Job::Hold, _) => self.hold_ended(result),
             (Job::Clone(_), JobResult::Failed(why)) => self.clone_failed = Some(why.clone()),
             (_, _) => {}
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, Job};
 use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
-use crate::routes::{MemberStatus, Status};
+use crate::routes::{MemberStatus, PoolsAre, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 use crate::voters::{Attempt, Question};
 
@@ -54,6 +54,8 @@ pub(super) struct Told {
     settings: Revision,
     #[serde(default)]
     drained: BTreeSet<MemberName>,
+    #[serde(default)]
+    pools: PoolsAre,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
 }
@@ -70,7 +72,9 @@ impl Node {
         let closed = backed == Some(Millis(0));
         let settings = self.settings_revision();
         let drained = self.belief.all_drained();
+        let pools = self.pools();
         let changed = self.told.settings != settings
+            || self.told.pools != pools
             || self.told.drained != drained
             || self.told.record.as_ref() != Some(&record)
             || self.told.closed != closed
@@ -86,6 +90,7 @@ impl Node {
             self.told.leader = leader;
             self.told.settings = settings;
             self.told.drained = drained;
+            self.told.pools = pools;
             self.told.closed = closed;
             let status = self.status(now, record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
@@ -141,7 +146,7 @@ impl Node {
         }
     }
 
-    fn member_role(&self) -> MemberRole {
+    pub(super) fn member_role(&self) -> MemberRole {
         match &self.role {
             Role::Primary { term, .. } => match self.belief.primary().and_then(|p| p.door) {
                 Some(Door::Shut) => MemberRole::Opening { term: *term },
@@ -163,6 +168,7 @@ impl Node {
             Some(
                 Job::Fetch { .. }
                 | Job::Checkpoint
+                | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach
@@ -375,6 +381,7 @@ impl Node {
             cluster: view.and_then(|view| view.cluster.as_ref()).map(|kept| kept.value.clone()),
             sync: view.and_then(|view| view.sync.as_ref()).map(|kept| kept.value.clone()),
             drained: self.told.drained.clone(),
+            pools: self.told.pools,
             requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
             settings: self.belief.settings().clone(),
             settings_revision: self.settings_revision(),

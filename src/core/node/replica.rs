@@ -117,6 +117,7 @@ impl Rejoining {
             Job::Start(..) => self.failed_starts = 0,
             Job::InitDb => {}
             Job::Checkpoint
+            | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach
@@ -134,6 +135,7 @@ impl Rejoining {
             Job::InitDb
             | Job::Clone(_)
             | Job::Checkpoint
+            | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach
@@ -421,6 +423,7 @@ impl Node {
                 | Job::InitDb
                 | Job::Fetch { .. }
                 | Job::Checkpoint
+                | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach

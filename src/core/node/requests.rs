@@ -11,6 +11,7 @@ use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
+use super::hold::Held;
 use super::role::Role;
 
 /// A request that this leadership acts on.
@@ -19,6 +20,9 @@ pub(super) struct Accepted {
     id: RequestId,
     since: Millis,
     flushed: Flushed,
+    /// Whether the PgBouncers hold their clients for it.
+    #[serde(default)]
+    pub(super) held: Held,
 }
 
 /// Whether Postgres was told to write everything out before it is stopped.
@@ -150,14 +154,13 @@ impl Node {
                     self.answer(&id, &request, RequestState::Refused { why });
                 }
                 (RequestState::Accepted { .. }, Ok(target)) => {
-                    match self.heard_since(now, &id, &target) {
-                        Some(true) if self.is_flushed() => {
+                    match self.ready(now, &id, &target, reason) {
+                        Some(Ok(())) => {
                             let until = self.stopped_until(now);
                             return Some(Role::hand_over(reason, Some(target), until));
                         }
-                        Some(true) => {}
-                        Some(false) => {
-                            let why = format!("{target} has fallen silent; nothing was stopped");
+                        Some(Err(why)) => {
+                            let why = format!("{why}; nothing was stopped");
                             self.answer(&id, &request, RequestState::Refused { why });
                         }
                         None => {}
@@ -202,11 +205,30 @@ impl Node {
         now < until
     }
 
+    /// Whether all is ready for a hand-over to this target; `None` while it may still come to that. If not, why.
+    fn ready(
+        &mut self,
+        now: Millis,
+        id: &RequestId,
+        target: &MemberName,
+        reason: Reason,
+    ) -> Option<Result<(), String>> {
+        if !self.heard_since(now, id, target)? {
+            return Some(Err(format!("{target} has fallen silent")));
+        }
+        if self.is_flushed() { self.is_held(reason) } else { None }
+    }
+
     /// Whether the target has spoken since its request was accepted; `None` while that may still come. Its host
     /// may have died a moment ago, and once we have stopped, it is too late to find out.
     fn heard_since(&mut self, now: Millis, id: &RequestId, target: &MemberName) -> Option<bool> {
         let known = self.accepted.take().filter(|known| known.id == *id);
-        let new = || Accepted { id: id.clone(), since: now, flushed: Flushed::NotYet };
+        let new = || Accepted {
+            id: id.clone(),
+            since: now,
+            flushed: Flushed::NotYet,
+            held: Held::NotYet,
+        };
         let since = self.accepted.insert(known.unwrap_or_else(new)).since;
         if *target == self.config.name {
             return Some(true);

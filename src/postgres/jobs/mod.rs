@@ -35,7 +35,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..) => {
             orphans::end(&bench.site).await?;
         }
-        Job::Checkpoint | Job::Stop(_) | Job::Follow(..) | Job::Detach => {}
+        Job::Checkpoint | Job::Hold | Job::Stop(_) | Job::Follow(..) | Job::Detach => {}
         Job::Fetch { .. } | Job::Promote { .. } => {}
     }
     match job {
@@ -44,6 +44,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Rewind(source) => rewind::run(bench, &source).await,
         Job::Start(source, door) => start::run(bench, source.as_ref(), door).await,
         Job::Checkpoint => checkpoint::run(bench).await,
+        Job::Hold => Err(JobError::Refused("PgBouncers are not Postgres' to hold".to_owned())),
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,
         Job::Detach => follow::detach(bench).await,

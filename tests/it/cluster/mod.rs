@@ -17,6 +17,8 @@ mod metrics;
 mod operations;
 mod outage;
 mod pause;
+mod pgbouncer;
+mod pooled;
 mod proxies;
 mod reinit;
 mod remove;

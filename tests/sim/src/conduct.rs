@@ -15,6 +15,8 @@ pub struct Conduct {
     pub start_fails: u32,
     /// A promotion is refused.
     pub promote_fails: u32,
+    /// Transactions through a PgBouncer do not end in time.
+    pub hold_fails: u32,
     /// A promotion takes seconds.
     pub promote_hangs: u32,
     /// One that does takes this long; zero: it is drawn.
@@ -45,6 +47,7 @@ impl Default for Conduct {
             clone_fails: 0,
             start_fails: 0,
             promote_fails: 0,
+            hold_fails: 0,
             promote_hangs: 0,
             promote_takes: At(0),
             promote_astray: 0,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum as _};
+use haa_core::node::Pools;
 use haa_core::settings::Durability;
 use haa_sim::model::action::Kind;
 use haa_sim::model::explore::explore;
@@ -42,6 +43,9 @@ struct Arguments {
     /// With this durability only; else each seed draws its own.
     #[arg(long)]
     durability: Option<Only>,
+    /// With PgBouncers that agents hold in a hand-over.
+    #[arg(long)]
+    pools: bool,
     /// Go on after a violation, and count them.
     #[arg(long)]
     keep_going: bool,
@@ -118,7 +122,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let guard = if arguments.no_guard { Guard::Off } else { Guard::On };
     let only = arguments.durability.map(Only::durability);
-    let options = Options { guard, broken: arguments.mutation, only, told: Told::No };
+    let pools = if arguments.pools { Pools::Known } else { Pools::None };
+    let options = Options { guard, broken: arguments.mutation, only, told: Told::No, pools };
     if arguments.model {
         return small(&arguments);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::node::Pools;
 use haa_core::records::Tags;
 use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
@@ -26,6 +27,8 @@ pub struct Options {
     pub only: Option<Durability>,
     /// Whether to write the story down.
     pub told: Told,
+    /// Whether there are PgBouncers that agents hold.
+    pub pools: Pools,
 }
 
 /// Whether to write the story down.
@@ -57,6 +60,8 @@ const WRITE_BOUND: At = At::secs(60);
 /// After a client could write everybody streams by then: some attempts at a rewind and a clone.
 const STREAM_BOUND: At = At::secs(120);
 const TURN: At = At::ms(250);
+/// In a million.
+const HOLD_FAILS: u32 = 200_000;
 
 /// A world and its judges.
 #[derive(Debug)]
@@ -136,6 +141,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         broken: options.broken,
         receiver_timeout,
         drift_ppm: [0, 200, 20_000][dice.below(3)],
+        pools: options.pools,
     };
     let mut trial = Trial::new(plan);
     if options.told == Told::Yes {
@@ -206,6 +212,9 @@ fn upkeep(seed: u64) -> Vec<Kind> {
 
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
     trial.world.conduct.write_every = At::ms([0, 40, 300, 1_500][dice.below(4)]);
+    if trial.world.plan.pools == Pools::Known {
+        trial.world.conduct.hold_fails = HOLD_FAILS;
+    }
     trial.world.later(At::ms(10), Event::Client(Way::Routed));
     trial.world.later(At::ms(11), Event::Client(Way::Pinned));
     // Some seeds break things while the cluster is being made.

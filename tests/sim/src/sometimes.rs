@@ -61,6 +61,7 @@ impl Sometimes {
             Job::Rewind(_) => ["rewind", "rewind failed", "rewind aborted"],
             Job::Start(..) => ["start", "start failed", "start aborted"],
             Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
+            Job::Hold => ["hold", "hold failed", "hold aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(..) => ["follow", "follow failed", "follow aborted"],
             Job::Fetch { .. } => ["fetch", "fetch failed", "fetch aborted"],

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum as _;
 use haa_core::Mechanism;
+use haa_core::node::Pools;
 use haa_core::settings::Durability;
 use haa_sim::mutation::{Broken, Mutation};
 use haa_sim::run::{Options, Told, run};
@@ -168,7 +169,9 @@ const REDUNDANT: [(Broken, &str); 4] = [
 
 fn by_seeds(cases: &[Seeds], only: Durability) {
     for &(broken, guard, within, by) in cases {
-        let options = Options { guard, broken: Some(broken), only: Some(only), told: Told::No };
+        let pools = Pools::None;
+        let options =
+            Options { guard, broken: Some(broken), only: Some(only), told: Told::No, pools };
         let found = (0..within).find_map(|seed| {
             let violation = run(seed, options).violation?;
             by.contains(&violation.invariant).then_some((seed, violation.invariant))

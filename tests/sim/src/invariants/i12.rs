@@ -20,13 +20,15 @@ pub enum Demand {
 /// The violation.
 pub fn demand(world: &mut World, what: Demand, by: At) -> Result<bool, Violation> {
     let met = match what {
-        // One that is acknowledged at once, or one of those before it meanwhile.
+        // One that is acknowledged at once, or one of those before it meanwhile; and none waits behind a PgBouncer.
         Demand::Write => {
             let before = std::mem::take(&mut world.demanded);
             let met = before.is_some_and(|write| world.routed_ack.is_some_and(|ack| ack >= write));
             let asked = world.routed_write().map(|(_, write)| write);
             world.demanded = before.or(asked);
-            met || asked.is_some_and(|write| world.routed_ack.is_some_and(|ack| ack >= write))
+            let met =
+                met || asked.is_some_and(|write| world.routed_ack.is_some_and(|ack| ack >= write));
+            met && world.held_by.is_none()
         }
         Demand::Stream => world.whole(),
     };

@@ -2,7 +2,7 @@
 
 use haa_core::effect::StoreWish;
 use haa_core::input::Input;
-use haa_core::node::Config;
+use haa_core::node::{Config, Pools};
 use haa_core::records::Tags;
 use haa_core::units::{Address, Instance};
 use haa_core::voters::Promises;
@@ -31,6 +31,7 @@ impl State {
             seed: member as u64 * 1_000 + u64::from(who.lives),
             remembered: who.remembered,
             promises: Promises::default(),
+            pools: Pools::None,
         };
         who.brain = Some(Brain::new(config, broken));
         who.life = Life::Running;

@@ -31,7 +31,7 @@ impl State {
     fn begin(&mut self, member: usize, job: &Job) -> Result<(), &'static str> {
         let process = self.members[member].postgres.process;
         match job {
-            Job::InitDb | Job::Stop(_) => Ok(()),
+            Job::InitDb | Job::Hold | Job::Stop(_) => Ok(()),
             Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
                 Err("Postgres is running")
             }
@@ -88,6 +88,7 @@ impl State {
             }
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None, _) => long,
             Job::Checkpoint
+            | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach
@@ -112,7 +113,7 @@ impl State {
                 self.point(member, None);
                 Ok(())
             }
-            Job::Checkpoint | Job::Fetch { .. } => Ok(()),
+            Job::Checkpoint | Job::Hold | Job::Fetch { .. } => Ok(()),
             // The server's end, its start and its promotion say themselves that the work is done.
             Job::Stop(_) => return self.stopped(member),
             Job::Start(..) => return self.started(member),
@@ -136,6 +137,7 @@ impl State {
                 Job::InitDb
                 | Job::Clone(_)
                 | Job::Checkpoint
+                | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach

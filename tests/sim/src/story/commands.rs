@@ -68,6 +68,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
             let promote_takes = span(time)?;
             odds(Conduct { promote_hangs: 1_000_000, promote_takes, ..world.conduct })
         }
+        ("holds-fail", []) => odds(Conduct { hold_fails: 1_000_000, ..world.conduct }),
         ("set", words) => vec![Fault::Settings(set(world, words)?)],
         ("hold", [m, key]) => vec![Fault::Hold(end(m)?, written(key)?)],
         ("let-go", [m]) => vec![Fault::LetGo(end(m)?)],

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::node::Pools;
 use haa_core::records::Tags;
 use haa_core::settings::{Durability, Settings, Timing};
 use haa_core::units::Millis;
@@ -19,6 +20,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut tags = BTreeMap::new();
     let mut etcd = EtcdRelease::New;
     let mut namesakes = BTreeMap::new();
+    let mut pools = Pools::None;
     let (mut apart, mut receiver_timeout) = (At::ms(500), At::secs(5));
     let mut lag = Settings::default().maximum_lag_on_failover;
     for word in words {
@@ -33,6 +35,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
             Some(("strict", "on")) => strict = true,
             Some(("failsafe", "off")) => failsafe = false,
             Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
+            Some(("pgbouncer", "on")) => pools = Pools::Known,
             Some(("etcd", "old")) => etcd = EtcdRelease::Old,
             Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
             Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
@@ -69,6 +72,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
         apart,
         receiver_timeout,
         drift_ppm,
+        pools,
     })
 }
 

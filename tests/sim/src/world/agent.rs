@@ -77,6 +77,7 @@ impl World {
             seed,
             remembered: who.agent.remembered,
             promises: who.agent.promises.clone(),
+            pools: self.plan.pools,
         }
     }
 
@@ -268,6 +269,7 @@ impl World {
         } else if status.role != "waking" {
             self.members[member].agent.consented = None;
         }
+        self.tell_pools(member, status.pools);
         self.members[member].agent.status = Some(status);
         self.deeds.push(Deed::Published(member));
     }

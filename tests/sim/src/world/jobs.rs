@@ -80,6 +80,7 @@ impl World {
             }
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(Some(self.takes(5, 200))),
+            Job::Hold => Ok(Some(self.hold_pools(member))),
             Job::Start(source, door) => {
                 self.start_server(member, source.as_ref(), *door).map(|()| None)
             }
@@ -204,6 +205,7 @@ impl World {
                 done(Err("some processes outlive SIGKILL"))
             }
             Job::Checkpoint | Job::Stop(_) => done(Ok(())),
+            Job::Hold => done(self.pools_held()),
             // A start that has not come to a connection by now is given up; Postgres is left as it is.
             Job::Start(..) => done(Err("Postgres does not accept connections")),
             Job::Promote { .. } => Came::NotYet(None),
@@ -409,6 +411,7 @@ fn source(job: &Job) -> Option<&Source> {
         Job::InitDb
         | Job::Fetch { .. }
         | Job::Checkpoint
+        | Job::Hold
         | Job::Stop(_)
         | Job::Detach
         | Job::Promote { .. } => None,
@@ -422,6 +425,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::Clone(source) => format!("clone of {}", source.member),
         Job::Rewind(source) => format!("rewind to {}", source.member),
         Job::Fetch { .. } => "fetch of WAL".to_owned(),
+        Job::Hold => "hold of PgBouncers".to_owned(),
         Job::Start(..)
         | Job::Checkpoint
         | Job::Stop(_)

@@ -8,6 +8,7 @@ pub mod hold;
 pub mod jobs;
 pub mod member;
 pub mod nemesis;
+pub mod pools;
 pub mod readers;
 pub mod server;
 pub mod slots;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use haa_core::input::Input;
+use haa_core::node::Pools;
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
 use haa_core::units::{LeaseId, MemberName, Millis, Term, Timeline};
@@ -288,6 +290,8 @@ pub struct Plan {
     pub receiver_timeout: At,
     /// Each member's clock gains or loses up to this many microseconds a second.
     pub drift_ppm: u32,
+    /// Whether there are PgBouncers that agents hold.
+    pub pools: Pools,
 }
 
 /// The world.
@@ -325,6 +329,8 @@ pub struct World {
     pub routed_ack: Option<u64>,
     /// The first write of a demand that is not met yet.
     pub(crate) demanded: Option<u64>,
+    /// PgBouncers hold their clients, on the word of this member.
+    pub held_by: Option<usize>,
     /// When a fault, or the end of one, last touched each member.
     pub troubled_at: Vec<At>,
     /// What happened, counted.
@@ -368,6 +374,7 @@ impl World {
             durable: BTreeMap::new(),
             routed_ack: None,
             demanded: None,
+            held_by: None,
             troubled_at: vec![At(0); plan.members],
             sometimes: Sometimes::default(),
             deeds: Vec::new(),

@@ -262,7 +262,7 @@ impl World {
             | Job::Detach
             | Job::Fetch { .. }
             | Job::Promote { .. } => true,
-            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Stop(_) => false,
+            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Hold | Job::Stop(_) => false,
         });
         // The agent holds a pidfd: it learns of the end at once.
         if end == End::Killed && self.members[member].agent.brain.is_some() {

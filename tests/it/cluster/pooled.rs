@@ -1,0 +1,226 @@
+//! A cluster behind a real PgBouncer that its agents know, and clients that note every error. Tests nothing itself.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use haa::playground::ports;
+use haa_core::units::{Address, MemberName};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio_postgres::NoTls;
+
+use super::fixture::{Cluster, LONG};
+
+const PGBOUNCER: &str = include_str!("../../../deploy/pgbouncer/pgbouncer.ini");
+
+pub(super) fn free() -> Address {
+    Address { host: "127.0.0.1".to_owned(), port: ports::claim().expect("a free port") }
+}
+
+/// A program of this test; it goes with it.
+pub(super) struct Program(Child);
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().expect("it is installed: make install-test-deps"))
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.0.id()).expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    /// Waits for its end: whether it went well, and all that it said.
+    pub(super) fn ended(mut self) -> (bool, String) {
+        let ended = self.0.wait().expect("it ends");
+        let mut said = String::new();
+        let out = self.0.stdout.take().map(|mut out| out.read_to_string(&mut said));
+        let errors = self.0.stderr.take().map(|mut errors| errors.read_to_string(&mut said));
+        drop((out, errors));
+        (ended.success(), said)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Three voters, and a PgBouncer before the router of one of them that all of them know.
+pub(super) struct Pooled {
+    pub(super) cluster: Cluster,
+    pub(super) bouncer: Program,
+    pub(super) at: Address,
+    secret: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Pooled {
+    /// `more`: of `[pgbouncer]`; `beside`: another console.
+    pub(super) async fn start(more: &str, beside: Option<&Address>) -> Self {
+        let mut cluster = Cluster::prepare(|options| options.routers());
+        let (at, names) = (free(), cluster.playground.names());
+        let file = cluster.password_file(&names[0], "superuser");
+        let consoles: Vec<String> =
+            [Some(&at), beside].into_iter().flatten().map(|a| format!("\"{a}\"")).collect();
+        for member in &names {
+            cluster.edit(member, |text| {
+                let (consoles, file) = (consoles.join(", "), file.display());
+                format!("{text}\n[pgbouncer]\nconsoles = [{consoles}]\npassword_file = \"{file}\"\n{more}\n")
+            });
+        }
+        let secret = std::fs::read_to_string(&file).expect("it is there").trim().to_owned();
+        let directory = tempfile::Builder::new().prefix("haa-pool-").tempdir_in("/tmp");
+        let directory = directory.expect("a directory");
+        let router = cluster.playground.router(&names[0]).expect("it has one").0;
+        let bouncer = pgbouncer(&directory, &at, &router, &secret);
+        cluster.playground.start_all().await.expect("everything starts");
+        cluster.all_stream().await;
+        cluster.execute("CREATE TABLE t (id bigint PRIMARY KEY)").await;
+        cluster.all_vote().await;
+        Self { cluster, bouncer, at, secret, _directory: directory }
+    }
+
+    /// A client of the pool.
+    pub(super) async fn client(&self) -> tokio_postgres::Client {
+        self.session("postgres", "postgres").await
+    }
+
+    pub(super) async fn session(&self, user: &str, database: &str) -> tokio_postgres::Client {
+        let mut config = self.cluster.playground.superuser(&self.at).expect("a password");
+        config.user(user).dbname(database);
+        let (client, connection) = config.connect(NoTls).await.expect("PgBouncer takes it");
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Asks for it, and says what came of it.
+    pub(super) async fn switchover(&self, target: &MemberName) -> (u16, String) {
+        let body = json!({ "candidate": target });
+        self.cluster.playground.http_post(target, "/switchover", &body).await.expect("an answer")
+    }
+
+    /// pgbench through the pool, until it is told to end.
+    pub(super) fn pgbench(&self, more: &[&str]) -> Program {
+        let mut command = Command::new(self.cluster.postgres_program("pgbench"));
+        command.args(["-h", &self.at.host, "-p", &self.at.port.to_string(), "-U", "postgres"]);
+        Program::start(command.args(more).arg("postgres").env("PGPASSWORD", &self.secret))
+    }
+}
+
+/// As it is shipped, with other addresses.
+fn pgbouncer(home: &tempfile::TempDir, at: &Address, to: &Address, secret: &str) -> Program {
+    let here = home.path().display().to_string();
+    let users = format!("\"postgres\" \"{secret}\"\n\"pgbouncer\" \"{secret}\"\n");
+    std::fs::write(home.path().join("userlist.txt"), users).expect("a file");
+    let mut text = PGBOUNCER.to_owned();
+    for (from, to) in [
+        ("host=127.0.0.1 port=5000", format!("host={} port={}", to.host, to.port)),
+        ("listen_addr = *", format!("listen_addr = {}", at.host)),
+        ("listen_port = 6432", format!("listen_port = {}", at.port)),
+        ("/etc/pgbouncer", here.clone()),
+        ("/var/log/postgresql", here.clone()),
+        ("/var/run/postgresql", here),
+    ] {
+        assert!(text.contains(from), "'{from}' is in what is shipped");
+        text = text.replace(from, &to);
+    }
+    let file = home.path().join("pgbouncer.ini");
+    std::fs::write(&file, text).expect("a file");
+    Program::start(Command::new("/usr/sbin/pgbouncer").arg("-q").arg(file))
+}
+
+/// A row that was acknowledged: when its client sent it, and when it heard.
+type Row = (Instant, Instant, i64);
+
+/// Clients of the pool, with one row a transaction. Whoever sees an error notes it and connects anew.
+pub(super) struct Writers {
+    stop: Arc<AtomicBool>,
+    rows: Arc<Mutex<Vec<Row>>>,
+    errors: Arc<Mutex<Vec<String>>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Writers {
+    pub(super) fn start(pooled: &Pooled) -> Self {
+        let config = pooled.cluster.playground.superuser(&pooled.at).expect("a password");
+        let rows = Arc::<Mutex<Vec<Row>>>::default();
+        let errors = Arc::<Mutex<Vec<String>>>::default();
+        let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(1_000)));
+        let writer = |_| {
+            let (config, stop, next) = (config.clone(), stop.clone(), next.clone());
+            let (rows, errors) = (rows.clone(), errors.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = write_on(&config, &stop, &next, &rows).await {
+                        errors.lock().expect("no panic").push(format!("{error:?}"));
+                    }
+                }
+            })
+        };
+        let tasks = (0..4).map(writer).collect();
+        Self { stop, rows, errors, tasks }
+    }
+
+    fn count(&self) -> usize {
+        self.rows.lock().expect("no panic").len()
+    }
+
+    /// Waits until so many more rows are acknowledged.
+    pub(super) async fn go_on(&self, more: usize) {
+        let (began, before) = (Instant::now(), self.count());
+        while self.count() < before + more {
+            assert!(began.elapsed() < LONG, "no writes get through: {:?}", self.errors.lock());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The longest that a client has waited for one row since then.
+    pub(super) fn pause_since(&self, since: Instant) -> Duration {
+        let rows = self.rows.lock().expect("no panic");
+        let waits = rows.iter().filter(|row| row.1 > since).map(|row| row.1 - row.0);
+        waits.max().expect("writes went on")
+    }
+
+    /// Ends them: the errors that they saw. Every acknowledged row is there.
+    pub(super) async fn end(self, cluster: &Cluster) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.expect("a writer does not panic");
+        }
+        let primary = cluster.playground.postgres(&cluster.primary().await);
+        let client = cluster.connect(&primary).await.expect("it accepts");
+        let there = client.query("SELECT id FROM t", &[]).await.expect("a table");
+        let there: std::collections::BTreeSet<i64> = there.iter().map(|row| row.get(0)).collect();
+        let rows = std::mem::take(&mut *self.rows.lock().expect("no panic"));
+        let lost = rows.iter().filter(|row| !there.contains(&row.2)).count();
+        println!("{} rows acknowledged, {lost} of them lost", rows.len());
+        assert_eq!(lost, 0);
+        std::mem::take(&mut *self.errors.lock().expect("no panic"))
+    }
+}
+
+async fn write_on(
+    config: &tokio_postgres::Config,
+    stop: &AtomicBool,
+    next: &AtomicI64,
+    rows: &Mutex<Vec<Row>>,
+) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    while !stop.load(Ordering::Relaxed) {
+        let (began, id) = (Instant::now(), next.fetch_add(1, Ordering::Relaxed));
+        // No prepared statement: a pool of transactions would not know it.
+        client.simple_query(&format!("INSERT INTO t VALUES ({id})")).await?;
+        rows.lock().expect("no panic").push((began, Instant::now(), id));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
