@@ -1,5 +1,5 @@
-//! What an operator does in the middle of everything: restarts an agent in order, hands over, has a replica cloned anew,
-//! takes a member out of use and back. A refusal is an answer, and no fault of anybody.
+//! What an operator does in the middle of everything: restarts an agent in order, hands over, has a replica cloned
+//! anew, takes a member out of use and back. A refusal is an answer, and no fault of anybody.
 
 use std::time::Duration;
 
