@@ -72,14 +72,10 @@ impl Node {
         sync: SyncRecord,
     ) {
         let Some(view) = self.belief.view.as_ref() else { return };
-        let mut compare = vec![
-            (Key::Request(id.clone()), seen(view.requests.get(id))),
-            (Key::Leader, Revision::ABSENT),
-            (Key::Term, seen(view.term.as_ref())),
-            (Key::Sync, seen(view.sync.as_ref())),
-        ];
+        let mut as_seen =
+            vec![(Key::Term, seen(view.term.as_ref())), (Key::Sync, seen(view.sync.as_ref()))];
         let away = gone.iter().filter(|name| !view.members.contains_key(*name));
-        compare.extend(away.map(|name| (Key::Member(name.clone()), Revision::ABSENT)));
+        as_seen.extend(away.map(|name| (Key::Member(name.clone()), Revision::ABSENT)));
         let here = view.members.iter();
         let here = here.filter_map(|(name, kept)| Some((name.clone(), kept.value.incarnation?)));
         let record = SyncRecord {
@@ -91,16 +87,14 @@ impl Node {
             ..sync
         };
         // The request stays open: whom it names, and that somebody was asked to lead, counts in the election.
-        let change = Change::default()
-            .put(Record::Sync(record))
-            .put(Record::Request(id.clone(), request.clone()));
-        self.desk.txn(Purpose::Request(id.clone()), compare, change);
+        let change = Change::default().put(Record::Sync(record));
+        self.answer_with(id, request, RequestState::Pending, (change, as_seen));
     }
 
-    /// Somebody leads, and has every acknowledged commit.
+    /// Somebody leads.
     pub(super) fn lose_nothing(&mut self, id: &RequestId, request: &RequestRecord) {
         let why = format!(
-            "{} leads and has every acknowledged commit: nothing has to be lost; haactl failover hands over",
+            "{} leads: nothing has to be lost; haactl failover hands over",
             self.config.name
         );
         self.answer(id, request, RequestState::Refused { why });

@@ -268,16 +268,16 @@ impl Node {
     }
 
     pub(super) fn answer(&mut self, id: &RequestId, request: &RequestRecord, state: RequestState) {
-        self.answer_with(id, request, state, (Change::default(), None));
+        self.answer_with(id, request, state, (Change::default(), []));
     }
 
-    /// The same, with what it changes, if one thing more is as it was seen.
+    /// The same, with what it changes, if some things more are as they were seen.
     pub(super) fn answer_with(
         &mut self,
         id: &RequestId,
         request: &RequestRecord,
         state: RequestState,
-        (change, also): (Change, Option<(Key, Revision)>),
+        (change, also): (Change, impl IntoIterator<Item = (Key, Revision)>),
     ) {
         let Some(view) = self.belief.view.as_ref() else { return };
         let mut compare = vec![

@@ -1,6 +1,7 @@
 //! A cluster behind a real PgBouncer that its agents know, and clients that note every error. Tests nothing itself.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio_postgres::NoTls;
 
 use super::fixture::{Cluster, LONG};
+use super::proxies::with;
 
 const PGBOUNCER: &str = include_str!("../../../deploy/pgbouncer/pgbouncer.ini");
 
@@ -80,7 +82,8 @@ impl Pooled {
         let directory = tempfile::Builder::new().prefix("haa-pool-").tempdir_in("/tmp");
         let directory = directory.expect("a directory");
         let router = cluster.playground.router(&names[0]).expect("it has one").0;
-        let bouncer = pgbouncer(&directory, &at, &router, &secret);
+        let file = pgbouncer_file(directory.path(), (&at, &router), &secret);
+        let bouncer = Program::start(Command::new("/usr/sbin/pgbouncer").arg("-q").arg(file));
         cluster.playground.start_all().await.expect("everything starts");
         cluster.all_stream().await;
         cluster.execute("CREATE TABLE t (id bigint PRIMARY KEY)").await;
@@ -115,26 +118,25 @@ impl Pooled {
     }
 }
 
-/// As it is shipped, with other addresses.
-fn pgbouncer(home: &tempfile::TempDir, at: &Address, to: &Address, secret: &str) -> Program {
-    let here = home.path().display().to_string();
+/// Its configuration as it is shipped, listening there and leading to the other, with users that have this password.
+pub(super) fn pgbouncer_file(home: &Path, (at, to): (&Address, &Address), secret: &str) -> PathBuf {
+    let here = home.display().to_string();
     let users = format!("\"postgres\" \"{secret}\"\n\"pgbouncer\" \"{secret}\"\n");
-    std::fs::write(home.path().join("userlist.txt"), users).expect("a file");
-    let mut text = PGBOUNCER.to_owned();
-    for (from, to) in [
-        ("host=127.0.0.1 port=5000", format!("host={} port={}", to.host, to.port)),
-        ("listen_addr = *", format!("listen_addr = {}", at.host)),
-        ("listen_port = 6432", format!("listen_port = {}", at.port)),
-        ("/etc/pgbouncer", here.clone()),
-        ("/var/log/postgresql", here.clone()),
-        ("/var/run/postgresql", here),
-    ] {
-        assert!(text.contains(from), "'{from}' is in what is shipped");
-        text = text.replace(from, &to);
-    }
-    let file = home.path().join("pgbouncer.ini");
+    std::fs::write(home.join("userlist.txt"), users).expect("a file");
+    let text = with(
+        PGBOUNCER,
+        &[
+            ("host=127.0.0.1 port=5000", format!("host={} port={}", to.host, to.port)),
+            ("listen_addr = *", format!("listen_addr = {}", at.host)),
+            ("listen_port = 6432", format!("listen_port = {}", at.port)),
+            ("/etc/pgbouncer", here.clone()),
+            ("/var/log/postgresql", here.clone()),
+            ("/var/run/postgresql", here),
+        ],
+    );
+    let file = home.join("pgbouncer.ini");
     std::fs::write(&file, text).expect("a file");
-    Program::start(Command::new("/usr/sbin/pgbouncer").arg("-q").arg(file))
+    file
 }
 
 /// A row that was acknowledged: when its client sent it, and when it heard.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use haa::playground::{Part, ports};
+use haa::playground::Part;
 use haa_core::units::Address;
 
 use super::fixture::{Cluster, LONG};
+use super::pooled::{free, pgbouncer_file};
 
 const HAPROXY: &str = include_str!("../../../deploy/haproxy/haproxy.cfg");
 const NGINX: &str = include_str!("../../../deploy/nginx/haa.stream.conf");
 const NGINX_JS: &str = include_str!("../../../deploy/nginx/haa.js");
-const PGBOUNCER: &str = include_str!("../../../deploy/pgbouncer/pgbouncer.ini");
 
 /// A proxy of this test; it goes with it.
 struct Proxy {
@@ -33,12 +33,8 @@ impl Drop for Proxy {
     }
 }
 
-fn free() -> Address {
-    Address { host: "127.0.0.1".to_owned(), port: ports::claim().expect("a free port") }
-}
-
 /// What is shipped, with `from` changed to `to`; each must be there.
-fn with(shipped: &str, changes: &[(&str, String)]) -> String {
+pub(super) fn with(shipped: &str, changes: &[(&str, String)]) -> String {
     let mut text = shipped.to_owned();
     for (from, to) in changes {
         assert!(text.contains(from), "'{from}' is in what is shipped");
@@ -111,25 +107,10 @@ impl Proxy {
     /// Before another proxy.
     fn pgbouncer(cluster: &Cluster, directory: &Path, to: &Address) -> Self {
         let write = free();
-        let users = directory.join("userlist.txt");
         let member = cluster.playground.names().swap_remove(0);
         let secret = std::fs::read_to_string(cluster.password_file(&member, "superuser"));
         let secret = secret.expect("the password is there");
-        std::fs::write(&users, format!("\"postgres\" \"{}\"\n", secret.trim())).expect("a file");
-        let here = directory.display();
-        let text = with(
-            PGBOUNCER,
-            &[
-                ("host=127.0.0.1 port=5000", format!("host={} port={}", to.host, to.port)),
-                ("listen_addr = *", format!("listen_addr = {}", write.host)),
-                ("listen_port = 6432", format!("listen_port = {}", write.port)),
-                ("/etc/pgbouncer/userlist.txt", users.display().to_string()),
-                ("/var/log/postgresql", here.to_string()),
-                ("/var/run/postgresql", here.to_string()),
-            ],
-        );
-        let file = directory.join("pgbouncer.ini");
-        std::fs::write(&file, text).expect("a temporary file");
+        let file = pgbouncer_file(directory, (&write, to), secret.trim());
         let mut command = Command::new("/usr/sbin/pgbouncer");
         command.arg(file);
         Self::start(command, directory, (write, None))

@@ -3,7 +3,7 @@
 //! Judged by positions: when a commit is acknowledged, every leadership that began later must hold it already; when one
 //! begins, it must hold whatever was acknowledged.
 
-use super::{Violation, broken};
+use super::{Violation, broken, lacks};
 use crate::wal::{BranchId, Wal};
 use crate::world::{Deed, World};
 
@@ -29,25 +29,14 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
             Ok(())
         }
         Deed::Opened(member) => {
-            let wal = world.members[member].postgres.wal();
-            let Some(wal) = wal.filter(|wal| world.wals.branch(wal.branch).term.is_some()) else {
-                return Ok(());
-            };
-            // A promotion that comes late, of whoever was deposed meanwhile, owes nothing to the terms after its own.
-            let term = world.wals.branch(wal.branch).term;
-            let earlier = |branch: &BranchId| world.wals.branch(*branch).term < term;
-            for (&branch, &end) in world.durable.iter().filter(|(branch, _)| earlier(branch)) {
-                let commit = Wal { branch, end };
-                if !world.wals.holds(wal, commit) {
-                    let what = format!(
-                        "promoted at {} without the acknowledged commit at {}",
-                        world.wals.position(wal),
-                        world.wals.position(commit)
-                    );
-                    return Err(broken(world, "I4", vec![member], what));
-                }
-            }
-            Ok(())
+            let known = world.durable.iter().map(|(&branch, &end)| ((), Wal { branch, end }));
+            let Some(((), commit, wal)) = lacks(world, member, known) else { return Ok(()) };
+            let what = format!(
+                "promoted at {} without the acknowledged commit at {}",
+                world.wals.position(wal),
+                world.wals.position(commit)
+            );
+            Err(broken(world, "I4", vec![member], what))
         }
         _ => Ok(()),
     }

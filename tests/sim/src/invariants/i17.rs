@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use haa_core::records::SyncRecord;
 use haa_core::units::Term;
 
-use super::{Ledger, Violation, broken};
+use super::{Ledger, Violation, broken, lacks};
 use crate::wal::Wal;
 use crate::world::{Deed, World};
 
@@ -38,24 +38,14 @@ pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<()
             Ok(())
         }
         Deed::Opened(member) => {
-            let wal = world.members[member].postgres.wal();
-            let Some(wal) = wal.filter(|wal| world.wals.branch(wal.branch).term.is_some()) else {
-                return Ok(());
-            };
-            // Whoever was deposed meanwhile lets nobody in.
-            let term = world.wals.branch(wal.branch).term;
-            let earlier = |shown: &&Wal| world.wals.branch(shown.branch).term < term;
-            for (&reader, &shown) in ledger.shown.newest.iter().filter(|(_, wal)| earlier(wal)) {
-                if !world.wals.holds(wal, shown) {
-                    let what = format!(
-                        "promoted at {} without the commit at {} that was read",
-                        world.wals.position(wal),
-                        world.wals.position(shown)
-                    );
-                    return Err(broken(world, "I17", vec![member, reader], what));
-                }
-            }
-            Ok(())
+            let shown = ledger.shown.newest.iter().map(|(&reader, &commit)| (reader, commit));
+            let Some((reader, commit, wal)) = lacks(world, member, shown) else { return Ok(()) };
+            let what = format!(
+                "promoted at {} without the commit at {} that was read",
+                world.wals.position(wal),
+                world.wals.position(commit)
+            );
+            Err(broken(world, "I17", vec![member, reader], what))
         }
         _ => Ok(()),
     }

@@ -30,7 +30,7 @@ use haa_core::units::{MemberName, SystemId, Term, Timeline};
 pub use i12::{Demand, demand};
 
 use crate::time::At;
-use crate::wal::BranchId;
+use crate::wal::{BranchId, Wal};
 use crate::world::member::Life;
 use crate::world::{Deed, Guard, World};
 
@@ -105,6 +105,22 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i11::check(world, deed)?;
     i15::check(world, deed)?;
     i17::check(world, ledger, deed)
+}
+
+/// A leadership's Postgres has come out of recovery: the first of these commits, all of earlier terms, that it does not
+/// hold, and its own WAL. A promotion that comes late, of whoever was deposed meanwhile, owes nothing to later terms.
+fn lacks<T>(
+    world: &World,
+    opened: usize,
+    mut commits: impl Iterator<Item = (T, Wal)>,
+) -> Option<(T, Wal, Wal)> {
+    let own = world.members[opened].postgres.wal()?;
+    let term = world.wals.branch(own.branch).term?;
+    let (of, commit) = commits.find(|(_, commit)| {
+        let earlier = world.wals.branch(commit.branch).term < Some(term);
+        earlier && !world.wals.holds(own, *commit)
+    })?;
+    Some((of, commit, own))
 }
 
 /// Whether acknowledged commits rest on voters just now.
