@@ -54,7 +54,9 @@ struct Writer {
 }
 
 impl Writer {
+    /// Another member can take over by then.
     async fn begin(cluster: &Cluster, primary: &MemberName) -> Self {
+        cluster.all_may_lead().await;
         let at = cluster.playground.postgres(primary);
         let client = cluster.connect(&at).await.expect("the primary accepts connections");
         client.batch_execute("CREATE TABLE w (id bigint)").await.expect("it writes");
@@ -187,7 +189,6 @@ async fn a_frozen_agent_is_closed_by_its_guard_and_rejoins_when_thawed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guard_ends_a_stopped_postmaster_with_all_its_backends() {
     let cluster = Cluster::start_with(quick).await;
-    cluster.all_may_lead().await;
     let old = cluster.primary().await;
     let writer = Writer::begin(&cluster, &old).await;
     let postmaster = cluster.playground.postmaster(&old).expect("a member").expect("it runs");

@@ -23,6 +23,7 @@ async fn an_agent_that_was_stopped_has_let_its_lease_go() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_that_hangs_holds_up_no_decision() {
     let cluster = Cluster::start().await;
+    cluster.all_vote().await;
     let old = cluster.primary().await;
     for member in cluster.playground.names() {
         let path = cluster.playground.state(&member).join("leadership.json.new");

@@ -164,6 +164,11 @@ impl Member {
     /// Whether a commit returns, and is not seen waiting for replicas for longer than it would for one that streams.
     /// However long it takes to get there. The client stays.
     pub(crate) async fn commits(&self) -> bool {
+        self.commits_without("wait_event = 'SyncRep'").await
+    }
+
+    /// Whether a commit returns, and is not seen for 400 ms in a wait that this condition on `pg_stat_activity` names.
+    pub(crate) async fn commits_without(&self, wait: &str) -> bool {
         let client = self.client().await;
         let own = client.query_one("SELECT pg_backend_pid()", &[]).await.expect("it answers");
         let pid: i32 = own.get(0);
@@ -171,8 +176,7 @@ impl Member {
             client.batch_execute("SELECT pg_logical_emit_message(true, 'it', '')").await
         });
         let other = self.client().await;
-        let waits =
-            format!("SELECT FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'SyncRep'");
+        let waits = format!("SELECT FROM pg_stat_activity WHERE pid = {pid} AND {wait}");
         let (began, mut since) = (Instant::now(), None);
         loop {
             let seen = tokio::select! {
