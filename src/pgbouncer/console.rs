@@ -101,11 +101,6 @@ impl Console {
         }
     }
 
-    /// Lets the clients through, and no more.
-    pub(super) async fn let_go(&self) -> Result<(), ConsoleError> {
-        self.resume(&self.open().await?).await.map(drop)
-    }
-
     async fn resume(&self, session: &Session) -> Result<Was, ConsoleError> {
         self.promptly(async {
             let mut was = Was::AtWork;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use backon::BackoffBuilder;
 use futures_util::future::try_join_all;
-use haa_core::records::MemberRole;
 use haa_core::routes::{PoolsAre, Status};
 use haa_core::units::Term;
 use tokio::sync::{mpsc, watch};
@@ -22,8 +21,9 @@ use crate::config::Pgbouncer;
 /// The status that asks for a hold is published in the same breath as the hold is asked for.
 const SAME_BREATH: Duration = Duration::from_secs(1);
 
-/// By then whoever leads has let them through: it has one that it finds at work connect anew, which would be needless.
-const LATER: Duration = Duration::from_secs(2);
+/// Of a leader that is none any more, amid its hold: it may have been frozen, and another may lead since long.
+const LATE: &str = "a PgBouncer may hold its clients, if a PAUSE of this member came to it after \
+                    the RESUME of the next leader: RESUME in its console";
 
 /// Why they are not held.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +44,6 @@ pub(super) struct Keeper {
     status: watch::Receiver<Option<Arc<Status>>>,
     /// In which term they were last told to let their clients through; `None` after a hold.
     freed: Option<Term>,
-    /// Whether a `PAUSE` of ours may be in force, or on its way.
-    paused: bool,
     /// Those who tell them.
     freeing: JoinSet<()>,
     /// Ends them before their next attempt.
@@ -58,7 +56,6 @@ impl Keeper {
             consoles: Console::all(config),
             status,
             freed: None,
-            paused: false,
             freeing: JoinSet::new(),
             enough: CancellationToken::new(),
         }
@@ -92,32 +89,14 @@ impl Keeper {
             PoolsAre::Soon(term) | PoolsAre::Free(term) => {
                 self.stop_freeing().await;
                 self.freed = Some(term);
-                self.paused = false;
                 for console in self.consoles.iter().cloned() {
                     let status = self.status.clone();
                     self.freeing.spawn(free(console, term, status, self.enough.clone()));
                 }
             }
             PoolsAre::Held => {}
-            PoolsAre::Left if self.paused && self.another_accepts() => {
-                self.paused = false;
-                for console in self.consoles.iter().cloned() {
-                    self.freeing.spawn(let_go(console, self.enough.clone()));
-                }
-            }
-            PoolsAre::Left if self.freed.is_some() => self.stop_freeing().await,
-            PoolsAre::Left => {}
+            PoolsAre::Left => self.stop_freeing().await,
         }
-    }
-
-    /// It lets them through, and did so perhaps before a `PAUSE` of ours came there: we may have been frozen meanwhile.
-    fn another_accepts(&self) -> bool {
-        let status = self.status.borrow();
-        let Some(status) = status.as_deref() else { return false };
-        status.leader.as_ref().is_some_and(|(leader, term)| {
-            let role = status.members.get(leader).map(|member| member.record.role);
-            *leader != status.me && role == Some(MemberRole::Primary { term: *term })
-        })
     }
 
     /// An attempt under way comes to its end: it has deadlines, and nothing is told after it.
@@ -134,11 +113,15 @@ impl Keeper {
         if !timeout(SAME_BREATH, wanted).await.is_ok_and(|seen| seen.is_ok()) {
             return Err(HoldError::Unwanted);
         }
-        self.paused = true;
         let unwanted = unwanted(self.status.clone());
         tokio::select! {
             held = try_join_all(self.consoles.iter().map(pause)) => Ok(held.map(drop)?),
-            () = unwanted => Err(HoldError::Unwanted),
+            () = unwanted => {
+                if are(self.status.borrow().as_deref()) == PoolsAre::Left {
+                    tracing::warn!("{LATE}");
+                }
+                Err(HoldError::Unwanted)
+            }
         }
     }
 }
@@ -164,21 +147,6 @@ async fn pause(console: &Console) -> Result<(), ConsoleError> {
             Ok(())
         }
         other => other,
-    }
-}
-
-/// Whoever leads has done so too: what this one does not hear, that one goes on telling it.
-async fn let_go(console: Console, enough: CancellationToken) {
-    tokio::select! {
-        () = tokio::time::sleep(LATER) => {}
-        () = enough.cancelled() => return,
-    }
-    match console.let_go().await {
-        Ok(()) => tracing::debug!(pgbouncer = %console.at, "its clients are let through"),
-        Err(error) => {
-            let error = chain(&error);
-            tracing::warn!(%error, "a PgBouncer may hold its clients after our pause: RESUME in its console");
-        }
     }
 }
 
