@@ -103,6 +103,9 @@ pub(crate) struct Rto {
     /// How often
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
+    /// How many writers go where the routes lead
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) writers: u8,
     /// How long the accident lasts, in seconds; by default as long as it needs
     #[arg(long)]
     pub(crate) seconds: Option<u64>,

@@ -73,6 +73,7 @@ fn timed(asked: Rto) -> anyhow::Result<u8> {
         plan: plan(asked.system, &asked.hosts, settings)?,
         accident: asked.fault,
         runs: asked.runs,
+        writers: usize::from(asked.writers),
         length: asked.seconds.map_or(asked.fault.usual_length(), Duration::from_secs),
         profile: profile.map_or_else(String::new, |profile| profile.get_name().to_owned()),
         keep: asked.hosts.out,

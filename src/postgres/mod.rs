@@ -127,15 +127,11 @@ impl Postgres {
         let nudge = Arc::new(Notify::new());
         let (wishes, wished) = mpsc::unbounded_channel();
         let (job, job_seen) = watch::channel(None);
-        let (session, session_seen) = watch::channel(None);
-        let watcher = watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session);
+        let session = watch::Sender::new(None);
+        let watcher =
+            watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session.clone());
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench {
-            site: site.clone(),
-            session: session_seen,
-            gate,
-            inputs: inputs.clone(),
-        };
+        let bench = worker::Bench { site: site.clone(), session, gate, inputs: inputs.clone() };
         tokio::spawn(tell_untold(site.clone(), inputs.clone()));
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));

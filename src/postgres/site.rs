@@ -139,10 +139,11 @@ impl Site {
         self.source_writes.fetch_or(1, Ordering::SeqCst);
     }
 
-    /// A session that was opened after the reload has shown what was written.
-    pub(super) fn source_settled(&self) {
-        let writes = self.source_writes();
-        self.source_writes.store((writes | 1) + 1, Ordering::SeqCst);
+    /// A session that was opened after the reload has shown what was written. What sessions that prove it bear.
+    pub(super) fn source_settled(&self) -> u64 {
+        let settled = (self.source_writes() | 1) + 1;
+        self.source_writes.store(settled, Ordering::SeqCst);
+        settled
     }
 }
 

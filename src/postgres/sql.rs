@@ -58,7 +58,7 @@ impl SqlError {
 pub(super) struct Session {
     client: Client,
     connection: JoinHandle<()>,
-    /// `Site::source_writes` when the session was opened.
+    /// `Site::source_writes` when the session was opened, or from when on it shows what was written.
     pub(super) opened_at: u64,
 }
 

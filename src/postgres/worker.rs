@@ -47,7 +47,8 @@ pub(super) enum Entry {
 /// What a job works with.
 pub(super) struct Bench {
     pub(super) site: Arc<Site>,
-    pub(super) session: watch::Receiver<Option<Arc<Session>>>,
+    /// The watcher's; jobs may use it, and leave it a newer one.
+    pub(super) session: watch::Sender<Option<Arc<Session>>>,
     pub(super) gate: Gate,
     pub(super) inputs: mpsc::Sender<Input>,
 }

@@ -23,8 +23,6 @@ pub use accident::{Accident, Length};
 
 /// A leadership younger than this is not taken over on silence (`timing.settle`, with a second for the clock).
 const SETTLE: Duration = Duration::from_secs(4);
-/// Writers that go where the routes lead.
-const WRITERS: usize = 4;
 /// Their pause between two rows, on average.
 const PAUSE: Duration = Duration::from_millis(4);
 /// A voter that was removed returns later each time, and a cluster that is whole late says little of an accident.
@@ -39,6 +37,8 @@ pub struct Wish {
     pub accident: Accident,
     /// How often.
     pub runs: usize,
+    /// How many writers go where the routes lead.
+    pub writers: usize,
     /// How long, if it has a length.
     pub length: Length,
     /// How the system is set, in a word.
@@ -91,7 +91,7 @@ async fn series(
         seed: rand::random(),
         retries: false,
     };
-    let mut kinds = vec![Kind::Routed; WRITERS];
+    let mut kinds = vec![Kind::Routed; wish.writers];
     kinds.extend(MEMBERS.map(Kind::Pinned));
     let at_work = crew.begin(&kinds);
     drop(guard);

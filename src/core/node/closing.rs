@@ -29,6 +29,10 @@ impl Node {
         let settled = self.belief.facts.as_ref().filter(|facts| self.desk.settled(facts)).cloned();
         if let Some(Server::Stopped(shutdown)) = settled.as_ref().map(|facts| &facts.server) {
             self.let_go = Some(LetGo::after(closing, *shutdown));
+            if closing.reason == Reason::PostgresDied {
+                let attempt = self.belief.settings().timing.attempt_timeout;
+                self.rejoining.yields_until = now.after(attempt);
+            }
             return Some((Role::Replica, Reason::Closed));
         }
         if self.off.is(Mechanism::ReleaseAfterStop) {

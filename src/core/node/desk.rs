@@ -81,6 +81,9 @@ pub(super) struct Desk {
     /// The work that ended last: a look that still saw it began before that, though it may be in the same millisecond.
     #[serde(default)]
     ended: Option<JobId>,
+    /// The work after which we asked for a look.
+    #[serde(default)]
+    looked_after: Option<JobId>,
     close_next: Millis,
     look_next: Millis,
     #[serde(skip)]
@@ -102,6 +105,7 @@ impl Desk {
             slot: None,
             settled_at: Millis(0),
             ended: None,
+            looked_after: None,
             close_next: Millis(0),
             look_next: Millis(0),
             off: Off::NONE,
@@ -288,6 +292,14 @@ impl Desk {
             self.wish(Effect::Look);
         }
         self.wake_at(self.look_next);
+    }
+
+    /// A look that begins after the last work has ended: wished for once, it comes.
+    pub(super) fn look_after_work(&mut self) {
+        if self.looked_after != self.ended {
+            self.looked_after = self.ended;
+            self.wish(Effect::Look);
+        }
     }
 
     /// Close writes at once; repeated until it is seen.

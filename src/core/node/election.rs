@@ -52,13 +52,19 @@ impl Node {
         let led = self.belief.view.as_ref()?.leader.is_some();
         let quorum = self.belief.quorum().is_some();
         // Whoever was frozen looks first: somebody may have promoted its Postgres meanwhile.
-        let stale = facts.is_stale(now, self.belief.settings().timing);
-        if led && !quorum || !self.desk.settled(facts) || stale {
+        if facts.is_stale(now, self.belief.settings().timing) {
+            return None;
+        }
+        // A promise may come amid other work: nothing is told of it before it was followed by detaching.
+        self.answer_call(now);
+        // Detaching and standing go side by side: where our WAL ends counts later, once it has come to an end.
+        let detaches = quorum && self.desk.slot().is_some_and(|slot| slot.job == Job::Detach);
+        if led && !quorum || !(detaches || self.desk.settled(facts)) {
             return None;
         }
         self.give_up_voters(now);
-        self.answer_call(now);
         let bound = self.detach_if_bound(now, standby);
+        self.detach_from_the_dead(now, standby);
         let Some(from) = self.opens_at(now, led) else {
             self.waits = Some(self.why_not_yet(now));
             return None;

@@ -52,7 +52,7 @@ use crate::off::Off;
 use crate::reason::{Reason, Transition};
 use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
-use crate::units::{Address, Instance, Lsn, MemberName, Millis, Term};
+use crate::units::{Address, Instance, MemberName, Millis, Term};
 use crate::voters::Promises;
 
 use belief::Belief;
@@ -163,7 +163,7 @@ pub struct Node {
     voting: Voting,
     electorate: Electorate,
     /// Of our leadership: where its timeline's first record ended. Voters flush that before clients are let in.
-    opening: Option<(Term, Lsn)>,
+    opening: Option<voting::Opening>,
     /// How the last election that we won came about.
     #[serde(default)]
     chronicle: Chronicle,
@@ -295,8 +295,17 @@ impl Node {
         self.tell_discarded(now);
         self.keep_promises(now);
         self.watch_leader(now);
+        self.look_again();
         self.ask_after_leader(now);
         self.publish(now);
+    }
+
+    /// What was seen before the last work ended tells nothing, and decisions wait for the next look.
+    fn look_again(&mut self) {
+        let idle = self.desk.slot().is_none();
+        if idle && self.belief.facts.as_ref().is_some_and(|facts| !self.desk.settled(facts)) {
+            self.desk.look_after_work();
+        }
     }
 
     fn step(&mut self, now: Millis) -> Option<(Role, Reason)> {

@@ -69,7 +69,8 @@ impl Node {
                 return None;
             }
         }
-        if self.keep_voters(now, proof, primary) {
+        let waits = !open && self.opens_soon(now);
+        if !waits && self.keep_voters(now, proof, primary) {
             self.keep_list(now, term, primary);
         }
         if !open {

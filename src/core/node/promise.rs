@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, Job};
 use crate::observe::Standby;
 use crate::off::Mechanism;
+use crate::reason::Reason;
 use crate::records::{Holder, Kept, TermRecord};
 use crate::units::{Millis, Term};
 use crate::voters::{Attempt, Grant, Promises, Question};
@@ -117,18 +118,20 @@ impl Node {
     }
 
     /// The attempt that we are bound to: we attach to nobody until `term` has moved past it, or its candidate or a
-    /// later one leads. Both are facts that no later view takes back, so any view shows them.
+    /// later one leads, or has led. These are facts that no later view takes back, so any view shows them.
     pub(super) fn bound(&self) -> Option<&Attempt> {
         let attempt = self.promised.wanted.grant.as_ref()?;
         if self.off.is(Mechanism::GrantBinds) {
             return None;
         }
         let view = self.belief.view.as_ref();
-        let term = view.and_then(|view| view.term.as_ref()).map(|kept| kept.value.term);
+        let term = view.and_then(|view| view.term.as_ref()).map(|kept| &kept.value);
         let leads = view.and_then(|view| view.leader.as_ref()).map(|kept| kept.value.term);
-        let past = term.is_some_and(|term| term > attempt.term)
-            || leads.is_some_and(|term| term >= attempt.term);
-        (!past).then_some(attempt)
+        let past = term.is_some_and(|record| match record.holder {
+            Holder::Candidate { .. } => record.term > attempt.term,
+            Holder::Leader { .. } | Holder::Released { .. } => record.term >= attempt.term,
+        });
+        (!past && leads.is_none_or(|term| term < attempt.term)).then_some(attempt)
     }
 
     /// Etcd shows less than our own disk: what it says of voters and terms is not believed.
@@ -177,6 +180,20 @@ impl Node {
             self.desk.job(Job::Detach);
         }
         true
+    }
+
+    /// A leader whose Postgres is dead has told us so: nothing more comes from there, and whoever stands will ask.
+    pub(super) fn detach_from_the_dead(&mut self, now: Millis, standby: &Standby) {
+        let record = self.belief.term_key().map(|kept| &kept.value);
+        let died = record.is_some_and(|record| {
+            let released = matches!(record.holder, Holder::Released { .. });
+            released && record.reason == Reason::PostgresDied
+        });
+        let voter = self.belief.quorum().is_some() && self.belief.listed(&self.config.name);
+        let off = self.off.is(Mechanism::Detach) || self.is_paused();
+        if died && voter && !standby.detached && !off && self.may_try(now) {
+            self.desk.job(Job::Detach);
+        }
     }
 
     /// What we grant: promised on disk, and detached.

@@ -86,7 +86,22 @@ impl Belief {
 
     /// Whether we hear anybody else who could lead.
     pub(super) fn any_candidate(&self, now: Millis) -> bool {
-        self.peers.keys().any(|name| self.candidate_rank(now, name).is_some())
+        self.candidates(now).next().is_some()
+    }
+
+    /// Whether those who are heard can elect one of them without us, and let its clients in; or do so for the leader
+    /// that there is.
+    pub(super) fn others_suffice(&self, now: Millis, leader: Option<&MemberName>) -> bool {
+        let (grants, k) = self.quorum().map_or((1, 0), |sync| (sync.grants_needed(), sync.k));
+        let k = k as usize;
+        match leader {
+            Some(leader) => self.candidates(now).filter(|name| *name != leader).count() >= k,
+            None => self.candidates(now).count() >= grants.max(k + 1),
+        }
+    }
+
+    fn candidates(&self, now: Millis) -> impl Iterator<Item = &MemberName> {
+        self.peers.keys().filter(move |name| self.candidate_rank(now, name).is_some())
     }
 
     fn candidate_rank(&self, now: Millis, name: &MemberName) -> Option<Rank> {

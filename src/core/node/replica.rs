@@ -69,6 +69,9 @@ pub(super) struct Rejoining {
     /// It was: a look that shows a standby is an older one, or Postgres is about to leave recovery.
     #[serde(default)]
     pub(super) promote_done: bool,
+    /// Until when our Postgres, which died while it led, need not be started.
+    #[serde(default)]
+    pub(super) yields_until: Millis,
 }
 
 impl Default for Rejoining {
@@ -89,6 +92,7 @@ impl Default for Rejoining {
             starting_since: None,
             promote_failed: false,
             promote_done: false,
+            yields_until: Millis(0),
         }
     }
 }
@@ -126,6 +130,11 @@ impl Rejoining {
     }
 
     pub(super) fn failed(&mut self, now: Millis, job: &Job) {
+        // Detaching waits for replay, and somebody may wait for us: it is tried again and again.
+        if *job == Job::Detach {
+            self.retry_at = now.after(FIRST_WAIT);
+            return;
+        }
         self.retry_at = now.after(self.wait);
         self.wait = self.wait.times(2).min(LAST_WAIT);
         match job {
@@ -256,6 +265,9 @@ impl Node {
         if self.rejoining.plan != Plan::Settle && !self.seen_since_planned(now) {
             return;
         }
+        if open.is_none() && self.yields(now, leader) {
+            return;
+        }
         let job = match (self.rejoining.plan, source) {
             // Started once, an orphan could not be told from data that somebody wrote.
             (Plan::Settle, _) if self.is_orphan() => None,
@@ -278,6 +290,18 @@ impl Node {
             self.rejoining.has_started = true;
             self.desk.job(job);
         }
+    }
+
+    /// Recovery from a crash reads and writes much, and whoever takes over may share our disk: clients wait for that,
+    /// and nobody for us.
+    fn yields(&mut self, now: Millis, leader: Option<&Leader>) -> bool {
+        let until = self.rejoining.yields_until;
+        let leader = leader.map(|leader| &leader.member);
+        let yields = now < until && self.belief.others_suffice(now, leader);
+        if yields {
+            self.desk.wake_at(until);
+        }
+        yields
     }
 
     /// Data that were compared with nobody's may hold what no other member has: commits that were never acknowledged,

@@ -13,13 +13,17 @@ use crate::observe::{Door, Primary};
 use crate::off::{Mechanism, Off};
 use crate::records::{Key, Record, SyncRecord};
 use crate::settings::Durability;
-use crate::units::{Incarnation, Lsn, MemberName, Millis, Revision};
+use crate::units::{Incarnation, Lsn, MemberName, Millis, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, Purpose, seen};
 
 /// Names with the incarnation of their data.
 pub(super) type Names = BTreeMap<MemberName, Incarnation>;
+
+/// So long the voters stay as the promotion had them, so that nothing comes before the first clients. Voters who are
+/// not there by then may have to be changed before there are any.
+const OPENS_SOON: Millis = Millis(500);
 
 /// A list that is not seen effective is wished again after this long.
 const AGAIN: Millis = Millis(1_000);
@@ -62,6 +66,16 @@ enum Step {
     Wait,
     List(List),
     Write(Box<SyncRecord>),
+}
+
+/// The beginning of a timeline, which enough voters are to flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Opening {
+    term: Term,
+    lsn: Lsn,
+    /// When it was first seen.
+    #[serde(default)]
+    at: Millis,
 }
 
 /// What a leader remembers about its voters.
@@ -292,6 +306,11 @@ impl Node {
         self.desk.txn(Purpose::Sync, compare, Change::default().put(Record::Sync(record)));
     }
 
+    /// Whether the door is about to open.
+    pub(super) fn opens_soon(&self, now: Millis) -> bool {
+        self.opening.is_some_and(|opening| now.since(opening.at) < OPENS_SOON)
+    }
+
     /// Clients are let in when enough voters have flushed the beginning of the new timeline (I13). Whether they are.
     pub(super) fn keep_door(&mut self, now: Millis, proof: Leadership, primary: &Primary) -> bool {
         match primary.door {
@@ -305,12 +324,13 @@ impl Node {
         let Some(sync) = sync else { return false };
         // Flushed, not inserted: what nobody waits for would be flushed at leisure, and the record that begins a
         // timeline is flushed before recovery ends.
-        let began = *self.opening.get_or_insert((proof.term(), primary.position.lsn));
-        if began.0 != proof.term() {
+        let began = Opening { term: proof.term(), lsn: primary.position.lsn, at: now };
+        let began = *self.opening.get_or_insert(began);
+        if began.term != proof.term() {
             self.opening = None;
             return false;
         }
-        let enough = flushed(primary, &sync.other_voters(), began.1) >= sync.k as usize;
+        let enough = flushed(primary, &sync.other_voters(), began.lsn) >= sync.k as usize;
         if enough || self.off.is(Mechanism::Door) {
             self.desk.wish(Effect::OpenDoor(proof));
         }

@@ -1,6 +1,7 @@
 //! Jobs: stream from a source, and receive from nobody. Done only when a session opened after the reload
 //! shows it; whether the follower has diverged was decided before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::effect::{Begin, Source};
@@ -43,7 +44,7 @@ pub(super) async fn follow(
         door::set(site, &postmaster, Door::Open).await?;
     }
     let receiver = earlier.value(RECEIVER).await?;
-    let change = change(site, &postmaster, Some(source)).await?;
+    let change = change(bench, &postmaster, Some(source)).await?;
     if let Some(pid) = receiver
         && before.as_deref() != Some(change.written.as_str())
     {
@@ -56,7 +57,7 @@ pub(super) async fn follow(
 pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
     let site = &*bench.site;
     let postmaster = running(site)?;
-    let session = change(site, &postmaster, None).await?.session;
+    let session = change(bench, &postmaster, None).await?.session;
     let blockers = end_blockers(&site.config.superuser.user);
     let replayed = async {
         loop {
@@ -102,7 +103,7 @@ fn end_blockers(superuser: &str) -> String {
 
 struct Change {
     /// Opened after the reload.
-    session: Session,
+    session: Arc<Session>,
     /// The `primary_conninfo` that it shows.
     written: String,
 }
@@ -110,10 +111,11 @@ struct Change {
 const SHOWN: &str = "SELECT current_setting('primary_conninfo')";
 
 async fn change(
-    site: &Site,
+    bench: &Bench,
     postmaster: &Process,
     source: Option<&Source>,
 ) -> Result<Change, JobError> {
+    let site = &*bench.site;
     let data = site.data();
     let own = incarnation::read_or_make(data).map_err(JobError::file("write into", data))?;
     site.source_unsettled();
@@ -125,8 +127,11 @@ async fn change(
         site.sync.doubt(&rest);
     }
     let shown = [("primary_conninfo", written.clone()), (sync::SETTING, list::text(&rest))];
-    let session = reload::until_shown(site, postmaster, &shown).await?;
-    site.source_settled();
+    let mut session = reload::until_shown(site, postmaster, &shown).await?;
+    session.opened_at = site.source_settled();
+    let session = Arc::new(session);
+    // Looks that come now prove as much, and need not log in once more.
+    bench.session.send_replace(Some(session.clone()));
     Ok(Change { session, written })
 }
 

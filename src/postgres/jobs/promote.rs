@@ -45,17 +45,18 @@ pub(super) async fn run(
     let site = &*bench.site;
     in_time(proof)?;
     let postmaster = running(site)?;
-    guarded(bench, proof).await?;
     let session = bench.session().await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
+        guarded(bench, proof).await?;
         return check(&session, reserved).await;
     }
-    // Followers come after the primary: without a slot they are late, without a promotion nobody writes.
-    if let Err(error) = slot::create(&session, &before.slots, slot::Holds::Wal).await {
-        tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
-    }
-    prepare(site, (&postmaster, &session), before).await?;
-    reserve(site, reserved)?;
+    // Clients wait for the longest of these, not for one after the other.
+    tokio::try_join!(
+        guarded(bench, proof),
+        prepare(site, (&postmaster, &session), before),
+        slots(&session, &before.slots),
+        async { reserve(site, reserved) },
+    )?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
     while session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {
@@ -76,6 +77,14 @@ pub(super) async fn run(
             tracing::warn!("no checkpoint after the promotion: {}", sentence(&error));
         }
     });
+    Ok(())
+}
+
+/// Followers come after the primary: without a slot they are late, without a promotion nobody writes.
+async fn slots(session: &Session, wanted: &BTreeSet<MemberName>) -> Result<(), JobError> {
+    if let Err(error) = slot::create(session, wanted, slot::Holds::Wal).await {
+        tracing::warn!("a replication slot cannot be made: {}", sentence(&error));
+    }
     Ok(())
 }
 

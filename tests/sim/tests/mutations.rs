@@ -45,7 +45,7 @@ const SEEDS_OF_THE_CORE: [Seeds; 12] = [
 const SEEDS_AROUND_THE_CORE: [Seeds; 7] = [
     (around(Mutation::ReserveNothing), Guard::On, 200, &["I14"]),
     (around(Mutation::LeaderWithoutLease), Guard::On, 20, &["I12"]),
-    (around(Mutation::LeaderIgnoresTerm), Guard::Off, 600, &["I3", "I14"]),
+    (around(Mutation::LeaderIgnoresTerm), Guard::Off, 1_000, &["I3", "I14"]),
     (around(Mutation::CompareNothing), Guard::On, 50, &["I3"]),
     (around(Mutation::NeverClose), Guard::Off, 50, &["I1", "I11"]),
     (around(Mutation::NoGuard), Guard::On, 50, &["I1", "I11"]),
@@ -59,7 +59,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (core(Mechanism::Barrier), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfAdding), Guard::On, 20, &["I6"]),
     (core(Mechanism::OrderOfRemoving), Guard::On, 1000, &["I6"]),
-    (core(Mechanism::OrderOfRaising), Guard::On, 20, &["I6"]),
+    (core(Mechanism::OrderOfRaising), Guard::On, 60, &["I6"]),
     (core(Mechanism::OrderOfLowering), Guard::On, 1000, &["I6"]),
     (core(Mechanism::OrderOfFounding), Guard::On, 20, &["I6"]),
     (core(Mechanism::OrderOfLeaving), Guard::On, 1000, &["I6"]),

@@ -58,7 +58,7 @@ pub const WORLDS: [World; 6] = [
             steps: 5,
             ..CALM
         },
-        states: 90542,
+        states: 90184,
         sometimes: &[
             Sometimes::ChangedHands,
             Sometimes::LeaseExpired,
@@ -76,7 +76,7 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "crash-with-write",
         scope: Scope { faults: 1, kinds: &[Kind::Crash], writes: 1, ..CALM },
-        states: 45608,
+        states: 42183,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost, Sometimes::Overwritten],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 189914,
+        states: 174924,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 277064,
+        states: 273375,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];
