@@ -81,9 +81,6 @@ pub(super) struct Desk {
     /// The work that ended last: a look that still saw it began before that, though it may be in the same millisecond.
     #[serde(default)]
     ended: Option<JobId>,
-    /// The work after which we asked for a look.
-    #[serde(default)]
-    looked_after: Option<JobId>,
     close_next: Millis,
     look_next: Millis,
     #[serde(skip)]
@@ -105,7 +102,6 @@ impl Desk {
             slot: None,
             settled_at: Millis(0),
             ended: None,
-            looked_after: None,
             close_next: Millis(0),
             look_next: Millis(0),
             off: Off::NONE,
@@ -140,6 +136,8 @@ impl Desk {
                 let slot = self.slot.take_if(|slot| slot.id == *id)?;
                 self.settled_at = now;
                 self.ended = Some(slot.id);
+                // What was seen before tells nothing, and decisions wait for the next look.
+                self.wish(Effect::Look);
                 Some(Ended::Job(slot.job, result.clone()))
             }
             Input::Tick
@@ -292,14 +290,6 @@ impl Desk {
             self.wish(Effect::Look);
         }
         self.wake_at(self.look_next);
-    }
-
-    /// A look that begins after the last work has ended: wished for once, it comes.
-    pub(super) fn look_after_work(&mut self) {
-        if self.looked_after != self.ended {
-            self.looked_after = self.ended;
-            self.wish(Effect::Look);
-        }
     }
 
     /// Close writes at once; repeated until it is seen.

@@ -295,17 +295,8 @@ impl Node {
         self.tell_discarded(now);
         self.keep_promises(now);
         self.watch_leader(now);
-        self.look_again();
         self.ask_after_leader(now);
         self.publish(now);
-    }
-
-    /// What was seen before the last work ended tells nothing, and decisions wait for the next look.
-    fn look_again(&mut self) {
-        let idle = self.desk.slot().is_none();
-        if idle && self.belief.facts.as_ref().is_some_and(|facts| !self.desk.settled(facts)) {
-            self.desk.look_after_work();
-        }
     }
 
     fn step(&mut self, now: Millis) -> Option<(Role, Reason)> {

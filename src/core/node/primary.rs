@@ -69,8 +69,8 @@ impl Node {
                 return None;
             }
         }
-        let waits = !open && self.opens_soon(now);
-        if !waits && self.keep_voters(now, proof, primary) {
+        let first_the_door = !open && self.opens_soon(now);
+        if !first_the_door && self.keep_voters(now, proof, primary) {
             self.keep_list(now, term, primary);
         }
         if !open {

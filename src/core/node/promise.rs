@@ -152,13 +152,16 @@ impl Node {
         heard.chain(seen).max_by_key(|attempt| attempt.term)
     }
 
+    fn is_voter(&self) -> bool {
+        self.belief.quorum().is_some() && self.belief.listed(&self.config.name)
+    }
+
     /// A voter grants whoever stands first in a term, if it knows no higher one.
     pub(super) fn answer_call(&mut self, now: Millis) {
         let Some(call) = self.call(now) else { return };
-        let voter = self.belief.quorum().is_some() && self.belief.listed(&self.config.name);
         let newer = call.term > self.promised.granted() && call.term >= self.belief.term;
         let free = self.consented(now).is_none();
-        if voter && newer && free && !self.store_is_behind() {
+        if self.is_voter() && newer && free && !self.store_is_behind() {
             self.promise(call);
         }
     }
@@ -189,9 +192,8 @@ impl Node {
             let released = matches!(record.holder, Holder::Released { .. });
             released && record.reason == Reason::PostgresDied
         });
-        let voter = self.belief.quorum().is_some() && self.belief.listed(&self.config.name);
         let off = self.off.is(Mechanism::Detach) || self.is_paused();
-        if died && voter && !standby.detached && !off && self.may_try(now) {
+        if died && self.is_voter() && !standby.detached && !off && self.may_try(now) {
             self.desk.job(Job::Detach);
         }
     }
