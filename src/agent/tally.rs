@@ -213,7 +213,7 @@ const fn word(job: &Job) -> &'static str {
         Job::Hold => "hold",
         Job::Stop(_) => "stop",
         Job::Follow(..) => "follow",
-        Job::Detach => "detach",
+        Job::Detach(_) => "detach",
         Job::Fetch { .. } => "fetch",
         Job::Promote { .. } => "promote",
     }

@@ -23,14 +23,9 @@ pub(super) async fn until_shown(
     settings: &[(&str, String)],
 ) -> Result<Session, JobError> {
     postmaster.signal(Signal::HUP).map_err(JobError::Signal)?;
-    let wanted = settings.iter().map(|(name, value)| {
-        format!("current_setting({}, true) IS NOT DISTINCT FROM {}", quoted(name), quoted(value))
-    });
-    let question = format!("SELECT {}", wanted.collect::<Vec<_>>().join(" AND "));
     let seen = async {
         loop {
-            let session = Session::open(site).await?;
-            if session.value(&question).await?.as_deref() == Some("t") {
+            if let Some(session) = shown(site, settings).await? {
                 return Ok::<Session, JobError>(session);
             }
             tokio::time::sleep(PAUSE).await;
@@ -46,4 +41,19 @@ pub(super) async fn until_shown(
             files::config_file(site).display()
         ))
     })?
+}
+
+/// The same without a reload: a new session, if it shows all of them. It has what the postmaster has, where an older
+/// one may have read a file by itself before the postmaster did.
+pub(super) async fn shown(
+    site: &Site,
+    settings: &[(&str, String)],
+) -> Result<Option<Session>, JobError> {
+    let wanted = settings.iter().map(|(name, value)| {
+        format!("current_setting({}, true) IS NOT DISTINCT FROM {}", quoted(name), quoted(value))
+    });
+    let question = format!("SELECT {}", wanted.collect::<Vec<_>>().join(" AND "));
+    let session = Session::open(site).await?;
+    let shows = session.value(&question).await?.as_deref() == Some("t");
+    Ok(shows.then_some(session))
 }

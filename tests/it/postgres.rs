@@ -67,7 +67,7 @@ async fn a_follower_follows_over_skipped_timeline_numbers() {
     let Server::Stopped(Shutdown::Primary(checkpoint)) = stopped.server else {
         panic!("{stopped:?}")
     };
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     let end = b.standby(|standby| standby.detached).await.position;
     assert!(end > checkpoint, "{end} holds the checkpoint at {checkpoint}");
     assert_eq!(b.promote(7, &[&a]).await, JobResult::Done);
@@ -124,7 +124,7 @@ async fn what_diverged_is_rewound() {
     b.done(Job::Start(Some(a.source()), Door::Open)).await;
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     a.sql("INSERT INTO t SELECT generate_series(1, 1000)").await;
     member::kill(a.pid(), Signal::SIGKILL).expect("it runs");
     let before = a.stopped().await;
@@ -179,7 +179,7 @@ async fn detaching_and_promoting_again_and_again() {
     for round in 0..10 {
         b.standby(|standby| standby.streaming).await;
         let at = Instant::now();
-        b.done(Job::Detach).await;
+        b.done(Job::Detach(None)).await;
         detach.push(at.elapsed().as_secs_f64() * 1e3);
         let there = a.primary(|_| true).await.position.timeline;
         // Every other round skips two numbers.

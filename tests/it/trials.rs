@@ -62,6 +62,7 @@ trials!(v15 = 15, v17 = 17, v18 = 18 => {
     another_agent_proves_a_list_anew: super::sync::another_agent_proves_it_anew,
     how_long_a_list_takes: super::sync::times,
     nobody_is_left_at_a_promotion: super::door::nobody_is_left_at_a_promotion,
+    who_detaches_to_lead_is_ready: super::door::who_detaches_to_lead_is_ready,
     nobody_reads_before_it_follows: super::door::nobody_reads_before_it_follows,
     an_open_door_keeps_readers: super::door::an_open_door_keeps_readers,
     how_long_the_door_takes: super::door::times,

@@ -77,7 +77,9 @@ impl Node {
                             self.claim(now, Revision::ABSENT, Some(system_id));
                         }
                     }
-                    Server::Standby(_) if self.desk.settled(facts) => self.desk.job(Job::Detach),
+                    Server::Standby(_) if self.desk.settled(facts) => {
+                        self.desk.job(Job::Detach(None))
+                    }
                     Server::Standby(_)
                     | Server::Stopped(_)
                     | Server::Starting

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::effect::Job;
 use crate::line::Line;
 use crate::observe::Standby;
 use crate::off::Mechanism;
@@ -44,7 +43,7 @@ impl Node {
             return None;
         }
         if !standby.detached && !self.off.is(Mechanism::Detach) {
-            self.desk.job(Job::Detach);
+            self.detach_to_lead(now);
             return None;
         }
         if self.belief.quorum().is_some() {

@@ -58,7 +58,8 @@ impl Node {
         // A promise may come amid other work: nothing is told of it before it was followed by detaching.
         self.answer_call(now);
         // Detaching and standing go side by side: where our WAL ends counts later, once it has come to an end.
-        let detaches = quorum && self.desk.slot().is_some_and(|slot| slot.job == Job::Detach);
+        let detaches =
+            quorum && matches!(self.desk.slot().map(|slot| &slot.job), Some(Job::Detach(_)));
         if led && !quorum || !(detaches || self.desk.settled(facts)) {
             return None;
         }
@@ -79,7 +80,7 @@ impl Node {
                 self.waits = Some(Waits::Another);
                 self.desk.wake_at(until);
                 if !standby.detached && !quorum && !bound && self.may_try(now) {
-                    self.desk.job(Job::Detach);
+                    self.desk.job(Job::Detach(None));
                 }
             }
             Turn::Wait { until, why } => {
@@ -272,7 +273,7 @@ impl Node {
         }
         let detach = self.belief.quorum().is_none() && !self.off.is(Mechanism::Detach);
         if !standby.detached && detach {
-            self.desk.job(Job::Detach);
+            self.desk.job(Job::Detach(None));
         }
     }
 

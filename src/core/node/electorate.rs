@@ -27,17 +27,27 @@ pub(super) struct Electorate {
     well_since: BTreeMap<MemberName, (Incarnation, Millis)>,
     /// Since when each voter does not.
     ill_since: BTreeMap<MemberName, Millis>,
-    /// When each was removed last, and how long it has to be well before it returns.
-    removed: BTreeMap<MemberName, (Millis, Millis)>,
+    /// Who was removed.
+    removed: BTreeMap<MemberName, Removal>,
     /// Since when fewer than `k` voters are well.
     lonely_since: Option<Millis>,
 }
 
+/// The last removal of a voter that was ill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Removal {
+    at: Millis,
+    /// Its data then.
+    data: Incarnation,
+    /// How long it has to be well before it returns with the same data: others are a new beginning.
+    wait: Millis,
+}
+
 impl Electorate {
     fn is_back(&self, now: Millis, name: &MemberName) -> bool {
-        let Some((_, well)) = self.well_since.get(name) else { return false };
-        let wait = self.removed.get(name).map_or(Millis(0), |(_, wait)| *wait);
-        now.since(*well) >= wait
+        let Some((data, well)) = self.well_since.get(name) else { return false };
+        let removal = self.removed.get(name).filter(|removal| removal.data == *data);
+        removal.is_none_or(|removal| now.since(*well) >= removal.wait)
     }
 
     fn is_gone(&self, now: Millis, name: &MemberName, patience: Millis) -> bool {
@@ -94,20 +104,20 @@ impl Node {
     }
 
     /// A change is about to be written.
-    pub(super) fn note_change(&mut self, now: Millis, turn: &Turn) {
+    pub(super) fn note_change(&mut self, now: Millis, turn: &Turn, sync: &SyncRecord) {
         let Turn::Remove(name) = turn else { return };
+        let Some(data) = sync.voters.get(name).copied() else { return };
         if self.belief.is_drained(name) || self.belief.given_up(name).is_some() {
             return;
         }
         let first = self.belief.settings().timing.voter_return;
-        let last = self.electorate.removed.get(name).copied();
-        let wait = match last {
+        let wait = match self.electorate.removed.get(name) {
             // The write may be refused and come again: that is no second removal.
-            Some((at, wait)) if now.since(at) < first => wait,
-            Some((at, wait)) if now.since(at) < LATELY => wait.times(2).min(LONGEST),
+            Some(last) if now.since(last.at) < first => last.wait,
+            Some(last) if now.since(last.at) < LATELY => last.wait.times(2).min(LONGEST),
             Some(_) | None => first,
         };
-        self.electorate.removed.insert(name.clone(), (now, wait));
+        self.electorate.removed.insert(name.clone(), Removal { at: now, data, wait });
     }
 
     /// The next change, if any.

@@ -42,7 +42,7 @@ impl Node {
                     | Job::Hold
                     | Job::Stop(_)
                     | Job::Follow(..)
-                    | Job::Detach
+                    | Job::Detach(_)
                     | Job::Promote { .. },
                 )
                 | None => {}

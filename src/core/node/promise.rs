@@ -180,7 +180,7 @@ impl Node {
         let kept = self.promised.keeps(&attempt);
         let off = self.off.is(Mechanism::Detach);
         if kept && !standby.detached && !off && self.may_try(now) {
-            self.desk.job(Job::Detach);
+            self.desk.job(Job::Detach(None));
         }
         true
     }
@@ -194,7 +194,13 @@ impl Node {
         });
         let off = self.off.is(Mechanism::Detach) || self.is_paused();
         if died && self.is_voter() && !standby.detached && !off && self.may_try(now) {
-            self.desk.job(Job::Detach);
+            let priority = self.config.tags.failover_priority;
+            let best = self.belief.better_candidates(now, standby.position, priority) == 0;
+            if best && self.may_lead(now) {
+                self.detach_to_lead(now);
+            } else {
+                self.desk.job(Job::Detach(None));
+            }
         }
     }
 

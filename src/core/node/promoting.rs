@@ -5,6 +5,7 @@ use crate::list::List;
 use crate::observe::{Door, Server};
 use crate::off::Mechanism;
 use crate::reason::Reason;
+use crate::records::SyncRecord;
 use crate::units::{Millis, Term, Timeline};
 
 use super::Node;
@@ -59,13 +60,20 @@ impl Node {
         }
     }
 
+    /// Detaches, and gets ready on the way for what a promotion wants, if one is in sight: readers are not sent away
+    /// for nothing.
+    pub(super) fn detach_to_lead(&mut self, now: Millis) {
+        let ready = self.belief.we_suffice(now).then(|| self.opens_with());
+        let list = ready.and_then(|(list, door)| (door == Door::Shut).then_some(list));
+        self.desk.job(Job::Detach(list));
+    }
+
     /// Whom commits wait for from the first instant, and whether clients are let in at once.
     fn opens_with(&self) -> (List, Door) {
-        match self.belief.quorum() {
-            Some(sync) if self.off.is(Mechanism::Door) => (sync.list(), Door::Open),
-            Some(sync) => (sync.list(), Door::Shut),
-            None => (List::Nothing, Door::Open),
-        }
+        let Some(sync) = self.belief.quorum() else { return (List::Nothing, Door::Open) };
+        // Whoever is not elected yet will be the primary of these voters.
+        let list = SyncRecord { primary: self.config.name.clone(), ..sync.clone() }.list();
+        (list, if self.off.is(Mechanism::Door) { Door::Open } else { Door::Shut })
     }
 
     /// Another leader, or only a lease that ran out?

@@ -171,7 +171,7 @@ impl Node {
                 | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
-                | Job::Detach
+                | Job::Detach(_)
                 | Job::Promote { .. },
             )
             | None => {}

@@ -92,12 +92,23 @@ impl Belief {
     /// Whether those who are heard can elect one of them without us, and let its clients in; or do so for the leader
     /// that there is.
     pub(super) fn others_suffice(&self, now: Millis, leader: Option<&MemberName>) -> bool {
-        let (grants, k) = self.quorum().map_or((1, 0), |sync| (sync.grants_needed(), sync.k));
-        let k = k as usize;
         match leader {
-            Some(leader) => self.candidates(now).filter(|name| *name != leader).count() >= k,
-            None => self.candidates(now).count() >= grants.max(k + 1),
+            Some(leader) => {
+                let k = self.quorum().map_or(0, |sync| sync.k as usize);
+                self.candidates(now).filter(|name| *name != leader).count() >= k
+            }
+            None => self.suffice(self.candidates(now).count()),
         }
+    }
+
+    /// Whether we and those who are heard can elect us, and let our clients in.
+    pub(super) fn we_suffice(&self, now: Millis) -> bool {
+        self.suffice(self.candidates(now).count() + 1)
+    }
+
+    fn suffice(&self, members: usize) -> bool {
+        let needs = self.quorum().map_or((1, 0), |sync| (sync.grants_needed(), sync.k as usize));
+        members >= needs.0.max(needs.1 + 1)
     }
 
     fn candidates(&self, now: Millis) -> impl Iterator<Item = &MemberName> {

@@ -124,14 +124,14 @@ impl Rejoining {
             | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
-            | Job::Detach
+            | Job::Detach(_)
             | Job::Promote { .. } => {}
         }
     }
 
     pub(super) fn failed(&mut self, now: Millis, job: &Job) {
         // Detaching waits for replay, and somebody may wait for us: it is tried again and again.
-        if *job == Job::Detach {
+        if matches!(job, Job::Detach(_)) {
             self.retry_at = now.after(FIRST_WAIT);
             return;
         }
@@ -147,7 +147,7 @@ impl Rejoining {
             | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
-            | Job::Detach
+            | Job::Detach(_)
             | Job::Promote { .. } => {}
         }
     }
@@ -415,7 +415,7 @@ impl Node {
             return self.desk.job(Job::Follow(source, begin(leader, standby)));
         }
         if !standby.detached {
-            return self.desk.job(Job::Detach);
+            return self.desk.job(Job::Detach(None));
         }
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
@@ -450,7 +450,7 @@ impl Node {
                 | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
-                | Job::Detach
+                | Job::Detach(_)
                 | Job::Promote { .. },
             )
             | None => false,

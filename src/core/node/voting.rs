@@ -246,7 +246,7 @@ impl Node {
                 }
             }
             Step::Write(record) => {
-                self.note_change(now, &turn);
+                self.note_change(now, &turn, &sync);
                 self.write_sync(*record);
             }
         }

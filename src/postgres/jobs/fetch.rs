@@ -35,7 +35,7 @@ const REPLAYED: &str = "SELECT pg_last_wal_replay_lsn()";
 pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(), JobError> {
     let site = &*bench.site;
     let _until_replayed = site.fetches();
-    follow::detach(bench).await?;
+    follow::detach(bench, None).await?;
     let session = bench.session().await?;
     let end = replayed(&session).await?;
     let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;

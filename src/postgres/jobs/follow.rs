@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::effect::{Begin, Source};
+use haa_core::list::List;
 use haa_core::observe::Door;
 use rustix::process::Signal;
 
 use super::running;
-use crate::postgres::error::JobError;
+use crate::postgres::error::{JobError, sentence};
 use crate::postgres::look::RETRY;
 use crate::postgres::process::{self, Process};
 use crate::postgres::reload;
@@ -44,7 +45,7 @@ pub(super) async fn follow(
         door::set(site, &postmaster, Door::Open).await?;
     }
     let receiver = earlier.value(RECEIVER).await?;
-    let change = change(bench, &postmaster, Some(source)).await?;
+    let change = change(bench, &postmaster, Some(source), None).await?;
     if let Some(pid) = receiver
         && before.as_deref() != Some(change.written.as_str())
     {
@@ -54,15 +55,31 @@ pub(super) async fn follow(
     Ok(())
 }
 
-pub(super) async fn detach(bench: &Bench) -> Result<(), JobError> {
+pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), JobError> {
     let site = &*bench.site;
     let postmaster = running(site)?;
-    let session = change(bench, &postmaster, None).await?.session;
+    let session = change(bench, &postmaster, None, ready).await?.session;
+    let end_clients = async {
+        if ready.is_some()
+            && let Err(error) = door::settle(site, &postmaster, &session, Door::Shut).await
+        {
+            tracing::debug!("a promotion would fail now: {}", sentence(&error));
+        }
+        // The promotion sees that they have ended; whoever waits for our position does not wait for them.
+        std::future::pending::<Result<(), JobError>>().await
+    };
+    tokio::select! {
+        replayed = replayed(site, &postmaster, &session) => replayed,
+        never = end_clients => never,
+    }
+}
+
+async fn replayed(site: &Site, postmaster: &Process, session: &Session) -> Result<(), JobError> {
     let blockers = end_blockers(&site.config.superuser.user);
     let replayed = async {
         loop {
             if let Some(pid) = session.value(RECEIVER).await? {
-                end_receiver(site, &postmaster, &pid)?;
+                end_receiver(site, postmaster, &pid)?;
             } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
                 // From this wait it cannot start a receiver before it has taken the empty source.
                 return Ok::<(), JobError>(());
@@ -114,6 +131,7 @@ async fn change(
     bench: &Bench,
     postmaster: &Process,
     source: Option<&Source>,
+    ready: Option<&List>,
 ) -> Result<Change, JobError> {
     let site = &*bench.site;
     let data = site.data();
@@ -121,12 +139,14 @@ async fn change(
     site.source_unsettled();
     let written =
         files::write_source(site, source, own).map_err(JobError::file("write into", data))?;
-    // What a leadership that did not come about left there.
-    let rest = list::at_rest(site);
-    if list::write(site, &rest).map_err(JobError::file("write", &list::file(site)))? {
-        site.sync.doubt(&rest);
+    // A leadership that did not come about may have left another there.
+    let list = ready.cloned().unwrap_or_else(|| list::at_rest(site));
+    let mut shown =
+        vec![("primary_conninfo", written.clone()), (sync::SETTING, sync::write(site, &list)?)];
+    if ready.is_some() {
+        let mark = door::write(site, Door::Shut);
+        shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));
     }
-    let shown = [("primary_conninfo", written.clone()), (sync::SETTING, list::text(&rest))];
     let mut session = reload::until_shown(site, postmaster, &shown).await?;
     session.opened_at = site.source_settled();
     let session = Arc::new(session);

@@ -35,7 +35,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..) => {
             orphans::end(&bench.site).await?;
         }
-        Job::Checkpoint | Job::Hold | Job::Stop(_) | Job::Follow(..) | Job::Detach => {}
+        Job::Checkpoint | Job::Hold | Job::Stop(_) | Job::Follow(..) | Job::Detach(_) => {}
         Job::Fetch { .. } | Job::Promote { .. } => {}
     }
     match job {
@@ -47,7 +47,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Hold => Err(JobError::Refused("PgBouncers are not Postgres' to hold".to_owned())),
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,
-        Job::Detach => follow::detach(bench).await,
+        Job::Detach(ready) => follow::detach(bench, ready.as_ref()).await,
         Job::Fetch { from, line } => fetch::run(bench, &from, &line).await,
         Job::Promote { proof, timeline, slots, list, door } => {
             promote::run(bench, proof, timeline, &promote::Before { slots, list, door }).await

@@ -108,7 +108,10 @@ async fn prepare(
     if shown.is_empty() {
         return Ok(());
     }
-    let session = reload::until_shown(site, postmaster, &shown).await?;
+    let session = match reload::shown(site, &shown).await? {
+        Some(session) => session,
+        None => reload::until_shown(site, postmaster, &shown).await?,
+    };
     if moves {
         door::settle(site, postmaster, &session, door).await?;
     }

@@ -32,7 +32,7 @@ async fn diverged(root: &Path, binaries: &Path) -> (Member, Member) {
     b.join(&mut a).await;
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     let client = a.client().await;
     for sql in [
         "INSERT INTO t VALUES (1)",

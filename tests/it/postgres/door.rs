@@ -1,5 +1,6 @@
 //! The door: who is let in, and who is made to leave, with real sessions.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use haa_core::effect::Job;
 use haa_core::input::JobResult;
 use haa_core::list::List;
 use haa_core::observe::Door;
-use haa_core::units::{Millis, Timeline};
+use haa_core::units::{Incarnation, Millis, Timeline};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -37,7 +38,7 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
     let reader = b.client().await;
     let mut silent = TcpStream::connect(("127.0.0.1", b.config.listen.port)).await.expect("open");
     a.done(Job::Stop(Millis(5000))).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     let proof = leadership(clock::now());
     let (timeline, slots) = (Timeline(5), [a.name.clone()].into());
     let (list, door) = (Some(List::Nobody), Door::Shut);
@@ -80,6 +81,43 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
     b.done(Job::Stop(Millis(5000))).await;
     b.done(Job::Start(None, Door::Open)).await;
     assert!(is_let_in(&b).await);
+}
+
+/// Whoever detaches to lead gets ready for it, and gives way to another without having to be started again.
+pub(crate) async fn who_detaches_to_lead_is_ready(binaries: &Path) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    let mut b = Member::of("b", root.path(), binaries);
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    let reader = b.client().await;
+    let names = [(a.name.clone(), Incarnation(7))].into();
+    let list = List::Any { k: 1, names };
+    b.done(Job::Detach(Some(list.clone()))).await;
+    let seen = b.standby(|standby| standby.detached).await;
+    assert_eq!(seen.door, Some(Door::Shut));
+    assert!(!is_let_in(&b).await);
+
+    // Another leads: readers are let in again, and nothing of it is left.
+    b.done(Job::Follow(a.source(), None)).await;
+    b.standby(|standby| standby.streaming && standby.door == Some(Door::Open)).await;
+    assert!(is_let_in(&b).await);
+    drop(reader);
+
+    let reader = b.client().await;
+    b.done(Job::Detach(Some(list.clone()))).await;
+    a.done(Job::Stop(Millis(5000))).await;
+    let log = b.state.join("postgres.log");
+    let reloads = || fs::read_to_string(&log).expect("a log").matches("received SIGHUP").count();
+    let before = reloads();
+    let proof = leadership(clock::now());
+    let (timeline, slots) = (Timeline(5), [a.name.clone()].into());
+    let (list, door) = (Some(list), Door::Shut);
+    b.done(Job::Promote { proof, timeline, slots, list: list.clone(), door }).await;
+    let seen = b.primary(|_| true).await;
+    assert_eq!((seen.door, seen.shown), (Some(Door::Shut), list));
+    assert_eq!(reloads(), before, "all that the promotion wants was there");
+    assert!(reader.batch_execute("SELECT 1").await.is_err(), "the reader was made to leave");
 }
 
 /// The next agent of this member, with this rule.

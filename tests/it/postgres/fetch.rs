@@ -178,7 +178,7 @@ async fn a_rewind_gets_the_wal_that_it_lacks() {
     }
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     a.sql("SELECT pg_drop_replication_slot('haa_b')").await;
     a.sql("INSERT INTO t VALUES (2)").await;
     throws_away(&a, &needed).await;

@@ -74,11 +74,11 @@ async fn a_first_segment_is_made_once_and_only_where_it_is_needed() {
         Job::Follow(a.source(), Some(begin))
     };
     let (again, next) = (follow(2), follow(9));
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     b.done(again).await;
     assert!(!followed.exists(), "an empty one would be archived in the place of the true one");
     b.standby(|standby| standby.streaming).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     b.done(next).await;
     assert!(foretold.exists(), "the receiver would have to write it");
     b.done(Job::Stop(Millis(5000))).await;

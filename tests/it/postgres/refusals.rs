@@ -59,7 +59,7 @@ async fn a_second_agent_takes_over_the_running_postgres() {
     member::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
     second.stopped().await;
     assert_eq!(second.processes(), 0);
-    let why = second.failed(Job::Detach).await;
+    let why = second.failed(Job::Detach(None)).await;
     assert!(why.contains("does not run"), "{why}");
 }
 

@@ -81,7 +81,7 @@ pub(crate) async fn lists_are_seen(binaries: &Path) {
     let seen = a.list(&any(2, &[&on_b, &on_c])).await;
     assert_eq!(place(&seen, &b), (1, SyncState::Quorum));
     assert!(a.commits().await);
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     assert!(!a.commits().await, "two of two, and one is gone");
 
     // Narrower: the one that is left is enough, and releases who waits.
@@ -140,7 +140,7 @@ pub(crate) async fn commits_are_seen_waiting(binaries: &Path) {
 
     member::kill(checkpointer, Signal::SIGCONT).expect("it runs");
     a.list(&list).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     assert!(!a.commits().await);
 }
 

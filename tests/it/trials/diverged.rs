@@ -32,13 +32,13 @@ async fn set_the_trap(root: &Path, binaries: &Path) -> Trap {
     a.sql("CREATE TABLE t (n int)").await;
     let there = a.primary(|_| true).await.position;
     c.standby(|standby| standby.replayed >= there.lsn).await;
-    c.done(Job::Detach).await;
+    c.done(Job::Detach(None)).await;
     a.sql("INSERT INTO t SELECT generate_series(1, 2000)").await;
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
     member::kill(a.pid(), Signal::SIGKILL).expect("it runs");
     a.stopped().await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     let ahead = b.standby(|standby| standby.detached).await.position;
 
     let list = any(1, &[&b.listed().await]);

@@ -32,7 +32,7 @@ pub(super) async fn nothing_comes_after_detaching(binaries: &Path) {
     let mut slowest = Duration::ZERO;
     for _ in 0..5 {
         let at = Instant::now();
-        b.done(Job::Detach).await;
+        b.done(Job::Detach(None)).await;
         slowest = slowest.max(at.elapsed());
         let end = b.standby(|standby| standby.detached).await.position;
         assert!(!a.commits().await, "it acknowledged after it had detached");
@@ -66,7 +66,7 @@ pub(super) async fn detaching_does_not_wait_for_a_reader(binaries: &Path) {
     let there = a.primary(|_| true).await.position;
     let behind = b.standby(|standby| standby.position >= there).await;
     assert!(behind.replayed < there.lsn, "the reader does not hold up replay");
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     assert!(reader.batch_execute("SELECT 1").await.is_err(), "the reader was made to leave");
     let end = b.standby(|standby| standby.detached).await.position;
     assert!(end.lsn >= there.lsn && !a.commits().await);
@@ -76,7 +76,7 @@ pub(super) async fn a_reserved_number_is_taken(binaries: &Path) {
     let root = root();
     let (mut a, mut b) = pair(root.path(), binaries).await;
     a.done(Job::Stop(Millis(5000))).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     let at = Instant::now();
     assert_eq!(b.promote(8, &[&a]).await, JobResult::Done);
     note(&format!("promotion over five numbers: {:.1} ms", at.elapsed().as_secs_f64() * 1e3));
@@ -100,7 +100,7 @@ pub(super) async fn without_stubs_nobody_follows(binaries: &Path) {
     let root = root();
     let (mut a, mut b) = pair(root.path(), binaries).await;
     a.done(Job::Stop(Millis(5000))).await;
-    b.done(Job::Detach).await;
+    b.done(Job::Detach(None)).await;
     assert_eq!(b.promote(5, &[&a]).await, JobResult::Done);
     let stub = b.config.data_directory.join("pg_wal/00000004.history");
     let kept = std::fs::read(&stub).expect("a stub");

@@ -65,7 +65,7 @@ impl Sometimes {
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(..) => ["follow", "follow failed", "follow aborted"],
             Job::Fetch { .. } => ["fetch", "fetch failed", "fetch aborted"],
-            Job::Detach => ["detach", "detach failed", "detach aborted"],
+            Job::Detach(_) => ["detach", "detach failed", "detach aborted"],
             Job::Promote { .. } => ["promote", "promote failed", "promote aborted"],
         };
         self.count(names[done]);

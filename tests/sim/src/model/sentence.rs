@@ -78,7 +78,7 @@ impl State {
             Job::Stop(_) => "the orderly stop".to_owned(),
             Job::Follow(from, _) => format!("pointing Postgres at {}", from.member),
             Job::Fetch { .. } => "fetching WAL".to_owned(),
-            Job::Detach => "detaching from every source".to_owned(),
+            Job::Detach(_) => "detaching from every source".to_owned(),
             Job::Promote { timeline, .. } => format!("the promotion onto timeline {timeline}"),
         }
     }

@@ -146,7 +146,7 @@ impl State {
                 Job::Start(..)
                 | Job::Checkpoint
                 | Job::Follow(..)
-                | Job::Detach
+                | Job::Detach(_)
                 | Job::Fetch { .. }
                 | Job::Promote { .. },
             ) => JobResult::Failed("Postgres ended meanwhile".to_owned()),

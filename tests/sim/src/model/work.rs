@@ -48,7 +48,7 @@ impl State {
             Job::Checkpoint => Ok(()),
             // Nobody throws WAL away in these worlds.
             Job::Fetch { .. } => Err("nobody has the WAL that comes next"),
-            Job::Follow(..) | Job::Detach => match process {
+            Job::Follow(..) | Job::Detach(_) => match process {
                 Process::Standby | Process::Starting => Ok(()),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
                     Err("Postgres is not a standby")
@@ -91,7 +91,7 @@ impl State {
             | Job::Hold
             | Job::Stop(_)
             | Job::Follow(..)
-            | Job::Detach
+            | Job::Detach(_)
             | Job::Fetch { .. }
             | Job::Promote { .. } => true,
         }
@@ -109,7 +109,7 @@ impl State {
                 self.point(member, source);
                 Ok(())
             }
-            Job::Detach => {
+            Job::Detach(_) => {
                 self.point(member, None);
                 Ok(())
             }
@@ -140,7 +140,7 @@ impl State {
                 | Job::Hold
                 | Job::Stop(_)
                 | Job::Follow(..)
-                | Job::Detach
+                | Job::Detach(_)
                 | Job::Fetch { .. },
             )
             | None => false,

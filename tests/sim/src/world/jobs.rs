@@ -4,7 +4,7 @@ use haa_core::discard::{Commits, Discarded};
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
 use haa_core::line::{Beside, Line};
-use haa_core::observe::Shutdown;
+use haa_core::observe::{Door, Shutdown};
 use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Term, Timeline};
 
 use crate::postgres::{Disk, Process};
@@ -99,7 +99,7 @@ impl World {
                 }
                 Ok(Some(limit.after(OUTLIVED)))
             }
-            Job::Follow(..) | Job::Detach | Job::Fetch { .. } => match process {
+            Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
                     Err("Postgres is not a standby")
@@ -192,13 +192,13 @@ impl World {
                 }
                 None => Err("no such member"),
             }),
-            Job::Detach => {
+            Job::Detach(ready) => {
                 self.point(member, None);
-                if self.members[member].postgres.replayed_all() {
-                    done(Ok(()))
-                } else {
-                    Came::NotYet(Some(At::ms(10)))
+                let postgres = &mut self.members[member].postgres;
+                if let Some(list) = ready {
+                    (postgres.lists, postgres.door) = (vec![list.clone()], Door::Shut);
                 }
+                if postgres.replayed_all() { done(Ok(())) } else { Came::NotYet(Some(At::ms(10))) }
             }
             Job::Fetch { from, line } => done(self.fetch(member, from, line)),
             Job::Stop(_) if self.members[member].postgres.process != Process::Down => {
@@ -413,7 +413,7 @@ fn source(job: &Job) -> Option<&Source> {
         | Job::Checkpoint
         | Job::Hold
         | Job::Stop(_)
-        | Job::Detach
+        | Job::Detach(_)
         | Job::Promote { .. } => None,
     }
 }
@@ -430,7 +430,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         | Job::Checkpoint
         | Job::Stop(_)
         | Job::Follow(..)
-        | Job::Detach
+        | Job::Detach(_)
         | Job::Promote { .. } => {
             return None;
         }

@@ -259,7 +259,7 @@ impl World {
             Job::Start(..)
             | Job::Checkpoint
             | Job::Follow(..)
-            | Job::Detach
+            | Job::Detach(_)
             | Job::Fetch { .. }
             | Job::Promote { .. } => true,
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Hold | Job::Stop(_) => false,
