@@ -27,14 +27,27 @@ pub(super) fn file(site: &Site) -> PathBuf {
     site.state("haa.sync.conf")
 }
 
-/// Replaces the file, durably. Says whether there was anything to change.
-pub(super) fn write(site: &Site, list: &List) -> io::Result<bool> {
-    let text = format!("{HEAD}synchronous_standby_names = {}\n", files::setting(&text(list)));
-    if std::fs::read_to_string(file(site)).is_ok_and(|there| there == text) {
-        return Ok(false);
+/// Replaces the file, durably.
+pub(super) fn write(site: &Site, list: &List) -> io::Result<()> {
+    match changed(site, list) {
+        Some(text) => files::write_private(&file(site), &text),
+        None => Ok(()),
     }
-    files::write_private(&file(site), &text)?;
-    Ok(true)
+}
+
+/// Replaces the file. After the loss of the machine, what was there before may be back: that is to be as strict.
+pub(super) fn write_unsynced(site: &Site, list: &List) -> io::Result<()> {
+    match changed(site, list) {
+        Some(text) => files::write_atomically(&file(site), &text),
+        None => Ok(()),
+    }
+}
+
+/// What the file is to be, if it is not.
+fn changed(site: &Site, list: &List) -> Option<String> {
+    let text = format!("{HEAD}synchronous_standby_names = {}\n", files::setting(&text(list)));
+    let same = std::fs::read_to_string(file(site)).is_ok_and(|there| there == text);
+    (!same).then_some(text)
 }
 
 /// What a Postgres has from its start on, until a leadership opens it.

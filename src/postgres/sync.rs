@@ -1,6 +1,7 @@
 //! Changing whom commits wait for, and seeing that the change is effective: in the postmaster, in every walsender
 //! and, where commits begin to wait, in the checkpointer. Never decides on the list.
 
+use std::io;
 use std::time::Duration;
 
 use haa_core::lease::Leadership;
@@ -161,18 +162,31 @@ async fn put(site: &Site, postmaster: &Process, next: &List) -> Result<Session, 
     reload::until_shown(site, postmaster, &[(SETTING, text)]).await
 }
 
-/// Writes `list`; returns what [`SETTING`] will be. For a standby that is about to be promoted, seeing that in a new
-/// session is enough: all walsenders of its leadership begin with it. A standby's own, of followers that came early,
-/// show no place on it whatever they took, and look again when the new timeline begins. Whether commits wait for it
-/// is known from the start on, or proven afterwards by [`apply`].
+/// Writes `list`; returns what [`SETTING`] will be.
 pub(super) fn write(site: &Site, list: &List) -> Result<String, JobError> {
+    write_by(list::write, site, list)
+}
+
+/// The same for a standby that is about to be promoted: seeing it in a new session is enough, because all walsenders of
+/// its leadership begin with it. A standby's own, of followers that came early, show no place on it whatever they took,
+/// and look again when the new timeline begins. Whether commits wait for it is known from the start on, or proven
+/// afterwards by [`apply`]. Not synced, for clients wait: a standby's list was the one at rest.
+pub(super) fn write_ahead(site: &Site, list: &List) -> Result<String, JobError> {
+    write_by(list::write_unsynced, site, list)
+}
+
+fn write_by(
+    write: fn(&Site, &List) -> io::Result<()>,
+    site: &Site,
+    list: &List,
+) -> Result<String, JobError> {
     if !list.is_sound() {
         return Err(JobError::Refused(format!("no commit can wait for {}", list::text(list))));
     }
     if site.sync.proven().as_ref() != Some(list) {
         site.sync.doubt(list);
     }
-    list::write(site, list).map_err(JobError::file("write", &list::file(site)))?;
+    write(site, list).map_err(JobError::file("write", &list::file(site)))?;
     Ok(list::text(list))
 }
 

@@ -65,7 +65,7 @@ impl Node {
         }
         self.give_up_voters(now);
         let bound = self.detach_if_bound(now, standby);
-        self.detach_from_the_dead(now, standby);
+        self.detach_from_the_gone(now, standby);
         let Some(from) = self.opens_at(now, led) else {
             self.waits = Some(self.why_not_yet(now));
             return None;

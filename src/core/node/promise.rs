@@ -185,18 +185,27 @@ impl Node {
         true
     }
 
-    /// A leader whose Postgres is dead has told us so: nothing more comes from there, and whoever stands will ask.
-    pub(super) fn detach_from_the_dead(&mut self, now: Millis, standby: &Standby) {
-        let record = self.belief.term_key().map(|kept| &kept.value);
-        let died = record.is_some_and(|record| {
-            let released = matches!(record.holder, Holder::Released { .. });
-            released && record.reason == Reason::PostgresDied
-        });
+    /// A leader that let go has told us so. Where its Postgres is dead, or we have all that it left, nothing more comes
+    /// from there, and whoever stands will ask.
+    pub(super) fn detach_from_the_gone(&mut self, now: Millis, standby: &Standby) {
+        let Some(TermRecord {
+            holder: Holder::Released { checkpoint, successor, .. }, reason, ..
+        }) = self.belief.term_key().map(|kept| &kept.value)
+        else {
+            return;
+        };
+        let has_all = checkpoint.is_some_and(|at| standby.position > at);
+        let over = *reason == Reason::PostgresDied || has_all;
+        let next = match successor {
+            Some(name) => *name == self.config.name,
+            None => {
+                let priority = self.config.tags.failover_priority;
+                self.belief.better_candidates(now, standby.position, priority) == 0
+            }
+        };
         let off = self.off.is(Mechanism::Detach) || self.is_paused();
-        if died && self.is_voter() && !standby.detached && !off && self.may_try(now) {
-            let priority = self.config.tags.failover_priority;
-            let best = self.belief.better_candidates(now, standby.position, priority) == 0;
-            if best && self.may_lead(now) {
+        if over && self.is_voter() && !standby.detached && !off && self.may_try(now) {
+            if next && self.may_lead(now) {
                 self.detach_to_lead(now);
             } else {
                 self.desk.job(Job::Detach(None));

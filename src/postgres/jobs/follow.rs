@@ -139,10 +139,12 @@ async fn change(
     site.source_unsettled();
     let written =
         files::write_source(site, source, own).map_err(JobError::file("write into", data))?;
-    // A leadership that did not come about may have left another there.
-    let list = ready.cloned().unwrap_or_else(|| list::at_rest(site));
-    let mut shown =
-        vec![("primary_conninfo", written.clone()), (sync::SETTING, sync::write(site, &list)?)];
+    let list = match ready {
+        Some(list) => sync::write_ahead(site, list)?,
+        // A leadership that did not come about may have left another there.
+        None => sync::write(site, &list::at_rest(site))?,
+    };
+    let mut shown = vec![("primary_conninfo", written.clone()), (sync::SETTING, list)];
     if ready.is_some() {
         let mark = door::write(site, Door::Shut);
         shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));

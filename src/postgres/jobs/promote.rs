@@ -99,7 +99,7 @@ async fn prepare(
     let moves = door == Door::Shut || door::shown(session).await? == Some(Door::Shut);
     let mut shown = Vec::new();
     if let Some(list) = &before.list {
-        shown.push((sync::SETTING, sync::write(site, list)?));
+        shown.push((sync::SETTING, sync::write_ahead(site, list)?));
     }
     if moves {
         let mark = door::write(site, door);
