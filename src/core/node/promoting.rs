@@ -60,7 +60,7 @@ impl Node {
         }
     }
 
-    /// Detaches, and gets ready on the way for what a promotion wants, if one is in sight: readers are not sent away
+    /// Detaches, and gets ready on the way for what a promotion wants, if one is in sight: the door is not shut
     /// for nothing.
     pub(super) fn detach_to_lead(&mut self, now: Millis) {
         let ready = self.belief.we_suffice(now).then(|| self.opens_with());

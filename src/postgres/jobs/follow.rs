@@ -10,7 +10,7 @@ use haa_core::observe::Door;
 use rustix::process::Signal;
 
 use super::running;
-use crate::postgres::error::{JobError, sentence};
+use crate::postgres::error::JobError;
 use crate::postgres::look::RETRY;
 use crate::postgres::process::{self, Process};
 use crate::postgres::reload;
@@ -59,27 +59,11 @@ pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), Jo
     let site = &*bench.site;
     let postmaster = running(site)?;
     let session = change(bench, &postmaster, None, ready).await?.session;
-    let end_clients = async {
-        if ready.is_some()
-            && let Err(error) = door::settle(site, &postmaster, &session, Door::Shut).await
-        {
-            tracing::debug!("a promotion would fail now: {}", sentence(&error));
-        }
-        // The promotion sees that they have ended; whoever waits for our position does not wait for them.
-        std::future::pending::<Result<(), JobError>>().await
-    };
-    tokio::select! {
-        replayed = replayed(site, &postmaster, &session) => replayed,
-        never = end_clients => never,
-    }
-}
-
-async fn replayed(site: &Site, postmaster: &Process, session: &Session) -> Result<(), JobError> {
     let blockers = end_blockers(&site.config.superuser.user);
     let replayed = async {
         loop {
             if let Some(pid) = session.value(RECEIVER).await? {
-                end_receiver(site, postmaster, &pid)?;
+                end_receiver(site, &postmaster, &pid)?;
             } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
                 // From this wait it cannot start a receiver before it has taken the empty source.
                 return Ok::<(), JobError>(());

@@ -102,9 +102,8 @@ pub(crate) async fn who_detaches_to_lead_is_ready(binaries: &Path) {
     b.done(Job::Follow(a.source(), None)).await;
     b.standby(|standby| standby.streaming && standby.door == Some(Door::Open)).await;
     assert!(is_let_in(&b).await);
-    drop(reader);
+    assert!(reader.batch_execute("SELECT 1").await.is_ok(), "nobody was sent away for nothing");
 
-    let reader = b.client().await;
     b.done(Job::Detach(Some(list.clone()))).await;
     a.done(Job::Stop(Millis(5000))).await;
     let log = b.state.join("postgres.log");
