@@ -145,9 +145,9 @@ pub enum Job {
     Stop(Millis),
     /// Let a standby stream from this source from now on, whose timeline begins there, and let clients in.
     Follow(Source, #[serde(default)] Option<Begin>),
-    /// Let a standby receive from nobody, and wait until it has replayed all that it has. With a list it gets ready for
-    /// being promoted on the way: commits will wait for that list, and no client is let in any more. Those who are there
-    /// stay until the promotion.
+    /// Let a standby receive from nobody, and wait until it has replayed all that it has. With a list it gets ready
+    /// for being promoted on the way: commits will wait for that list, and no client is let in any more. Those who are
+    /// there stay until the promotion.
     Detach(Option<List>),
     /// Open writes: leave recovery onto exactly this timeline.
     Promote {
