@@ -1,11 +1,11 @@
 //! The verdict: is the cluster well, and what would happen if its primary died now? Judges what is known here; decides
 //! nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use haa_core::observe::{Heartbeat, PeerState};
+use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
 use haa_core::records::SyncRecord;
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
@@ -20,6 +20,9 @@ pub struct Verdict {
     pub ails: Vec<String>,
     /// Who accepts writes.
     pub primary: Option<MemberName>,
+    /// Parameters that wait for a restart of Postgres, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
     /// Nothing begins by itself.
     #[serde(default)]
     pub pause: bool,
@@ -72,16 +75,17 @@ const TAKING_OVER: Millis = Millis(200);
 /// The verdict of this member, as of `now` of its clock.
 #[must_use]
 pub fn of(status: &Status, now: Millis) -> Verdict {
+    let pending = pending(status, now);
     let Ok(routes) = status.routes(now) else {
         let ails = vec!["this member does not hear from etcd: ask another".to_owned()];
         let (health, pause) = (Health::Unknown, status.settings.pause);
-        return Verdict { health, ails, primary: None, pause, outlook: None };
+        return Verdict { health, ails, primary: None, pending, pause, outlook: None };
     };
     let Some(primary) = routes.primary.map(|route| route.member) else {
         let why = status.waits.clone();
         let ails = vec![why.unwrap_or_else(|| "an election is under way".to_owned())];
         let (health, pause) = (Health::Down, status.settings.pause);
-        return Verdict { health, ails, primary: None, pause, outlook: None };
+        return Verdict { health, ails, primary: None, pending, pause, outlook: None };
     };
     let outlook = outlook(status, now, &primary);
     let mut ails = Vec::new();
@@ -101,6 +105,10 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
     }
     let replicas = status.members.iter().filter(|(name, _)| **name != primary);
     ails.extend(replicas.filter_map(|(name, member)| ail(status, now, name, member)));
+    ails.extend(status.members.keys().filter_map(|name| {
+        let why = parameters(status, name, now)?.objection.as_ref()?;
+        Some(format!("the Postgres of {name} does not take its configuration: {why}"))
+    }));
     let drained = status.drained.iter();
     ails.extend(drained.map(|name| format!("{name} is drained; haactl undrain {name} ends that")));
     let listed = status.sync.iter().flat_map(|sync| sync.members.keys().chain(sync.voters.keys()));
@@ -109,7 +117,7 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
     ails.extend(gone.into_iter().map(|name| format!("{name} is gone: its agent is not in etcd")));
     let health = if ails.is_empty() { Health::Healthy } else { Health::Degraded };
     let pause = status.settings.pause;
-    Verdict { health, ails, primary: Some(primary), pause, outlook: Some(outlook) }
+    Verdict { health, ails, primary: Some(primary), pending, pause, outlook: Some(outlook) }
 }
 
 fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {
@@ -147,6 +155,39 @@ fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {
             .map(|_| notice.0 + TAKING_OVER.0 + alone_after.0),
         loss,
     }
+}
+
+/// How a member's Postgres stands to its parameters, as far as it was heard lately.
+#[must_use]
+pub fn parameters<'a>(
+    status: &'a Status,
+    name: &MemberName,
+    now: Millis,
+) -> Option<&'a Parameters> {
+    if *name == status.me {
+        return status.postgres.as_ref().map(|facts| &facts.parameters);
+    }
+    lately(status, now, name).map(|beat| &beat.parameters)
+}
+
+/// One sentence for each change, with all members that it waits on.
+fn pending(status: &Status, now: Millis) -> Vec<String> {
+    let mut changes: BTreeMap<&Pending, Vec<&str>> = BTreeMap::new();
+    for name in status.members.keys() {
+        let parameters = parameters(status, name, now);
+        for change in parameters.into_iter().flat_map(|parameters| &parameters.pending) {
+            changes.entry(change).or_default().push(name.as_str());
+        }
+    }
+    let sentence = |(change, members): (&Pending, Vec<&str>)| {
+        let Pending { name, running, written } = change;
+        let written = written.as_deref().unwrap_or("its default");
+        format!(
+            "{name} is {running} and becomes {written} when Postgres is restarted on {}: it is taken at a start only",
+            members.join(", ")
+        )
+    };
+    changes.into_iter().map(sentence).collect()
 }
 
 /// Where the WAL ends of a member that could be elected, and its priority.

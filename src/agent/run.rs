@@ -31,7 +31,7 @@ use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
 use crate::pgbouncer::Pgbouncers;
-use crate::postgres::{Gate, Opening, Postgres};
+use crate::postgres::{Gate, Opening, Postgres, Vetter};
 use crate::router::Router;
 use crate::store::Store;
 use crate::tls::{Dialer, Door};
@@ -64,6 +64,8 @@ struct Agent {
     remembered: Option<Leadership>,
     /// How long Postgres was told to bear a silent connection.
     bears: Option<Millis>,
+    /// The settings whose parameters Postgres was told.
+    shared: Revision,
     /// Why it does not stand, as last logged.
     told: Option<String>,
     end: Option<End>,
@@ -108,7 +110,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let examiner = examiner(&config, &api, &store, &postgres);
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
-    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner));
+    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner, postgres.vetter()));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
@@ -131,6 +133,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         alive_at,
         remembered: None,
         bears: None,
+        shared: Revision::ABSENT,
         told: None,
         end: None,
     };
@@ -327,6 +330,10 @@ impl Agent {
             self.bears = Some(silence);
             self.postgres.bear_silence(silence);
         }
+        if status.settings_revision != self.shared {
+            self.shared = status.settings_revision;
+            self.postgres.share(self.shared, status.settings.postgres.parameters.clone());
+        }
         self.herald.know(&status);
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
@@ -374,9 +381,11 @@ async fn answer_calls(
     mut called: mpsc::Receiver<Call>,
     store: Arc<Store>,
     examiner: Arc<Examiner>,
+    vetter: Vetter,
 ) {
     while let Some(call) = called.recv().await {
         let (store, examiner) = (Arc::clone(&store), Arc::clone(&examiner));
+        let vetter = vetter.clone();
         tokio::spawn(async move {
             match call {
                 Call::Ask { id, record, reply } => {
@@ -394,6 +403,9 @@ async fn answer_calls(
                 Call::Events { reply } => {
                     let events = store.events().await.map_err(|error| chain(&error));
                     drop(reply.send(events));
+                }
+                Call::Vet { wanted, whole, reply } => {
+                    drop(reply.send(vetter.objections(&wanted, &whole).await));
                 }
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),
                 Call::History { reply } => {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::document::{rfc3339, tags};
+use super::parameters::{self, Standing};
 use super::{Api, Call, Untold, complaint, json, not_yet, told};
 use crate::agent::clock;
 use crate::store::Chapter;
@@ -82,6 +83,8 @@ struct Member<'a> {
     drained: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<&'a str, Value>,
+    #[serde(flatten)]
+    parameters: Standing<'a>,
 }
 
 /// Bytes not replayed, or the word `unknown`.
@@ -210,6 +213,7 @@ fn member<'a>(
         replay_lsn: seen.replayed.filter(|_| !leads),
         drained: status.drained.contains(name),
         tags: tags(&record.tags),
+        parameters: parameters::standing(verdict::parameters(status, name, now)),
     }
 }
 

@@ -10,6 +10,8 @@ use haa_core::units::{MemberName, Millis, Term, Timeline};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::parameters::{self, Standing};
+
 /// `GET /patroni`, and the body of every health check.
 #[derive(Serialize)]
 pub(super) struct Member<'a> {
@@ -36,6 +38,8 @@ pub(super) struct Member<'a> {
     pause: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     database_system_identifier: Option<String>,
+    #[serde(flatten)]
+    parameters: Standing<'a>,
     patroni: Software<'a>,
     haa: Ours<'a>,
 }
@@ -135,6 +139,7 @@ pub(super) fn member<'a>(
         tags: tags(&status.record.tags),
         pause: status.settings.pause,
         database_system_identifier: status.record.system_id.map(|id| id.to_string()),
+        parameters: parameters::standing(facts.map(|facts| &facts.parameters)),
         patroni: Software { version: env!("CARGO_PKG_VERSION"), scope: cluster, name: &status.me },
         haa: Ours {
             role: &status.role,

@@ -1,5 +1,6 @@
 //! HTTP on one port: health checks, documents, routes, commands. Never decides, never asks Postgres.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ mod commands;
 mod doctor;
 pub(crate) mod document;
 mod metrics;
+mod parameters;
 mod query;
 mod requests;
 mod routes;
@@ -92,6 +94,15 @@ pub enum Call {
         event: (RequestId, RequestRecord),
         /// Whether they were written, or changed by somebody else before; else why not, in a sentence.
         reply: oneshot::Sender<Result<bool, String>>,
+    },
+    /// Judge parameters of Postgres before they are written.
+    Vet {
+        /// What is new of them.
+        wanted: BTreeMap<String, String>,
+        /// All that would be.
+        whole: BTreeMap<String, String>,
+        /// What speaks against them, a sentence each; else why nobody can say.
+        reply: oneshot::Sender<Result<Vec<String>, String>>,
     },
     /// Every leadership on record, oldest first.
     History {

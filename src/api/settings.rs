@@ -1,6 +1,7 @@
 //! `/config`: the settings as they are, and other ones. Checked as a whole before they are written, by comparison with
 //! what they were; answered when every member goes by them. Never decides what follows from them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, on};
+use haa_core::observe::{PeerState, Server};
 use haa_core::records::{Ask, RequestState};
 use haa_core::routes::Status;
 use haa_core::settings::Settings;
@@ -17,11 +19,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::commands::{Refusal, body, current, request, who, written};
-use super::{Api, Call, READ, json, not_yet};
+use super::{Api, Call, READ, Untold, json, not_yet, told};
 use crate::config::settings::{changes, merged, read};
 
 /// Whoever lives goes by new settings by then.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A program of Postgres is asked once for each parameter.
+const VETTING: Duration = Duration::from_secs(20);
 
 /// A document, whatever it is.
 #[derive(Debug, Default, Deserialize)]
@@ -104,9 +109,15 @@ async fn change(
     if changes.is_empty() {
         return Ok(document(StatusCode::OK, &next, since));
     }
+    let wanted = wanted(&status.settings, &next);
+    if !wanted.is_empty() {
+        vet(api, wanted, &next).await?;
+    }
     let done = RequestState::Done { what: "written".to_owned() };
     let (id, record) = request(Ask::Settings { changes }, by, done);
     let settings = Box::new(next.clone());
+    let whose =
+        if next.postgres == status.settings.postgres { Whose::Agents } else { Whose::Postgres };
     let mut published = api.status.clone();
     let event = (id.clone(), record);
     let call = |reply| Call::Change { since, settings, event, reply };
@@ -115,33 +126,110 @@ async fn change(
     }
     let all = published.wait_for(|status| {
         let status = status.as_ref().filter(|status| status.settings_revision > since);
-        status.is_some_and(|status| behind(status).is_empty())
+        status.is_some_and(|status| behind(status, whose).is_empty())
     });
     let everywhere = tokio::time::timeout(PATIENCE, all).await.is_ok();
     let status = current(api)?;
     if everywhere {
         return Ok(document(StatusCode::OK, &status.settings, status.settings_revision));
     }
-    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "message": unfinished(&status) })))
+    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "message": unfinished(&status, whose) })))
+}
+
+/// The parameters of Postgres that are to be other than they are.
+fn wanted(before: &Settings, next: &Settings) -> BTreeMap<String, String> {
+    let (before, next) = (&before.postgres.parameters, &next.postgres.parameters);
+    let new = next.iter().filter(|(name, value)| before.get(*name) != Some(value));
+    new.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// This member's Postgres judges for all: they are of one kind.
+async fn vet(api: &Api, wanted: BTreeMap<String, String>, next: &Settings) -> Result<(), Refusal> {
+    let whole = next.postgres.parameters.clone();
+    let unseen = |why: &str| {
+        let says = format!(
+            "the parameters cannot be checked by this member, and nothing was written: {why}; ask another member"
+        );
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+    };
+    match told(api, VETTING, |reply| Call::Vet { wanted, whole, reply }).await {
+        Ok(Ok(objections)) if objections.is_empty() => Ok(()),
+        Ok(Ok(objections)) => Err(senseless(objections)),
+        Ok(Err(why)) => Err(unseen(&why)),
+        Err(Untold::Stopping) => Err(unseen("the agent is stopping")),
+        Err(Untold::Late) => Err(unseen("its Postgres takes too long")),
+    }
 }
 
 /// What is known of settings that were written and that not everybody is known to go by.
-pub(super) fn unfinished(status: &Status) -> String {
-    let late: Vec<&str> = behind(status).into_iter().map(MemberName::as_str).collect();
+pub(super) fn unfinished(status: &Status, whose: Whose) -> String {
+    let late: Vec<String> = behind(status, whose).iter().map(Late::sentence).collect();
     match late.join(", ") {
         late if late.is_empty() => "written; this member does not go by them yet".to_owned(),
         late => format!("written; not known to go by them yet: {late}"),
     }
 }
 
-/// Members that are not known to go by the settings that this one goes by.
-fn behind(status: &Status) -> Vec<&MemberName> {
-    let others = status.members.iter().filter(|(name, _)| **name != status.me);
-    let late = others.filter(|(_, member)| {
-        let heard = member.heard.as_ref().map(|(_, beat)| beat.settings);
-        heard < Some(status.settings_revision)
+/// Who is to go by a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The agents.
+    Agents,
+    /// They, and each Postgres that runs.
+    Postgres,
+}
+
+/// Who does not go by the settings yet.
+struct Late<'a> {
+    name: &'a MemberName,
+    /// Why its Postgres does not, if that is why.
+    objection: Option<&'a str>,
+}
+
+impl Late<'_> {
+    fn sentence(&self) -> String {
+        match self.objection {
+            Some(why) => format!("{} (its Postgres: {why})", self.name),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// Members that are not known to go by the settings that this one goes by, or whose running Postgres is not.
+fn behind(status: &Status, whose: Whose) -> Vec<Late<'_>> {
+    let since = status.settings_revision;
+    let own = status.postgres.as_ref().map(|facts| {
+        let runs = matches!(facts.server, Server::Standby(_) | Server::Primary(_));
+        (runs, &facts.parameters)
     });
-    late.map(|(name, _)| name).collect()
+    let late = status.members.iter().filter_map(|(name, member)| {
+        let heard = member.heard.as_ref().map(|(_, beat)| beat);
+        let (agent, postgres) = if *name == status.me {
+            (Some(since), own)
+        } else {
+            (
+                heard.map(|beat| beat.settings),
+                heard.map(|beat| (runs(beat.state), &beat.parameters)),
+            )
+        };
+        let objection = postgres
+            .filter(|_| whose == Whose::Postgres)
+            .filter(|(runs, parameters)| *runs && parameters.taken < since)
+            .map(|(_, parameters)| parameters.objection.as_deref());
+        let late = agent < Some(since) || objection.is_some();
+        late.then_some(Late { name, objection: objection.flatten() })
+    });
+    late.collect()
+}
+
+/// A server that does not run will begin with what is written.
+const fn runs(state: PeerState) -> bool {
+    match state {
+        PeerState::Standby | PeerState::Streaming | PeerState::Detached | PeerState::Primary => {
+            true
+        }
+        PeerState::Stopped | PeerState::NotReady => false,
+    }
 }
 
 fn document(code: StatusCode, settings: &Settings, revision: Revision) -> Response {

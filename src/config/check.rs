@@ -156,7 +156,8 @@ impl Checker<'_> {
         let (postgres, api) = (postgres?, api?);
         let settings = settings?;
         let receiver_timeout = settings.timing.receiver_timeout();
-        let postgres = Postgres { receiver_timeout, ..postgres };
+        let shared_parameters = settings.postgres.parameters.clone();
+        let postgres = Postgres { receiver_timeout, shared_parameters, ..postgres };
         if postgres.listen.port == api.listen.port
             && let Some(said) = file.api.as_ref().and_then(|api| api.value().listen.as_ref())
         {

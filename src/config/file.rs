@@ -252,6 +252,18 @@ pub(super) struct SettingsFile {
     /// The spans of the protocol, such as `ttl = "10s"`.
     #[serde(default)]
     pub(super) timing: TimingFile,
+    /// What every member's Postgres is told.
+    #[serde(default)]
+    pub(super) postgres: PostgresSettingsFile,
+}
+
+/// `[settings.postgres]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresSettingsFile {
+    /// Parameters of every member; `[postgres.parameters]` of a member goes before them.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Said<Scalar>>,
 }
 
 /// `[settings.timing]`: spans such as `10s` or `500ms`.

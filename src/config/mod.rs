@@ -32,6 +32,7 @@ mod source;
 mod tests;
 
 pub use error::{At, ConfigError, Problem};
+pub(crate) use near::nearest;
 pub(crate) use parameters::refusal;
 
 /// A commented configuration of one member, as `haad config example` prints it.
@@ -141,6 +142,8 @@ pub struct Postgres {
     pub include: Option<PathBuf>,
     /// The operator's parameters, in order of name.
     pub parameters: BTreeMap<String, String>,
+    /// Those of the settings, until the cluster's own are known; the ones above go before them.
+    pub shared_parameters: BTreeMap<String, String>,
     /// How the operator's archive gives back WAL, with `%f` and `%p`; `None` where there is none.
     pub restore_command: Option<String>,
     /// `wal_receiver_timeout`, unless the operator's own files say otherwise.

@@ -1,7 +1,7 @@
 //! The word that was probably meant. Never guesses when nothing is near.
 
 /// The candidate with the fewest edits to `word`, if it takes at most a third of its letters (two at least).
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

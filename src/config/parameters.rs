@@ -51,9 +51,10 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
 ];
 
 impl Checker<'_> {
-    /// `[postgres.parameters]`, in order of name.
+    /// `[postgres.parameters]`, or those of the settings, in order of name.
     pub(super) fn parameters(
         &mut self,
+        section: &str,
         said: &BTreeMap<String, Said<Scalar>>,
     ) -> Option<BTreeMap<String, String>> {
         let before = self.problems.len();
@@ -61,11 +62,10 @@ impl Checker<'_> {
         for (written, value) in said {
             let (name, text) = (written.to_ascii_lowercase(), value.value().text());
             if let Some(says) = refusal(&name, &text) {
-                self.refuse_said::<(), _>(value, format!("postgres.parameters.{written}: {says}"));
+                self.refuse_said::<(), _>(value, format!("{section}.{written}: {says}"));
             } else if taken.insert(name, text).is_some() {
-                let says = format!(
-                    "postgres.parameters.{written} is there twice, in other letters: keep one"
-                );
+                let says =
+                    format!("{section}.{written} is there twice, in other letters: keep one");
                 self.refuse_said::<(), _>(value, says);
             }
         }
@@ -110,6 +110,9 @@ pub(crate) fn refusal(name: &str, value: &str) -> Option<String> {
         let why = "when and where recovery ends is decided by the cluster";
         return Some(format!("haa sets this itself: {why}; take it out"));
     }
+    if name.starts_with("haa.") {
+        return Some("haa sees by these what Postgres has read; take it out".to_owned());
+    }
     if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == name) {
         return Some(format!("haa sets this itself: {why}; take it out"));
     }
@@ -133,6 +136,7 @@ mod tests {
         assert_eq!(refusal("wal_level", "logical"), None);
         assert_eq!(refusal("max_connections", "200"), None);
         assert_eq!(refusal("pg_stat_statements.track", "all"), None);
+        assert!(refusal("haa.door", "open 1").is_some());
         assert!(refusal("bad name", "1").is_some());
         assert!(refusal("search_path", "a\nport = 1").is_some());
     }

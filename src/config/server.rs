@@ -1,5 +1,6 @@
 //! `[postgres]`: directories, addresses, roles, pg_hba lines. Reads passwords; never touches the data.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use haa_core::settings::Timing;
@@ -65,7 +66,7 @@ impl Checker<'_> {
         }
         let include = file.include.as_ref().map(|said| self.file("postgres.include", said));
         let hba = self.hba(&file.hba);
-        let parameters = self.parameters(&file.parameters);
+        let parameters = self.parameters("postgres.parameters", &file.parameters);
         let restore_command = self.restore_command(file.restore_command.as_ref());
         let superuser = self.role("postgres.superuser", file.superuser.as_ref(), "postgres", at);
         let replication =
@@ -84,6 +85,7 @@ impl Checker<'_> {
                 Some(path) => Some(path?),
             },
             parameters: parameters?,
+            shared_parameters: BTreeMap::new(),
             restore_command,
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: hba?,

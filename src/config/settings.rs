@@ -34,15 +34,40 @@ pub fn words(settings: &Settings) -> Vec<(String, Option<String>)> {
         .timing
         .spans()
         .map(|(key, span)| (format!("timing.{key}"), Some(span.to_string())));
-    plain.into_iter().map(|(key, said)| (key.to_owned(), said)).chain(timing).collect()
+    let parameters = settings.postgres.parameters.iter();
+    let parameters =
+        parameters.map(|(name, value)| (format!("{PARAMETERS}{name}"), Some(value.clone())));
+    let plain = plain.into_iter().map(|(key, said)| (key.to_owned(), said));
+    plain.chain(timing).chain(parameters).collect()
+}
+
+/// What goes before the name of a parameter of Postgres, which may have a dot of its own.
+pub const PARAMETERS: &str = "postgres.parameters.";
+
+/// The sections to a key, and the key itself.
+#[must_use]
+pub fn path(key: &str) -> Vec<&str> {
+    match key.strip_prefix(PARAMETERS) {
+        Some(name) => PARAMETERS.split_terminator('.').chain([name]).collect(),
+        None => key.split('.').collect(),
+    }
 }
 
 /// What is other than before.
 #[must_use]
 pub fn changes(before: &Settings, after: &Settings) -> Vec<Altered> {
-    let pairs = words(before).into_iter().zip(words(after));
-    let altered = pairs.filter(|(was, is)| was != is);
-    altered.map(|((key, from), (_, to))| Altered { key, from, to }).collect()
+    let (before, after) = (words(before), words(after));
+    let is: BTreeMap<&String, &Option<String>> = after.iter().map(|(key, is)| (key, is)).collect();
+    let was: BTreeMap<&String, &Option<String>> =
+        before.iter().map(|(key, was)| (key, was)).collect();
+    // Only parameters of Postgres come and go.
+    let new = after.iter().map(|(key, _)| key).filter(|key| !was.contains_key(key));
+    let keys = before.iter().map(|(key, _)| key).chain(new);
+    let all = keys.map(|key| {
+        let of = |said: &BTreeMap<_, &Option<String>>| said.get(key).copied().cloned().flatten();
+        Altered { key: key.clone(), from: of(&was), to: of(&is) }
+    });
+    all.filter(|one| one.from != one.to).collect()
 }
 
 /// The settings in force with `patch` merged into them: what it names is replaced, `null` goes back to the default, and
@@ -60,18 +85,40 @@ pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String
         if patch.contains_key("profile") && PROFILED.contains(&key.as_str()) {
             continue;
         }
-        match key.split_once('.') {
-            None => drop(whole.insert(key, plain(said))),
-            Some((section, key)) => {
-                let section = whole.entry(section).or_insert_with(|| Map::new().into());
-                if let Value::Object(section) = section {
-                    section.insert(key.to_owned(), said.into());
-                }
-            }
-        }
+        let said = if key.contains('.') { said.into() } else { plain(said) };
+        put(&mut whole, &path(&key), said);
     }
-    merge(&mut whole, patch);
+    merge(&mut whole, &in_our_words(patch));
     read(&whole)
+}
+
+/// Puts a value where it belongs; what is no section in its way makes room.
+pub fn put(whole: &mut Map<String, Value>, path: &[&str], value: Value) {
+    let [section, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        whole.insert((*section).to_owned(), value);
+        return;
+    }
+    let mut inner = match whole.remove(*section) {
+        Some(Value::Object(inner)) => inner,
+        Some(_) | None => Map::new(),
+    };
+    put(&mut inner, rest, value);
+    whole.insert((*section).to_owned(), inner.into());
+}
+
+/// `postgresql` is what today's tools call `postgres`, and the names of parameters are the same in any letters.
+fn in_our_words(document: &Map<String, Value>) -> Map<String, Value> {
+    let mut document = document.clone();
+    if let Some(theirs) = document.remove("postgresql") {
+        document.entry("postgres").or_insert(theirs);
+    }
+    let parameters = document.get_mut("postgres").and_then(|section| section.get_mut("parameters"));
+    if let Some(Value::Object(parameters)) = parameters {
+        let all = std::mem::take(parameters).into_iter();
+        parameters.extend(all.map(|(name, value)| (name.to_ascii_lowercase(), value)));
+    }
+    document
 }
 
 /// The settings that a document says, and defaults for the rest.
@@ -79,7 +126,7 @@ pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String
 /// # Errors
 /// Everything that is wrong with it, a sentence each.
 pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
-    let mut document = document.clone();
+    let mut document = in_our_words(document);
     // No new cluster begins with it: haad.toml has no such key.
     let pause = match document.remove("pause") {
         None => false,
@@ -182,6 +229,8 @@ impl Checker<'_> {
         }
         self.profile(file, &mut settings.timing);
         self.timing(&file.timing, &mut settings.timing);
+        let parameters = self.parameters("settings.postgres.parameters", &file.postgres.parameters);
+        settings.postgres.parameters = parameters.unwrap_or_default();
         (self.problems.len() == before).then_some(settings)
     }
 
@@ -297,6 +346,31 @@ mod tests {
     }
 
     #[test]
+    fn parameters_of_postgres_come_and_go_by_their_names() {
+        let first = json!({ "postgres": { "parameters":
+            { "Work_Mem": "64MB", "pg_stat_statements.track": "all", "jit": false } } });
+        let first = after(&first).expect("it makes sense");
+        let theirs = json!({ "postgresql": { "parameters":
+            { "jit": null, "work_mem": "32MB", "max_connections": 200 } } });
+        let next = merged(&first, &theirs).expect("today's tools say it so");
+        let told = changes(&first, &next);
+        let told: Vec<(&str, Option<&str>, Option<&str>)> = told
+            .iter()
+            .map(|one| (one.key.as_str(), one.from.as_deref(), one.to.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("postgres.parameters.jit", Some("off"), None),
+                ("postgres.parameters.work_mem", Some("64MB"), Some("32MB")),
+                ("postgres.parameters.max_connections", None, Some("200")),
+            ]
+        );
+        assert_eq!(next.postgres.parameters["pg_stat_statements.track"], "all");
+        assert_eq!(merged(&next, &json!({ "postgres": null })), Ok(Settings::default()));
+    }
+
+    #[test]
     fn a_profile_takes_the_place_of_what_it_stands_for() {
         let fast = after(&json!({ "profile": "fast" })).expect("it makes sense");
         assert_eq!(fast.timing, Timing::fast());
@@ -321,6 +395,22 @@ mod tests {
             (json!({ "pause": "yes" }), "\"yes\" is neither true nor false"),
             (json!({ "durability": "sync" }), "write quorum or async"),
             (json!({ "maximum_lag_on_failover": "much" }), "is no size"),
+            (
+                json!({ "postgres": { "parameters": { "port": 1 } } }),
+                "settings.postgres.parameters.port: haa sets this itself: it is postgres.listen",
+            ),
+            (
+                json!({ "postgresql": { "parameters": { "fsync": false } } }),
+                "settings.postgres.parameters.fsync: 'off' is refused",
+            ),
+            (
+                json!({ "postgres": { "parameters": { "work_mem": { "x": 1 } } } }),
+                "expected a string, a number, true or false",
+            ),
+            (
+                json!({ "postgresql": { "use_slots": true } }),
+                "use_slots is no key in [settings.postgres]",
+            ),
             (json!(["k"]), "a JSON object is wanted"),
         ] {
             let why = after(&patch).expect_err("it is refused");

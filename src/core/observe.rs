@@ -30,6 +30,45 @@ pub struct PostgresFacts {
     pub progress: Option<u8>,
     /// `server_version_num`, from the binaries; 0 while unknown.
     pub server_version: u32,
+    /// How the server stands to its parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+/// How a server stands to the parameters that are written for it. For people: nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Parameters {
+    /// It has read what the settings of this revision say.
+    pub taken: Revision,
+    /// Why it does not take its files as they are, in a sentence.
+    pub objection: Option<String>,
+    /// What its files say and it takes at its next start only.
+    pub pending: Vec<Pending>,
+    /// Parameters of the settings that are others on this member.
+    pub own: Vec<Own>,
+}
+
+/// A parameter that waits for a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Pending {
+    /// Which.
+    pub name: String,
+    /// What the server goes by, with its unit.
+    pub running: String,
+    /// What the files say; `None` if they do not name it any more.
+    pub written: Option<String>,
+}
+
+/// A parameter of the settings that is another on one member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Own {
+    /// Which.
+    pub name: String,
+    /// What the member's files say.
+    pub value: String,
+    /// Where they do.
+    pub from: String,
 }
 
 /// What is in the data directory.
@@ -297,6 +336,9 @@ pub struct Heartbeat {
     /// The revision of the newest `drained/<name>` that it goes by; "absent" while it knows none.
     #[serde(default)]
     pub drained: Revision,
+    /// How its server stands to its parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
 }
 
 /// What a peer's Postgres is.

@@ -1,5 +1,7 @@
 //! Cluster-wide settings and the timings that follow from them. Checked when parsed, never again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::Millis;
@@ -35,6 +37,17 @@ pub struct Settings {
     pub pause: bool,
     /// The timings.
     pub timing: Timing,
+    /// What every member's Postgres is told.
+    pub postgres: PostgresSettings,
+}
+
+/// What every member's Postgres is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PostgresSettings {
+    /// Parameters by their names in small letters. A member's own file may say otherwise for itself. What they mean is
+    /// not known here, and nothing is decided by them.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
@@ -47,6 +60,7 @@ impl Default for Settings {
             maximum_lag_on_failover: 1 << 20,
             pause: false,
             timing: Timing::default(),
+            postgres: PostgresSettings::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haa_core::observe::Own;
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,24 @@ pub struct MemberView {
     /// The operator's tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, serde_json::Value>,
+    /// Its Postgres waits for a restart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending_restart: bool,
+    /// For which parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pending_restart_reason: BTreeMap<String, ChangeView>,
+    /// Parameters of the settings that are others there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_parameters: Vec<Own>,
+}
+
+/// A parameter that waits for a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// What Postgres goes by.
+    pub old_value: String,
+    /// What it will go by.
+    pub new_value: String,
 }
 
 /// A lag, or the word `unknown`.
@@ -139,6 +158,21 @@ impl MemberView {
             Some(percent) => format!("{} {percent}%", self.state),
             None => self.state.clone(),
         }
+    }
+
+    /// What its Postgres waits for, and where it goes by something else than the others, a line each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let name = &self.name;
+        let pending = self.pending_restart_reason.iter().map(|(parameter, change)| {
+            let ChangeView { old_value, new_value } = change;
+            format!("{name}: pending restart: {parameter} {old_value} -> {new_value}")
+        });
+        let own = self
+            .own_parameters
+            .iter()
+            .map(|own| format!("{name}: its own {} = {} ({})", own.name, own.value, own.from));
+        pending.chain(own).collect()
     }
 
     /// It leads, in any kind of cluster.

@@ -141,7 +141,11 @@ impl Overview {
 }
 
 fn render(output: Output, overview: &Overview) -> Result<String, CtlError> {
-    let people = || format!("{}\n{}", overview.headline(), overview.table());
+    let people = || {
+        let notes: Vec<String> = overview.members.iter().flat_map(MemberView::notes).collect();
+        let head = format!("{}\n{}", overview.headline(), overview.table());
+        [vec![head], notes].concat().join("\n")
+    };
     Ok(document(output, overview)?.unwrap_or_else(people))
 }
 

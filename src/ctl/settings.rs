@@ -12,11 +12,12 @@ use haa_core::settings::Settings;
 use hyper::Method;
 use serde_json::{Map, Value};
 
+use super::documents::{ClusterView, MemberView};
 use super::error::CtlError;
 use super::events::{self, Event};
 use super::print::{Output, document, say, table};
 use super::target::Target;
-use crate::config::settings::{changes, words};
+use crate::config::settings::{PARAMETERS, changes, path, put, words};
 
 /// Where they are.
 pub(super) const PATH: &str = "/config";
@@ -29,6 +30,7 @@ Examples:
   haactl settings show
   haactl settings set k=2 timing.suspect_after=500ms
   haactl settings set k=               # back to its default
+  haactl settings set postgres.parameters.work_mem=64MB
   haactl settings edit
   haactl settings history
 
@@ -49,7 +51,7 @@ enum Verb {
     },
     /// Change some; what the others are stays
     Set {
-        /// Such as k=2 or timing.ttl=20s; nothing after the = is back to the default
+        /// Such as k=2, timing.ttl=20s or postgres.parameters.work_mem=64MB; nothing after the = is back to the default
         #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
         pairs: Vec<(String, String)>,
     },
@@ -73,7 +75,11 @@ pub(super) async fn run(args: &SettingsArgs, target: &Target) -> Result<(), CtlE
     match &args.verb {
         Verb::Show { output } => {
             let settings: Settings = target.document(PATH).await?;
-            say(document(*output, &settings)?.unwrap_or_else(|| shown(&settings)))
+            if let Some(document) = document(*output, &settings)? {
+                return say(document);
+            }
+            say(shown(&settings))?;
+            notes(target).await
         }
         Verb::Set { pairs } => {
             let before: Settings = target.document(PATH).await?;
@@ -112,8 +118,14 @@ fn said(word: Option<String>) -> String {
 
 fn shown(settings: &Settings) -> String {
     let mut rows = table(&["setting", "value", "default"]);
-    for ((key, value), (_, usual)) in words(settings).into_iter().zip(words(&Settings::default())) {
-        let usual = if value == usual { String::new() } else { said(usual) };
+    let usual = words(&Settings::default());
+    for (key, value) in words(settings) {
+        let usual = usual.iter().find(|(known, _)| *known == key).map(|(_, usual)| usual.clone());
+        let usual = match usual {
+            Some(usual) if usual == value => String::new(),
+            Some(usual) => said(usual),
+            None => "Postgres' own".to_owned(),
+        };
         rows.add_row([key, said(value), usual]);
     }
     rows.trim_fmt()
@@ -125,24 +137,12 @@ fn patch(pairs: &[(String, String)]) -> Value {
     for (key, value) in pairs {
         let value = match value.parse::<Value>() {
             _ if value.is_empty() => Value::Null,
-            // A span without its unit is refused, not guessed.
+            // A span without its unit is refused, not guessed; a parameter's value is Postgres' to read.
+            _ if key.starts_with(PARAMETERS) => Value::from(value.as_str()),
             Ok(plain) if plain.is_boolean() || plain.is_u64() && !key.contains('.') => plain,
             Ok(_) | Err(_) => Value::from(value.as_str()),
         };
-        let mut here = &mut whole;
-        let mut path = key.split('.').peekable();
-        while let Some(word) = path.next() {
-            if path.peek().is_none() {
-                here.insert(word.to_owned(), value);
-                break;
-            }
-            let inner = here.entry(word).or_insert_with(|| Map::new().into());
-            if !inner.is_object() {
-                *inner = Map::new().into();
-            }
-            let Some(inner) = inner.as_object_mut() else { break };
-            here = inner;
-        }
+        put(&mut whole, &path(key), value);
     }
     whole.into()
 }
@@ -172,7 +172,14 @@ pub(super) async fn send(
     if after.timing.ttl < before.timing.ttl {
         say("the present leader's lease in etcd stays as long as it was until another leads")?;
     }
-    say("every member goes by it")
+    say("every member goes by it")?;
+    notes(target).await
+}
+
+/// Where Postgres waits for a restart, or a member goes by something else.
+async fn notes(target: &Target) -> Result<(), CtlError> {
+    let cluster: ClusterView = target.document("/cluster").await?;
+    cluster.members.iter().flat_map(MemberView::notes).try_for_each(say)
 }
 
 async fn edit(target: &Target) -> Result<(), CtlError> {
@@ -203,17 +210,21 @@ fn editable(settings: &Settings) -> String {
     let mut section = "";
     let all = words(settings);
     for (key, value) in &all {
-        let (of, key) = key.split_once('.').unwrap_or(("", key));
+        let (of, name) = match key.strip_prefix(PARAMETERS) {
+            Some(name) => (PARAMETERS.trim_end_matches('.'), name),
+            None => key.split_once('.').unwrap_or(("", key)),
+        };
         if of != section {
             section = of;
             let _ = writeln!(text, "\n[{section}]");
         }
+        let key = if name.contains(['.', '$']) { format!("\"{name}\"") } else { name.to_owned() };
         let _ = match value {
             None => writeln!(text, "# {key} is not said"),
             Some(value) if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() => {
                 writeln!(text, "{key} = {value}")
             }
-            Some(value) => writeln!(text, "{key} = \"{value}\""),
+            Some(value) => writeln!(text, "{key} = {}", toml::Value::from(value.as_str())),
         };
     }
     text

@@ -56,6 +56,9 @@ fn story(verdict: &Verdict) -> String {
     for ail in &verdict.ails {
         let _ = write!(text, "\n  - {ail}");
     }
+    for change in &verdict.pending {
+        let _ = write!(text, "\nPending restart: {change}.");
+    }
     if let Some(outlook) = &verdict.outlook {
         let what = if verdict.pause { PAUSED.to_owned() } else { sentence(outlook) };
         let _ = write!(text, "\nIf {} died now: {what}", primary(verdict));
@@ -104,6 +107,7 @@ mod tests {
         Verdict {
             health: Health::Healthy,
             ails: Vec::new(),
+            pending: Vec::new(),
             primary: Some("n1".parse().expect("a legal name")),
             pause: false,
             outlook: Some(Outlook { successor, host_ms, loss }),
@@ -124,6 +128,10 @@ mod tests {
             lossy.contains("COULD BE LOST (async): n2 was last heard to lack 4.0 kB"),
             "{lossy}"
         );
+        let change = "max_connections is 100 and becomes 200 when Postgres is restarted on n1";
+        let pending = vec![change.to_owned()];
+        let waits = story(&Verdict { pending, ..verdict(Some("n2"), Loss::Nothing) });
+        assert!(waits.contains(&format!("well.\nPending restart: {change}.\nIf n1")), "{waits}");
         let paused =
             Verdict { health: Health::Degraded, pause: true, ..verdict(None, Loss::Unavailable) };
         let paused = story(&paused);

@@ -108,6 +108,9 @@ impl Examiner {
                 "haactl status says how it is; when it runs, run haactl doctor again",
             )),
         }
+        if let Some(facts) = status.as_ref().and_then(|status| status.postgres.as_ref()) {
+            findings.extend(server::standing(&facts.parameters));
+        }
         if promise.durability.is_none() {
             findings.push(Finding::unseen(
                 "whether commits wait for replicas",

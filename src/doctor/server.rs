@@ -1,9 +1,10 @@
 //! What follows from what Postgres said of itself. Judges facts; never asks.
 
+use haa_core::observe::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Examined, Exception, Pending, Slot};
+use crate::postgres::{Examined, Exception, Slot};
 
 use super::{Finding, Promise, Severity};
 
@@ -49,7 +50,6 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
             "leave it on only where queries on replicas must not be cancelled, and bound them by statement_timeout",
         ));
     }
-    found.extend(said.pending.iter().map(pending));
     found.extend(carriers(said, promise));
     found.extend(said.slots.iter().filter_map(slot));
     if promise.durability == Some(Durability::Quorum) {
@@ -84,6 +84,18 @@ fn carriers(said: &Examined, promise: Promise) -> Vec<Finding> {
         })
     };
     ["max_wal_senders", "max_replication_slots"].into_iter().filter_map(few).collect()
+}
+
+/// How it stands to its parameters.
+pub(super) fn standing(parameters: &Parameters) -> Vec<Finding> {
+    let objection = parameters.objection.iter().map(|why| {
+        Finding::problem(
+            format!("Postgres does not take its configuration: {why}"),
+            "it goes by what it had before, and may not start again",
+            "mend what is named there; then haactl reload, with the member's name",
+        )
+    });
+    objection.chain(parameters.pending.iter().map(pending)).collect()
 }
 
 fn pending(pending: &Pending) -> Finding {
@@ -313,8 +325,8 @@ mod tests {
         for (written, says) in
             [(Some("200"), "the files say 200"), (None, "the files do not name it")]
         {
-            let said = Examined { pending: vec![pending(written)], ..well() };
-            let found = findings(&said, THREE);
+            let pending = vec![pending(written)];
+            let found = standing(&Parameters { pending, ..Parameters::default() });
             assert!(found[0].what.contains("goes by 100") && found[0].what.contains(says));
         }
     }

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
     use haa_core::lease::{Leadership, Lease};
     use haa_core::node::{Config as NodeConfig, Node};
-    use haa_core::observe::{DataDir, PostgresFacts, Shutdown};
+    use haa_core::observe::{DataDir, Parameters, PostgresFacts, Shutdown};
     use haa_core::settings::{Settings, Timing};
     use haa_core::units::{Instance, LeaseId};
 
@@ -316,6 +316,7 @@ mod tests {
             job: None,
             progress: None,
             server_version: 0,
+            parameters: Parameters::default(),
         }
     }
 

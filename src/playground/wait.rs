@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::select_ok;
+use hyper::Method;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
@@ -46,9 +47,23 @@ impl Playground {
         path: &str,
         body: &serde_json::Value,
     ) -> Result<(u16, String), HttpError> {
+        self.http_send(Method::POST, name, path, body).await
+    }
+
+    /// The same by another method.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn http_send(
+        &self,
+        method: Method,
+        name: &MemberName,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<(u16, String), HttpError> {
         let token = std::fs::read_to_string(self.token_file())
             .map_err(|error| HttpError::NotConnected(format!("cannot read the token: {error}")))?;
-        let ask = Ask::post(path, token.trim().to_owned(), body);
+        let ask = Ask::command(method, path, token.trim().to_owned(), body);
         let answer = ask.send(&self.api(name)).await?;
         Ok((answer.status, answer.sentence()))
     }

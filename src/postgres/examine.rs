@@ -36,25 +36,12 @@ pub struct Examined {
     pub in_recovery: bool,
     /// Those of the parameters above that this version has, as the files and the command line set them.
     pub parameters: BTreeMap<String, String>,
-    /// Parameters that were changed in the files and wait for a restart.
-    pub pending: Vec<Pending>,
     /// Its replication slots.
     pub slots: Vec<Slot>,
     /// `synchronous_commit` below `on` for a role or a database.
     pub commits: Vec<Exception>,
     /// Roles that haad logs in with for replication or rewinding, and that are superusers.
     pub superusers: Vec<String>,
-}
-
-/// A parameter that waits for a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// Which.
-    pub name: String,
-    /// What the server goes by, with its unit.
-    pub running: String,
-    /// What the files say; `None` if they do not name it any more.
-    pub written: Option<String>,
 }
 
 /// A replication slot.
@@ -126,7 +113,6 @@ impl Examiner {
                 .iter()
                 .filter_map(|row| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
                 .collect(),
-            pending: rows(PENDING.to_owned()).await?.iter().filter_map(pending).collect(),
             slots: rows(SLOTS.to_owned()).await?.iter().filter_map(slot).collect(),
             commits: rows(COMMITS.to_owned()).await?.iter().filter_map(exception).collect(),
             superusers: superusers
@@ -139,11 +125,6 @@ impl Examiner {
     }
 }
 
-/// The last line of the files counts.
-const PENDING: &str = "SELECT s.name, current_setting(s.name), (SELECT f.setting FROM pg_file_settings f \
-     WHERE lower(f.name) = lower(s.name) ORDER BY f.seqno DESC LIMIT 1) \
-     FROM pg_settings s WHERE s.pending_restart ORDER BY 1";
-
 const SLOTS: &str = "SELECT slot_name, slot_type = 'physical' AND slot_name LIKE 'haa\\_%', active, \
      greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
      ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint FROM pg_replication_slots";
@@ -153,14 +134,6 @@ const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FRO
      CROSS JOIN LATERAL unnest(s.setconfig) said LEFT JOIN pg_roles r ON r.oid = s.setrole \
      LEFT JOIN pg_database d ON d.oid = s.setdatabase \
      WHERE said LIKE 'synchronous\\_commit=%' ORDER BY 1, 2";
-
-fn pending(row: &Row) -> Option<Pending> {
-    Some(Pending {
-        name: row.text(0)?.to_owned(),
-        running: row.text(1)?.to_owned(),
-        written: row.text(2).map(str::to_owned),
-    })
-}
 
 fn slot(row: &Row) -> Option<Slot> {
     Some(Slot {

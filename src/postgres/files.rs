@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
-use super::{conninfo, door, list, receiver, room};
+use super::{conninfo, door, list, parameters, receiver, room};
 
 pub(super) const HEAD: &str =
     "# Written by haad at every start of Postgres: what you change here is lost.\n";
@@ -66,7 +67,16 @@ pub(super) fn write_configuration(
     door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
     receiver::prepare(site)?;
-    write_private(&config_file(site), configuration(site, raised))
+    write_parameters(site, raised).map(drop)
+}
+
+/// The configuration itself. Returns what [`parameters::SETTING`] will be.
+pub(super) fn write_parameters(site: &Site, raised: &[(&'static str, u32)]) -> io::Result<String> {
+    let (text, mark) = configuration(site, raised);
+    if !std::fs::read_to_string(config_file(site)).is_ok_and(|there| there == text) {
+        write_private(&config_file(site), text)?;
+    }
+    Ok(mark)
 }
 
 pub(super) fn config_file(site: &Site) -> PathBuf {
@@ -90,8 +100,9 @@ fn pgpass(site: &Site) -> String {
         .concat()
 }
 
-fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
-    let config = &site.config;
+/// With its mark.
+pub(super) fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> (String, String) {
+    let (config, wished) = (&site.config, site.wishes.now());
     let mut text = HEAD.to_owned();
     let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
@@ -102,13 +113,14 @@ fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     let _ = writeln!(text, "include = {}", setting(&receiver::file(site).to_string_lossy()));
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
     let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
-    let _ = writeln!(text, "\n# From haad.toml.");
-    let asked = |name: &str| config.parameters.get(name).map(String::as_str);
-    for (name, value) in &config.parameters {
+    let mut theirs = |(name, value): (&String, &String)| {
         if OURS.binary_search(&name.as_str()).is_err() {
             let _ = writeln!(text, "{name} = {}", setting(value));
         }
-    }
+    };
+    wished.only_shared().for_each(&mut theirs);
+    wished.own.iter().for_each(&mut theirs);
+    let asked = |name: &str| wished.of(name);
     let carriers = |name| asked(name).and_then(|n| n.parse().ok()).unwrap_or(0).max(CARRIERS);
     let wal_level = if asked("wal_level") == Some("logical") { "logical" } else { "replica" };
     let _ = writeln!(text, "\n# haad's own; the last word.");
@@ -147,7 +159,11 @@ fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> String {
     for file in [source_file(site), list::file(site), door::file(site)] {
         let _ = writeln!(text, "include = {}", setting(&file.to_string_lossy()));
     }
-    text
+    let mut hash = DefaultHasher::new();
+    text.hash(&mut hash);
+    let mark = format!("{:x}", hash.finish());
+    let _ = writeln!(text, "{} = {}", parameters::SETTING, setting(&mark));
+    (text, mark)
 }
 
 pub(super) fn setting(value: &str) -> String {

@@ -1,8 +1,9 @@
 //! Parameters of which a standby may not have less than its primary had: what the data ask for. Only ever raises them.
 
+use std::path::Path;
+
 use super::control::Control;
 use super::error::JobError;
-use super::files;
 use super::site::Site;
 use super::tool::Tool;
 
@@ -16,16 +17,17 @@ pub(super) const LIMITS: [&str; 5] = [
     "max_locks_per_transaction",
 ];
 
-/// Those that the configuration as it is written sets lower than the data ask for, with what they ask for.
+/// Those that this configuration sets lower than the data ask for, with what they ask for.
 pub(super) async fn too_low(
     site: &Site,
     control: &Control,
+    config_file: &Path,
 ) -> Result<Vec<(&'static str, u32)>, JobError> {
     let mut low = Vec::new();
     for (name, least) in LIMITS.into_iter().zip(control.limits) {
         let said = Tool::new(site, "postgres")
             .path("-D", site.data())
-            .path("-cconfig_file=", &files::config_file(site))
+            .path("-cconfig_file=", config_file)
             .arg("-C")
             .arg(name)
             .run(|_| ())

@@ -118,11 +118,12 @@ SELECT r.standby,
   CASE WHEN NOT r.standby THEN pg_current_wal_insert_lsn() END,
   current_setting('synchronous_standby_names'), current_setting('haa.door', true),
   (SELECT string_agg(slot_name::text, ' ') FROM pg_get_replication_slots()
-   WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%')
+   WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%'),
+  pg_conf_load_time()
 FROM r LEFT JOIN pg_stat_get_wal_receiver() w ON w.pid IS NOT NULL
 UNION ALL
 SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, w.state,
-  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_stat_get_wal_senders() w JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
@@ -134,6 +135,7 @@ pub(super) async fn server(site: &Site, session: &Session) -> Result<Server, Loo
     let (replicas, own): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.text(0).is_none());
     let own = *own.first().ok_or(SqlError::Odd { column: 0 })?;
+    site.standing.loaded(own.text(17));
     if own.is_true(0) {
         Ok(Server::Standby(standby(site, session, own)?))
     } else {

@@ -13,6 +13,8 @@
 //! | `limits` | what a standby may not have less of than its primary had |
 //! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
 //! | `receiver` | how long a standby bears a silent connection |
+//! | `wished`, `parameters` | what operators want Postgres to be told, and how it stands to that |
+//! | `vet` | whether a parameter would be taken, before it is written |
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
@@ -45,6 +47,7 @@ mod log;
 mod look;
 mod oldest;
 mod orphans;
+mod parameters;
 mod probe;
 mod process;
 mod receiver;
@@ -57,11 +60,13 @@ mod sql;
 mod sync;
 mod timeline;
 mod tool;
+mod vet;
 mod waldump;
 mod watcher;
+mod wished;
 mod worker;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,15 +77,16 @@ use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::settings::Durability;
-use haa_core::units::{JobId, MemberName, Millis};
+use haa_core::units::{JobId, MemberName, Millis, Revision};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
-pub use examine::{Examined, Examiner, Exception, Pending, Slot};
+pub use examine::{Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
+pub use vet::Vetter;
 
 use crate::config;
 use site::Site;
@@ -155,6 +161,12 @@ impl Postgres {
         Examiner::of(self.site.clone())
     }
 
+    /// Who says whether this Postgres would take a parameter.
+    #[must_use]
+    pub fn vetter(&self) -> Vetter {
+        Vetter::of(self.site.clone())
+    }
+
     /// Looks at Postgres now.
     pub fn look(&self) {
         self.nudge.notify_one();
@@ -188,6 +200,12 @@ impl Postgres {
     /// How long a standby bears a connection that says nothing, from now on; it runs on.
     pub fn bear_silence(&self, timeout: Millis) {
         self.wish(Wish::BearSilence(timeout));
+    }
+
+    /// The cluster's parameters are these, as of this revision of the settings; it takes them as it runs, as far as it
+    /// can.
+    pub fn share(&self, revision: Revision, parameters: BTreeMap<String, String>) {
+        self.wish(Wish::Share(revision, parameters));
     }
 
     /// On a primary: commits wait for these from now on. Refused past the proof; to be wished until a look says that

@@ -10,8 +10,10 @@ use haa_core::units::MemberName;
 use super::binaries::server_version;
 use super::error::PostgresError;
 use super::oldest::Oldest;
+use super::parameters::Standing;
 use super::probe::Flushes;
 use super::sync::Known;
+use super::wished::Wishes;
 use crate::config;
 
 /// The configuration with the paths that follow from it.
@@ -28,6 +30,10 @@ pub(super) struct Site {
     source_writes: AtomicU64,
     /// Whom commits wait for, as far as it was proven.
     pub(super) sync: Known,
+    /// What operators want Postgres to be told.
+    pub(super) wishes: Wishes,
+    /// How Postgres stands to it.
+    pub(super) standing: Standing,
     /// How long flushes of WAL take.
     pub(super) flush: Flushes,
     /// Where the WAL that is there begins.
@@ -59,6 +65,8 @@ impl Site {
             .map_err(|source| PostgresError::StateDirectory { path: state.clone(), source })?;
         config.data_directory = followed(config.data_directory);
         Ok(Self {
+            wishes: Wishes::of(&config, &state),
+            standing: Standing::unknown(),
             config,
             me,
             owner,

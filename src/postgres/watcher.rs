@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::input::Input;
-use haa_core::observe::{DataDir, PostgresFacts, Server};
+use haa_core::observe::{DataDir, Parameters, PostgresFacts, Server};
 use haa_core::units::JobId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -113,8 +113,28 @@ impl Watcher {
             DataDir::Unreadable(why) => self.of_data.say(why),
             DataDir::Empty | DataDir::Foreign(_) | DataDir::Present { .. } => self.of_data.over(),
         }
+        let parameters = self.parameters(&server).await;
         let (progress, server_version) = (self.site.progress(), self.site.version);
-        PostgresFacts { began_at, data, server, job, progress, server_version }
+        PostgresFacts { began_at, data, server, job, progress, server_version, parameters }
+    }
+
+    /// How a server that answers stands to them. Nothing is asked for it while something happens.
+    async fn parameters(&self, server: &Server) -> Parameters {
+        let standing = &self.site.standing;
+        match server {
+            Server::Standby(_) | Server::Primary(_) => {}
+            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Refusing(_) => {
+                let taken = standing.now().taken;
+                return Parameters { taken, ..Parameters::default() };
+            }
+        }
+        let session = self.session.borrow().clone();
+        if let Some(session) = session.filter(|_| Instant::now() >= self.alert_until)
+            && let Err(error) = standing.refresh(&self.site, &session).await
+        {
+            tracing::debug!(error = %sentence(&error), "Postgres does not say what it waits for");
+        }
+        standing.now()
     }
 
     async fn server(&mut self) -> io::Result<Server> {

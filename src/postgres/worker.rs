@@ -1,6 +1,6 @@
 //! The one job slot, and closing. Closing never waits for a job: Postgres is ended first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::Door;
-use haa_core::units::{JobId, MemberName, Millis};
+use haa_core::units::{JobId, MemberName, Millis, Revision};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -19,7 +19,8 @@ use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::{Gate, door, jobs, list, receiver, slot, sync};
+use super::wished::Change;
+use super::{Gate, door, jobs, list, parameters, receiver, slot, sync};
 
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
 const GIVES_UP: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ pub(super) enum Wish {
     Slots(BTreeSet<MemberName>, Strangers),
     Rest,
     BearSilence(Millis),
+    Share(Revision, BTreeMap<String, String>),
     List(Leadership, List),
     Door(Entry),
     Forget(Fork),
@@ -74,6 +76,9 @@ pub(super) struct Worker {
     slots: Option<JoinHandle<()>>,
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
+    parameters: Option<((), JoinHandle<()>)>,
+    /// A job came in between: what is wished may be written for Postgres, and not read.
+    unapplied: bool,
 }
 
 impl Worker {
@@ -84,8 +89,19 @@ impl Worker {
         nudge: Arc<Notify>,
     ) -> Self {
         let bench = Arc::new(bench);
-        let (running, last, slots, list, door) = (None, None, None, None, None);
-        Self { bench, inputs, job, nudge, running, last, slots, list, door }
+        Self {
+            bench,
+            inputs,
+            job,
+            nudge,
+            running: None,
+            last: None,
+            slots: None,
+            list: None,
+            door: None,
+            parameters: None,
+            unapplied: false,
+        }
     }
 
     pub(super) async fn run(mut self, mut wishes: mpsc::UnboundedReceiver<Wish>) {
@@ -97,6 +113,7 @@ impl Worker {
                     Some(Wish::Slots(wanted, strangers)) => self.reconcile(wanted, strangers),
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
+                    Some(Wish::Share(revision, shared)) => self.share(revision, shared),
                     Some(Wish::List(proof, list)) => self.apply(proof, list),
                     Some(Wish::Door(entry)) => self.enter(entry),
                     Some(Wish::Forget(fork)) => self.forget(fork),
@@ -144,6 +161,9 @@ impl Worker {
         self.tell(id, result).await;
         // The watcher looks when this changes.
         self.job.send_replace(None);
+        if self.unapplied {
+            self.apply_parameters();
+        }
     }
 
     async fn close(&mut self) {
@@ -214,6 +234,36 @@ impl Worker {
         });
     }
 
+    fn share(&mut self, revision: Revision, shared: BTreeMap<String, String>) {
+        let site = &self.bench.site;
+        let under_way = self.parameters.as_ref().is_some_and(|(_, work)| !work.is_finished());
+        match site.wishes.share(revision, shared) {
+            Ok(Change::None) if site.standing.is_settled() && !under_way && !self.unapplied => {
+                site.standing.took(revision);
+                self.nudge.notify_one();
+            }
+            Ok(Change::None | Change::Some) => self.apply_parameters(),
+            Err(error) => tracing::error!(
+                %error,
+                "the cluster's parameters cannot be kept in the state directory, and are not taken"
+            ),
+        }
+    }
+
+    /// What a start writes is what it starts with; nothing else that is at work is disturbed.
+    fn apply_parameters(&mut self) {
+        self.unapplied = self.running.is_some();
+        if self.unapplied {
+            return;
+        }
+        if let Some((_, work)) = self.parameters.take() {
+            work.abort();
+        }
+        let bench = self.bench.clone();
+        let work = async move { parameters::apply(&bench.site).await };
+        self.parameters = aside(None, (), &self.nudge, work);
+    }
+
     /// A note that stays is told once more by the next run, which finds that it is known.
     fn forget(&self, fork: Fork) {
         let site = self.bench.site.clone();
@@ -250,7 +300,9 @@ impl Worker {
     fn put_aside(&mut self) {
         let list = self.list.take().map(|(_, work)| work);
         let door = self.door.take().map(|(_, work)| work);
-        for work in self.slots.take().into_iter().chain(list).chain(door) {
+        let parameters = self.parameters.take().map(|(_, work)| work);
+        self.unapplied |= parameters.as_ref().is_some_and(|work| !work.is_finished());
+        for work in self.slots.take().into_iter().chain(list).chain(door).chain(parameters) {
             work.abort();
         }
     }

@@ -66,6 +66,9 @@ fn postgres(sheet: &mut Sheet, status: &Status, facts: &PostgresFacts, now: Mill
     if running && !matches!(facts.server, Server::Refusing(_)) {
         let is = u64::from(standby.is_some());
         sheet.number("patroni_replica", "1 while Postgres is in recovery", is);
+        let waits = u64::from(!facts.parameters.pending.is_empty());
+        let help = "1 while parameters wait for a restart of Postgres";
+        sheet.number("patroni_pending_restart", help, waits);
         let streams = u64::from(standby.is_some_and(|standby| standby.streaming));
         sheet.number("patroni_postgres_streaming", "1 while Postgres streams", streams);
     }

@@ -9,8 +9,8 @@ use axum::http::{Method, Request, StatusCode};
 use haa_core::lease::{Leadership, Lease};
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown,
-    Standby, SyncState, Walsender,
+    DataDir, Door, FlushProbe, Heartbeat, Parameters, PeerState, PostgresFacts, Primary, Server,
+    Shutdown, Standby, SyncState, Walsender,
 };
 use haa_core::records::{MemberRecord, MemberRole, Tags};
 use haa_core::routes::{MemberStatus, Status};
@@ -80,6 +80,7 @@ fn facts(server: Server) -> PostgresFacts {
         server,
         job: None,
         server_version: 150_004,
+        parameters: Parameters::default(),
     }
 }
 
@@ -110,6 +111,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         consents: None,
         settings: Revision(7),
         drained: Revision::ABSENT,
+        parameters: Parameters::default(),
     };
     (clock::now(), beat)
 }

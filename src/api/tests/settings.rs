@@ -3,6 +3,7 @@
 use haa_core::records::{Ask, RequestState};
 
 use super::*;
+use crate::api::settings::{Whose, unfinished};
 
 fn send(method: Method, token: Option<&str>, tag: Option<&str>, body: &str) -> Request<Body> {
     let mut request = Request::builder().method(method).uri("/config");
@@ -34,10 +35,12 @@ impl Bench {
         let mut status = Status::clone(self.status.borrow().as_ref().unwrap());
         status.settings = settings.clone();
         status.settings_revision = revision;
+        status.postgres.as_mut().unwrap().parameters.taken = revision;
         for member in members {
             let member = status.members.get_mut(&name(member)).unwrap();
             if let Some((_, beat)) = &mut member.heard {
                 beat.settings = revision;
+                beat.parameters.taken = revision;
             }
         }
         self.status.send_replace(Some(Arc::new(status)));
@@ -67,8 +70,41 @@ fn who_does_not_go_by_it_is_named() {
     let bench = Bench::new(primary());
     bench.goes_by(&Settings::default(), Revision(8), &["n2"]);
     let status = bench.status.borrow().clone().unwrap();
-    let says = crate::api::settings::unfinished(&status);
+    let says = unfinished(&status, Whose::Agents);
     assert_eq!(says, "written; not known to go by them yet: n3");
+    let mut status = Status::clone(&status);
+    let beat = status.members.get_mut(&name("n2")).and_then(|member| member.heard.as_mut());
+    let parameters = &mut beat.unwrap().1.parameters;
+    parameters.taken = Revision(7);
+    parameters.objection = Some("line 3 is odd".to_owned());
+    assert_eq!(unfinished(&status, Whose::Agents), says, "agents alone");
+    let says = unfinished(&status, Whose::Postgres);
+    assert_eq!(says, "written; not known to go by them yet: n2 (its Postgres: line 3 is odd), n3");
+}
+
+#[tokio::test]
+async fn parameters_are_vetted_before_they_are_written() {
+    let mut bench = Bench::new(primary());
+    let body = r#"{"postgres": {"parameters": {"work_mem": "64XB"}}}"#;
+    for (vetted, code, says) in [
+        (Ok(vec!["64XB is odd".to_owned()]), 400, "64XB is odd"),
+        (Err("it is down".to_owned()), 503, "nothing was written: it is down; ask another member"),
+    ] {
+        let sent = send(Method::PATCH, Some(TOKEN), None, body);
+        let router = bench.router();
+        let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+        let Some(Call::Vet { wanted, reply, .. }) = bench.calls.recv().await else {
+            panic!("it is not vetted");
+        };
+        assert_eq!(wanted["work_mem"], "64XB");
+        reply.send(vetted).unwrap();
+        let answer = asking.await.unwrap();
+        assert_eq!(answer.status().as_u16(), code);
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains(says), "{body}");
+        assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    }
 }
 
 #[tokio::test]

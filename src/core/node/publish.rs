@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
-use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
+use crate::observe::{Door, Heartbeat, Parameters, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, PoolsAre, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
@@ -212,8 +212,7 @@ impl Node {
         let gave_up = self.gave_up();
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
-        let settings = self.settings_revision();
-        let drained = self.belief.drained_at();
+        let (settings, drained) = (self.settings_revision(), self.belief.drained_at());
         let urgent = Urgent {
             term: self.belief.term,
             state,
@@ -265,9 +264,14 @@ impl Node {
             stalled: self.belief.is_stalled(),
             settings,
             drained,
+            parameters: self.parameters(),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
+    }
+
+    fn parameters(&self) -> Parameters {
+        self.belief.facts.as_ref().map(|facts| facts.parameters.clone()).unwrap_or_default()
     }
 
     /// The key is ours and is to go: what keeps it from going is no reason for others to wait.

@@ -79,7 +79,8 @@ pub(in crate::postgres) fn forget_password(site: &Site) {
 /// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords.
 async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
     // With what it will run with: a standby does not start with less than the data were last run with.
-    let theirs = |name: &&str| Some(format!("-c{name}={}", site.config.parameters.get(*name)?));
+    let wished = site.wishes.now();
+    let theirs = |name: &&str| Some(format!("-c{name}={}", wished.of(name)?));
     let single = Tool::new(site, "postgres").arg("--single");
     let said = LIMITS
         .iter()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use haa_core::effect::Source;
 use haa_core::observe::Door;
+use haa_core::units::Revision;
 
 use super::rewind;
 use crate::postgres::control::Control;
@@ -36,8 +37,9 @@ pub(super) async fn run(
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
         return Err(JobError::Refused(why.to_owned()));
     }
+    let revision = site.wishes.now().revision;
     prepare(site, source, door).await?;
-    let (log, postmaster) = spawn(site)?;
+    let (log, postmaster) = spawn(site, revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
         ended = ended(&postmaster) => {
@@ -77,7 +79,7 @@ async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(),
     std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
     files::write_source(site, source, own).map_err(ours())?;
     files::write_configuration(site, &[], door).map_err(ours())?;
-    let raised = limits::too_low(site, &control).await?;
+    let raised = limits::too_low(site, &control, &config_file).await?;
     if !raised.is_empty() {
         files::write_configuration(site, &raised, door).map_err(ours())?;
     }
@@ -86,7 +88,7 @@ async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(),
 
 /// The new postmaster has its own process group, so that it outlives us; its working directory is the
 /// data directory from the first instant, so that it can be found.
-fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
+fn spawn(site: &Site, revision: Revision) -> Result<(ServerLog, Process), JobError> {
     let program = site.program("postgres");
     let (log, output) =
         ServerLog::open(site).map_err(JobError::file("open", &site.state("postgres.log")))?;
@@ -105,6 +107,7 @@ fn spawn(site: &Site) -> Result<(ServerLog, Process), JobError> {
     // What a new session shows is from now on what was written.
     site.source_settled();
     site.sync.started(&list::at_rest(site));
+    site.standing.started(revision);
     match hold(&mut child, site)? {
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),

@@ -57,6 +57,11 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
     cluster.all_vote().await;
     cluster.write_until_acknowledged(1).await;
     let old = cluster.primary().await;
+    // More than the data were run with: no order is to be kept by hand.
+    let pair = "postgres.parameters.max_connections=120";
+    let (code, said) = cluster.haactl(&["settings", "set", pair]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(said.matches("pending restart: max_connections 100 -> 120").count(), 3, "{said}");
     let mut before = Vec::new();
     for member in cluster.playground.names() {
         before.push((started(&cluster, &member).await, member));
@@ -66,7 +71,10 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
     assert_ne!(cluster.primary().await, old);
     for (then, member) in before {
         assert_ne!(started(&cluster, &member).await, then, "{member}: {said}");
+        cluster.until_shown(&member, "max_connections", "120").await;
     }
+    let (_, list) = cluster.haactl(&["list"]);
+    assert!(!list.contains("pending restart"), "{list}");
     cluster.write_until_acknowledged(2).await;
 
     let primary = cluster.primary().await;

@@ -1,5 +1,8 @@
 //! Settings of a cluster that runs: shown, changed, refused, and who did it. Nobody restarts, and nobody stops writing.
 
+use haa_core::units::MemberName;
+use hyper::Method;
+
 use super::fixture::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,8 +54,62 @@ async fn settings_are_changed_while_everything_runs() {
     );
     assert_eq!(said.matches("written").count(), 4, "{said}");
 
+    parameters_are_taken_by_servers_that_run(&cluster, &replica).await;
     assert!(client.query_one("SELECT 1", &[]).await.is_ok(), "the session has lived through it");
     assert_eq!(cluster.primary().await, primary);
+}
+
+/// The replica has a value of its own for one of them.
+async fn parameters_are_taken_by_servers_that_run(cluster: &Cluster, replica: &MemberName) {
+    let own = cluster.connect(&cluster.playground.postgres(replica)).await.expect("it accepts");
+    own.batch_execute("ALTER SYSTEM SET maintenance_work_mem = '96MB'").await.expect("it can");
+    let pairs = [
+        "postgres.parameters.work_mem=48MB",
+        "postgres.parameters.maintenance_work_mem=80MB",
+        "postgres.parameters.app.flavour=it's so",
+    ];
+    let (code, said) = cluster.haactl(&[&["settings", "set"][..], &pairs].concat());
+    assert_eq!(code, 0, "{said}");
+    let line = "postgres.parameters.work_mem = 48MB (was not said)";
+    assert!(said.contains(line) && said.contains("every member goes by it\n"), "{said}");
+    let other = format!("{replica}: its own maintenance_work_mem = 96MB (");
+    assert!(said.contains(&other) && said.contains("postgresql.auto.conf)"), "{said}");
+    // Answered when it is so: nobody is waited for.
+    for member in cluster.playground.names() {
+        let address = cluster.playground.postgres(&member);
+        let client = cluster.connect(&address).await.expect("it accepts");
+        let shown = "SELECT current_setting('work_mem'), current_setting('app.flavour')";
+        let row = client.query_one(shown, &[]).await.expect("it answers");
+        assert_eq!((row.get(0), row.get(1)), ("48MB", "it's so"), "{member}");
+    }
+    // As other tools say it, and what waits for a restart is told.
+    let theirs = serde_json::json!({ "postgresql": { "parameters":
+        { "work_mem": null, "max_prepared_transactions": 7 } } });
+    let answer = cluster.playground.http_send(Method::PATCH, replica, "/config", &theirs).await;
+    let (code, text) = answer.expect("the agent answers");
+    assert_eq!(code, 200, "{text}");
+    for member in cluster.playground.names() {
+        cluster.until_shown(&member, "work_mem", "4MB").await;
+        let (_, text) = cluster.playground.http_get(&member, "/patroni").await.expect("it answers");
+        let document: serde_json::Value = serde_json::from_str(&text).expect("a document");
+        assert_eq!(document["pending_restart"], true, "{text}");
+        let values = &document["pending_restart_reason"]["max_prepared_transactions"];
+        assert_eq!(*values, serde_json::json!({ "old_value": "0", "new_value": "7" }), "{text}");
+    }
+    let (code, said) = cluster.haactl(&["list"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(
+        said.matches("pending restart: max_prepared_transactions 0 -> 7").count(),
+        3,
+        "{said}"
+    );
+    let (_, said) = cluster.haactl(&["status"]);
+    let line =
+        "max_prepared_transactions is 0 and becomes 7 when Postgres is restarted on n1, n2, n3";
+    assert!(said.contains(line), "{said}");
+    let (code, said) = cluster.haactl(&["settings", "show"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("postgres.parameters.app.flavour") && said.contains(&other), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,6 +122,20 @@ async fn settings_that_make_no_sense_are_refused_and_nothing_is_written() {
         ("ttl=20s", "did you mean timing.ttl?"),
         ("durabilty=async", "did you mean durability?"),
         ("k=many", "settings.k: invalid type"),
+        ("postgres.parameters.port=1", "haa sets this itself: it is postgres.listen"),
+        ("postgres.parameters.wal_level=minimal", "'minimal' is refused"),
+        ("postgres.parameters.work_mme=1MB", "no such parameter: did you mean work_mem?"),
+        ("postgres.parameters.work_mem=64XB", "Valid units for this parameter are"),
+        ("postgres.parameters.work_mem=1kB", "is outside the valid range"),
+        ("postgres.parameters.jit=perhaps", "requires a Boolean value"),
+        ("postgres.parameters.wal_compression=zip", "Available values:"),
+        ("postgres.parameters.block_size=1", "it is fixed when the server is built"),
+        ("postgres.parameters.max_connections=20", "less than the data were last run with, 100"),
+        ("postgres.parameters.shared_preload_libraries=nothing_such", "there is no nothing_such"),
+        (
+            "postgres.parameters.superuser_reserved_connections=100",
+            "superuser_reserved_connections is 100 and max_connections is 100",
+        ),
     ] {
         let (code, said) = cluster.haactl(&["settings", "set", pair]);
         assert_eq!(code, 1, "{pair}: {said}");

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haa_core::list::List;
-use haa_core::observe::{DataDir, Door, FlushProbe, PostgresFacts, Server, Shutdown, Standby};
+use haa_core::observe::{
+    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Server, Shutdown, Standby,
+};
 use haa_core::units::{Address, Incarnation, JobId, Lsn, MemberName, Millis, SystemId, Timeline};
 use serde::Serialize;
 
@@ -231,6 +233,7 @@ impl Postgres {
             job: None::<JobId>,
             progress: None,
             server_version: 150_006,
+            parameters: Parameters::default(),
         }
     }
 

@@ -54,9 +54,15 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     }
     timing.check()?;
     let maximum_lag_on_failover = lag;
-    let pause = false;
-    let settings =
-        Settings { durability, k, strict, failsafe, maximum_lag_on_failover, pause, timing };
+    let settings = Settings {
+        durability,
+        k,
+        strict,
+        failsafe,
+        maximum_lag_on_failover,
+        timing,
+        ..Settings::default()
+    };
     let drift_ppm = 0;
     let broken = None;
     let seed = 1;
