@@ -6,6 +6,7 @@ pub mod journal;
 mod memory;
 mod notes;
 mod promises;
+mod reload;
 mod run;
 mod signals;
 mod tally;
@@ -13,6 +14,7 @@ mod tally;
 pub(crate) use memory::LOCK;
 pub use memory::{Memory, MemoryError};
 pub use promises::PromiseError;
+pub use reload::{Reloaded, Reloader};
 pub use run::{End, run};
 
 /// An error with all its causes, in one line.

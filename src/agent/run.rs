@@ -22,6 +22,7 @@ use super::herald::Herald;
 use super::memory::Memory;
 use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
+use super::reload::{Reloader, told};
 use super::tally::Tally;
 use super::{chain, clock, signals};
 use crate::api::tokens::Tokens;
@@ -31,7 +32,7 @@ use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
 use crate::peers::{self, Peers};
 use crate::pgbouncer::Pgbouncers;
-use crate::postgres::{Gate, Opening, Postgres, Vetter};
+use crate::postgres::{Gate, Opening, Postgres};
 use crate::router::Router;
 use crate::store::Store;
 use crate::tls::{Dialer, Door};
@@ -89,8 +90,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
     let (alive_at, alive) = watch::channel(clock::now());
-    let (calls, called) = mpsc::channel(64);
-    let shutdown = CancellationToken::new();
+    let ((calls, called), shutdown) = (mpsc::channel(64), CancellationToken::new());
     let router = route(&config, &published, &alive)?;
     let pgbouncers = pgbouncers(&config, &published, &inputs);
     let told = published.clone();
@@ -110,7 +110,8 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let examiner = examiner(&config, &api, &store, &postgres);
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
-    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner, postgres.vetter()));
+    let reloader = reloader(&config, &postgres, &inputs);
+    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner, reloader));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
@@ -191,6 +192,14 @@ fn examiner(
         guard: api.guard.clone(),
     };
     Arc::new(Examiner::new(config.clone(), sources))
+}
+
+/// Who reads `haad.toml` again when somebody asks, or a SIGHUP comes.
+fn reloader(config: &Config, postgres: &Postgres, inputs: &mpsc::Sender<Input>) -> Arc<Reloader> {
+    let asked = (postgres.asker(), postgres.vetter());
+    let reloader = Arc::new(Reloader::new(config.clone(), asked, inputs.clone()));
+    tokio::spawn(signals::reload(Arc::clone(&reloader)));
+    reloader
 }
 
 /// How clients come in, and how we go to others.
@@ -365,6 +374,7 @@ fn log_input(input: &Input) {
         Input::Job(_, JobResult::Failed(why)) => tracing::warn!(%why, "work failed"),
         Input::Job(_, result) => tracing::info!(?result, "work ended"),
         Input::Discarded(lost) => tracing::warn!("{lost}"),
+        Input::Tags(tags) => tracing::info!(?tags, "this member has other tags"),
         Input::Stop(leave) => tracing::info!(?leave, "asked to stop"),
         Input::Tick
         | Input::Store(_)
@@ -381,11 +391,11 @@ async fn answer_calls(
     mut called: mpsc::Receiver<Call>,
     store: Arc<Store>,
     examiner: Arc<Examiner>,
-    vetter: Vetter,
+    reloader: Arc<Reloader>,
 ) {
     while let Some(call) = called.recv().await {
         let (store, examiner) = (Arc::clone(&store), Arc::clone(&examiner));
-        let vetter = vetter.clone();
+        let reloader = Arc::clone(&reloader);
         tokio::spawn(async move {
             match call {
                 Call::Ask { id, record, reply } => {
@@ -405,8 +415,9 @@ async fn answer_calls(
                     drop(reply.send(events));
                 }
                 Call::Vet { wanted, whole, reply } => {
-                    drop(reply.send(vetter.objections(&wanted, &whole).await));
+                    drop(reply.send(reloader.vetter.objections(&wanted, &whole).await));
                 }
+                Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),
                 Call::History { reply } => {
                     let history = store.history().await.map_err(|error| chain(&error));

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the agent stops in order, and if that takes too long, at once. Decides nothing else.
+//! SIGTERM and SIGINT: the agent stops in order, and if that takes too long, at once. SIGHUP: it reads its file again.
+//! Decides nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use haa_core::routes::Status;
 use haa_core::settings::Timing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+
+use super::reload::{Reloader, told};
 
 /// For the hand-over before Postgres stops, and for what outlives an orderly stop. systemd's `TimeoutStopSec=` in
 /// `deploy/` is longer than this and the usual `stop_timeout`.
@@ -50,6 +53,20 @@ pub(super) fn pass(
             let why = if hurried { "asked to stop again" } else { "did not end in time" };
             tracing::error!(why, "leaving at once; the lease runs out by itself");
             std::process::exit(1);
+        }
+    }
+}
+
+/// SIGHUP: `haad.toml` is read again, each time. Taken at once: it would end the agent.
+pub(super) fn reload(reloader: Arc<Reloader>) -> impl Future<Output = ()> {
+    let taken = signal(SignalKind::hangup());
+    async move {
+        let Ok(mut hangups) = taken else {
+            tracing::error!("cannot listen for SIGHUP: haactl reload does the same");
+            return;
+        };
+        while hangups.recv().await.is_some() {
+            drop(told(reloader.reload().await));
         }
     }
 }

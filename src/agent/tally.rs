@@ -105,6 +105,7 @@ impl Tally {
             | Input::StoreRevokesEarly(_)
             | Input::Postgres(_)
             | Input::Promised(_)
+            | Input::Tags(_)
             | Input::Peer(_)
             | Input::Stop(_) => {}
         }

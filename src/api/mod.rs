@@ -24,6 +24,7 @@ pub(crate) mod document;
 mod metrics;
 mod parameters;
 mod query;
+mod reload;
 mod requests;
 mod routes;
 mod serve;
@@ -32,6 +33,7 @@ mod settings;
 mod tests;
 pub mod tokens;
 
+use crate::agent::Reloaded;
 use crate::doctor::Report;
 use crate::guard::Standing;
 use crate::router::Counters;
@@ -104,6 +106,11 @@ pub enum Call {
         /// What speaks against them, a sentence each; else why nobody can say.
         reply: oneshot::Sender<Result<Vec<String>, String>>,
     },
+    /// Read `haad.toml` again.
+    Reload {
+        /// What came of it; else what is wrong with the file.
+        reply: oneshot::Sender<Result<Reloaded, String>>,
+    },
     /// Every leadership on record, oldest first.
     History {
         /// The records; else why not, in a sentence.
@@ -146,6 +153,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/failover", post(commands::failover))
         .route("/drain", post(commands::drain))
         .route("/restart", post(commands::restart))
+        .route("/reload", post(reload::reload))
         .route("/undrain", post(commands::undrain))
         .route("/remove", post(commands::remove))
         .route("/reinitialize", post(commands::reinitialize))

@@ -1,6 +1,5 @@
 //! haad: the agent beside one Postgres. Parses, builds, runs, gives an exit code.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -156,7 +155,7 @@ fn stand_guard(post: &Post) -> ExitCode {
 }
 
 fn check(file: &Path) -> ExitCode {
-    let config = match Config::load(file, &environment()) {
+    let config = match Config::load(file, &config::environment()) {
         Ok(config) => config,
         Err(error) => {
             let lines: String = error
@@ -194,14 +193,7 @@ fn check(file: &Path) -> ExitCode {
 }
 
 fn load(file: &Path) -> Result<Config, ExitCode> {
-    Config::load(file, &environment()).map_err(|error| complain(&error.to_string(), USAGE))
-}
-
-/// What is not UTF-8 is not ours to read.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    Config::load(file, &config::environment()).map_err(|error| complain(&error.to_string(), USAGE))
 }
 
 /// Nobody reads on (`| head`): that is no failure of ours.

@@ -172,6 +172,7 @@ impl Checker<'_> {
         let router = self.router(file.router.as_ref(), &taken);
         let pgbouncer = self.pgbouncer(file.pgbouncer.as_ref());
         Some(Config {
+            file: PathBuf::new(),
             name: name?,
             cluster: cluster?,
             state_directory: state?,

@@ -7,12 +7,14 @@ use std::time::Duration;
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
 use haa_core::units::{Address, MemberName, Millis};
+use toml::de::DeTable;
 
 use crate::tls::Tls;
 
 mod api;
 pub mod binaries;
 mod check;
+mod difference;
 mod error;
 mod etcd;
 mod file;
@@ -31,6 +33,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use difference::Difference;
 pub use error::{At, ConfigError, Problem};
 pub(crate) use near::nearest;
 pub(crate) use parameters::refusal;
@@ -42,6 +45,23 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(file::File).to_value()
+}
+
+/// This process' variables. What is not UTF-8 is not ours to read.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The line of `[postgres.parameters]` that names this one.
+pub(crate) fn line_of_parameter(text: &str, name: &str) -> Option<usize> {
+    let whole = DeTable::parse(text).ok()?;
+    let section = whole.get_ref().get("postgres")?.get_ref().as_table()?;
+    let parameters = section.get("parameters")?.get_ref().as_table()?;
+    let (key, _) = parameters.iter().find(|(key, _)| key.get_ref().eq_ignore_ascii_case(name))?;
+    Some(1 + text.get(..key.span().start)?.matches('\n').count())
 }
 
 impl Config {
@@ -62,7 +82,9 @@ impl Config {
         let file = source::Source::new(&text).read(path, env, &mut problems)?;
         let mut checker = check::Checker { source: source::Source::new(&text), env, problems };
         match checker.config(&file) {
-            Some(config) if checker.problems.is_empty() => Ok(config),
+            Some(config) if checker.problems.is_empty() => {
+                Ok(Self { file: path.to_owned(), ..config })
+            }
             Some(_) | None => Err(ConfigError::new(path, checker.problems)),
         }
     }
@@ -71,6 +93,8 @@ impl Config {
 /// A member's configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub file: PathBuf,
     /// Its name.
     pub name: MemberName,
     /// The cluster's name: 1 to 48 of `a-z 0-9 - _`.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::discard::Discarded;
 use crate::observe::{Heartbeat, PostgresFacts};
-use crate::records::StoreView;
+use crate::records::{StoreView, Tags};
 use crate::units::{JobId, LeaseId, Millis, TxnId};
 use crate::voters::Promises;
 
@@ -34,6 +34,8 @@ pub enum Input {
     Promised(Promises),
     /// A peer spoke.
     Peer(Heartbeat),
+    /// The operator has given this member other tags.
+    Tags(Tags),
     /// The operator stops this agent.
     Stop(Leave),
 }

@@ -49,6 +49,17 @@ pub enum CtlError {
     /// The findings, which were said in full.
     #[error("the setup has problems: see above")]
     Problems,
+    /// Some did and some did not, which was said of each.
+    #[error("not every member did: see above")]
+    NotAll,
+    /// A stranger.
+    #[error("there is no member '{name}' in cluster {scope}: haactl list shows them")]
+    NoMember {
+        /// Who was named.
+        name: String,
+        /// In which cluster.
+        scope: String,
+    },
     /// It was restarted, and does not come back.
     #[error(
         "{member} does not stream, or is no voter, {patience:?} after it was restarted: nothing else was touched; look \
@@ -218,6 +229,8 @@ impl CtlError {
             | Self::DecidedOtherwise { .. }
             | Self::NoRoute(_)
             | Self::NotHealthy
+            | Self::NotAll
+            | Self::NoMember { .. }
             | Self::Problems
             | Self::NotBack { .. }
             | Self::OutOfSight { .. }

@@ -13,6 +13,7 @@ mod pause;
 mod playground;
 mod print;
 mod reinit;
+mod reload;
 mod remove;
 mod replay;
 mod requests;
@@ -68,6 +69,7 @@ enum Verb {
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
+    Reload(reload::ReloadArgs),
     Reinit(reinit::ReinitArgs),
     Remove(remove::RemoveArgs),
     Requests(requests::RequestsArgs),
@@ -102,6 +104,7 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Drain(args) => drain::drain(args, &target()?).await,
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,
+        Verb::Reload(args) => reload::run(args, &target()?).await,
         Verb::Reinit(args) => reinit::run(args, &target()?).await,
         Verb::Remove(args) => remove::run(args, &target()?).await,
         Verb::Requests(args) => requests::run(args, &target()?).await,

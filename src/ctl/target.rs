@@ -133,6 +133,12 @@ impl Target {
         Self { addresses, token_file, dialer: Dialer::plain() }
     }
 
+    /// One agent of the same cluster.
+    #[must_use]
+    pub fn only(&self, agent: Address) -> Self {
+        Self { addresses: vec![agent], ..self.clone() }
+    }
+
     /// The agents that are known, in the order in which they are asked.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {

@@ -72,6 +72,8 @@ fn hba(site: &Site, door: Door) -> String {
     let superuser = name(&site.config.superuser.user);
     let replication = name(&site.config.replication.user);
     let rewind = name(&site.config.rewind.user);
+    let wished = site.wishes.now();
+    let lines = &wished.hba;
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "local all {superuser} {}", local(site));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
@@ -80,11 +82,11 @@ fn hba(site: &Site, door: Door) -> String {
         Door::Shut => {
             text.push_str("local all,replication all reject\nhost all,replication all all reject\n")
         }
-        Door::Open if site.config.hba.is_empty() => {
+        Door::Open if lines.is_empty() => {
             text.push_str("local all all scram-sha-256\nhost all all all scram-sha-256\n");
         }
         Door::Open => {
-            for line in &site.config.hba {
+            for line in lines {
                 let _ = writeln!(text, "{line}");
             }
         }
@@ -101,6 +103,16 @@ pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result
         show(site, postmaster, Door::Shut).await?;
     }
     done
+}
+
+/// Whoever is let in by other rules from now on; a door that is shut stays so, and opens by the new ones. Rules that
+/// Postgres does not take are an error, and those from before stay in force.
+pub(super) async fn refresh(site: &Site, postmaster: &Process) -> Result<(), JobError> {
+    if shown(&Session::open(site).await?).await? != Some(Door::Open) {
+        return Ok(());
+    }
+    let session = show(site, postmaster, Door::Open).await?;
+    in_order(site, &session).await
 }
 
 async fn show(site: &Site, postmaster: &Process, door: Door) -> Result<Session, JobError> {

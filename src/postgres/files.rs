@@ -104,7 +104,7 @@ fn pgpass(site: &Site) -> String {
 pub(super) fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> (String, String) {
     let (config, wished) = (&site.config, site.wishes.now());
     let mut text = HEAD.to_owned();
-    let theirs = config.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
+    let theirs = wished.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
     // A member that is lost does not fill the primary's disk: it is cloned anew instead.
     if let Ok(size) = room::size(&site.pg_wal()) {

@@ -122,7 +122,8 @@ async fn checked(site: &Site, segment: &Segment, path: &Path) -> std::io::Result
 
 /// The operator's command, in the data directory, as Postgres would run it. However it fails: not found.
 async fn archive(site: &Site, segment: &Segment, file: &str) -> Result<(), String> {
-    let Some(command) = &site.config.restore_command else {
+    let wished = site.wishes.now();
+    let Some(command) = &wished.restore_command else {
         return Err("there is no postgres.restore_command".to_owned());
     };
     let command = filled_in(command, &segment.name(), &format!("pg_wal/{file}"));

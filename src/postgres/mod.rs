@@ -76,6 +76,7 @@ use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
+use haa_core::observe::Parameters;
 use haa_core::settings::Durability;
 use haa_core::units::{JobId, MemberName, Millis, Revision};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -87,6 +88,7 @@ pub use examine::{Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
 pub use vet::Vetter;
+pub use wished::Asked;
 
 use crate::config;
 use site::Site;
@@ -165,6 +167,12 @@ impl Postgres {
     #[must_use]
     pub fn vetter(&self) -> Vetter {
         Vetter::of(self.site.clone())
+    }
+
+    /// Who passes on what the member's file asks for.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker(self.wishes.clone())
     }
 
     /// Looks at Postgres now.
@@ -256,6 +264,26 @@ async fn tell_untold(site: Arc<Site>, inputs: mpsc::Sender<Input>) {
             }
         }
         Err(error) => tracing::warn!(%error, "what an earlier run discarded cannot be read"),
+    }
+}
+
+/// Passes on what a member's file asks of its Postgres.
+#[derive(Clone)]
+pub struct Asker(mpsc::UnboundedSender<Wish>);
+
+impl Asker {
+    /// From now on it asks for this. Returns when a Postgres that runs has read it, with how it stands to it; `None`
+    /// where none runs, or a job is at work after which it will.
+    ///
+    /// # Errors
+    /// Why Postgres does not take it, in a sentence.
+    pub async fn ask(&self, asked: Asked) -> Result<Option<Parameters>, String> {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(Wish::Ask(asked, reply)).is_err() {
+            return Err("the task that works on Postgres is gone".to_owned());
+        }
+        // Whoever drops it has something more urgent to do with this Postgres.
+        answer.await.unwrap_or(Ok(None))
     }
 }
 

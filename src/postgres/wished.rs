@@ -24,6 +24,34 @@ pub(super) struct Wished {
     pub(super) shared: BTreeMap<String, String>,
     /// This member's.
     pub(super) own: BTreeMap<String, String>,
+    /// The operator's postgresql.conf, included before all of these.
+    pub(super) include: Option<PathBuf>,
+    /// The operator's lines of `pg_hba.conf`.
+    pub(super) hba: Vec<String>,
+    /// How the operator's archive gives back WAL.
+    pub(super) restore_command: Option<String>,
+}
+
+/// What a member's file asks of its Postgres, and can be asked while it runs.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    parameters: BTreeMap<String, String>,
+    include: Option<PathBuf>,
+    hba: Vec<String>,
+    restore_command: Option<String>,
+}
+
+impl Asked {
+    /// Of this configuration.
+    #[must_use]
+    pub fn of(config: &config::Postgres) -> Self {
+        Self {
+            parameters: config.parameters.clone(),
+            include: config.include.clone(),
+            hba: config.hba.clone(),
+            restore_command: config.restore_command.clone(),
+        }
+    }
 }
 
 impl Wished {
@@ -64,12 +92,24 @@ impl Wishes {
             revision: Revision::ABSENT,
             shared: shared.unwrap_or_else(|| config.shared_parameters.clone()),
             own: config.parameters.clone(),
+            include: config.include.clone(),
+            hba: config.hba.clone(),
+            restore_command: config.restore_command.clone(),
         };
         Self { now: watch::Sender::new(Arc::new(wished)), file }
     }
 
     pub(super) fn now(&self) -> Arc<Wished> {
         self.now.borrow().clone()
+    }
+
+    /// This member's file asks for this from now on.
+    pub(super) fn ask(&self, asked: Asked) {
+        let Asked { parameters: own, include, hba, restore_command } = asked;
+        let before = self.now();
+        let (revision, shared) = (before.revision, before.shared.clone());
+        let wished = Wished { revision, shared, own, include, hba, restore_command };
+        self.now.send_replace(Arc::new(wished));
     }
 
     /// The cluster's parameters are these from now on, and are kept.

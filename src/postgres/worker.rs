@@ -9,9 +9,9 @@ use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
-use haa_core::observe::Door;
+use haa_core::observe::{Door, Parameters};
 use haa_core::units::{JobId, MemberName, Millis, Revision};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
-use super::wished::Change;
+use super::wished::{Asked, Change};
 use super::{Gate, door, jobs, list, parameters, receiver, slot, sync};
 
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
@@ -33,17 +33,29 @@ pub(super) enum Wish {
     Rest,
     BearSilence(Millis),
     Share(Revision, BTreeMap<String, String>),
+    Ask(Asked, Reply),
     List(Leadership, List),
     Door(Entry),
     Forget(Fork),
     Leave,
 }
 
+/// How Postgres stands to what it was asked, or why it does not take it; nothing where it could not be asked.
+pub(super) type Reply = oneshot::Sender<Result<Option<Parameters>, String>>;
+
 /// Whom to let in; letting clients in needs a proof.
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
     Open(Leadership),
     Shut,
+}
+
+/// Who told Postgres something else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    BySettings,
+    /// It refreshes the rules of the door too.
+    ByFile,
 }
 
 /// What a job works with.
@@ -76,7 +88,7 @@ pub(super) struct Worker {
     slots: Option<JoinHandle<()>>,
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
-    parameters: Option<((), JoinHandle<()>)>,
+    parameters: Option<(Told, JoinHandle<()>)>,
     /// A job came in between: what is wished may be written for Postgres, and not read.
     unapplied: bool,
 }
@@ -114,6 +126,7 @@ impl Worker {
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
                     Some(Wish::Share(revision, shared)) => self.share(revision, shared),
+                    Some(Wish::Ask(asked, reply)) => self.ask(asked, reply),
                     Some(Wish::List(proof, list)) => self.apply(proof, list),
                     Some(Wish::Door(entry)) => self.enter(entry),
                     Some(Wish::Forget(fork)) => self.forget(fork),
@@ -250,6 +263,37 @@ impl Worker {
         }
     }
 
+    /// Rules of access are refreshed after the parameters, unless a change of the door is under way: that takes the new
+    /// ones with it.
+    fn ask(&mut self, asked: Asked, reply: Reply) {
+        let bench = self.bench.clone();
+        bench.site.wishes.ask(asked);
+        self.unapplied = self.running.is_some();
+        if self.unapplied {
+            return drop(reply.send(Ok(None)));
+        }
+        if let Some((_, work)) = self.parameters.take() {
+            work.abort();
+        }
+        let door = self.door.take().filter(|(_, work)| !work.is_finished());
+        let settled = door.is_none();
+        self.door = door;
+        let work = async move {
+            let done = async {
+                parameters::apply(&bench.site).await?;
+                let running = process::postmaster(bench.site.data()).map_err(JobError::Signal)?;
+                let Some(postmaster) = running else { return Ok(None) };
+                if settled {
+                    door::refresh(&bench.site, &postmaster).await?;
+                }
+                Ok(Some(bench.site.standing.now()))
+            };
+            drop(reply.send(done.await.map_err(|error: JobError| sentence(&error))));
+            Ok(())
+        };
+        self.parameters = aside(None, Told::ByFile, &self.nudge, work);
+    }
+
     /// What a start writes is what it starts with; nothing else that is at work is disturbed.
     fn apply_parameters(&mut self) {
         self.unapplied = self.running.is_some();
@@ -261,7 +305,7 @@ impl Worker {
         }
         let bench = self.bench.clone();
         let work = async move { parameters::apply(&bench.site).await };
-        self.parameters = aside(None, (), &self.nudge, work);
+        self.parameters = aside(None, Told::BySettings, &self.nudge, work);
     }
 
     /// A note that stays is told once more by the next run, which finds that it is known.
@@ -283,6 +327,13 @@ impl Worker {
 
     fn enter(&mut self, entry: Entry) {
         let bench = self.bench.clone();
+        // What refreshes its rules must not write them after this.
+        let refreshes = |(what, work): &mut (Told, JoinHandle<()>)| {
+            *what == Told::ByFile && !work.is_finished()
+        };
+        if self.parameters.as_mut().is_some_and(refreshes) {
+            self.apply_parameters();
+        }
         let wanted = match entry {
             Entry::Open(_) => Door::Open,
             Entry::Shut => Door::Shut,

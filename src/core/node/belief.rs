@@ -142,6 +142,7 @@ impl Belief {
             Input::Tick
             | Input::Job(..)
             | Input::Discarded(_)
+            | Input::Tags(_)
             | Input::Promised(_)
             | Input::Stop(_) => {}
             Input::StoreRevokesEarly(early) => self.store_revokes_early = *early,

@@ -144,6 +144,7 @@ impl Desk {
             | Input::StoreRevokesEarly(_)
             | Input::Postgres(_)
             | Input::Discarded(_)
+            | Input::Tags(_)
             | Input::Promised(_)
             | Input::Peer(_)
             | Input::Stop(_) => None,

@@ -1,5 +1,6 @@
 //! What an operator does: switchovers, restarts of the agent. Nothing is lost, and refusals say why.
 
+use haa_core::units::MemberName;
 use serde_json::json;
 
 use super::fixture::{Cluster, LONG, name, print_times};
@@ -73,6 +74,83 @@ async fn a_switchover_to_a_member_that_may_not_lead_is_refused() {
     assert!(text.contains("n3 is tagged nofailover"), "{text}");
     client.query_one("SELECT 1", &[]).await.expect("nothing was stopped");
     assert_eq!(cluster.primary().await, primary);
+
+    a_file_that_is_wrong_changes_nothing(&cluster, &unfit).await;
+    a_file_is_read_again(&cluster, &unfit).await;
+    // Without its tag it may lead.
+    cluster.all_may_lead().await;
+    let answer = cluster.playground.http_post(&primary, "/switchover", &body).await;
+    let (status, text) = answer.expect("the agent answers");
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(cluster.primary().await, unfit);
+}
+
+const PARAMETERS: &str = "[postgres.parameters]\n";
+
+async fn a_file_that_is_wrong_changes_nothing(cluster: &Cluster, member: &MemberName) {
+    let good = std::fs::read_to_string(cluster.playground.config(member)).expect("it is there");
+    let hba = "[postgres]\nhba = [\"host all all 127.0.0.1/32 nomethod\"]\n";
+    for (from, to, says) in [
+        (PARAMETERS, "[postgres.parameters\n".to_owned(), ": this is not TOML"),
+        (
+            PARAMETERS,
+            format!("{PARAMETERS}port = 1\n"),
+            ": postgres.parameters.port: haa sets this",
+        ),
+        (
+            PARAMETERS,
+            format!("{PARAMETERS}work_mem = '64XB'\n"),
+            ": postgres.parameters.work_mem: invalid",
+        ),
+        ("[postgres]\n", hba.to_owned(), "Postgres does not take what it says"),
+    ] {
+        cluster.edit(member, |text| text.replace(from, &to).replace("nofailover = true", ""));
+        let (code, said) = cluster.haactl(&["reload", member.as_str()]);
+        assert_eq!(code, 1, "{to}: {said}");
+        let file = cluster.playground.config(member);
+        assert!(said.contains(says) && said.contains(&*file.to_string_lossy()), "{to}: {said}");
+        cluster.edit(member, |_| good.clone());
+    }
+    assert_eq!(cluster.haactl(&["reload", "n9"]).0, 1, "there is no such member");
+    // Nothing of it is in force: neither what was right beside what was wrong, nor rules that let nobody in.
+    cluster.until_shown(member, "work_mem", "4MB").await;
+    let (_, text) = cluster.playground.http_get(member, "/patroni").await.expect("it answers");
+    assert!(
+        text.contains(r#""nofailover":true"#) && !text.contains("parameters_refused"),
+        "{text}"
+    );
+}
+
+async fn a_file_is_read_again(cluster: &Cluster, member: &MemberName) {
+    let more = format!("{PARAMETERS}work_mem = '40MB'\nmax_prepared_transactions = 3\n");
+    let level = "\n[log]\nlevel = 'debug'\n";
+    cluster.edit(member, |text| {
+        text.replace(PARAMETERS, &more).replace("nofailover = true", "site = 'b'") + level
+    });
+    let (code, said) = cluster.haactl(&["reload", member.as_str()]);
+    assert_eq!(code, 0, "{said}");
+    for line in [
+        "postgres.parameters.work_mem = 40MB (was not said)",
+        "tags",
+        "pending restart: max_prepared_transactions 0 -> 3",
+        "log waits for a restart of haad",
+    ] {
+        assert!(said.contains(&format!("{member}: {line}\n")), "{line}: {said}");
+    }
+    // Answered when it is so.
+    let address = cluster.playground.postgres(member);
+    let client = cluster.connect(&address).await.expect("it accepts");
+    let row = client.query_one("SHOW work_mem", &[]).await.expect("it answers");
+    assert_eq!(row.get::<_, &str>(0), "40MB");
+    // This member's file goes before what all have in common.
+    let (code, said) = cluster.haactl(&["settings", "set", "postgres.parameters.work_mem=30MB"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&format!("{member}: its own work_mem = 40MB (haad.toml)")), "{said}");
+    // systemctl reload does this.
+    cluster.edit(member, |text| text.replace("work_mem = '40MB'\n", ""));
+    let agent = cluster.playground.agent(member).expect("a member").expect("it runs");
+    agent.signal(rustix::process::Signal::HUP).expect("it can be signalled");
+    cluster.until_shown(member, "work_mem", "30MB").await;
 }
 
 /// It streams and acknowledges all the while: only who reads from it would notice.

@@ -1,0 +1,143 @@
+//! Reading `haad.toml` again: checked first as a whole, then taken as far as an agent that runs can. A file that is
+//! wrong changes nothing.
+
+use std::collections::BTreeMap;
+
+use haa_core::input::Input;
+use haa_core::observe::Pending;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::config::{self, Config, Difference};
+use crate::postgres::{Asked, Asker, Vetter};
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloaded {
+    /// What is other than before.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// Parameters that wait for a restart of Postgres.
+    pub restart_postgres: Vec<Pending>,
+    /// Why Postgres has not read its files yet, if it has not.
+    pub later: Option<String>,
+}
+
+/// Who does it, one at a time.
+pub struct Reloader {
+    config: Mutex<Config>,
+    postgres: Asker,
+    /// Who says what Postgres would take.
+    pub(super) vetter: Vetter,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Reloader {
+    /// Of the agent that goes by `config`.
+    pub(super) fn new(
+        config: Config,
+        (postgres, vetter): (Asker, Vetter),
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
+        Self { config: Mutex::new(config), postgres, vetter, inputs }
+    }
+
+    /// Reads the file again.
+    ///
+    /// # Errors
+    /// What is wrong, with file and line, a sentence a line; nothing was changed then.
+    pub async fn reload(&self) -> Result<Reloaded, String> {
+        let mut config = self.config.lock().await;
+        let file = config.file.clone();
+        let read = tokio::task::spawn_blocking(move || Config::load(&file, &config::environment()));
+        let new =
+            read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        self.vet(&config, &new).await?;
+        let before = Asked::of(&config.postgres);
+        let taken = match self.postgres.ask(Asked::of(&new.postgres)).await {
+            Ok(taken) => taken,
+            Err(why) => {
+                // What it had before, it took.
+                drop(self.postgres.ask(before).await);
+                let file = new.file.display();
+                return Err(format!(
+                    "{file}: Postgres does not take what it says: {why}; nothing was changed"
+                ));
+            }
+        };
+        let difference = Difference::between(&config, &new);
+        if config.tags != new.tags && self.inputs.send(Input::Tags(new.tags.clone())).await.is_err()
+        {
+            return Err("the agent is stopping".to_owned());
+        }
+        // What waits for a restart of haad is other than what it goes by until then, however often it is asked.
+        let postgres = config::Postgres {
+            parameters: new.postgres.parameters,
+            hba: new.postgres.hba,
+            include: new.postgres.include,
+            restore_command: new.postgres.restore_command,
+            ..config.postgres.clone()
+        };
+        *config = Config { postgres, tags: new.tags, ..config.clone() };
+        let (restart_postgres, later) = match taken {
+            Some(parameters) => (parameters.pending, None),
+            None => (Vec::new(), Some(LATER.to_owned())),
+        };
+        Ok(Reloaded { difference, restart_postgres, later })
+    }
+
+    /// A value that Postgres would not start with is not written. Where none runs, nobody can say.
+    async fn vet(&self, old: &Config, new: &Config) -> Result<(), String> {
+        let (was, is) = (&old.postgres.parameters, &new.postgres.parameters);
+        let other = is.iter().filter(|(name, value)| was.get(*name) != Some(value));
+        let wanted: BTreeMap<String, String> =
+            other.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match self.vetter.objections(&wanted, is).await {
+            Ok(objections) if objections.is_empty() => Ok(()),
+            Ok(objections) => {
+                let file = new.file.display();
+                let lines: Vec<String> = objections
+                    .iter()
+                    .map(|says| {
+                        format!("{}: {says}", place(new, says).unwrap_or(format!("{file}")))
+                    })
+                    .collect();
+                Err(lines.join("\n"))
+            }
+            Err(why) => {
+                tracing::warn!(why, "new parameters were not checked");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Into the log, whoever asked.
+pub(super) fn told(done: Result<Reloaded, String>) -> Result<Reloaded, String> {
+    match &done {
+        Ok(Reloaded { difference, restart_postgres, later }) => tracing::info!(
+            taken = ?difference.taken,
+            restart_haad = ?difference.restart,
+            ?restart_postgres,
+            ?later,
+            "haad.toml was read again"
+        ),
+        Err(why) => tracing::error!(why, "haad.toml was read again, and nothing was changed"),
+    }
+    done
+}
+
+const LATER: &str =
+    "Postgres does not run, or is at work: it takes its files when it is started, or done";
+
+/// File and line of the parameter that is spoken of.
+fn place(config: &Config, says: &str) -> Option<String> {
+    let name = says.strip_prefix("postgres.parameters.")?.split(':').next()?;
+    let text = std::fs::read_to_string(&config.file).ok()?;
+    let line = config::line_of_parameter(&text, name)?;
+    Some(format!("{}:{line}", config.file.display()))
+}

@@ -1,0 +1,118 @@
+//! `haactl reload`: members read their `haad.toml` again. Asks each of them; the agents say what came of it.
+
+use clap::Args;
+use haa_core::units::MemberName;
+use serde_json::json;
+
+use super::documents::ClusterView;
+use super::error::CtlError;
+use super::print::say;
+use super::target::Target;
+use crate::agent::Reloaded;
+
+const WHAT: &str = "reload";
+const PATH: &str = "/reload";
+
+/// Let members read their haad.toml again, as far as that is possible without a restart
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Taken at once are postgres.parameters, postgres.hba, postgres.include, postgres.restore_command and tags; Postgres
+reads its files again. What waits for a restart of Postgres or of haad is said. A file that is wrong changes
+nothing, and the answer names its line. systemctl reload haad does the same on one machine.
+
+Examples:
+  haactl reload n2
+  haactl reload          # every member
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no agent could be reached, 4 token missing or refused")]
+pub(super) struct ReloadArgs {
+    /// Whose; everybody's if none is named
+    members: Vec<MemberName>,
+}
+
+/// Runs the verb. One that refuses does not keep the others from it.
+///
+/// # Errors
+/// When a member is not known, not reached, or refuses.
+pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlError> {
+    let cluster: ClusterView = target.document("/cluster").await?;
+    let known = |name: &str| cluster.members.iter().any(|member| member.name == name);
+    if let Some(name) = args.members.iter().find(|name| !known(name.as_str())) {
+        return Err(CtlError::NoMember { name: name.to_string(), scope: cluster.scope });
+    }
+    let mut first = None;
+    for member in &cluster.members {
+        let named = args.members.iter().any(|name| name.as_str() == member.name);
+        if !named && !args.members.is_empty() {
+            continue;
+        }
+        let done = match member.agent() {
+            Some(agent) => one(&member.name, &target.only(agent)).await,
+            None => Err(CtlError::NoAddress),
+        };
+        if let Err(error) = done {
+            say(format_args!("{}: {error}", member.name))?;
+            first.get_or_insert(error);
+        }
+    }
+    first.map_or(Ok(()), |_| Err(CtlError::NotAll))
+}
+
+async fn one(name: &str, target: &Target) -> Result<(), CtlError> {
+    let (by, answer) = target.command(WHAT, PATH, &json!({})).await?;
+    let told: Reloaded = serde_json::from_slice(&answer.body)
+        .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;
+    lines(&told).into_iter().try_for_each(|line| say(format_args!("{name}: {line}")))
+}
+
+fn lines(told: &Reloaded) -> Vec<String> {
+    let mut lines = told.difference.taken.clone();
+    lines.extend(told.later.clone());
+    lines.extend(told.restart_postgres.iter().map(|one| {
+        let written = one.written.as_deref().unwrap_or("its default");
+        format!("pending restart: {} {} -> {written}", one.name, one.running)
+    }));
+    lines.extend(
+        told.difference.restart.iter().map(|key| format!("{key} waits for a restart of haad")),
+    );
+    lines.extend(told.difference.without_effect.iter().map(|key| {
+        format!("{key} count for a new cluster only: haactl settings changes those of this one")
+    }));
+    if lines.is_empty() {
+        lines.push("nothing is other than before; Postgres has read its files again".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Difference;
+    use haa_core::observe::Pending;
+
+    #[test]
+    fn what_came_of_it_is_a_line_each() {
+        assert!(lines(&Reloaded::default())[0].starts_with("nothing is other"));
+        let told = Reloaded {
+            difference: Difference {
+                taken: vec!["tags".to_owned()],
+                restart: vec!["api".to_owned()],
+                without_effect: Vec::new(),
+            },
+            restart_postgres: vec![Pending {
+                name: "max_connections".to_owned(),
+                running: "100".to_owned(),
+                written: None,
+            }],
+            later: None,
+        };
+        assert_eq!(
+            lines(&told),
+            [
+                "tags",
+                "pending restart: max_connections 100 -> its default",
+                "api waits for a restart of haad"
+            ]
+        );
+    }
+}
