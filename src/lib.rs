@@ -13,6 +13,7 @@
 //! | [`peers`] | agent to agent |
 //! | [`api`] | HTTP |
 //! | [`router`] | TCP: each client to the right server |
+//! | [`hooks`] | the operator's own programs, run when something happens to this member |
 //! | [`pgbouncer`] | PgBouncers that hold their clients in a switchover |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod ctl;
 pub mod doctor;
 pub mod guard;
+pub mod hooks;
 pub mod logging;
 pub mod papers;
 pub mod peers;

@@ -1,5 +1,6 @@
 //! The agent: input in, effects out. Never decides about the cluster.
 
+mod calls;
 pub mod clock;
 mod herald;
 pub mod journal;

@@ -13,6 +13,7 @@ use haa_core::routes::Status;
 use haa_core::settings::Durability;
 use haa_core::units::{Millis, Revision};
 use haa_core::voters::Promises;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -22,17 +23,18 @@ use super::herald::Herald;
 use super::memory::Memory;
 use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
-use super::reload::{Reloader, told};
+use super::reload::Reloader;
 use super::tally::Tally;
-use super::{chain, clock, signals};
+use super::{calls, clock, signals};
 use crate::api::tokens::Tokens;
-use crate::api::{self, Call, Metrics};
+use crate::api::{self, Metrics};
 use crate::config::{self, Config};
 use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
+use crate::hooks::Hooks;
 use crate::peers::{self, Peers};
 use crate::pgbouncer::Pgbouncers;
-use crate::postgres::{Gate, Opening, Postgres};
+use crate::postgres::{Gates, Opening, Postgres, Promotion};
 use crate::router::Router;
 use crate::store::Store;
 use crate::tls::{Dialer, Door};
@@ -54,6 +56,7 @@ struct Agent {
     notes: Notes,
     tally: Tally,
     herald: Herald,
+    hooks: Hooks,
     promises: Keeper,
     store: Arc<Store>,
     postgres: Postgres,
@@ -80,25 +83,24 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let memory = Memory::open(&config.state_directory)?;
     let tokens = Tokens::load(&config.api.token_file)?;
     let (door, dialer) = certified(&config.api)?;
-    let listen = config.api.listen.to_string();
-    let listener = TcpListener::bind(&listen).await.with_context(|| {
-        format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
-    })?;
+    let listener = listener(&config.api).await?;
     let (inputs, received) = mpsc::channel(INPUTS);
-    let (gate, openings) = gate(&config);
-    let postgres = postgres(&config, inputs.clone(), gate)?;
+    let mut registry = Metrics::registry(&config.cluster, &config.name);
+    let (hooks, asked) = Hooks::start(&config, &mut registry);
+    let (gates, openings) = gates(&config, asked.gate);
+    let postgres = postgres(&config, inputs.clone(), gates)?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
     let (alive_at, alive) = watch::channel(clock::now());
-    let ((calls, called), shutdown) = (mpsc::channel(64), CancellationToken::new());
+    let ((ask, called), shutdown) = (mpsc::channel(64), CancellationToken::new());
     let router = route(&config, &published, &alive)?;
     let pgbouncers = pgbouncers(&config, &published, &inputs);
     let told = published.clone();
     let guard = guard(&config, openings).await;
-    let (metrics, tally) = count(&config, &store);
+    let (metrics, tally) = count(&config, registry, &store);
     let api = api::Api {
         status: published,
-        calls,
+        calls: ask,
         tokens: tokens.clone(),
         cluster: config.cluster.clone(),
         scheme: if door.is_locked() { "https" } else { "http" },
@@ -107,16 +109,17 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         guard: guard.as_ref().map(Tether::standing),
         metrics,
     };
-    let examiner = examiner(&config, &api, &store, &postgres);
+    let examiner = examiner(&config, &api, (&store, &postgres, &hooks));
+    tokio::spawn(calls::tell_vetoes(config.name.clone(), asked.vetoes, Arc::clone(&store)));
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
     let reloader = reloader(&config, &postgres, &inputs);
-    tokio::spawn(answer_calls(called, Arc::clone(&store), examiner, reloader));
+    tokio::spawn(calls::answer_calls(called, Arc::clone(&store), examiner, reloader));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
     let node = Node::new(node_config(&config, &memory, promised));
-    tracing::info!(member = %config.name, cluster = %config.cluster, api = %listen, "haad runs");
+    tracing::info!(member = %config.name, cluster = %config.cluster, api = %config.api.listen, "haad runs");
     let notes = Notes::begin(&config.state_directory, memory, &node)
         .context("cannot start the thread that writes the journal")?;
     let agent = Agent {
@@ -124,6 +127,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         notes,
         tally,
         herald: Herald::new(std::env::var_os("NOTIFY_SOCKET").as_deref()),
+        hooks,
         promises,
         store,
         postgres,
@@ -147,6 +151,13 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     Ok(end)
 }
 
+async fn listener(api: &config::Api) -> anyhow::Result<TcpListener> {
+    let listen = api.listen.to_string();
+    TcpListener::bind(&listen).await.with_context(|| {
+        format!("cannot listen on {listen} for the API: free the port, or change api.listen in haad.toml")
+    })
+}
+
 /// Who still asks the API has a moment to hear the answer.
 async fn drained(serving: JoinHandle<std::io::Result<()>>) {
     if tokio::time::timeout(Duration::from_secs(2), serving).await.is_err() {
@@ -154,13 +165,17 @@ async fn drained(serving: JoinHandle<std::io::Result<()>>) {
     }
 }
 
-fn postgres(config: &Config, inputs: mpsc::Sender<Input>, gate: Gate) -> anyhow::Result<Postgres> {
+fn postgres(
+    config: &Config,
+    inputs: mpsc::Sender<Input>,
+    gates: Gates,
+) -> anyhow::Result<Postgres> {
     let postgres = Postgres::start(
         config.postgres.clone(),
         config.name.clone(),
         config.state_directory.clone(),
         inputs,
-        gate,
+        gates,
     )?;
     // Whoever is promoted, by us or by hand, acknowledges nothing until a leadership says for whom commits wait.
     postgres.rest(Durability::Quorum).with_context(|| {
@@ -170,8 +185,7 @@ fn postgres(config: &Config, inputs: mpsc::Sender<Input>, gate: Gate) -> anyhow:
 }
 
 /// What is counted, and by whom.
-fn count(config: &Config, store: &Store) -> (Arc<Metrics>, Tally) {
-    let mut registry = Metrics::registry(&config.cluster, &config.name);
+fn count(config: &Config, mut registry: Registry, store: &Store) -> (Arc<Metrics>, Tally) {
     store.register(&mut registry);
     let tally = Tally::register(&mut registry);
     (Arc::new(Metrics::new(&config.cluster, &config.name, registry)), tally)
@@ -181,8 +195,7 @@ fn count(config: &Config, store: &Store) -> (Arc<Metrics>, Tally) {
 fn examiner(
     config: &Config,
     api: &api::Api,
-    store: &Arc<Store>,
-    postgres: &Postgres,
+    (store, postgres, hooks): (&Arc<Store>, &Postgres, &Hooks),
 ) -> Arc<Examiner> {
     let sources = Sources {
         tokens: api.tokens.clone(),
@@ -190,6 +203,7 @@ fn examiner(
         postgres: postgres.examiner(),
         status: api.status.clone(),
         guard: api.guard.clone(),
+        hooks: hooks.failures(),
     };
     Arc::new(Examiner::new(config.clone(), sources))
 }
@@ -230,9 +244,13 @@ fn pgbouncers(
     Pgbouncers::start(config.pgbouncer.as_ref(), status.clone(), inputs.clone())
 }
 
-/// Where promotions ask for the guard, if there is to be one.
-fn gate(config: &Config) -> (Gate, Option<mpsc::Receiver<Opening>>) {
-    config.guard.enabled.then(|| mpsc::channel(1)).unzip()
+/// Whom promotions ask: the guard, if there is to be one, and the operator's own program.
+fn gates(
+    config: &Config,
+    hook: Option<mpsc::Sender<Promotion>>,
+) -> (Gates, Option<mpsc::Receiver<Opening>>) {
+    let (guard, openings) = config.guard.enabled.then(|| mpsc::channel(1)).unzip();
+    (Gates { guard, hook }, openings)
 }
 
 async fn guard(config: &Config, openings: Option<mpsc::Receiver<Opening>>) -> Option<Tether> {
@@ -344,6 +362,7 @@ impl Agent {
             self.postgres.share(self.shared, status.settings.postgres.parameters.clone());
         }
         self.herald.know(&status);
+        self.hooks.know(&status);
         if status.waits != self.told {
             self.told.clone_from(&status.waits);
             if let Some(why) = &self.told {
@@ -361,6 +380,7 @@ impl Agent {
     /// Let wishes that are on their way (a lease let go) reach the store.
     async fn finish(self) {
         self.postgres.leave().await;
+        self.hooks.leave().await;
         self.store.shutdown().await;
         self.notes.end().await;
         if let Some(guard) = self.guard {
@@ -384,46 +404,5 @@ fn log_input(input: &Input) {
         | Input::Postgres(_)
         | Input::Promised(_)
         | Input::Peer(_) => {}
-    }
-}
-
-async fn answer_calls(
-    mut called: mpsc::Receiver<Call>,
-    store: Arc<Store>,
-    examiner: Arc<Examiner>,
-    reloader: Arc<Reloader>,
-) {
-    while let Some(call) = called.recv().await {
-        let (store, examiner) = (Arc::clone(&store), Arc::clone(&examiner));
-        let reloader = Arc::clone(&reloader);
-        tokio::spawn(async move {
-            match call {
-                Call::Ask { id, record, reply } => {
-                    let asked = store.ask(id, record).await.map_err(|error| chain(&error));
-                    drop(reply.send(asked));
-                }
-                Call::Withdraw { id, why, reply } => {
-                    let withdrawn = store.withdraw(id, why).await.map_err(|error| chain(&error));
-                    drop(reply.send(withdrawn));
-                }
-                Call::Change { since, settings, event, reply } => {
-                    let changed = store.change(since, *settings, event).await;
-                    drop(reply.send(changed.map_err(|error| chain(&error))));
-                }
-                Call::Events { reply } => {
-                    let events = store.events().await.map_err(|error| chain(&error));
-                    drop(reply.send(events));
-                }
-                Call::Vet { wanted, whole, reply } => {
-                    drop(reply.send(reloader.vetter.objections(&wanted, &whole).await));
-                }
-                Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
-                Call::Examine { reply } => drop(reply.send(examiner.examine().await)),
-                Call::History { reply } => {
-                    let history = store.history().await.map_err(|error| chain(&error));
-                    drop(reply.send(history));
-                }
-            }
-        });
     }
 }

@@ -171,6 +171,8 @@ impl Checker<'_> {
         let taken = [("postgres.listen", postgres.listen.port), ("api.listen", api.listen.port)];
         let router = self.router(file.router.as_ref(), &taken);
         let pgbouncer = self.pgbouncer(file.pgbouncer.as_ref());
+        let promote = Duration::from_millis(settings.timing.promote_timeout.0);
+        let hooks = self.hooks(&file.hooks, promote);
         Some(Config {
             file: PathBuf::new(),
             name: name?,
@@ -182,6 +184,7 @@ impl Checker<'_> {
             guard: guard?,
             router: router?,
             pgbouncer: pgbouncer?,
+            hooks: hooks?,
             tags: tags?,
             log: log?,
             settings,

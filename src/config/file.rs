@@ -92,6 +92,9 @@ pub(super) struct File {
     pub(super) router: Option<Said<RouterFile>>,
     /// PgBouncers that are held while the leadership is handed over.
     pub(super) pgbouncer: Option<Said<super::pgbouncer::PgbouncerFile>>,
+    /// Your own programs, run when something happens to this member.
+    #[serde(default)]
+    pub(super) hooks: super::hooks::HooksFile,
     /// `nofailover`, `noloadbalance` (true, false), `failover_priority` (a whole number), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,

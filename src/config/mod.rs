@@ -20,6 +20,7 @@ mod etcd;
 mod file;
 pub(crate) mod fresh;
 mod guard;
+mod hooks;
 mod keys;
 mod near;
 mod parameters;
@@ -113,6 +114,8 @@ pub struct Config {
     pub router: Option<Router>,
     /// The PgBouncers before the cluster, if the agent is to know them.
     pub pgbouncer: Option<Pgbouncer>,
+    /// The operator's own programs.
+    pub hooks: Hooks,
     /// The operator's tags.
     pub tags: Tags,
     /// How to log.
@@ -232,6 +235,32 @@ pub struct Pgbouncer {
     pub databases: Vec<String>,
     /// How long transactions may take to end before a hand-over is refused.
     pub pause_timeout: Duration,
+}
+
+/// The operator's own programs, run when something happens to this member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    /// It has become primary, or has ceased to be.
+    pub on_role_change: Option<Command>,
+    /// Its Postgres has started.
+    pub on_start: Option<Command>,
+    /// Its Postgres has stopped.
+    pub on_stop: Option<Command>,
+    /// It is about to be promoted: ends it with anything but 0, it is not.
+    pub before_promote: Option<Command>,
+    /// How long each may take, but for `before_promote`.
+    pub timeout: Duration,
+    /// How long `before_promote` may take.
+    pub before_promote_timeout: Duration,
+}
+
+/// A program that nobody but its owner can change, and its arguments. No shell reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Where it is.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
 }
 
 /// How to log.

@@ -95,6 +95,11 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
     assert!(config.router.is_none() && config.pgbouncer.is_none());
+    assert_eq!(config.hooks.on_role_change, None);
+    assert_eq!(
+        (config.hooks.timeout.as_secs(), config.hooks.before_promote_timeout.as_secs()),
+        (10, 1)
+    );
     assert_eq!(config.settings, Settings::default());
     assert!(!format!("{config:?}").contains("pass word"));
 }
@@ -116,6 +121,9 @@ hold = "0s"
 consoles = ["10.0.0.9:6432", "[::1]:6433"]
 password_file = "@/secret"
 databases = ["shop"]
+[hooks]
+on_role_change = ["@/bin/postgres", "a b", "$c"]
+timeout = "1m"
 [tags]
 noloadbalance = true
 failover_priority = -3
@@ -129,7 +137,8 @@ maximum_lag_on_failover = "16MB"
 ttl = "30s"
 stagger = "50ms"
 "#;
-    let config = Place::new().load(&format!("{GOOD}{more}")).unwrap();
+    let place = Place::new();
+    let config = place.load(&format!("{GOOD}{more}")).unwrap();
     let parameters: Vec<_> = config.postgres.parameters.into_iter().collect();
     let expected = [("jit", "off"), ("max_connections", "200"), ("shared_buffers", "128MB")];
     assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -142,6 +151,10 @@ stagger = "50ms"
     assert_eq!((pools.consoles.len(), pools.consoles[1].port), (2, 6433));
     assert_eq!((pools.login.user.as_str(), pools.databases[0].as_str()), ("pgbouncer", "shop"));
     assert_eq!(pools.pause_timeout.as_secs(), 5);
+    let hook = config.hooks.on_role_change.unwrap();
+    assert_eq!(hook.program, place.path().join("bin/postgres"));
+    assert_eq!(hook.arguments, ["a b", "$c"]);
+    assert_eq!(config.hooks.timeout.as_secs(), 60);
     assert!(config.tags.noloadbalance);
     assert_eq!(config.tags.failover_priority, -3);
     assert_eq!(config.tags.free["zone"], "a");
@@ -210,66 +223,67 @@ fn the_schema_names_every_key() {
     assert_eq!(schema["required"], required);
 }
 
+/// What is written instead of what.
+const WRONG: &[(&str, &str)] = &[
+    ("name = \"n1\"", "name = "),
+    ("name = \"n1\"", "name = \"N1\""),
+    ("name = \"n1\"\n", ""),
+    ("cluster = \"main\"", "cluster = \"my cluster\""),
+    ("endpoints = [", "endpoint = ["),
+    ("[etcd]", "[watchdog]\nmode = 1\n[etcd]"),
+    ("http://10.0.0.1:2379", "10.0.0.1:2379"),
+    ("[\"http://10.0.0.1:2379\"]", "\"http://10.0.0.1:2379\""),
+    ("data_directory = \"@/pg\"", "data_directory = \"pg\""),
+    ("bin_directory = \"@/bin\"", "bin_directory = \"@/nothing\""),
+    ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0\""),
+    ("address = \"10.0.0.1:5432\"\n", ""),
+    ("10.0.0.1:8008", "10.0.0.1:5432"),
+    ("@/tokens", "@/token"),
+    ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
+    ("[api]", "[postgres.parameters]\nrestore_command = \"cp /a/%f %p\"\n[api]"),
+    ("bin_directory", "restore_command = \"cp /a/%f\"\nbin_directory"),
+    ("bin_directory", "restore_command = \"get %f %p %r\"\nbin_directory"),
+    ("http://10", "https://10"),
+    ("[api]", "[settings.timing]\nround = \"5s\"\n[api]"),
+    ("[api]", "[settings.timing]\nmargin = \"100ms\"\n[api]"),
+    ("[api]", "[settings.timing]\nttl = \"60s\"\nmargin = \"1s\"\n[api]"),
+    ("[api]", "[settings.timing]\nttl = 10\n[api]"),
+    ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
+    ("[api]", "[settings]\ndurability = \"sync\"\n[api]"),
+    ("[api]", "[settings]\nk = 0\n[api]"),
+    ("[api]", "[settings]\nprofile = \"slow\"\n[api]"),
+    ("[api]", "[settings]\nprofile = \"fast\"\ndurability = \"async\"\n[api]"),
+    ("[api]", "[settings]\nprofile = \"fast\"\n[settings.timing]\nsuspect_after = \"2s\"\n[api]"),
+    ("[api]", "[settings.timing]\nagent_silent_after = \"500ms\"\n[api]"),
+    ("[api]", "[guard]\nenabled = \"no\"\nwatchdog = \"watchdog\"\n[api]"),
+    ("[api]", "[guard]\nwatchdog = \"watchdog\"\n[api]"),
+    ("[api]", "[router]\nread_write = \"0.0.0.0:5432\"\nread_only = \"*:5001\"\n[api]"),
+    ("[api]", "[router]\nread_write = \"h:5000\"\nread_only = \"h:5000\"\n[api]"),
+    ("[api]", "[router]\nread_write = \"h:5000\"\nmax_held = 0\nhold = \"2h\"\n[api]"),
+    ("[api]", "[router]\nread_write = \"h:5000\"\ndrain = \"5\"\nports = 1\n[api]"),
+    ("[api]", "[router]\nread_write = \"h:5000\"\nhold = \"soon\"\n[api]"),
+    ("[api]", "[router]\nhold = \"5s\"\n[api]"),
+    ("[api]", "[pgbouncer]\nconsoles = []\npassword_file = \"@/secret\"\n[api]"),
+    ("[api]", "[pgbouncer]\npause_timeout = \"5s\"\n[api]"),
+    ("[api]", "[pgbouncer]\nconsoles = [\"h:1\", \"h\", \"h:1\"]\n[api]"),
+    (
+        "[api]",
+        "[pgbouncer]\nconsoles = [\"h:1\"]\npassword_file = \"@/secret\"\n\
+             databases = [\"a;b\"]\npause_timeout = \"2m\"\n[api]",
+    ),
+    ("[api]", "[hooks]\non_stop = []\ntimeout = \"0s\"\nbefore_promote_timeout = \"5s\"\n[api]"),
+    ("[api]", "[hooks]\non_up = 1\non_start = [\"@/no\"]\non_stop = [\"@/secret\"]\n[api]"),
+    ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
+    ("[api]", "[log]\nformat = \"xml\"\n[api]"),
+    ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),
+    ("cluster = \"main\"", "cluster = \"main\"\nstate_directory = \"@/pg/state\""),
+    ("[postgres.rewind]", "[postgres.rewind]\nuser = \"postgres\""),
+];
+
 #[test]
 fn golden() {
-    let cases = [
-        ("name = \"n1\"", "name = "),
-        ("name = \"n1\"", "name = \"N1\""),
-        ("name = \"n1\"\n", ""),
-        ("cluster = \"main\"", "cluster = \"my cluster\""),
-        ("endpoints = [", "endpoint = ["),
-        ("[etcd]", "[watchdog]\nmode = 1\n[etcd]"),
-        ("http://10.0.0.1:2379", "10.0.0.1:2379"),
-        ("[\"http://10.0.0.1:2379\"]", "\"http://10.0.0.1:2379\""),
-        ("data_directory = \"@/pg\"", "data_directory = \"pg\""),
-        ("bin_directory = \"@/bin\"", "bin_directory = \"@/nothing\""),
-        ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0\""),
-        ("address = \"10.0.0.1:5432\"\n", ""),
-        ("10.0.0.1:8008", "10.0.0.1:5432"),
-        ("@/tokens", "@/token"),
-        ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
-        ("[api]", "[postgres.parameters]\nrestore_command = \"cp /a/%f %p\"\n[api]"),
-        ("bin_directory", "restore_command = \"cp /a/%f\"\nbin_directory"),
-        ("bin_directory", "restore_command = \"get %f %p %r\"\nbin_directory"),
-        ("http://10", "https://10"),
-        ("[api]", "[settings.timing]\nround = \"5s\"\n[api]"),
-        ("[api]", "[settings.timing]\nmargin = \"100ms\"\n[api]"),
-        ("[api]", "[settings.timing]\nttl = \"60s\"\nmargin = \"1s\"\n[api]"),
-        ("[api]", "[settings.timing]\nttl = 10\n[api]"),
-        ("[api]", "[settings.timing]\nttl = \"ten\"\n[api]"),
-        ("[api]", "[settings]\ndurability = \"sync\"\n[api]"),
-        ("[api]", "[settings]\nk = 0\n[api]"),
-        ("[api]", "[settings]\nprofile = \"slow\"\n[api]"),
-        ("[api]", "[settings]\nprofile = \"fast\"\ndurability = \"async\"\n[api]"),
-        (
-            "[api]",
-            "[settings]\nprofile = \"fast\"\n[settings.timing]\nsuspect_after = \"2s\"\n[api]",
-        ),
-        ("[api]", "[settings.timing]\nagent_silent_after = \"500ms\"\n[api]"),
-        ("[api]", "[guard]\nenabled = \"no\"\nwatchdog = \"watchdog\"\n[api]"),
-        ("[api]", "[guard]\nwatchdog = \"watchdog\"\n[api]"),
-        ("[api]", "[router]\nread_write = \"0.0.0.0:5432\"\nread_only = \"*:5001\"\n[api]"),
-        ("[api]", "[router]\nread_write = \"h:5000\"\nread_only = \"h:5000\"\n[api]"),
-        ("[api]", "[router]\nread_write = \"h:5000\"\nmax_held = 0\nhold = \"2h\"\n[api]"),
-        ("[api]", "[router]\nread_write = \"h:5000\"\ndrain = \"5\"\nports = 1\n[api]"),
-        ("[api]", "[router]\nread_write = \"h:5000\"\nhold = \"soon\"\n[api]"),
-        ("[api]", "[router]\nhold = \"5s\"\n[api]"),
-        ("[api]", "[pgbouncer]\nconsoles = []\npassword_file = \"@/secret\"\n[api]"),
-        ("[api]", "[pgbouncer]\npause_timeout = \"5s\"\n[api]"),
-        ("[api]", "[pgbouncer]\nconsoles = [\"h:1\", \"h\", \"h:1\"]\n[api]"),
-        (
-            "[api]",
-            "[pgbouncer]\nconsoles = [\"h:1\"]\npassword_file = \"@/secret\"\n\
-             databases = [\"a;b\"]\npause_timeout = \"2m\"\n[api]",
-        ),
-        ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
-        ("[api]", "[log]\nformat = \"xml\"\n[api]"),
-        ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),
-        ("cluster = \"main\"", "cluster = \"main\"\nstate_directory = \"@/pg/state\""),
-        ("[postgres.rewind]", "[postgres.rewind]\nuser = \"postgres\""),
-    ];
     let mut heard = String::new();
-    for (old, new) in cases {
+    for (old, new) in WRONG {
         let change = new.replace('\n', " | ");
         heard.push_str(&format!("{} => {change}\n{}\n\n", old.trim(), said(old, new)));
     }
@@ -305,6 +319,23 @@ fn password_files_must_be_private_and_hold_one_line() {
     let gone = place.load(GOOD).unwrap_err();
     assert!(gone.contains("@/secret cannot be read (No such file or directory"), "{gone}");
     assert_eq!(gone.lines().count(), 3, "each of the three roles is told: {gone}");
+}
+
+#[test]
+fn what_others_can_write_is_no_hook() {
+    let place = Place::new();
+    let text = GOOD.replace("[api]", "[hooks]\non_start = [\"@/hook\"]\n[api]");
+    for (mode, says) in [
+        (0o757, "can be written by others (mode 0757): run chmod go-w @/hook"),
+        (0o770, "can be written by others (mode 0770): run chmod go-w @/hook"),
+        (0o644, "cannot be run by haad's user: run chmod +x @/hook"),
+    ] {
+        place.write("hook", "#!/bin/sh\n", mode);
+        let said = place.load(&text).unwrap_err();
+        assert_eq!(said, format!("@/haad.toml:21: hooks.on_start: @/hook {says}"));
+    }
+    place.write("hook", "#!/bin/sh\n", 0o755);
+    assert!(place.load(&text).is_ok());
 }
 
 #[test]

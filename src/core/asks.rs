@@ -68,6 +68,13 @@ pub enum Ask {
         /// Whom.
         member: MemberName,
     },
+    /// Promote a member that was elected. Never asked: it is told where the operator's own program was against it.
+    Promote {
+        /// Whom.
+        member: MemberName,
+        /// In which term.
+        term: Term,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -99,6 +106,7 @@ impl Ask {
             },
             Self::Remove { member } => format!("remove {member}"),
             Self::Reinit { member, .. } => format!("reinit {member}"),
+            Self::Promote { member, term } => format!("promote {member} in term {term}"),
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
                 format!("set {}", all.join(", "))

@@ -5,14 +5,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 
-use haa_core::records::{HistoryRecord, Phases};
+use haa_core::records::{Ask, HistoryRecord, Phases, RequestState};
 use haa_core::units::Term;
 
 use super::documents::ClusterView;
 use super::error::CtlError;
+use super::events::Event;
 use super::history::told;
 use super::print::{Output, document, say};
 use super::target::Target;
+use crate::api::document::rfc3339;
 use crate::store::Chapter;
 
 /// Tell how a leadership came about: why, in which steps, who else could have led, and what it cost
@@ -47,8 +49,15 @@ pub(super) async fn run(args: &WhyArgs, target: &Target) -> Result<(), CtlError>
     if let Some(text) = document(args.output, &(term, record))? {
         return say(text);
     }
-    let before = records.iter().rfind(|(of, _)| of < term).map(|(_, record)| record);
-    say(story(*term, record, before).trim_end())?;
+    let before = records.iter().rfind(|(of, _)| of < term);
+    let mut text = story(*term, record, before.map(|(_, record)| record));
+    let vetoes = vetoes(&target.stored::<Vec<Event>>("/events").await?);
+    let since = before.map_or(Term(0), |(term, _)| *term);
+    text.push_str(&gave_way("Who gave way before", &vetoes, |of| since < of && of <= *term));
+    if known.last() == Some(&term.0) {
+        text.push_str(&gave_way("Who gave way since", &vetoes, |of| of > *term));
+    }
+    say(text.trim_end())?;
     let cluster: ClusterView = target.document("/cluster").await?;
     match (cluster.leader(), &cluster.waits) {
         (None, Some(why)) => say(format_args!("\nNow nobody leads. {why}")),
@@ -93,6 +102,27 @@ fn story(term: Term, Chapter { record, discarded }: &Chapter, before: Option<&Ch
     text
 }
 
+/// Promotions that the operator's own programs were against, oldest first.
+fn vetoes(events: &[Event]) -> Vec<(Term, String)> {
+    let told = events.iter().filter_map(|(_, event)| match (&event.ask, &event.state) {
+        (Ask::Promote { member, term }, RequestState::Refused { why }) => {
+            let at = rfc3339(event.asked_unix_ms);
+            Some((*term, format!("{member} in term {term}, at {at}: {why}")))
+        }
+        (_, _) => None,
+    });
+    told.collect()
+}
+
+fn gave_way(title: &str, vetoes: &[(Term, String)], of: impl Fn(Term) -> bool) -> String {
+    let lines: String = vetoes
+        .iter()
+        .filter(|(term, _)| of(*term))
+        .map(|(_, line)| format!("  {line}\n"))
+        .collect();
+    if lines.is_empty() { lines } else { format!("\n{title}:\n{lines}") }
+}
+
 /// In their order; a record of an older agent has none.
 fn steps(phases: &Phases) -> Vec<(&'static str, u64, &'static str)> {
     if *phases == Phases::default() {
@@ -117,10 +147,26 @@ mod tests {
     use haa_core::discard::{Commits, Discarded};
     use haa_core::line::Fork;
     use haa_core::reason::Reason;
-    use haa_core::records::{Considered, Verdict};
+    use haa_core::records::{Considered, RequestRecord, Verdict};
     use haa_core::units::{Lsn, Position, Timeline};
 
     use super::*;
+
+    #[test]
+    fn whoever_gave_way_is_told_with_the_leadership_that_followed() {
+        let event = |member: &str, term: u64| {
+            let member = member.parse().expect("a legal name");
+            let ask = Ask::Promote { member, term: Term(term) };
+            let state = RequestState::Refused { why: "it said no".to_owned() };
+            let by = "its hook".to_owned();
+            (String::new(), RequestRecord { ask, by, asked_unix_ms: 0, state })
+        };
+        let vetoes = vetoes(&[event("n2", 4), event("n3", 7)]);
+        let told = gave_way("Who gave way before", &vetoes, |term| term <= Term(5));
+        let line = "  n2 in term 4, at 1970-01-01T00:00:00.000Z: it said no\n";
+        assert_eq!(told, format!("\nWho gave way before:\n{line}"));
+        assert_eq!(gave_way("Who", &vetoes, |term| term > Term(7)), "");
+    }
 
     #[test]
     fn a_leadership_is_told_as_a_story() {

@@ -19,6 +19,7 @@ use crate::api::document::unix_ms;
 use crate::api::tokens::Tokens;
 use crate::config::{Api, Config, Login};
 use crate::guard::Standing;
+use crate::hooks::Failures;
 use crate::postgres;
 use crate::store::Store;
 
@@ -40,6 +41,7 @@ pub struct Examiner {
     postgres: postgres::Examiner,
     status: watch::Receiver<Option<Arc<Status>>>,
     guard: Option<watch::Receiver<Standing>>,
+    hooks: watch::Receiver<Failures>,
     last: Mutex<Option<(Instant, Report)>>,
     /// Held by whoever looks at the disks, beyond its own request if they hang.
     disks: Arc<Mutex<()>>,
@@ -57,13 +59,15 @@ pub struct Sources {
     pub status: watch::Receiver<Option<Arc<Status>>>,
     /// What the guard has confirmed, if there is to be one.
     pub guard: Option<watch::Receiver<Standing>>,
+    /// Which of the operator's own programs ail.
+    pub hooks: watch::Receiver<Failures>,
 }
 
 impl Examiner {
     /// Of the member that runs by this configuration.
     #[must_use]
     pub fn new(config: Config, sources: Sources) -> Self {
-        let Sources { tokens, store, postgres, status, guard } = sources;
+        let Sources { tokens, store, postgres, status, guard, hooks } = sources;
         Self {
             config,
             tokens,
@@ -71,6 +75,7 @@ impl Examiner {
             postgres,
             status,
             guard,
+            hooks,
             last: Mutex::new(None),
             disks: Arc::default(),
         }
@@ -100,6 +105,7 @@ impl Examiner {
             tokio::join!(self.postgres.examine(), self.store.examine(), self.machine());
         let mut findings = host::findings(&facts);
         findings.extend(store::findings(&etcd));
+        findings.extend(self.hooks.borrow().values().map(host::hook));
         match &said {
             Ok(said) => findings.extend(server::findings(said, promise)),
             Err(why) => findings.push(Finding::unseen(

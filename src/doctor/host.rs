@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::api::document::rfc3339;
 use crate::config::size::readable as bytes;
 use crate::guard::Standing;
+use crate::hooks::Trouble;
 
 use super::{Finding, Spread, readable};
 
@@ -131,6 +133,15 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         )
     }));
     found
+}
+
+/// Of a program whose last run came to nothing.
+pub(super) fn hook(trouble: &Trouble) -> Finding {
+    Finding::problem(
+        format!("{} (at {})", trouble.why, rfc3339(trouble.at_unix_ms)),
+        "what it is there for was not done; unless before_promote ends with 0, this member does not lead",
+        "its log has all that the program said; mend it, and the next run that succeeds ends this",
+    )
 }
 
 fn room(room: &Room) -> Option<Finding> {

@@ -78,7 +78,7 @@ use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::Parameters;
 use haa_core::settings::Durability;
-use haa_core::units::{JobId, MemberName, Millis, Revision};
+use haa_core::units::{JobId, MemberName, Millis, Revision, Timeline};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -103,8 +103,25 @@ pub struct Opening {
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
-/// Who is asked before a promotion; `None` where nobody guards.
-pub type Gate = Option<mpsc::Sender<Opening>>;
+/// A promotion is wished, and nothing was changed for it yet. Any answer but a good one ends it, with that sentence.
+#[derive(Debug)]
+pub struct Promotion {
+    /// What allows it, and until when it is answered.
+    pub proof: Leadership,
+    /// Where it would lead.
+    pub timeline: Timeline,
+    /// Whether it may be; if not, why. Closed when it was given up.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Who is asked before a promotion.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `None` where nobody guards.
+    pub guard: Option<mpsc::Sender<Opening>>,
+    /// `None` where the operator has no say.
+    pub hook: Option<mpsc::Sender<Promotion>>,
+}
 
 /// This member's Postgres. Facts and the ends of jobs go to the `inputs` that it was started with.
 ///
@@ -128,7 +145,7 @@ impl Postgres {
         me: MemberName,
         state_directory: PathBuf,
         inputs: mpsc::Sender<Input>,
-        gate: Gate,
+        gates: Gates,
     ) -> Result<Self, PostgresError> {
         let site = Arc::new(Site::open(config, me, state_directory)?);
         jobs::initdb::forget_password(&site);
@@ -139,7 +156,7 @@ impl Postgres {
         let watcher =
             watcher::Watcher::new(site.clone(), inputs.clone(), job_seen, session.clone());
         let watcher = tokio::spawn(watcher.run(nudge.clone()));
-        let bench = worker::Bench { site: site.clone(), session, gate, inputs: inputs.clone() };
+        let bench = worker::Bench { site: site.clone(), session, gates, inputs: inputs.clone() };
         tokio::spawn(tell_untold(site.clone(), inputs.clone()));
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));

@@ -20,7 +20,7 @@ use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
 use super::wished::{Asked, Change};
-use super::{Gate, door, jobs, list, parameters, receiver, slot, sync};
+use super::{Gates, door, jobs, list, parameters, receiver, slot, sync};
 
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
 const GIVES_UP: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub(super) struct Bench {
     pub(super) site: Arc<Site>,
     /// The watcher's; jobs may use it, and leave it a newer one.
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
-    pub(super) gate: Gate,
+    pub(super) gates: Gates,
     pub(super) inputs: mpsc::Sender<Input>,
 }
 

@@ -83,6 +83,17 @@ impl Store {
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
 
+    /// Writes down an event that nobody asked for.
+    ///
+    /// # Errors
+    /// When no endpoint answers, or when nobody can say whether it was written.
+    pub async fn tell(&self, id: RequestId, event: RequestRecord) -> Result<(), StoreError> {
+        let key = Key::Event(id.clone());
+        self.write((&key, Revision::ABSENT), &[Record::Event(id, event)]).await?;
+        self.forget_events().await;
+        Ok(())
+    }
+
     /// Takes back a request that nobody has acted on, with the event that tells of it. Whether it did.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ impl Node {
                 | Ask::Restart { .. }
                 | Ask::Reinit { .. }
                 | Ask::Remove { .. }
+                | Ask::Promote { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -128,6 +129,7 @@ impl Node {
                 | Ask::Reinit { .. }
                 | Ask::Remove { .. }
                 | Ask::Undrain { .. }
+                | Ask::Promote { .. }
                 | Ask::Settings { .. } => {
                     self.admit(now, (&id, &request), (term, primary));
                     continue;
@@ -193,6 +195,7 @@ impl Node {
             | Ask::Failover { .. }
             | Ask::Drain { .. }
             | Ask::Undrain { .. }
+            | Ask::Promote { .. }
             | Ask::Settings { .. } => {}
         }
     }

@@ -11,6 +11,7 @@
 mod cluster;
 mod draft;
 mod error;
+mod hooks;
 mod member;
 mod server;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::draft::{Became, Content, Draft, InFile};
 use super::error::ImportError;
+use super::hooks;
 use super::member::taken;
 use super::yaml::{Node, Tree};
 use crate::config::refusal;
@@ -30,10 +31,12 @@ pub(super) fn own(draft: &mut Draft, path: &Path, section: &Node) -> Result<(), 
                 &full,
                 "haad keeps its files in its state directory; name your own postgresql.conf as postgres.include",
             ),
-            "callbacks" | "pre_promote" | "before_stop" => draft.lost(
+            "callbacks" => hooks::callbacks(draft, at, &full),
+            "pre_promote" => hooks::pre_promote(draft, at, &full),
+            "before_stop" => draft.lost(
                 at,
                 &full,
-                "haad runs no scripts; clients follow GET /routes/stream, the health checks, or the router",
+                "haad runs nothing before Postgres stops: hooks.on_stop is run after it",
             ),
             "create_replica_methods" if at.value.items() == ["basebackup"] => {
                 draft.needless(at, &full, "replicas are cloned by pg_basebackup");

@@ -6,6 +6,7 @@ pub(super) mod discard;
 mod fetch;
 mod fits;
 mod follow;
+mod hooked;
 pub(super) mod initdb;
 mod keep;
 mod lacking;

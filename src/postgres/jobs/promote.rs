@@ -10,7 +10,7 @@ use haa_core::units::{MemberName, Timeline};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{in_time, running};
+use super::{hooked, in_time, running};
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::process::Process;
 use crate::postgres::site::Site;
@@ -50,6 +50,8 @@ pub(super) async fn run(
         guarded(bench, proof).await?;
         return check(&session, reserved).await;
     }
+    // Before anything is changed: whoever is not to lead has nothing to take back.
+    hooked::allowed(bench, proof, reserved).await?;
     // Clients wait for the longest of these, not for one after the other.
     tokio::try_join!(
         guarded(bench, proof),
@@ -120,7 +122,7 @@ async fn prepare(
 
 /// From here on somebody else closes writes at `until`, whatever becomes of this process.
 async fn guarded(bench: &Bench, proof: Leadership) -> Result<(), JobError> {
-    let Some(gate) = &bench.gate else { return Ok(()) };
+    let Some(gate) = &bench.gates.guard else { return Ok(()) };
     let (answer, answered) = oneshot::channel();
     let asked = async {
         gate.send(Opening { proof, answer }).await.ok()?;

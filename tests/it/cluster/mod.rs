@@ -11,6 +11,7 @@ mod encrypted;
 mod failover;
 mod fixture;
 mod guard;
+mod hooks;
 mod journal;
 mod loss;
 mod metrics;

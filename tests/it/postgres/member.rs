@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use haa::agent::clock;
 use haa::config::{self, Login};
 use haa::playground::ports;
-use haa::postgres::{Postgres, find_binaries};
+use haa::postgres::{Gates, Postgres, find_binaries};
 use haa_core::discard::Discarded;
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
@@ -72,7 +72,8 @@ impl Member {
     pub(crate) fn with(name: &str, config: config::Postgres, state: PathBuf) -> Self {
         let name: MemberName = name.parse().expect("a legal name");
         let (to, inputs) = mpsc::channel(1024);
-        let postgres = Postgres::start(config.clone(), name.clone(), state.clone(), to, None);
+        let postgres =
+            Postgres::start(config.clone(), name.clone(), state.clone(), to, Gates::default());
         let postgres = Some(postgres.expect("Postgres can be looked after"));
         Self { name, config, state, postgres, discarded: Vec::new(), inputs, next: 1 }
     }
