@@ -258,7 +258,7 @@ fn tokens(path: &Path) -> Finding {
     match Tokens::load(path).map(|tokens| tokens.own()) {
         Ok(Some(_)) => Finding::Fine(format!("{} has a token that holds", path.display())),
         Ok(None) => Finding::Wrong(format!(
-            "{}: every token has expired, the members cannot speak to each other: add one",
+            "{}: every token with role=admin has expired, the members cannot speak to each other: add one",
             path.display()
         )),
         Err(error) => Finding::Wrong(error.to_string()),

@@ -102,6 +102,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         status: published,
         calls: ask,
         tokens: tokens.clone(),
+        questions: config.api.questions,
         cluster: config.cluster.clone(),
         scheme: if door.is_locked() { "https" } else { "http" },
         alive_at: alive,
@@ -146,8 +147,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     if let Some(router) = router {
         router.leave().await;
     }
-    shutdown.cancel();
-    drained(serving).await;
+    drained(&shutdown, serving).await;
     Ok(end)
 }
 
@@ -159,7 +159,8 @@ async fn listener(api: &config::Api) -> anyhow::Result<TcpListener> {
 }
 
 /// Who still asks the API has a moment to hear the answer.
-async fn drained(serving: JoinHandle<std::io::Result<()>>) {
+async fn drained(shutdown: &CancellationToken, serving: JoinHandle<std::io::Result<()>>) {
+    shutdown.cancel();
     if tokio::time::timeout(Duration::from_secs(2), serving).await.is_err() {
         tracing::debug!("some API connections were cut");
     }

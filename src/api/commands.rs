@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::tokens::{Bearer, Denied, Role};
 use super::{Api, Call, Untold, complaint, document, json, text, told};
 
 /// The largest command.
@@ -95,7 +96,7 @@ impl Refusal {
 /// Hand the leadership over in order.
 pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Operator)?;
         let asked: Switchover = body(request).await?;
         let status = current(&api)?;
         let to = known_member(&status, "candidate", asked.candidate)?;
@@ -107,7 +108,7 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
                 return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
             }
         }
-        carry_out(&api, Ask::Switchover { to }, by).await
+        carry_out(&api, Ask::Switchover { to }, who.by).await
     };
     finish(done.await)
 }
@@ -115,15 +116,16 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
 /// Make a member lead though nobody does.
 pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Viewer)?;
         let asked: Failover = body(request).await?;
+        who.may(if asked.accept_loss { Role::Admin } else { Role::Operator })?;
         let status = current(&api)?;
         let to = known_member(&status, "candidate", asked.candidate)?;
         if let Some(says) = to.as_ref().and_then(|to| status.bars_failover(to)) {
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let loss = if asked.accept_loss { Loss::Accepted } else { Loss::Allowed };
-        carry_out(&api, Ask::Failover { to, loss }, by).await
+        carry_out(&api, Ask::Failover { to, loss }, who.by).await
     };
     finish(done.await)
 }
@@ -141,12 +143,12 @@ pub(super) async fn undrain(State(api): State<Arc<Api>>, request: Request<Body>)
 /// Restart a Postgres.
 pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Operator)?;
         let Restart { member, manner } = body(request).await?;
         let status = current(&api)?;
         let member = known_member(&status, "member", member)?;
         let member = member.unwrap_or_else(|| status.me.clone());
-        carry_out(&api, Ask::Restart { member, manner }, by).await
+        carry_out(&api, Ask::Restart { member, manner }, who.by).await
     };
     finish(done.await)
 }
@@ -154,7 +156,7 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
 /// Clone a replica anew. Answers when it has begun; `GET /requests` says how it stands.
 pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let begun = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Admin)?;
         let Reinitialize { member, .. } = body(request).await?;
         let status = current(&api)?;
         let member = known_member(&status, "member", member)?;
@@ -164,7 +166,7 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
         }
         let message = format!("{member} is being cloned anew: GET /requests says how it stands");
         let ask = Ask::Reinit { member, data: None };
-        let (request, came) = carry(&api, ask, by, has_begun).await?;
+        let (request, came) = carry(&api, ask, who.by, has_begun).await?;
         came.map(|_| Begun { message, request })
     };
     begun.await.map_or_else(Refusal::response, |begun| json(StatusCode::ACCEPTED, &begun))
@@ -173,12 +175,12 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
 /// Forget a member. It is gone, so the leader says whether there was one.
 pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Admin)?;
         let About { member } = body(request).await?;
         let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
         let member =
             member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
-        carry_out(&api, Ask::Remove { member }, by).await
+        carry_out(&api, Ask::Remove { member }, who.by).await
     };
     finish(done.await)
 }
@@ -190,12 +192,12 @@ fn nobody_named() -> Refusal {
 
 async fn about(api: &Arc<Api>, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
     let done = async {
-        let by = who(api, &request)?;
+        let who = who(api, &request, Role::Operator)?;
         let About { member } = body(request).await?;
         let Some(member) = known_member(&*current(api)?, "member", member)? else {
             return Err(nobody_named());
         };
-        carry_out(api, ask(member), by).await
+        carry_out(api, ask(member), who.by).await
     };
     finish(done.await)
 }
@@ -204,19 +206,40 @@ pub(super) fn finish(done: Result<String, Refusal>) -> Response {
     done.map_or_else(Refusal::response, |says| text(StatusCode::OK, says))
 }
 
-/// Who asks, and from where.
-pub(super) fn who(api: &Api, request: &Request<Body>) -> Result<String, Refusal> {
+/// Somebody who asks, and may.
+pub(super) struct Who {
+    /// Who, and from where.
+    pub(super) by: String,
+    bearer: Bearer,
+}
+
+impl Who {
+    /// What is asked turns out to need more.
+    pub(super) fn may(&self, needs: Role) -> Result<(), Refusal> {
+        self.bearer.may(needs).map_err(denied)
+    }
+}
+
+fn denied(denied: Denied) -> Refusal {
+    let code = match denied {
+        Denied::Missing | Denied::Unknown | Denied::Expired { .. } => StatusCode::UNAUTHORIZED,
+        Denied::TooLittle { .. } => StatusCode::FORBIDDEN,
+    };
+    Refusal(code, denied.to_string())
+}
+
+/// Who asks, if that one may do what needs this role.
+pub(super) fn who(api: &Api, request: &Request<Body>, needs: Role) -> Result<Who, Refusal> {
     let header = request.headers().get(header::AUTHORIZATION);
     let header = header.and_then(|value| value.to_str().ok());
-    let name = api
-        .tokens
-        .check(header)
-        .map_err(|denied| Refusal(StatusCode::UNAUTHORIZED, denied.to_string()))?;
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    Ok(match from {
+    let bearer = api.tokens.check(header).map_err(denied)?;
+    bearer.may(needs).map_err(denied)?;
+    let name = bearer.name.clone();
+    let by = match request.extensions().get::<ConnectInfo<SocketAddr>>() {
         Some(ConnectInfo(address)) => format!("{name} from {}", address.ip()),
         None => name,
-    })
+    };
+    Ok(Who { by, bearer })
 }
 
 /// An empty body asks for nothing in particular.

@@ -24,6 +24,7 @@ pub(crate) mod document;
 mod metrics;
 mod parameters;
 mod query;
+mod questions;
 mod reload;
 mod requests;
 mod routes;
@@ -34,6 +35,7 @@ mod tests;
 pub mod tokens;
 
 use crate::agent::Reloaded;
+use crate::config::Questions;
 use crate::doctor::Report;
 use crate::guard::Standing;
 use crate::router::Counters;
@@ -51,6 +53,8 @@ pub struct Api {
     pub calls: mpsc::Sender<Call>,
     /// Who may command.
     pub tokens: Tokens,
+    /// Who may ask.
+    pub questions: Questions,
     /// The cluster's name.
     pub cluster: String,
     /// `http`, or `https` where the members' ports speak TLS.
@@ -160,6 +164,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/requests", asked(requests::requests))
         .route("/requests/{id}", delete(requests::cancel))
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&api), questions::asked))
         .with_state(Arc::clone(&api))
         .merge(peers)
         .fallback(unknown_path)

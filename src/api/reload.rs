@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 
 use super::commands::{Refusal, who};
+use super::tokens::Role;
 use super::{Api, Call, Untold, json, told};
 
 /// Postgres may be at work for so long before it reads its files.
@@ -17,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Whatever the body says: it is about this member only.
 pub(super) async fn reload(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async move {
-        let by = who(&api, &request)?;
-        tracing::info!(by, "an operator asks to read haad.toml again");
+        let who = who(&api, &request, Role::Operator)?;
+        tracing::info!(by = who.by, "an operator asks to read haad.toml again");
         let unknown = |says: &str| Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned());
         match told(&api, PATIENCE, |reply| Call::Reload { reply }).await {
             Ok(Ok(reloaded)) => Ok(json(StatusCode::ACCEPTED, &reloaded)),

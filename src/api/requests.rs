@@ -9,6 +9,7 @@ use axum::response::Response;
 use haa_core::records::{RequestId, RequestState};
 
 use super::commands::{Refusal, current, finish, who, written};
+use super::tokens::Role;
 use super::{Api, Call, json, not_yet};
 
 /// `GET /requests`: `[id, record]` for each command that is open or has lately come to its end, oldest first.
@@ -25,8 +26,8 @@ pub(super) async fn cancel(
     Path(id): Path<RequestId>,
     request: Request<Body>,
 ) -> Response {
-    let cancelled = match who(&api, &request) {
-        Ok(by) => cancelled(&api, id, by).await,
+    let cancelled = match who(&api, &request, Role::Operator) {
+        Ok(who) => cancelled(&api, id, who.by).await,
         Err(refusal) => Err(refusal),
     };
     finish(cancelled)

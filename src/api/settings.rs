@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::commands::{Refusal, body, current, request, who, written};
+use super::tokens::Role;
 use super::{Api, Call, READ, Untold, json, not_yet, told};
 use crate::config::settings::{changes, merged, read};
 
@@ -47,12 +48,13 @@ async fn shown(State(api): State<Arc<Api>>) -> Response {
 /// What is named is replaced, `null` goes back to the default, everything else stays.
 async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Viewer)?;
         let seen = seen(request.headers())?;
         let Document(patch) = body(request).await?;
+        who.may(if pauses(&patch) { Role::Operator } else { Role::Admin })?;
         let status = current(&api)?;
         let next = merged(&status.settings, &patch).map_err(senseless)?;
-        change(&api, &status, next, (by, seen)).await
+        change(&api, &status, next, (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -60,7 +62,7 @@ async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response 
 /// What is named is so, everything else goes back to its default.
 async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
-        let by = who(&api, &request)?;
+        let who = who(&api, &request, Role::Admin)?;
         let seen = seen(request.headers())?;
         let Document(whole) = body(request).await?;
         let Value::Object(whole) = whole else {
@@ -68,9 +70,14 @@ async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
         };
         let status = current(&api)?;
         let next = read(&whole).map_err(senseless)?;
-        change(&api, &status, next, (by, seen)).await
+        change(&api, &status, next, (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
+}
+
+/// To pause a cluster and to resume it is not to change what it goes by.
+fn pauses(patch: &Value) -> bool {
+    patch.as_object().is_some_and(|patch| patch.keys().eq(["pause"]))
 }
 
 fn senseless(sentences: Vec<String>) -> Refusal {

@@ -21,10 +21,58 @@ struct Inner {
     tokens: Fresh<Vec<Token>>,
 }
 
+/// What a token is good for. Whoever may do more may do less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// To ask, where questions need a token.
+    Viewer,
+    /// To run a cluster as it is: nothing that it knows or has is lost by it.
+    Operator,
+    /// Everything; and to speak as a member.
+    Admin,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// As it stands in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Somebody with a token that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// Whose it is.
+    pub name: String,
+    /// What it is good for.
+    pub role: Role,
+}
+
+impl Bearer {
+    /// Whether this one may.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may(&self, needs: Role) -> Result<(), Denied> {
+        if self.role >= needs {
+            return Ok(());
+        }
+        Err(Denied::TooLittle { name: self.name.clone(), has: self.role, needs })
+    }
+}
+
 #[derive(Clone)]
 struct Token {
     text: String,
     name: String,
+    role: Role,
     expires: Option<SystemTime>,
 }
 
@@ -56,6 +104,14 @@ pub enum TokensError {
         /// The file.
         path: String,
     },
+    /// Nobody could speak as a member.
+    #[error(
+        "{path} has no token with role=admin: the members know each other by the first such one; add it"
+    )]
+    NoAdmin {
+        /// The file.
+        path: String,
+    },
 }
 
 /// Why somebody may not command.
@@ -81,6 +137,19 @@ pub enum Denied {
         /// When, as in the file.
         at: String,
     },
+    /// It is good for less.
+    #[error(
+        "this needs a token with the role {}, and that of {name} has the role {}: use another, or give it the role \
+             in the API's token file", needs.word(), has.word()
+    )]
+    TooLittle {
+        /// Whose.
+        name: String,
+        /// Its role.
+        has: Role,
+        /// What would do.
+        needs: Role,
+    },
 }
 
 impl Tokens {
@@ -98,7 +167,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Why that one may not command.
-    pub fn check(&self, authorization: Option<&str>) -> Result<String, Denied> {
+    pub fn check(&self, authorization: Option<&str>) -> Result<Bearer, Denied> {
         let sent = authorization.and_then(bearer).ok_or(Denied::Missing)?;
         let now = SystemTime::now();
         let tokens = self.current();
@@ -114,17 +183,17 @@ impl Tokens {
                 name: token.name.clone(),
                 at: humantime::format_rfc3339_seconds(at).to_string(),
             }),
-            Some(_) | None => Ok(token.name.clone()),
+            Some(_) | None => Ok(Bearer { name: token.name.clone(), role: token.role }),
         }
     }
 
-    /// The first that has not expired: what this member sends to its peers.
+    /// The first admin's that has not expired: what this member sends to its peers.
     #[must_use]
     pub fn own(&self) -> Option<String> {
         let now = SystemTime::now();
         self.current()
             .into_iter()
-            .find(|token| token.expires.is_none_or(|at| now < at))
+            .find(|token| token.role == Role::Admin && token.expires.is_none_or(|at| now < at))
             .map(|token| token.text)
     }
 
@@ -146,10 +215,16 @@ fn read(path: &Path) -> Result<Vec<Token>, TokensError> {
         let wrong = |says| TokensError::Line { path: name(), line: index + 1, says };
         tokens.push(token(line, index + 1).map_err(wrong)?);
     }
-    if tokens.is_empty() { Err(TokensError::Empty { path: name() }) } else { Ok(tokens) }
+    if tokens.is_empty() {
+        return Err(TokensError::Empty { path: name() });
+    }
+    if tokens.iter().all(|token| token.role != Role::Admin) {
+        return Err(TokensError::NoAdmin { path: name() });
+    }
+    Ok(tokens)
 }
 
-/// `TOKEN [name=WHO] [expires=2027-01-01T00:00:00Z]`
+/// `TOKEN [name=WHO] [role=viewer, operator or admin] [expires=2027-01-01T00:00:00Z]`
 fn token(line: &str, number: usize) -> Result<Token, String> {
     let mut words = line.split_whitespace();
     let text = words.next().unwrap_or("").to_owned();
@@ -165,10 +240,20 @@ fn token(line: &str, number: usize) -> Result<Token, String> {
             "the token has characters that no header can carry: use letters and digits".to_owned()
         );
     }
-    let mut token = Token { text, name: format!("token {number}"), expires: None };
+    // As it was before there were roles.
+    let role = Role::Admin;
+    let mut token = Token { text, name: format!("token {number}"), role, expires: None };
     for word in words {
         match word.split_once('=') {
             Some(("name", who)) if !who.is_empty() => who.clone_into(&mut token.name),
+            Some(("role", said)) => {
+                let known = Role::ALL.into_iter().find(|role| role.word() == said);
+                token.role = known.ok_or_else(|| {
+                    format!(
+                        "role={said} is no role: write role=viewer, role=operator or role=admin"
+                    )
+                })?;
+            }
             Some(("expires", when)) => {
                 let at = humantime::parse_rfc3339(when).map_err(|_| {
                     format!("expires={when} is no time: write it as expires=2027-01-01T00:00:00Z")
@@ -176,10 +261,9 @@ fn token(line: &str, number: usize) -> Result<Token, String> {
                 token.expires = Some(at);
             }
             Some(_) | None => {
-                return Err(
-                    "after the token only name=WHO and expires=2027-01-01T00:00:00Z may come"
-                        .to_owned(),
-                );
+                return Err("after the token only name=WHO, role=viewer, operator or admin, and \
+                     expires=2027-01-01T00:00:00Z may come"
+                    .to_owned());
             }
         }
     }
@@ -223,7 +307,7 @@ mod tests {
             0o600,
         );
         let tokens = Tokens::load(&path).unwrap();
-        let check = |header: &str| tokens.check(Some(header));
+        let check = |header: &str| tokens.check(Some(header)).map(|bearer| bearer.name);
         assert_eq!(check("Bearer 0123456789abcdef0123"), Ok("alice".to_owned()));
         assert_eq!(check("bearer  fedcba9876543210fedc"), Ok("token 4".to_owned()));
         assert_eq!(tokens.check(None), Err(Denied::Missing));
@@ -246,9 +330,37 @@ mod tests {
         let tokens = Tokens::load(&path).unwrap();
         write(&path, "bbbbbbbbbbbbbbbbbbbbbbbb name=b\n", 0o600);
         assert_eq!(tokens.check(Some("Bearer aaaaaaaaaaaaaaaaaaaa")), Err(Denied::Unknown));
-        assert_eq!(tokens.check(Some("Bearer bbbbbbbbbbbbbbbbbbbbbbbb")), Ok("b".to_owned()));
+        let name = |token| tokens.check(Some(token)).map(|bearer| bearer.name);
+        assert_eq!(name("Bearer bbbbbbbbbbbbbbbbbbbbbbbb"), Ok("b".to_owned()));
         write(&path, "short\n", 0o600);
-        assert_eq!(tokens.check(Some("Bearer bbbbbbbbbbbbbbbbbbbbbbbb")), Ok("b".to_owned()));
+        assert_eq!(name("Bearer bbbbbbbbbbbbbbbbbbbbbbbb"), Ok("b".to_owned()));
+    }
+
+    #[test]
+    fn whoever_may_do_less_does_not_speak_for_the_member() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        write(
+            &path,
+            "vvvvvvvvvvvvvvvvvvvv name=eve role=viewer\noooooooooooooooooooo role=operator\n\
+             aaaaaaaaaaaaaaaaaaaa name=members\n",
+            0o600,
+        );
+        let tokens = Tokens::load(&path).unwrap();
+        assert_eq!(tokens.own().as_deref(), Some("aaaaaaaaaaaaaaaaaaaa"));
+        let role = |token| tokens.check(Some(token)).unwrap().role;
+        assert_eq!(role("Bearer aaaaaaaaaaaaaaaaaaaa"), Role::Admin, "where none is said");
+        assert_eq!(role("Bearer oooooooooooooooooooo"), Role::Operator);
+        let eve = tokens.check(Some("Bearer vvvvvvvvvvvvvvvvvvvv")).unwrap();
+        assert_eq!(eve.may(Role::Viewer), Ok(()));
+        assert_eq!(
+            eve.may(Role::Admin).unwrap_err().to_string(),
+            "this needs a token with the role admin, and that of eve has the role viewer: use another, or give it \
+             the role in the API's token file"
+        );
+        write(&path, "oooooooooooooooooooo role=operator\n", 0o600);
+        let said = Tokens::load(&path).unwrap_err().to_string();
+        assert!(said.contains("has no token with role=admin: the members know"), "{said}");
     }
 
     #[test]
@@ -268,6 +380,10 @@ mod tests {
         assert_eq!(
             said("aaaaaaaaaaaaaaaaaaaa expires=tomorrow\n", 0o600),
             "tokens:1: expires=tomorrow is no time: write it as expires=2027-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            said("aaaaaaaaaaaaaaaaaaaa role=root\n", 0o600),
+            "tokens:1: role=root is no role: write role=viewer, role=operator or role=admin"
         );
         assert_eq!(
             said("aaaaaaaaaaaaaaaaaaaa\n", 0o644),

@@ -1,8 +1,8 @@
 //! `[api]`: where it listens, the tokens, TLS. Reads files; never listens.
 
-use super::Api;
 use super::check::Checker;
 use super::file::{ApiFile, Said, Text};
+use super::{Api, Questions};
 use crate::tls::{Dialer, Door, Identity, Plain, Tls, Verify};
 
 impl Checker<'_> {
@@ -29,7 +29,15 @@ impl Checker<'_> {
             }
         });
         let tls = self.tls(api);
-        Some(Api { listen: listen?, address: address?, token_file: token_file?, tls: tls? })
+        let words = [("open", Questions::Open), ("token", Questions::Token)];
+        let questions = self.one_of("api.questions", api.questions.as_ref(), &words);
+        Some(Api {
+            listen: listen?,
+            address: address?,
+            token_file: token_file?,
+            questions: questions?,
+            tls: tls?,
+        })
     }
 
     /// `Some(None)`: no TLS is wanted.

@@ -185,6 +185,8 @@ pub(super) struct ApiFile {
     /// The file with the tokens that commands and peers need; nobody else may read it.
     #[schemars(required)]
     pub(super) token_file: Option<Text>,
+    /// Who may read documents and metrics: `open` (everybody) or `token` (whoever has one). Default: `open`.
+    pub(super) questions: Option<Text>,
     /// This member's certificate, as a server and as a client, PEM; with it, the port speaks TLS.
     pub(super) cert_file: Option<Text>,
     /// The certificate's key, PEM.

@@ -66,6 +66,7 @@ pub(super) static KEYS: &[Key] = &[
     key("api.listen", Kind::Text, "HAAD_API_LISTEN"),
     key("api.address", Kind::Text, "HAAD_API_ADDRESS"),
     key("api.token_file", Kind::Text, "HAAD_API_TOKEN_FILE"),
+    key("api.questions", Kind::Text, "HAAD_API_QUESTIONS"),
     key("api.cert_file", Kind::Text, "HAAD_API_CERT_FILE"),
     key("api.key_file", Kind::Text, "HAAD_API_KEY_FILE"),
     key("api.ca_file", Kind::Text, "HAAD_API_CA_FILE"),

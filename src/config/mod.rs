@@ -194,8 +194,20 @@ pub struct Api {
     pub address: Address,
     /// The file with the tokens that commands and peers need; read anew when it changes.
     pub token_file: PathBuf,
+    /// Who may ask for more than health and routes.
+    pub questions: Questions,
     /// How TLS is spoken there, if it is.
     pub tls: Option<Tls>,
+}
+
+/// Who may ask for documents and metrics. Health checks and routes are answered to everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Questions {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Whoever has a token, of any role.
+    Token,
 }
 
 /// The process that closes writes when the agent cannot.

@@ -239,6 +239,7 @@ const WRONG: &[(&str, &str)] = &[
     ("address = \"10.0.0.1:5432\"\n", ""),
     ("10.0.0.1:8008", "10.0.0.1:5432"),
     ("@/tokens", "@/token"),
+    ("token_file", "questions = \"closed\"\ntoken_file"),
     ("[api]", "[postgres.parameters]\nPort = 5433\nfsync = false\n[api]"),
     ("[api]", "[postgres.parameters]\nrestore_command = \"cp /a/%f %p\"\n[api]"),
     ("bin_directory", "restore_command = \"cp /a/%f\"\nbin_directory"),

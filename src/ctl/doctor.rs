@@ -99,7 +99,7 @@ async fn ask_all(cluster: &ClusterView, target: &Target) -> Vec<Asked> {
 }
 
 async fn ask(target: &Target, member: String, at: &Address) -> Asked {
-    let sent = Ask::get("/doctor").within(PATIENCE).over(target.dialer()).send(at).await;
+    let sent = target.question(Ask::get("/doctor").within(PATIENCE)).send(at).await;
     let now = unix_ms();
     let report: Result<Report, String> = match sent {
         Ok(answer) if answer.status == 200 => {

@@ -21,6 +21,8 @@ pub struct Ask {
     method: Method,
     path: String,
     token: Option<String>,
+    /// For whoever does not answer without.
+    spare: Option<String>,
     body: Option<String>,
     /// The tag of what was seen: the answer is no if there is another by now.
     seen: Option<String>,
@@ -41,6 +43,7 @@ impl Ask {
             method: Method::GET,
             path,
             token: None,
+            spare: None,
             body: None,
             seen: None,
             known: None,
@@ -62,6 +65,7 @@ impl Ask {
             method,
             path: path.to_owned(),
             token: Some(token),
+            spare: None,
             body: Some(body.to_string()),
             seen: None,
             known: None,
@@ -91,6 +95,13 @@ impl Ask {
         self
     }
 
+    /// With this token where the question is not answered without one.
+    #[must_use]
+    pub fn or_with(mut self, token: Option<String>) -> Self {
+        self.spare = token;
+        self
+    }
+
     /// Wait this long for the answer.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
@@ -109,6 +120,15 @@ impl Ask {
     /// # Errors
     /// [`HttpError`], which says whether the agent can have taken it.
     pub async fn send(&self, to: &Address) -> Result<Answer, HttpError> {
+        match self.once(to).await {
+            Ok(answer) if answer.status == 401 && self.token.is_none() && self.spare.is_some() => {
+                Self { token: self.spare.clone(), ..self.clone() }.once(to).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn once(&self, to: &Address) -> Result<Answer, HttpError> {
         let stream = match timeout(CONNECT, self.dialer.dial(to, Http::One)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(refusal)) => return Err(HttpError::NotConnected(brief(&refusal))),

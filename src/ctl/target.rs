@@ -29,7 +29,7 @@ pub struct TargetArgs {
         global = true
     )]
     pub api: Vec<Address>,
-    /// A file that holds the token; commands need it, questions do not
+    /// A file that holds the token; commands need it, questions where `api.questions` says so
     #[arg(long, env = "HAACTL_TOKEN_FILE", value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
     /// The authority of the agents' certificates, PEM; with it, they are asked over TLS
@@ -145,10 +145,12 @@ impl Target {
         &self.addresses
     }
 
-    /// How the agents are reached.
+    /// A question as it is sent to these agents: over their kind of connections, and with the token, if there is one,
+    /// to whoever wants it.
     #[must_use]
-    pub const fn dialer(&self) -> &Dialer {
-        &self.dialer
+    pub fn question(&self, ask: Ask) -> Ask {
+        let token = self.token_file.as_ref().and_then(|_| self.token("a question").ok());
+        ask.over(&self.dialer).or_with(token)
     }
 
     /// Asks the agents in turn until one answers; whatever it answers counts.
@@ -156,7 +158,7 @@ impl Target {
     /// # Errors
     /// When none answers.
     pub async fn ask(&self, path: &str) -> Result<(Address, Answer), CtlError> {
-        let ask = Ask::get(path).over(&self.dialer);
+        let ask = self.question(Ask::get(path));
         let mut tried = Vec::new();
         for address in &self.addresses {
             match ask.send(address).await {
@@ -184,7 +186,7 @@ impl Target {
     }
 
     async fn told<T: DeserializeOwned>(&self, path: &str, ask: Ask) -> Result<T, CtlError> {
-        let ask = ask.over(&self.dialer);
+        let ask = self.question(ask);
         let mut tried = Vec::new();
         let mut refusal = None;
         for address in &self.addresses {

@@ -63,7 +63,7 @@ async fn members(target: &Target) -> Result<(), CtlError> {
 
 async fn ask(target: &Target, member: &MemberView) -> Result<[String; 2], String> {
     let address = member.agent().ok_or_else(|| "address not known".to_owned())?;
-    let asked = Ask::get("/patroni").over(target.dialer()).send(&address).await;
+    let asked = target.question(Ask::get("/patroni")).send(&address).await;
     let answer = asked.map_err(|error| format!("silent ({error})"))?;
     let about: Member = serde_json::from_slice(&answer.body).unwrap_or_default();
     Ok([about.patroni.version, shown_version(about.server_version)])

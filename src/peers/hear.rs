@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::proto::peers_server::{Peers, PeersServer};
 use super::proto::{Beat, Heard};
-use crate::api::tokens::Tokens;
+use crate::api::tokens::{Role, Tokens};
 
 struct Hearing {
     cluster: String,
@@ -38,7 +38,8 @@ impl Hearing {
 impl Peers for Hearing {
     async fn hear(&self, request: Request<Streaming<Beat>>) -> Result<Response<Heard>, Status> {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        if let Err(denied) = self.tokens.check(header) {
+        let member = self.tokens.check(header).and_then(|bearer| bearer.may(Role::Admin));
+        if let Err(denied) = member {
             return Err(Status::unauthenticated(denied.to_string()));
         }
         let mut beats = request.into_inner();

@@ -28,16 +28,20 @@ use super::serve::Patience;
 use super::tokens::Tokens;
 use super::{Api, Call, Metrics, router};
 use crate::agent::clock;
+use crate::config::Questions;
 
 mod commands;
 mod documents;
 mod metrics;
 mod port;
+mod roles;
 mod settings;
 mod table;
 mod waiting;
 
 const TOKEN: &str = "0123456789abcdef0123";
+const ROLES: &str = "viewer-viewer-viewer name=vic role=viewer\noperator-operator name=olga role=operator\n\
+     admin-admin-admin-admin name=ada role=admin\n";
 const TERM: Term = Term(7);
 
 fn name(text: &str) -> MemberName {
@@ -232,7 +236,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");
         let expired = "expired-expired-expired name=bob expires=2020-01-01T00:00:00Z";
-        std::fs::write(&path, format!("{TOKEN} name=alice\n{expired}\n")).unwrap();
+        std::fs::write(&path, format!("{TOKEN} name=alice\n{expired}\n{ROLES}")).unwrap();
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, private).unwrap();
         let (status, published) = watch::channel(Some(Arc::new(status)));
@@ -242,6 +246,7 @@ impl Bench {
             status: published,
             calls: ask,
             tokens: Tokens::load(&path).unwrap(),
+            questions: Questions::Open,
             cluster: "main".to_owned(),
             scheme: "http",
             alive_at: alive,

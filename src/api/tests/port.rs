@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::api::serve;
+use crate::ctl::http::Ask;
 use crate::tls::Door;
 
 struct Port {
@@ -20,7 +21,10 @@ struct Port {
 
 impl Port {
     async fn open() -> Self {
-        let bench = Bench::new(primary());
+        Self::of(Bench::new(primary())).await
+    }
+
+    async fn of(bench: Bench) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -53,6 +57,21 @@ async fn http_1_0_without_any_header_is_answered() {
     assert!(heard.starts_with("HTTP/1.0 503 "), "{heard}");
     let heard = port.say("HEAD /primary HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(heard.starts_with("HTTP/1.1 200 OK\r\n") && heard.ends_with("\r\n\r\n"), "{heard}");
+}
+
+/// As haactl does it.
+#[tokio::test]
+async fn a_token_is_sent_to_whoever_does_not_answer_without() {
+    let mut bench = Bench::new(primary());
+    bench.api.questions = Questions::Token;
+    let port = Port::of(bench).await;
+    let at = port.at.to_string().parse().unwrap();
+    let asked = Ask::get("/cluster");
+    assert_eq!(asked.send(&at).await.unwrap().status, 401);
+    let viewer = Some("viewer-viewer-viewer".to_owned());
+    assert_eq!(asked.clone().or_with(viewer).send(&at).await.unwrap().status, 200);
+    let stranger = Some("wrong-wrong-wrong-wrong".to_owned());
+    assert_eq!(asked.or_with(stranger).send(&at).await.unwrap().status, 401);
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ impl Asker {
 
     /// One after the other until one can tell, the one that answered last first.
     async fn ask(&self, ask: Ask) -> Result<(Address, Answer), Missed> {
-        let ask = ask.over(self.target.dialer());
+        let ask = self.target.question(ask);
         let agents = self.agents();
         let first = self.preferred.load(Ordering::Relaxed);
         let (mut tried, mut unwell) = (Vec::new(), Vec::new());

@@ -1,5 +1,8 @@
 //! A pause: nothing begins by itself, everybody says so, and an operator's commands work as ever.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+
 use super::fixture::{Cluster, LONG};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -7,7 +10,7 @@ async fn a_paused_cluster_does_only_what_it_is_told() {
     let cluster = Cluster::start().await;
     cluster.all_vote().await;
     let first = cluster.primary().await;
-    let (code, said) = cluster.haactl(&["pause"]);
+    let (code, said) = paused_by_an_operator(&cluster);
     assert_eq!(code, 0, "{said}");
     assert!(said.ends_with("every member goes by it\n"), "{said}");
     let (code, said) = cluster.haactl(&["status"]);
@@ -54,4 +57,31 @@ async fn a_paused_cluster_does_only_what_it_is_told() {
     for event in ["set pause = true", "failover to", "switchover to", "set pause = false"] {
         assert!(said.contains(event), "{event}: {said}");
     }
+    assert_eq!(said.matches("olga from 127.0.0.1").count(), 1, "who did it: {said}");
+}
+
+/// An operator may; a viewer may not, and neither may change anything else.
+fn paused_by_an_operator(cluster: &Cluster) -> (i32, String) {
+    let tokens = cluster.playground.token_file();
+    let mut file = OpenOptions::new().append(true).open(&tokens).expect("it is there");
+    let own = |name: &str| {
+        let path = tokens.with_file_name(name);
+        std::fs::write(&path, format!("{name}-{name}-{name}\n")).expect("written");
+        path.display().to_string()
+    };
+    let (viewer, operator) = (own("viewer"), own("operator"));
+    file.write_all(
+        b"viewer-viewer-viewer role=viewer name=vic\n\
+          operator-operator-operator role=operator name=olga\n",
+    )
+    .expect("written");
+    let as_viewer = cluster.haactl(&["--token-file", &viewer, "pause"]);
+    assert_eq!(as_viewer.0, 1, "{}", as_viewer.1);
+    let says = "needs a token with the role operator, and that of vic has the role viewer";
+    assert!(as_viewer.1.contains(says), "{}", as_viewer.1);
+    let set = ["--token-file", &operator, "settings", "set", "k=1"];
+    let (code, said) = cluster.haactl(&set);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the role admin, and that of olga has the role operator"), "{said}");
+    cluster.haactl(&["--token-file", &operator, "pause"])
 }
