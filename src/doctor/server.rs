@@ -8,6 +8,8 @@ use crate::postgres::{Examined, Exception, Slot};
 
 use super::{Finding, Promise, Severity};
 
+/// A slot that holds so many times more than it may hold yet is about to lose some.
+const BITES: u64 = 3;
 /// So much WAL in a slot that nobody reads is a danger to the disk.
 const MUCH: u64 = 1 << 30;
 
@@ -109,9 +111,33 @@ fn pending(pending: &Pending) -> Finding {
     )
 }
 
+/// What it holds is not kept for long any more.
+fn nearly_full(Slot { name, ours, .. }: &Slot, much: &str, left: u64) -> Finding {
+    let what = format!(
+        "the slot {name} holds {much} of WAL, and loses some of it when {} more are written",
+        readable(left)
+    );
+    if *ours {
+        return Finding::problem(
+            what,
+            "the member then lacks WAL: unless another member or your archive has it, it is cloned anew",
+            "bring that member back, or raise max_slot_wal_keep_size while the disk has room; if it is gone for \
+             good: haactl remove, with its name",
+        );
+    }
+    Finding::problem(
+        what,
+        "its consumer can then not go on from where it was",
+        "look after whoever reads from it, or raise max_slot_wal_keep_size while the disk has room",
+    )
+}
+
 fn slot(slot: &Slot) -> Option<Finding> {
     let holds = slot.holds?;
     let (name, much) = (&slot.name, readable(holds));
+    if let Some(left) = slot.left.filter(|left| *left < holds / BITES) {
+        return Some(nearly_full(slot, &much, left));
+    }
     match (slot.ours, slot.active) {
         (true, true) => None,
         (true, false) => (holds >= MUCH).then(|| {
@@ -224,7 +250,13 @@ mod tests {
             ("synchronous_commit", "on"),
         ];
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let ours = Slot { name: "haa_n2".to_owned(), ours: true, active: true, holds: Some(MUCH) };
+        let ours = Slot {
+            name: "haa_n2".to_owned(),
+            ours: true,
+            active: true,
+            holds: Some(MUCH),
+            left: None,
+        };
         Examined {
             version: 150_004,
             parameters: parameters.into_iter().map(own).collect::<BTreeMap<_, _>>(),
@@ -298,7 +330,9 @@ mod tests {
 
     #[test]
     fn a_slot_is_judged_by_whose_it_is_and_what_it_holds() {
-        let slot = |ours, active, holds| Slot { name: "s".to_owned(), ours, active, holds };
+        let left = Some(MUCH / BITES);
+        let slot = |ours, active, holds| Slot { name: "s".to_owned(), ours, active, holds, left };
+        let nearly = |slot| Slot { left: Some(MUCH / BITES - 1), ..slot };
         for (one, expected) in [
             (slot(true, true, Some(MUCH)), None),
             (slot(true, false, Some(MUCH - 1)), None),
@@ -308,6 +342,10 @@ mod tests {
             (slot(false, false, Some(1)), Some(Advice)),
             (slot(false, false, Some(MUCH)), Some(Problem)),
             (slot(false, false, None), None),
+            (nearly(slot(true, true, Some(MUCH))), Some(Problem)),
+            (nearly(slot(true, false, Some(MUCH))), Some(Problem)),
+            (nearly(slot(false, true, Some(MUCH))), Some(Problem)),
+            (nearly(slot(true, false, Some(0))), None),
         ] {
             let said = Examined { slots: vec![one.clone()], ..well() };
             let found = findings(&said, THREE);

@@ -55,6 +55,8 @@ pub struct Slot {
     pub active: bool,
     /// Bytes of WAL since its position; `None` if it holds none.
     pub holds: Option<u64>,
+    /// Bytes of WAL that may be written before it loses some; `None` where nothing bounds it, or it has lost some.
+    pub left: Option<u64>,
 }
 
 /// A parameter that is set by `ALTER ROLE` or `ALTER DATABASE`.
@@ -127,7 +129,8 @@ impl Examiner {
 
 const SLOTS: &str = "SELECT slot_name, slot_type = 'physical' AND slot_name LIKE 'haa\\_%', active, \
      greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
-     ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint FROM pg_replication_slots";
+     ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint, \
+     CASE WHEN safe_wal_size < 0 THEN 0 ELSE safe_wal_size END FROM pg_replication_slots";
 
 /// Of each value that is written `name=value`, in the order in which Postgres takes them.
 const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FROM pg_db_role_setting s \
@@ -141,6 +144,7 @@ fn slot(row: &Row) -> Option<Slot> {
         ours: row.is_true(1),
         active: row.is_true(2),
         holds: row.parse(3),
+        left: row.parse(4),
     })
 }
 
