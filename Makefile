@@ -10,7 +10,7 @@ HAACTL := $(TARGET)/release/haactl
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install-deps install-test-deps build papers deb demo tour test trials verify check broken \
-	runner model jepsen fix scenarios-accept clean
+	runner model fuzz jepsen fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -70,6 +70,11 @@ runner: check
 
 model:  ## every order of events in small worlds, with what happened in them; verify runs the same as a test
 	cargo run --package haa-sim --release --quiet -- --model
+
+# With a bound for each parser of its own; what is found says which input to add to the parser's examples.
+SECONDS ?= 60
+fuzz:  ## every parser with new inputs, SECONDS=60 each: the same targets as in verify, where they go over fixed ones
+	HAA_FUZZ_SECONDS=$(SECONDS) cargo test --package haa --lib fuzz_
 
 jepsen: install-test-deps  ## break real clusters on hosts of their own and judge what clients saw; root, several minutes
 	cargo build --package haa --package haa-jepsen

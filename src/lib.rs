@@ -26,6 +26,9 @@ pub mod api;
 pub mod config;
 pub mod ctl;
 pub mod doctor;
+#[cfg(test)]
+#[path = "../tests/fuzz/mod.rs"]
+mod fuzz;
 pub mod guard;
 pub mod hooks;
 pub mod logging;

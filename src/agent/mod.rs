@@ -2,6 +2,8 @@
 
 mod calls;
 pub mod clock;
+#[cfg(test)]
+mod fuzz;
 mod herald;
 pub mod journal;
 mod memory;

@@ -297,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_lines_of_a_token_file_and_headers() {
+        let line = "0123456789abcdef0123 name=alice expires=2027-01-01T00:00:00Z";
+        crate::fuzz::text(&[line, "Bearer 0123456789abcdef0123"], |text| {
+            if let Ok(token) = token(text, 1) {
+                assert!(same(token.text.as_bytes(), token.text.as_bytes()));
+                assert!(!same(token.text.as_bytes(), &token.text.as_bytes()[1..]));
+                let header = format!("Bearer {}", token.text);
+                assert_eq!(bearer(&header), Some(token.text.as_str()));
+            }
+            assert!(bearer(text).is_none_or(|token| text.contains(token)));
+        });
+    }
+
+    #[test]
     fn the_right_token_passes_and_others_are_told_why_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");

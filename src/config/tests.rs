@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod fuzz;
+
 /// A good file; `@` is the directory of the test.
 const GOOD: &str = r#"name = "n1"
 cluster = "main"

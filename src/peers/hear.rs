@@ -52,3 +52,35 @@ impl Peers for Hearing {
         Ok(Response::new(Heard {}))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn fuzz_what_comes_as_a_beat() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        std::fs::write(&path, "0123456789abcdef0123 name=alice\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let (inputs, _) = mpsc::channel(1);
+        let tokens = Tokens::load(&path).unwrap();
+        let hearing = Hearing { cluster: "shop".to_owned(), tokens, inputs };
+        let json =
+            br#"{"from":"n2","instance":2,"number":1,"term":7,"state":"streaming","position":null,
+            "replayed":"0/3000060","fit":true,"tags":{"zone":"a"},"hears":["n1"]}"#;
+        let beat = Beat { cluster: "shop".to_owned(), heartbeat: json.to_vec() };
+        assert!(hearing.read(&beat).is_ok(), "the example is good");
+        let deep = Beat { heartbeat: vec![b'['; 50_000], ..beat.clone() };
+        crate::fuzz::bytes(&[&beat.encode_to_vec(), &deep.encode_to_vec()], |bytes| {
+            let Ok(beat) = Beat::decode(bytes) else { return };
+            if let Err(refused) = hearing.read(&beat) {
+                assert!(!refused.message().is_empty());
+            }
+        });
+    }
+}

@@ -74,12 +74,12 @@ pub fn shown_version(number: u32) -> String {
 }
 
 /// From `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `... 18beta1`.
-fn version_number(said: &str) -> Option<u32> {
+pub(super) fn version_number(said: &str) -> Option<u32> {
     let version = said.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
     let mut parts = version.split(|c: char| !c.is_ascii_digit());
     let major: u32 = parts.next()?.parse().ok()?;
     let minor = if version.contains('.') { parts.next()?.parse().ok()? } else { 0 };
-    Some(major * 10_000 + minor)
+    major.checked_mul(10_000)?.checked_add(minor)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(super) fn address(conninfo: &str) -> Option<Address> {
 }
 
 /// libpq's `key = value` and `key = 'quoted value'`, with backslashes.
-fn parse(conninfo: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn parse(conninfo: &str) -> Option<Vec<(String, String)>> {
     let mut parts = Vec::new();
     let mut rest = conninfo.trim_start();
     while !rest.is_empty() {

@@ -37,6 +37,8 @@ mod error;
 mod examine;
 pub(crate) mod fence;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod incarnation;
 mod inspect;
 mod jobs;

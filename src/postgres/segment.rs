@@ -57,11 +57,17 @@ impl Segment {
 
     /// By its name; where its timeline began is to be told.
     pub(super) fn named(name: &str, size: u64) -> Option<Self> {
+        if !timeline::is_segment(name) {
+            return None;
+        }
         let part = |at| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
-        let number = part(8)? * ((1_u64 << 32) / size) + part(16)?;
+        let (high, low) = (part(8)?, part(16)?);
+        let within = low.checked_mul(size).filter(|at| *at < 1 << 32)?;
         let timeline = Timeline(u32::try_from(part(0)?).ok()?);
-        let segment = Self { timeline, made_by: None, begin: Lsn(number * size), size };
-        timeline::is_segment(name).then_some(segment)
+        let begin = Lsn(high << 32 | within);
+        // Postgres makes none whose end would be no position.
+        begin.0.checked_add(size)?;
+        Some(Self { timeline, made_by: None, begin, size })
     }
 
     pub(super) fn end(&self) -> Lsn {

@@ -78,7 +78,7 @@ impl Found {
     }
 
     /// Takes in a line; where it says that the WAL ends, returns the end.
-    fn line(&mut self, line: &str) -> Option<Lsn> {
+    pub(super) fn line(&mut self, line: &str) -> Option<Lsn> {
         if let Some((_, error)) = line.split_once("error in WAL record at ")
             && line.starts_with("pg_waldump: ")
         {
@@ -145,11 +145,11 @@ fn unix_ms(at: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// As PostgreSQL 15 prints it.
-    const LINES: &str = "\
+    pub(in super::super) const LINES: &str = "\
 rmgr: Transaction len (rec/tot):     34/    34, tx:        725, lsn: 0/014F0F88, prev 0/014F0F40, \
 desc: COMMIT 2026-11-26 11:07:27.221335 UTC
 rmgr: Transaction len (rec/tot):    242/   242, tx:        726, lsn: 0/01516810, prev 0/015167D0, \

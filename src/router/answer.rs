@@ -119,6 +119,24 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_answers_of_a_server() {
+        let session =
+            [said(b'R', &[0, 0, 0, 0]), said(b'K', &[0, 0, 1, 2, 9, 9, 9, 9]), said(b'Z', b"I")];
+        let examples = [session.concat(), fatal("57P03", "it starts"), fatal("28P01", "no")];
+        crate::fuzz::bytes(&examples.each_ref().map(Vec::as_slice), |bytes| {
+            let whole = Search::default().next(bytes);
+            let mut search = Search::default();
+            let keys: Vec<Key> = bytes.chunks(3).filter_map(|part| search.next(part)).collect();
+            assert_eq!(keys, Vec::from_iter(whole), "in pieces as in one");
+            // More bytes never take back what was certain.
+            let words: Vec<Word> = (0..=bytes.len()).map(|end| word(&bytes[..end])).collect();
+            let certain = words.iter().position(|word| *word != Word::Part);
+            let certain = certain.map_or(&[][..], |at| &words[at..]);
+            assert!(certain.iter().all(|word| *word == certain[0]), "{words:?}");
+        });
+    }
+
+    #[test]
     fn nobody_searches_for_ever() {
         let mut search = Search::default();
         assert_eq!(search.next(&fatal("28P01", "no")), None);

@@ -128,6 +128,8 @@ pub(super) fn fatal(code: &str, sentence: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     async fn given(bytes: &[u8]) -> Result<Packet, Unreadable> {
@@ -185,18 +187,35 @@ mod tests {
         assert!(old.to_string().starts_with("protocol 2.0 is none"), "{old}");
     }
 
-    #[tokio::test]
-    async fn no_bytes_at_all_make_it_panic() {
-        let mut seed = 1_u64;
-        for length in 0..2_000_usize {
-            let bytes: Vec<u8> = (0..length % 64)
-                .map(|_| {
-                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    u8::try_from(seed >> 60).unwrap()
-                })
-                .collect();
-            drop(given(&bytes).await);
-        }
+    #[test]
+    fn fuzz_first_packets() {
+        let startup = packet(3 << 16, b"user\0app\0database\0shop\0\0");
+        let examples =
+            [&startup, &packet(SSL, b""), &packet(CANCEL, &[7; 8]), &packet(2 << 16, b"")];
+        let hello = [0x16, 3, 1, 2, 0, 1];
+        let examples: Vec<&[u8]> =
+            examples.into_iter().map(Vec::as_slice).chain([&hello[..]]).collect();
+        crate::fuzz::bytes(&examples, |bytes| {
+            let mut from = bytes;
+            let read = read(&mut from).now_or_never().expect("nothing is waited for");
+            let taken = &bytes[..bytes.len() - from.len()];
+            match read {
+                Ok(
+                    Packet::Encrypt(as_it_came)
+                    | Packet::Tls(as_it_came)
+                    | Packet::Startup(as_it_came),
+                ) => {
+                    assert_eq!(as_it_came, taken);
+                }
+                Ok(Packet::Cancel(key)) => assert_eq!(key.request(), taken),
+                Err(why) => {
+                    let Some((code, says)) = why.says() else { return };
+                    let answer = fatal(code, &says);
+                    let length = u32::try_from(answer.len() - 1).unwrap();
+                    assert_eq!(answer[1..5], length.to_be_bytes());
+                }
+            }
+        });
     }
 
     #[test]

@@ -200,6 +200,37 @@ mod tests {
 
     const LEADER: &str = r#"{"member":"n1","term":3,"instance":4}"#;
 
+    /// One of each, as haad writes them.
+    const RECORDS: [&str; 7] = [
+        r#"cluster {"creator":"n1","system_id":7300000000000000001}"#,
+        r#"settings {"durability":"quorum","k":1,"timing":{"ttl":10000,"round":3000}}"#,
+        r#"term {"term":7,"reserved":9,"holder":{"state":"leader","member":"n1","token":5,"timeline":8,
+            "position":{"timeline":7,"lsn":"0/3000060"}},"reason":"switchover"}"#,
+        r#"leader {"member":"n1","term":7,"instance":4}"#,
+        r#"sync {"version":3,"term":7,"primary":"n1","line":{"timeline":8,"forks":[{"timeline":7,
+            "lsn":"0/3000060"}]},"durability":"quorum","voters":{"n1":1,"n2":2},"k":1,"members":{"n1":1,"n2":2}}"#,
+        r#"members/n2 {"instance":2,"postgres":"10.0.0.2:5432","api":"10.0.0.2:8008","version":"0.1.0",
+            "server_version":150018,"tags":{"nofailover":false,"failover_priority":0,"noloadbalance":true,
+            "zone":"a"},"role":{"is":"streaming"},"system_id":1,"incarnation":2,"timeline":8}"#,
+        r#"requests/7f {"ask":{"verb":"switchover","to":"n2"},"by":"alice","asked_unix_ms":1,
+            "state":{"is":"done","what":"written"}}"#,
+    ];
+
+    #[test]
+    fn fuzz_keys_and_records() {
+        let reader = Reader::new(Keys::new("shop"));
+        let all = RECORDS.map(|record| format!("/haa/shop/{record}"));
+        let deep = format!("/haa/shop/members/n2 {}", "[".repeat(50_000));
+        let examples: Vec<&str> = all.iter().map(String::as_str).chain([deep.as_str()]).collect();
+        crate::fuzz::text(&examples, |text| {
+            let Some((path, json)) = text.split_once(' ') else { return };
+            let Ok(key) = reader.keys.key(path.as_bytes()) else { return };
+            let again = reader.keys.key(reader.keys.path(&key).as_bytes());
+            assert_eq!(again.as_ref(), Ok(&key));
+            drop(reader.view(&tree(&[(key, json, 5)])));
+        });
+    }
+
     #[test]
     fn a_value_keeps_its_revision_and_its_lease() {
         let view = read(&[(Key::Leader, LEADER, 77)]).expect("a view");

@@ -32,6 +32,7 @@ use crate::config::Questions;
 
 mod commands;
 mod documents;
+mod fuzz;
 mod metrics;
 mod port;
 mod roles;

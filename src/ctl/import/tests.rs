@@ -98,6 +98,29 @@ fn golden(name: &str, shown: &str) {
 }
 
 #[test]
+fn fuzz_patroni_yml() {
+    let bench = Bench::new();
+    bench.file("small.yml", SMALL);
+    let deep = format!("scope: {}", "[".repeat(50_000));
+    let bomb = "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\nscope: *c\n";
+    crate::fuzz::text(&[MEMBER, SMALL, DYNAMIC, &deep, bomb], |text| {
+        let path = bench.file("fuzzed.yml", text);
+        for (own, dynamic) in [(&path, None), (&bench.0.path().join("small.yml"), Some(&path))] {
+            match drafted(own, dynamic.map(PathBuf::as_path), &bench.secrets()) {
+                Err(error) => assert!(!error.to_string().is_empty()),
+                Ok(draft) => {
+                    assert!(!story(&draft.fates).is_empty());
+                    if let Ok(written) = draft.toml("patroni.yml") {
+                        let read = written.parse::<toml::Table>();
+                        assert!(read.is_ok(), "{read:?}: {written}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn a_member_with_the_clusters_configuration_becomes_what_haad_reads() {
     let bench = Bench::new();
     let (shown, config) = bench.import(MEMBER, Some(DYNAMIC));
