@@ -154,7 +154,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 24] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 25] = [
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),
@@ -163,6 +163,7 @@ const SLEEPS_WITH_REASON: [(&str, &str); 24] = [
         "src/pgbouncer/keeper.rs",
         "a growing pause between attempts at a console that does not answer",
     ),
+    ("src/pgbouncer/tests.rs", "nothing tells that a PgBouncer listens"),
     ("src/playground/bench/mod.rs", "accidents have their distance, and an outage its length"),
     ("src/playground/bench/writer.rs", "an application has its pace"),
     ("src/playground/tour/mod.rs", "an operator tries again a little later"),

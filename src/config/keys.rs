@@ -85,6 +85,7 @@ pub(super) static KEYS: &[Key] = &[
     key("pgbouncer.password_file", Kind::Text, "HAAD_PGBOUNCER_PASSWORD_FILE"),
     key("pgbouncer.databases", Kind::List, "HAAD_PGBOUNCER_DATABASES"),
     key("pgbouncer.pause_timeout", Kind::Text, "HAAD_PGBOUNCER_PAUSE_TIMEOUT"),
+    key("pgbouncer.ca_file", Kind::Text, "HAAD_PGBOUNCER_CA_FILE"),
     key("hooks.on_role_change", Kind::FileOnly, ""),
     key("hooks.on_start", Kind::FileOnly, ""),
     key("hooks.on_stop", Kind::FileOnly, ""),

@@ -247,6 +247,8 @@ pub struct Pgbouncer {
     pub databases: Vec<String>,
     /// How long transactions may take to end before a hand-over is refused.
     pub pause_timeout: Duration,
+    /// Whom to believe that it is they: certificates of this authority. `None`: they are spoken to in clear.
+    pub authority: Option<PathBuf>,
 }
 
 /// The operator's own programs, run when something happens to this member.

@@ -1,5 +1,6 @@
 //! `[pgbouncer]`: admin consoles and how to be let in there. Reads the password; never connects.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use haa_core::units::Address;
@@ -10,6 +11,7 @@ use super::check::Checker;
 use super::error::At;
 use super::file::{Said, Text};
 use super::{Login, Pgbouncer};
+use crate::tls::Believer;
 
 /// While they are held, clients wait: PgBouncer itself lets nobody wait longer than `query_wait_timeout`, 120 s.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -30,6 +32,9 @@ pub(super) struct PgbouncerFile {
     pub(super) databases: Option<Said<Vec<Text>>>,
     /// How long transactions may take to end before a switchover is refused. Default: 5s.
     pub(super) pause_timeout: Option<Text>,
+    /// The authority of their certificates, PEM. With it the consoles are spoken to over TLS, and each certificate must
+    /// be for the host in `consoles`. Default: in clear.
+    pub(super) ca_file: Option<Text>,
 }
 
 impl Checker<'_> {
@@ -53,18 +58,20 @@ impl Checker<'_> {
         let password = self.password("pgbouncer", file.password_file.as_ref(), at);
         let databases = self.databases(file.databases.as_ref());
         let pause_timeout = self.pause_timeout(file.pause_timeout.as_ref());
+        let authority = self.believed(file.ca_file.as_ref());
         Some(Some(Pgbouncer {
             consoles: consoles?,
             login: Login { user: user?, password: password? },
             databases: databases?,
             pause_timeout: pause_timeout?,
+            authority: authority?,
         }))
     }
 
     /// An empty section is as good as none; a login for nothing is a mistake.
     #[allow(clippy::option_option, reason = "the outer one is 'refused', as everywhere in Checker")]
     fn without_consoles(&mut self, file: &PgbouncerFile, at: At) -> Option<Option<Pgbouncer>> {
-        let texts = [&file.user, &file.password_file, &file.pause_timeout];
+        let texts = [&file.user, &file.password_file, &file.pause_timeout, &file.ca_file];
         if texts.into_iter().all(Option::is_none) && file.databases.is_none() {
             return Some(None);
         }
@@ -116,6 +123,17 @@ impl Checker<'_> {
         }
         let names = || said.value().iter().map(|text| text.value().clone()).collect();
         (self.problems.len() == before).then(names)
+    }
+
+    /// `Some(None)`: no TLS is wanted.
+    #[allow(clippy::option_option, reason = "the outer one is 'refused', as everywhere in Checker")]
+    fn believed(&mut self, said: Option<&Text>) -> Option<Option<PathBuf>> {
+        let Some(said) = said else { return Some(None) };
+        let path = self.file("pgbouncer.ca_file", said)?;
+        match Believer::load(&path) {
+            Ok(_) => Some(Some(path)),
+            Err(error) => self.refuse_said(said, format!("pgbouncer.ca_file: {error}")),
+        }
     }
 
     fn pause_timeout(&mut self, said: Option<&Text>) -> Option<Duration> {

@@ -268,6 +268,7 @@ const WRONG: &[(&str, &str)] = &[
     ("[api]", "[router]\nhold = \"5s\"\n[api]"),
     ("[api]", "[pgbouncer]\nconsoles = []\npassword_file = \"@/secret\"\n[api]"),
     ("[api]", "[pgbouncer]\npause_timeout = \"5s\"\n[api]"),
+    ("[api]", "[pgbouncer]\nconsoles = [\"h:1\"]\nca_file = \"@/secret\"\n[api]"),
     ("[api]", "[pgbouncer]\nconsoles = [\"h:1\", \"h\", \"h:1\"]\n[api]"),
     (
         "[api]",

@@ -1,13 +1,24 @@
 //! The admin console of one PgBouncer: `PAUSE`, `RESUME`, `RECONNECT`. Never waits without a deadline.
 
+use std::error::Error;
+use std::io;
 use std::time::{Duration, Instant};
 
 use haa_core::units::Address;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::config::Pgbouncer;
+use crate::tls::{Believer, TlsError};
+
+/// Asks a server for TLS.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// A console that has not answered by then is not there.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +34,7 @@ const ESTABLISHED: [&str; 4] = ["sv_active", "sv_idle", "sv_used", "sv_tested"];
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConsoleError {
     #[error("PgBouncer at {at} cannot be reached")]
-    Unreachable { at: Address, source: tokio_postgres::Error },
+    Unreachable { at: Address, source: Box<dyn Error + Send + Sync> },
     #[error("PgBouncer at {at} did not answer within {} ms", after.as_millis())]
     Silent { at: Address, after: Duration },
     #[error(
@@ -36,6 +47,23 @@ pub(super) enum ConsoleError {
          admin_users names this user"
     )]
     Refused { at: Address, user: String, said: String, source: tokio_postgres::Error },
+    #[error(
+        "PgBouncer at {at} lets nobody in without TLS: give pgbouncer.ca_file in haad.toml, the authority of its \
+         certificate"
+    )]
+    WantsTls { at: Address },
+    #[error(
+        "PgBouncer at {at} speaks no TLS, and pgbouncer.ca_file in haad.toml asks for it: set client_tls_sslmode, \
+         client_tls_key_file and client_tls_cert_file in pgbouncer.ini, or take out ca_file"
+    )]
+    NoTls { at: Address },
+    #[error(
+        "PgBouncer at {at} is not believed: its certificate (client_tls_cert_file in pgbouncer.ini) must be for \
+         '{}', and of the authority in pgbouncer.ca_file of haad.toml", at.host
+    )]
+    Stranger { at: Address, source: io::Error },
+    #[error("pgbouncer.ca_file in haad.toml cannot be used")]
+    Authority(#[from] TlsError),
 }
 
 /// One PgBouncer.
@@ -180,16 +208,17 @@ impl Console {
     pub(super) async fn open(&self) -> Result<Session, ConsoleError> {
         let mut config = tokio_postgres::Config::new();
         config
-            .host(&self.at.host)
-            .port(self.at.port)
+            .ssl_mode(SslMode::Disable)
             .dbname("pgbouncer")
             .user(&self.config.login.user)
             .password(&self.config.login.password)
             .application_name("haad");
-        let connect = config.connect(NoTls);
-        let (client, connection) = self
-            .promptly(async { connect.await.map_err(|error| self.failed("the login", error)) })
-            .await?;
+        let login = async {
+            let stream = self.connected().await?;
+            let opened = config.connect_raw(stream, NoTls).await;
+            opened.map_err(|error| self.failed("the login", error))
+        };
+        let (client, connection) = self.promptly(login).await?;
         let connection = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a session in PgBouncer's console ended");
@@ -198,12 +227,36 @@ impl Console {
         Ok(Session { client, connection })
     }
 
+    /// A connection, over TLS where an authority is given: then never without.
+    async fn connected(&self) -> Result<Either<TcpStream, TlsStream<TcpStream>>, ConsoleError> {
+        let at = || self.at.clone();
+        let away = |error: io::Error| ConsoleError::Unreachable { at: at(), source: error.into() };
+        let there = TcpStream::connect((self.at.host.as_str(), self.at.port)).await;
+        let mut stream = there.map_err(away)?;
+        let Some(authority) = &self.config.authority else { return Ok(Either::Left(stream)) };
+        let believer = Believer::load(authority)?;
+        stream.write_all(&SSL_REQUEST).await.map_err(away)?;
+        match stream.read_u8().await.map_err(away)? {
+            b'S' => {}
+            _ => return Err(ConsoleError::NoTls { at: at() }),
+        }
+        match believer.secure(stream, &self.at).await {
+            Ok(secure) => Ok(Either::Right(secure)),
+            // What rustls says of a certificate, or the other side of our hello.
+            Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+                Err(ConsoleError::Stranger { at: at(), source })
+            }
+            Err(source) => Err(away(source)),
+        }
+    }
+
     /// It answers with an error, or it does not answer.
     fn failed(&self, said: &str, source: tokio_postgres::Error) -> ConsoleError {
         let (at, user) = (self.at.clone(), self.config.login.user.clone());
         match source.as_db_error() {
+            Some(told) if told.message().contains("SSL required") => ConsoleError::WantsTls { at },
             Some(_) => ConsoleError::Refused { at, user, said: said.to_owned(), source },
-            None => ConsoleError::Unreachable { at, source },
+            None => ConsoleError::Unreachable { at, source: source.into() },
         }
     }
 }

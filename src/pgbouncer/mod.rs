@@ -8,6 +8,8 @@
 
 mod console;
 mod keeper;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

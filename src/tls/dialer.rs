@@ -81,8 +81,7 @@ impl Dialer {
     pub async fn dial(&self, to: &Address, http: Http) -> io::Result<Dialed> {
         let stream = connect(to).await?;
         let Some(careful) = &self.0 else { return Ok(Either::Left(stream)) };
-        let read = || client(&careful.authority, careful.identity.as_ref());
-        let mut config = (*careful.config.get("certificates", read)).clone();
+        let mut config = (*careful.current()).clone();
         config.alpn_protocols = vec![match http {
             Http::One => b"http/1.1".to_vec(),
             Http::Two => b"h2".to_vec(),
@@ -96,6 +95,40 @@ impl Dialer {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Careful {
+    fn current(&self) -> Arc<ClientConfig> {
+        self.config.get("certificates", || client(&self.authority, self.identity.as_ref()))
+    }
+}
+
+/// Speaks TLS where a server has agreed to it, and believes certificates of one authority.
+#[derive(Clone, Debug)]
+pub struct Believer(Arc<Careful>);
+
+impl Believer {
+    /// Of this authority.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn load(authority: &Path) -> Result<Self, TlsError> {
+        let config = Fresh::load(vec![authority.to_owned()], || client(authority, None))?;
+        let (authority, plain) = (authority.to_owned(), Plain::Refused);
+        Ok(Self(Arc::new(Careful { authority, identity: None, plain, config })))
+    }
+
+    /// Goes on by TLS in a connection to this address, and checks who is there.
+    ///
+    /// # Errors
+    /// It is somebody else, or the connection ends.
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+        to: &Address,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        TlsConnector::from(self.0.current()).connect(server_name(to)?, stream).await
     }
 }
 

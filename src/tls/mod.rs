@@ -5,7 +5,7 @@ mod dialer;
 mod door;
 mod papers;
 
-pub use dialer::{Dialed, Dialer, Http};
+pub use dialer::{Believer, Dialed, Dialer, Http};
 pub use door::{Accepted, Door, Rights};
 pub use papers::{Identity, TlsError};
 
