@@ -154,7 +154,8 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 25] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 26] = [
+    ("src/api/tests/siege.rs", "a slow client has its pace, and nothing tells that a task is gone"),
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
     ("src/peers/say.rs", "a growing pause between attempts at a peer that does not listen"),

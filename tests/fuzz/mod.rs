@@ -100,6 +100,13 @@ pub(crate) fn bytes(examples: &[&[u8]], target: impl Fn(&[u8])) {
     }
 }
 
+/// Noise, the same for the same seed, so many bytes at a time.
+pub(crate) fn random(seed: u64) -> impl FnMut(usize) -> Vec<u8> {
+    use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+    let mut source = StdRng::seed_from_u64(seed);
+    move |length| (0..length).map(|_| source.random()).collect()
+}
+
 /// Tries a parser of text.
 pub(crate) fn text(examples: &[&str], target: impl Fn(&str)) {
     let examples: Vec<&[u8]> = examples.iter().map(|text| text.as_bytes()).collect();

@@ -37,6 +37,7 @@ mod metrics;
 mod port;
 mod roles;
 mod settings;
+mod siege;
 mod table;
 mod waiting;
 

@@ -12,29 +12,37 @@ use crate::api::serve;
 use crate::ctl::http::Ask;
 use crate::tls::Door;
 
-struct Port {
-    at: SocketAddr,
+pub(super) struct Port {
+    pub(super) at: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    _bench: Bench,
+    pub(super) bench: Bench,
 }
 
 impl Port {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         Self::of(Bench::new(primary())).await
     }
 
     async fn of(bench: Bench) -> Self {
+        let peers = |_: &Api| Router::new().fallback(|| async { StatusCode::OK });
+        Self::behind(Door::open(), bench, peers).await
+    }
+
+    pub(super) async fn behind(
+        door: Door,
+        bench: Bench,
+        peers: impl FnOnce(&Api) -> Router,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let peers = Router::new().fallback(|| async { StatusCode::OK });
-        let serving =
-            tokio::spawn(serve(listener, Door::open(), bench.api.clone(), peers, stop.clone()));
-        Self { at, stop, serving, _bench: bench }
+        let peers = peers(&bench.api);
+        let serving = tokio::spawn(serve(listener, door, bench.api.clone(), peers, stop.clone()));
+        Self { at, stop, serving, bench }
     }
 
-    async fn dial(&self) -> TcpStream {
+    pub(super) async fn dial(&self) -> TcpStream {
         TcpStream::connect(self.at).await.unwrap()
     }
 
