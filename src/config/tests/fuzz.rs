@@ -47,7 +47,7 @@ fn fuzz_variables() {
     place.load(GOOD).expect("it is good");
     let path = place.path().join("haad.toml");
     let values =
-        ["10.0.0.1:5432", "http://a:1,http://b:2", "true", "10s", "1GB", "/tmp/x", "async"];
+        ["10.0.0.1:5432", "http://a:1,http://b:2", "true", "10s", "1GB", "/tmp/x/", "/", "async"];
     let keys: Vec<&str> =
         KEYS.iter().map(|key| key.variable).filter(|key| !key.is_empty()).collect();
     let env = std::cell::RefCell::new(std::mem::take(&mut place.env));
