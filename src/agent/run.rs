@@ -144,10 +144,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         end: None,
     };
     let end = agent.run(received).await?;
-    if let Some(router) = router {
-        router.leave().await;
-    }
-    drained(&shutdown, serving).await;
+    drained(router, &shutdown, serving).await;
     Ok(end)
 }
 
@@ -158,8 +155,15 @@ async fn listener(api: &config::Api) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Who still asks the API has a moment to hear the answer.
-async fn drained(shutdown: &CancellationToken, serving: JoinHandle<std::io::Result<()>>) {
+/// Clients of the router go first; who still asks the API has a moment to hear the answer.
+async fn drained(
+    router: Option<Router>,
+    shutdown: &CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+) {
+    if let Some(router) = router {
+        router.leave().await;
+    }
     shutdown.cancel();
     if tokio::time::timeout(Duration::from_secs(2), serving).await.is_err() {
         tracing::debug!("some API connections were cut");
