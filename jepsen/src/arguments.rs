@@ -25,6 +25,7 @@ Exit codes:
 Examples:
   haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
   haa-jepsen rto --fault host --runs 10 --json host.json
+  haa-jepsen load --system haa,patroni --json load.json
   haa-jepsen clean"
 )]
 pub(crate) struct Arguments {
@@ -38,6 +39,8 @@ pub(crate) enum Verb {
     Run(Exam),
     /// Time failovers: the same accident again and again under writers
     Rto(Rto),
+    /// Measure what a system costs when nothing happens: memory, CPU, requests to etcd, answers a second
+    Load(Load),
     /// Judge a history again
     Check {
         /// history.json of a run, or a history.edn
@@ -112,6 +115,24 @@ pub(crate) struct Rto {
     /// How the system is set
     #[arg(long, value_enum, default_value = "default")]
     pub(crate) profile: Profile,
+    /// The figures, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Load {
+    /// Who keeps the cluster; with commas between, one after the other
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "haa")]
+    pub(crate) system: Vec<System>,
+    /// For how long each is watched
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Where Patroni is
+    #[arg(long, value_name = "DIR", default_value = "/opt/patroni/bin")]
+    pub(crate) patroni_dir: PathBuf,
     /// The figures, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

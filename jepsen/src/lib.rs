@@ -5,6 +5,7 @@ pub mod exam;
 pub mod files;
 pub mod history;
 pub mod hosts;
+pub mod load;
 pub mod nemesis;
 pub mod report;
 pub mod rto;

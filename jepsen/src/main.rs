@@ -13,10 +13,10 @@ use clap::{Parser as _, ValueEnum};
 use haa_jepsen::checkers::{Isolation, Verdict};
 use haa_jepsen::hosts::{Plan, System, able, clean};
 use haa_jepsen::nemesis::{Kind, Schedule};
-use haa_jepsen::report::rto;
+use haa_jepsen::report::{self, rto};
 use haa_jepsen::{exam, files};
 
-use arguments::{Arguments, Exam, Hosts, Level, Profile, Rto, Verb};
+use arguments::{Arguments, Exam, Hosts, Level, Load, Profile, Rto, Verb};
 
 /// Everything was judged valid.
 const VALID: u8 = 0;
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Able => able().map(|()| say("runs can be made on this machine")).map(|()| VALID),
         Verb::Clean => cleaned(),
         Verb::Rto(wish) => timed(wish),
+        Verb::Load(wish) => weighed(wish),
         Verb::Run(wish) => examined(wish),
         Verb::Check { history } => judged(&history),
     };
@@ -80,11 +81,39 @@ fn timed(asked: Rto) -> anyhow::Result<u8> {
     };
     let timing = haa_jepsen::rto::run(&wish, say)?;
     if let Some(file) = asked.json {
-        let text = serde_json::to_string_pretty(&timing)? + "\n";
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        write_json(&file, &timing)?;
     }
     say(&rto::table(std::slice::from_ref(&timing)));
     Ok(VALID)
+}
+
+fn weighed(asked: Load) -> anyhow::Result<u8> {
+    let mut load = report::load::Load::default();
+    for system in asked.system {
+        let mut plan = plan(system, &asked.hosts, toml::Table::new())?;
+        if system == System::Patroni {
+            plan.program = asked.patroni_dir.join("patroni");
+        }
+        let (length, keep) = (Duration::from_secs(asked.seconds), asked.hosts.out.clone());
+        let wish = haa_jepsen::load::footprint::Wish { plan, length, keep };
+        load.footprints.push(haa_jepsen::load::footprint::run(&wish, say)?);
+    }
+    if let Some(file) = asked.json {
+        write_json(&file, &load)?;
+    }
+    load.write(&asked.hosts.out, &command())?;
+    say(&load.markdown());
+    say(&format!("report in {}", asked.hosts.out.display()));
+    Ok(VALID)
+}
+
+fn write_json(file: &std::path::Path, figures: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn command() -> String {
+    std::env::args().collect::<Vec<_>>().join(" ")
 }
 
 fn examined(asked: Exam) -> anyhow::Result<u8> {
@@ -130,7 +159,7 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
         sabotage: asked.sabotage,
         out: asked.hosts.out,
         title: format!("{workload}, {nemesis}, seed {seed}"),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command(),
     };
     let out = wish.out.clone();
     Ok(told(&exam::run(&wish, say)?, &format!("report in {}", out.display())))

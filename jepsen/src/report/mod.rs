@@ -4,6 +4,7 @@
 mod lag;
 mod lanes;
 mod latency;
+pub mod load;
 mod page;
 mod rate;
 mod results;
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use crate::checkers::{self, Verdict};
 use crate::history::Event;
 
+pub(crate) use results::percentile;
 pub use results::{Latencies, Results};
 
 /// The name of the page in a run's directory.

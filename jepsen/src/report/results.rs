@@ -138,7 +138,7 @@ fn longest_gap(answers: &[Answer]) -> u64 {
 }
 
 /// The smallest of sorted amounts that no less than this share of them does not exceed: one of them, always.
-pub(super) fn percentile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+pub(crate) fn percentile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }
