@@ -130,6 +130,13 @@ pub(crate) struct Load {
     /// For how long each is watched
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
+    /// Measure one half only
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Half>,
+    /// How many simulated clusters, with commas between; in growing order
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100,1000",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) sizes: Vec<u16>,
     /// Where Patroni is
     #[arg(long, value_name = "DIR", default_value = "/opt/patroni/bin")]
     pub(crate) patroni_dir: PathBuf,
@@ -138,6 +145,15 @@ pub(crate) struct Load {
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) hosts: Hosts,
+}
+
+/// What `load` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Half {
+    /// What an idle cluster costs
+    Footprint,
+    /// How the cost grows with the number of clusters; of haa
+    Scale,
 }
 
 /// An isolation level.

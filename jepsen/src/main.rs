@@ -12,11 +12,12 @@ use clap::{Parser as _, ValueEnum};
 
 use haa_jepsen::checkers::{Isolation, Verdict};
 use haa_jepsen::hosts::{Plan, System, able, clean};
+use haa_jepsen::load::{footprint, scale};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::{self, rto};
 use haa_jepsen::{exam, files};
 
-use arguments::{Arguments, Exam, Hosts, Level, Load, Profile, Rto, Verb};
+use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Profile, Rto, Verb};
 
 /// Everything was judged valid.
 const VALID: u8 = 0;
@@ -89,17 +90,27 @@ fn timed(asked: Rto) -> anyhow::Result<u8> {
 
 fn weighed(asked: Load) -> anyhow::Result<u8> {
     let mut load = report::load::Load::default();
-    for system in asked.system {
-        let mut plan = plan(system, &asked.hosts, toml::Table::new())?;
-        if system == System::Patroni {
-            plan.program = asked.patroni_dir.join("patroni");
+    let (length, keep) = (Duration::from_secs(asked.seconds), asked.hosts.out.clone());
+    let bare = |system| plan(system, &asked.hosts, toml::Table::new());
+    if asked.only != Some(Half::Scale) {
+        for system in &asked.system {
+            let mut plan = bare(*system)?;
+            if *system == System::Patroni {
+                plan.program = asked.patroni_dir.join("patroni");
+            }
+            let wish = footprint::Wish { plan, length, keep: keep.clone() };
+            load.footprints.push(footprint::run(&wish, say)?);
         }
-        let (length, keep) = (Duration::from_secs(asked.seconds), asked.hosts.out.clone());
-        let wish = haa_jepsen::load::footprint::Wish { plan, length, keep };
-        load.footprints.push(haa_jepsen::load::footprint::run(&wish, say)?);
     }
-    if let Some(file) = asked.json {
-        write_json(&file, &load)?;
+    if asked.only != Some(Half::Footprint) && asked.system.contains(&System::Haa) {
+        anyhow::ensure!(asked.sizes.is_sorted(), "--sizes grow: write the smaller ones first");
+        let mut plan = bare(System::Haa)?;
+        plan.etcds = 1;
+        let sizes = asked.sizes.iter().map(|size| usize::from(*size)).collect();
+        load.scale = Some(scale::run(&scale::Wish { plan, sizes, length, keep }, say)?);
+    }
+    if let Some(file) = &asked.json {
+        write_json(file, &load)?;
     }
     load.write(&asked.hosts.out, &command())?;
     say(&load.markdown());

@@ -76,6 +76,33 @@ fn careless_clusters_fail_and_a_killed_run_is_removed() {
     a_killed_run_is_removed(&kept("killed"));
 }
 
+#[test]
+#[ignore = "a minute, as root: make jepsen"]
+fn load_measures_a_cluster_and_a_simulated_one() {
+    ready();
+    let out = kept("load");
+    let json = out.join("load.json");
+    let fixed = ["load", "--seconds", "5", "--sizes", "1", "--json", json.to_str().unwrap()];
+    let output = haa_jepsen(&fixed, &out);
+    assert!(output.status.success(), "{}", said(&output));
+    println!("{}", said(&output));
+    let text = std::fs::read_to_string(json).unwrap();
+    let load: Value = serde_json::from_str(&text).unwrap();
+    let footprint = &load["footprints"][0];
+    let parts = footprint["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 6, "three agents and three guards: {parts:?}");
+    assert!(parts.iter().all(|part| part["pss_kb"].as_u64() > Some(0)), "{parts:?}");
+    assert!(footprint["asked"]["per_second"].as_f64() > Some(0.0), "{footprint}");
+    assert_eq!(footprint["asked"]["not_200"], 0, "the leader is a primary: {footprint}");
+    let size = &load["scale"]["sizes"][0];
+    for etcd in [&footprint["etcd"], &size["etcd"]] {
+        assert!(etcd["requests_per_second"]["LeaseKeepAlive"].as_f64() > Some(0.0), "{etcd}");
+    }
+    assert!(size["renewals"].as_u64() > Some(0), "{size}");
+    assert_eq!(size["leaderships_lost"], 0, "{size}");
+    assert!(out.join("load.html").is_file());
+}
+
 /// Where the report of a run that failed is found afterwards.
 fn kept(name: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jepsen").join(name);

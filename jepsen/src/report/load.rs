@@ -1,5 +1,8 @@
 //! What a system costs when nothing happens, as figures, tables and a page. Measures nothing.
 
+mod growth;
+mod tables;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +13,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::page;
-use super::scale::{bytes, float, short};
+use tables::{Table, answers, memory_and_cpu, requests, sizes};
 
 /// The name of the page in the directory of the report.
 pub const PAGE: &str = "load.html";
@@ -20,6 +23,51 @@ pub const PAGE: &str = "load.html";
 pub struct Load {
     /// Of each system.
     pub footprints: Vec<Footprint>,
+    /// By the number of clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+}
+
+/// How the cost grows with the number of clusters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// Each size.
+    pub sizes: Vec<Size>,
+    /// Why no larger one was tried, if one was asked for.
+    pub stopped: Option<String>,
+}
+
+/// So many simulated clusters against one etcd. Percents are of one core.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    /// How many clusters.
+    pub clusters: usize,
+    /// How many agents in all.
+    pub agents: usize,
+    /// For how long they were watched.
+    pub seconds: u64,
+    /// etcd.
+    pub etcd: Etcd,
+    /// All agents together.
+    pub agents_cpu_percent: f64,
+    /// The same by the agent.
+    pub cpu_percent_per_agent: f64,
+    /// What their process has grown by, by the agent.
+    pub rss_kb_per_agent: f64,
+    /// Leaderships that ended.
+    pub leaderships_lost: u64,
+    /// Renewals that were answered.
+    pub renewals: u64,
+    /// Renewals that were not, and those of a lease that was gone.
+    pub renewals_missed: u64,
+    /// Heartbeats for which a peer had no room.
+    pub heartbeats_unheard: u64,
+    /// From a renewal's question until the agent acts on the answer; half took no longer.
+    pub renewal_p50_ms: u64,
+    /// All but one of a hundred.
+    pub renewal_p99_ms: u64,
+    /// All.
+    pub renewal_max_ms: u64,
 }
 
 /// What an idle cluster of three members costs.
@@ -100,93 +148,16 @@ impl Etcd {
     }
 }
 
-impl Footprint {
-    /// The processes of this sort: how many, and their mean memory and CPU.
-    fn mean(&self, role: &str, what: &str) -> Option<[String; 3]> {
-        let parts = || self.parts.iter().filter(|part| part.role == role && part.what == what);
-        let count = float(parts().count() as u64);
-        let mean = |of: fn(&Part) -> f64| parts().map(of).sum::<f64>() / count;
-        let memory = |kb: f64| bytes(kb * 1024.0);
-        let cpu = mean(|part| part.cpu_percent + part.children_cpu_percent);
-        let cells = [
-            memory(mean(|part| float(part.pss_kb))),
-            memory(mean(|part| float(part.rss_kb))),
-            percent(cpu),
-        ];
-        (count > 0.0).then_some(cells)
-    }
-}
-
-/// A table: its head and its rows. The first two columns are words.
-type Table = (Vec<&'static str>, Vec<Vec<String>>);
-
-fn percent(share: f64) -> String {
-    format!("{share:.2} %")
-}
-
-fn memory_and_cpu(footprints: &[Footprint]) -> Table {
-    let head = vec!["system", "process", "PSS", "RSS", "of a core"];
-    let mut rows = Vec::new();
-    for footprint in footprints {
-        for (role, what) in
-            [("leader", "agent"), ("replica", "agent"), ("leader", "guard"), ("replica", "guard")]
-        {
-            if let Some(cells) = footprint.mean(role, what) {
-                let names = [footprint.system.clone(), format!("{what} of a {role}")];
-                rows.push(names.into_iter().chain(cells).collect());
-            }
-        }
-    }
-    (head, rows)
-}
-
-fn requests(footprints: &[Footprint]) -> Table {
-    let head = vec!["system", "method", "requests to etcd a minute"];
-    let mut rows = Vec::new();
-    for Footprint { system, etcd, .. } in footprints {
-        let row = |name: &str, rate: f64| {
-            vec![system.clone(), name.to_owned(), short((rate * 60.0 * 10.0).round() / 10.0)]
-        };
-        rows.push(row("all", etcd.all()));
-        rows.extend(etcd.requests_per_second.iter().map(|(method, rate)| row(method, *rate)));
-        rows.push(row("entries of etcd's log", etcd.writes_per_second));
-    }
-    (head, rows)
-}
-
-fn answers(footprints: &[Footprint]) -> Table {
-    let head = vec![
-        "system",
-        "/primary a second",
-        "p50",
-        "p99",
-        "max",
-        "not 200",
-        "no answer",
-        "connections opened",
-        "agent, of a core",
-    ];
-    let row = |Footprint { system, asked, .. }: &Footprint| {
-        let millis = |ms: f64| format!("{} ms", short(ms));
-        vec![
-            system.clone(),
-            format!("{:.0}", asked.per_second),
-            millis(asked.p50_ms),
-            millis(asked.p99_ms),
-            millis(asked.max_ms),
-            asked.not_200.to_string(),
-            asked.failed.to_string(),
-            asked.opened.to_string(),
-            percent(asked.agent_cpu_percent),
-        ]
-    };
-    (head, footprints.iter().map(row).collect())
-}
+/// What the simulated agents lack, told wherever their figures are.
+const LEFT_OUT: &str = "Simulated agents are the real core and the real store client, all in one process. Left out: \
+     Postgres (a stand-in does every job at once and nobody writes), the network between agents \
+     (channels), the API, the guard, the journal, and every disk but etcd's.";
 
 impl Load {
     fn tables(&self) -> Vec<Table> {
         let footprints = &self.footprints;
-        let all = [memory_and_cpu(footprints), requests(footprints), answers(footprints)];
+        let scale = sizes(self.scale.as_ref());
+        let all = [memory_and_cpu(footprints), requests(footprints), answers(footprints), scale];
         all.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
     }
 
@@ -208,6 +179,12 @@ impl Load {
                 text += &line(&mut row.iter().map(String::as_str));
             }
         }
+        if let Some(scale) = &self.scale {
+            let _ = writeln!(text, "\n{LEFT_OUT}");
+            if let Some(why) = &scale.stopped {
+                let _ = writeln!(text, "Stopped: {why}.");
+            }
+        }
         text
     }
 
@@ -222,6 +199,11 @@ impl Load {
         let body = html! {
             h1 { (title) }
             p { code { (command) } }
+            @if let Some(scale) = &self.scale {
+                (growth::draw(&scale.sizes).inline())
+                p { (LEFT_OUT) }
+                @if let Some(why) = &scale.stopped { p { "Stopped: " (why) "." } }
+            }
             @for (head, rows) in self.tables() { (table(&head, &rows)) }
         };
         fs::write(directory.join(PAGE), page::shell(title, &body)).with_context(tell)
@@ -241,65 +223,4 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(member: &str, role: &str, pss_kb: u64, cpu_percent: f64) -> Part {
-        let (member, role) = (member.to_owned(), role.to_owned());
-        let what = "agent".to_owned();
-        Part {
-            member,
-            role,
-            what,
-            rss_kb: 2 * pss_kb,
-            pss_kb,
-            cpu_percent,
-            children_cpu_percent: 0.5,
-        }
-    }
-
-    fn load() -> Load {
-        let parts = vec![
-            part("n1", "leader", 10_000, 2.0),
-            part("n2", "replica", 8_000, 1.0),
-            part("n3", "replica", 6_000, 2.0),
-        ];
-        let requests = [("Range", 0.1), ("LeaseKeepAlive", 0.9)];
-        let requests = requests.map(|(name, rate)| (name.to_owned(), rate));
-        let etcd = Etcd { requests_per_second: requests.into(), ..Etcd::default() };
-        let asked = Asked {
-            connections: 16,
-            per_second: 20_000.4,
-            p50_ms: 0.7,
-            p99_ms: 2.0,
-            max_ms: 11.0,
-            not_200: 0,
-            failed: 0,
-            opened: 16,
-            agent_cpu_percent: 80.0,
-        };
-        let system = "haa".to_owned();
-        Load { footprints: vec![Footprint { system, seconds: 60, parts, etcd, asked }] }
-    }
-
-    #[test]
-    fn the_tables_have_means_and_rates_by_the_minute() {
-        let text = load().markdown();
-        for row in [
-            "| haa | agent of a leader | 10.2 MB | 20.5 MB | 2.50 % |",
-            "| haa | agent of a replica | 7.17 MB | 14.3 MB | 2.00 % |",
-            "| haa | all | 60 |",
-            "| haa | LeaseKeepAlive | 54 |",
-            "| haa | 20000 | 0.7 ms | 2 ms | 11 ms | 0 | 0 | 16 | 80.00 % |",
-        ] {
-            assert!(text.lines().any(|line| line == row), "no `{row}` in\n{text}");
-        }
-        assert!(!text.contains("guard"), "{text}");
-    }
-
-    #[test]
-    fn the_figures_are_read_as_they_are_written() {
-        let text = serde_json::to_string(&load()).unwrap();
-        assert_eq!(serde_json::from_str::<Load>(&text).unwrap(), load());
-    }
-}
+mod tests;
