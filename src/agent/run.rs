@@ -143,7 +143,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         told: None,
         end: None,
     };
-    let end = agent.run(received).await?;
+    let end = agent.run(received, leave).await?;
     drained(router, &shutdown, serving).await;
     Ok(end)
 }
@@ -285,7 +285,7 @@ fn node_config(config: &Config, memory: &Memory, promises: Promises) -> NodeConf
 }
 
 impl Agent {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> anyhow::Result<End> {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, leave: Leave) -> anyhow::Result<End> {
         let mut input = Input::Tick;
         loop {
             let now = clock::now();
@@ -300,7 +300,7 @@ impl Agent {
             }
             self.notes.step(now, input, told, &self.node);
             if let Some(end) = self.end.take() {
-                self.finish().await;
+                self.finish(leave).await;
                 return Ok(end);
             }
             let wait = Duration::from_millis(self.node.deadline().since(clock::now()).0);
@@ -383,9 +383,9 @@ impl Agent {
     }
 
     /// Let wishes that are on their way (a lease let go) reach the store.
-    async fn finish(self) {
+    async fn finish(self, leave: Leave) {
         self.postgres.leave().await;
-        self.hooks.leave().await;
+        self.hooks.leave(leave).await;
         self.store.shutdown().await;
         self.notes.end().await;
         if let Some(guard) = self.guard {

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haa_core::input::Leave;
 use haa_core::routes::Status;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
@@ -108,12 +109,17 @@ impl Hooks {
         }
     }
 
-    /// What has happened is told, within a while; what runs then is ended.
-    pub async fn leave(mut self) {
+    /// What has happened is told, within a while; what runs then is ended. Nobody is waited for where Postgres is left
+    /// to the next agent: it has to be here within the lease.
+    pub async fn leave(mut self, leave: Leave) {
         self.waiting.clear();
+        let farewell = match leave {
+            Leave::StopPostgres => FAREWELL,
+            Leave::LeavePostgres => Duration::ZERO,
+        };
         let told = async { while self.running.join_next().await.is_some() {} };
-        if tokio::time::timeout(FAREWELL, told).await.is_err() {
-            tracing::warn!("hooks that are still at work after {FAREWELL:?} are ended");
+        if tokio::time::timeout(farewell, told).await.is_err() {
+            tracing::warn!("hooks that are still at work after {farewell:?} are ended");
             self.running.shutdown().await;
         }
     }

@@ -84,7 +84,9 @@ impl Standing {
         let found = inspect(site, session, &site.wishes.now()).await?;
         self.0.send_modify(|seen| {
             seen.inspected = loaded;
-            seen.parameters = Parameters { taken, ..found };
+            // What could not be written is not in the files, and no session tells of it.
+            let objection = found.objection.clone().or(seen.parameters.objection.take());
+            seen.parameters = Parameters { taken, objection, ..found };
         });
         Ok(())
     }

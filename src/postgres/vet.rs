@@ -76,6 +76,7 @@ impl Vetter {
                 None if name.contains('.') => None,
                 None => Some(unknown(name, site.major(), &all)),
                 Some(known) if known.context == "internal" => Some(FIXED.to_owned()),
+                Some(_) if OF_ONE_MACHINE.contains(&name.as_str()) => Some(LOCAL.to_owned()),
                 Some(known) if name.contains('.') => {
                     of_extension(&session, name, known, value).await?
                 }
@@ -92,6 +93,28 @@ impl Vetter {
         Ok(said)
     }
 }
+
+/// What a Postgres takes while it runs, or its program for sound, and may yet not start with: it depends on files, on
+/// groups or on the memory of each machine.
+const OF_ONE_MACHINE: [&str; 14] = [
+    "huge_page_size",
+    "huge_pages",
+    "lc_messages",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "local_preload_libraries",
+    "session_preload_libraries",
+    "ssl",
+    "ssl_ca_file",
+    "ssl_cert_file",
+    "ssl_crl_file",
+    "ssl_key_file",
+    "unix_socket_group",
+];
+
+const LOCAL: &str = "whether Postgres starts with it depends on the machine, and it is not tried on every one: set it in \
+     [postgres.parameters] of each member's haad.toml, one after the other, with a restart";
 
 const FIXED: &str = "it is fixed when the server is built or its data are made; take it out";
 

@@ -89,6 +89,8 @@ pub(super) struct Worker {
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
     parameters: Option<(Told, JoinHandle<()>)>,
+    /// Given up for a job, and perhaps not at their ends yet.
+    retired: Vec<JoinHandle<()>>,
     /// A job came in between: what is wished may be written for Postgres, and not read.
     unapplied: bool,
 }
@@ -112,6 +114,7 @@ impl Worker {
             list: None,
             door: None,
             parameters: None,
+            retired: Vec::new(),
             unapplied: false,
         }
     }
@@ -153,7 +156,9 @@ impl Worker {
         self.put_aside();
         self.job.send_replace(Some(id));
         let bench = self.bench.clone();
+        let retired = std::mem::take(&mut self.retired);
         let work = async move {
+            ended(retired).await;
             match jobs::run(&bench, job).await {
                 Ok(()) => JobResult::Done,
                 Err(error) => JobResult::Failed(sentence(&error)),
@@ -272,13 +277,12 @@ impl Worker {
         if self.unapplied {
             return drop(reply.send(Ok(None)));
         }
-        if let Some((_, work)) = self.parameters.take() {
-            work.abort();
-        }
+        let before = self.parameters.take().map(|(_, work)| work);
         let door = self.door.take().filter(|(_, work)| !work.is_finished());
         let settled = door.is_none();
         self.door = door;
         let work = async move {
+            end(before).await;
             let done = async {
                 parameters::apply(&bench.site).await?;
                 let running = process::postmaster(bench.site.data()).map_err(JobError::Signal)?;
@@ -300,11 +304,12 @@ impl Worker {
         if self.unapplied {
             return;
         }
-        if let Some((_, work)) = self.parameters.take() {
-            work.abort();
-        }
+        let before = self.parameters.take().map(|(_, work)| work);
         let bench = self.bench.clone();
-        let work = async move { parameters::apply(&bench.site).await };
+        let work = async move {
+            end(before).await;
+            parameters::apply(&bench.site).await
+        };
         self.parameters = aside(None, Told::BySettings, &self.nudge, work);
     }
 
@@ -355,6 +360,7 @@ impl Worker {
         self.unapplied |= parameters.as_ref().is_some_and(|work| !work.is_finished());
         for work in self.slots.take().into_iter().chain(list).chain(door).chain(parameters) {
             work.abort();
+            self.retired.push(work);
         }
     }
 
@@ -372,20 +378,37 @@ fn aside<W: PartialEq>(
     nudge: &Arc<Notify>,
     work: impl Future<Output = Result<(), JobError>> + Send + 'static,
 ) -> Option<(W, JoinHandle<()>)> {
-    if let Some((known, handle)) = before {
-        if known == wish && !handle.is_finished() {
+    let before = match before {
+        Some((known, handle)) if known == wish && !handle.is_finished() => {
             return Some((known, handle));
         }
-        handle.abort();
-    }
+        before => before.map(|(_, handle)| handle),
+    };
     let nudge = nudge.clone();
     let handle = tokio::spawn(async move {
+        end(before).await;
         if let Err(error) = work.await {
             tracing::warn!("Postgres' settings are not as they should be: {}", sentence(&error));
         }
         nudge.notify_one();
     });
     Some((wish, handle))
+}
+
+/// Gives work up and waits for its end: amid a write it goes on to its next wait, and whoever comes after it writes the
+/// same files.
+async fn end(work: Option<JoinHandle<()>>) {
+    if let Some(work) = work {
+        work.abort();
+        ended(vec![work]).await;
+    }
+}
+
+async fn ended(retired: Vec<JoinHandle<()>>) {
+    for work in retired {
+        // It was given up, or is done; how, was said by itself.
+        drop(work.await);
+    }
 }
 
 impl Drop for Worker {

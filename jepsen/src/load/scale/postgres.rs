@@ -8,8 +8,8 @@ use haa_core::input::JobResult;
 use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, PostgresFacts, Primary, Server, Shutdown, Standby, SyncState,
-    Walsender,
+    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Primary, Server, Shutdown, Standby,
+    SyncState, Walsender,
 };
 use haa_core::units::{
     Address, Incarnation, Lsn, MemberName, Millis, Position, SystemId, Timeline,
@@ -226,6 +226,7 @@ impl Servers {
             job: None,
             progress: None,
             server_version: VERSION,
+            parameters: Parameters::default(),
         };
         let server = &self.all[member];
         let Some(disk) = &server.disk else {
