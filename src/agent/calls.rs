@@ -60,7 +60,7 @@ pub(super) async fn answer_calls(
                     drop(reply.send(events));
                 }
                 Call::Vet { wanted, whole, reply } => {
-                    drop(reply.send(reloader.vetter.objections(&wanted, &whole).await));
+                    drop(reply.send(reloader.vetter.objections_for_all(&wanted, &whole).await));
                 }
                 Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),

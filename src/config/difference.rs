@@ -37,6 +37,10 @@ fn taken(old: &Config, new: &Config) -> Vec<String> {
     let word = |said: Option<&String>| said.map_or("not said".to_owned(), Clone::clone);
     let parameters = names.filter(|name| was.get(*name) != is.get(*name)).map(|name| {
         let (from, to) = (word(was.get(name)), word(is.get(name)));
+        // A program's arguments may hold a password.
+        if name.ends_with("_command") {
+            return format!("postgres.parameters.{name}");
+        }
         format!("postgres.parameters.{name} = {to} (was {from})")
     });
     let tags = (old.tags != new.tags).then(|| "tags".to_owned());
@@ -65,6 +69,7 @@ fn restart(old: &Config, new: &Config) -> Vec<String> {
         ("postgres.replication", was.replication != is.replication),
         ("postgres.rewind", was.rewind != is.rewind),
         ("api", differ(&old.api, &new.api)),
+        ("hooks", old.hooks != new.hooks),
         ("guard", differ(&old.guard, &new.guard)),
         ("router", differ(&old.router, &new.router)),
         ("pgbouncer", differ(&old.pgbouncer, &new.pgbouncer) || login(old) != login(new)),

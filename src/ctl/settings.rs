@@ -204,6 +204,10 @@ async fn edit(target: &Target) -> Result<(), CtlError> {
     Ok(())
 }
 
+fn is_bare(value: &str) -> bool {
+    value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok()
+}
+
 /// All of them as TOML.
 fn editable(settings: &Settings) -> String {
     let mut text = "# What a line is taken out of goes back to its default.\n".to_owned();
@@ -221,7 +225,8 @@ fn editable(settings: &Settings) -> String {
         let key = if name.contains(['.', '$']) { format!("\"{name}\"") } else { name.to_owned() };
         let _ = match value {
             None => writeln!(text, "# {key} is not said"),
-            Some(value) if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() => {
+            // Postgres' numbers may begin with a zero.
+            Some(value) if section != "postgres.parameters" && is_bare(value) => {
                 writeln!(text, "{key} = {value}")
             }
             Some(value) => writeln!(text, "{key} = {}", toml::Value::from(value.as_str())),

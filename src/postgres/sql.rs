@@ -154,9 +154,9 @@ impl Row {
     }
 }
 
-/// Whatever the cluster's parameters say for everybody else. A standby answers nothing to a session that is serializable.
-const OPTIONS: &str = "-c search_path=pg_catalog -c statement_timeout=0 -c client_min_messages=error \
-     -c default_transaction_isolation=read\\ committed";
+/// Whatever the parameters say for everybody else. A standby answers nothing to a session that is serializable.
+const OPTIONS: &str = "-c search_path=pg_catalog -c statement_timeout=0 \
+     -c client_min_messages=error -c default_transaction_isolation=read\\ committed";
 
 fn config(login: &Login) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();

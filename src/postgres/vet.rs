@@ -41,6 +41,22 @@ impl Vetter {
         Self(site)
     }
 
+    /// The same of parameters that every member is to have: they were tried on this one only.
+    ///
+    /// # Errors
+    /// Why nobody can say, in a sentence.
+    pub async fn objections_for_all(
+        &self,
+        wanted: &BTreeMap<String, String>,
+        whole: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, String> {
+        let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
+        let mut said: Vec<String> =
+            local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")).collect();
+        said.extend(self.objections(wanted, whole).await?);
+        Ok(said)
+    }
+
     /// What speaks against each of these `wanted` parameters, in a sentence each, where `whole` are all that would be.
     ///
     /// # Errors
@@ -76,7 +92,6 @@ impl Vetter {
                 None if name.contains('.') => None,
                 None => Some(unknown(name, site.major(), &all)),
                 Some(known) if known.context == "internal" => Some(FIXED.to_owned()),
-                Some(_) if OF_ONE_MACHINE.contains(&name.as_str()) => Some(LOCAL.to_owned()),
                 Some(known) if name.contains('.') => {
                     of_extension(&session, name, known, value).await?
                 }
@@ -113,8 +128,8 @@ const OF_ONE_MACHINE: [&str; 14] = [
     "unix_socket_group",
 ];
 
-const LOCAL: &str = "whether Postgres starts with it depends on the machine, and it is not tried on every one: set it in \
-     [postgres.parameters] of each member's haad.toml, one after the other, with a restart";
+const LOCAL: &str = "whether Postgres starts with it depends on the machine, and it is not tried on every one: \
+     set it in [postgres.parameters] of each member's haad.toml, one after the other, with a restart";
 
 const FIXED: &str = "it is fixed when the server is built or its data are made; take it out";
 
