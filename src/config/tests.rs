@@ -83,6 +83,26 @@ fn said(old: &str, new: &str) -> String {
 }
 
 #[test]
+fn what_an_agent_that_runs_takes_is_told_and_what_waits_for_its_next_start() {
+    let place = Place::new();
+    let of = |more: &str| place.load(&format!("{GOOD}\n{more}")).unwrap();
+    let parameters =
+        "[postgres.parameters]\nwork_mem = \"64MB\"\narchive_command = \"put secret\"\n";
+    let found = Difference::between(&of(""), &of(parameters));
+    assert_eq!(
+        found.taken,
+        [
+            "postgres.parameters.archive_command",
+            "postgres.parameters.work_mem = 64MB (was not said)"
+        ],
+        "what a program is told may be a secret"
+    );
+    assert_eq!(found.restart, [""; 0]);
+    let found = Difference::between(&of(""), &of("[hooks]\ntimeout = \"3s\"\n"));
+    assert_eq!(found.restart, ["hooks"]);
+}
+
+#[test]
 fn a_good_file_has_defaults() {
     let place = Place::new();
     let config = place.load(GOOD).unwrap();

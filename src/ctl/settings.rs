@@ -285,7 +285,10 @@ mod tests {
 
     #[test]
     fn what_is_edited_is_read_as_it_was() {
-        let settings = Settings { k: Some(2), strict: true, ..Settings::default() };
+        let mut settings = Settings { k: Some(2), strict: true, ..Settings::default() };
+        let parameters = [("log_file_mode", "0640"), ("max_connections", "200")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        settings.postgres.parameters.extend(parameters);
         let text = editable(&settings);
         assert!(text.contains("# durability is not said\nk = 2\n"), "{text}");
         assert!(text.contains("\n[timing]\nttl = \"10s\"\n"), "{text}");

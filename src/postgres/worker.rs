@@ -437,3 +437,34 @@ fn result_of(end: Result<JobResult, JoinError>) -> JobResult {
         Err(error) => JobResult::Failed(format!("a fault in haad: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_comes_after_work_amid_a_write_waits_for_it() {
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (begins, began) = tokio::sync::oneshot::channel();
+        let written = Arc::new(AtomicBool::new(false));
+        let writes = Arc::clone(&written);
+        // As a write to a slow disk: it knows nothing of being given up.
+        let before = tokio::spawn(async move {
+            begins.send(()).expect("somebody waits");
+            wait.recv().expect("it goes on");
+            writes.store(true, Ordering::SeqCst);
+        });
+        began.await.expect("it begins");
+        let mut after = std::pin::pin!(end(Some(before)));
+        tokio::select! {
+            biased;
+            () = &mut after => panic!("the write is not over"),
+            () = std::future::ready(()) => {}
+        }
+        go_on.send(()).expect("it waits");
+        after.await;
+        assert!(written.load(Ordering::SeqCst), "the write was over");
+    }
+}

@@ -12,6 +12,7 @@ mod ready;
 mod refusals;
 pub(crate) mod sync;
 
+use std::path::Path;
 use std::time::Instant;
 
 use haa_core::effect::Job;
@@ -31,6 +32,30 @@ pub(crate) fn root() -> tempfile::TempDir {
     let mut root = tempfile::tempdir().expect("a temporary directory");
     root.disable_cleanup(std::env::var_os("KEEP").is_some());
     root
+}
+
+/// A primary, and a standby that joined it; the directory goes last.
+pub(crate) async fn pair(binaries: &Path) -> (tempfile::TempDir, Member, Member) {
+    let root = root();
+    let mut a = Member::of("a", root.path(), binaries);
+    let mut b = Member::of("b", root.path(), binaries);
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    (root, a, b)
+}
+
+/// Whatever sessions are by default: a standby answers none that is serializable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_seen_whatever_its_sessions_are_by_default() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let parameter = ("default_transaction_isolation".to_owned(), "serializable".to_owned());
+    a.config.parameters.extend([parameter]);
+    a.again().await;
+    a.become_primary(2, &[]).await;
+    a.done(Job::Stop(Millis(5000))).await;
+    a.done(Job::Start(None, Door::Open)).await;
+    a.standby(|standby| standby.detached).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -125,6 +125,10 @@ async fn settings_that_make_no_sense_are_refused_and_nothing_is_written() {
         ("postgres.parameters.port=1", "haa sets this itself: it is postgres.listen"),
         ("postgres.parameters.wal_level=minimal", "'minimal' is refused"),
         ("postgres.parameters.work_mme=1MB", "no such parameter: did you mean work_mem?"),
+        (
+            "postgres.parameters.ssl=on",
+            "set it in [postgres.parameters] of each member's haad.toml",
+        ),
         ("postgres.parameters.work_mem=64XB", "Valid units for this parameter are"),
         ("postgres.parameters.work_mem=1kB", "is outside the valid range"),
         ("postgres.parameters.jit=perhaps", "requires a Boolean value"),
