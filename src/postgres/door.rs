@@ -2,7 +2,6 @@
 //! Never touches sessions of haad, of replication or of a rewind.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,13 +37,11 @@ pub(super) fn file(site: &Site) -> PathBuf {
 /// Writes both files, `pg_hba.conf` first. Returns what [`SETTING`] will be. Not synced: a start writes them anew.
 pub(super) fn write(site: &Site, door: Door) -> io::Result<String> {
     let hba = hba(site, door);
-    let mut hash = DefaultHasher::new();
-    hba.hash(&mut hash);
     let word = match door {
         Door::Open => "open",
         Door::Shut => "shut",
     };
-    let mark = format!("{word} {:x}", hash.finish());
+    let mark = format!("{word} {}", files::mark(&hba));
     files::write_atomically(&site.state("pg_hba.conf"), &hba)?;
     files::write_atomically(&file(site), &format!("{HEAD}{SETTING} = {}\n", setting(&mark)))?;
     Ok(mark)

@@ -14,6 +14,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
+use super::wished::Wished;
 use super::{conninfo, door, list, parameters, receiver, room};
 
 pub(super) const HEAD: &str =
@@ -60,6 +61,7 @@ const OURS: [&str; 31] = [
 /// Everything that a start needs, but for the source and the signal files. These parameters are raised.
 pub(super) fn write_configuration(
     site: &Site,
+    wished: &Wished,
     raised: &[(&'static str, u32)],
     whom: Door,
 ) -> io::Result<()> {
@@ -67,12 +69,16 @@ pub(super) fn write_configuration(
     door::write(site, whom)?;
     list::write(site, &list::at_rest(site))?;
     receiver::prepare(site)?;
-    write_parameters(site, raised).map(drop)
+    write_parameters(site, wished, raised).map(drop)
 }
 
 /// The configuration itself. Returns what [`parameters::SETTING`] will be.
-pub(super) fn write_parameters(site: &Site, raised: &[(&'static str, u32)]) -> io::Result<String> {
-    let (text, mark) = configuration(site, raised);
+pub(super) fn write_parameters(
+    site: &Site,
+    wished: &Wished,
+    raised: &[(&'static str, u32)],
+) -> io::Result<String> {
+    let (text, mark) = configuration(site, wished, raised);
     if !std::fs::read_to_string(config_file(site)).is_ok_and(|there| there == text) {
         write_private(&config_file(site), text)?;
     }
@@ -101,8 +107,12 @@ fn pgpass(site: &Site) -> String {
 }
 
 /// With its mark.
-pub(super) fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> (String, String) {
-    let (config, wished) = (&site.config, site.wishes.now());
+pub(super) fn configuration(
+    site: &Site,
+    wished: &Wished,
+    raised: &[(&'static str, u32)],
+) -> (String, String) {
+    let config = &site.config;
     let mut text = HEAD.to_owned();
     let theirs = wished.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
@@ -159,11 +169,16 @@ pub(super) fn configuration(site: &Site, raised: &[(&'static str, u32)]) -> (Str
     for file in [source_file(site), list::file(site), door::file(site)] {
         let _ = writeln!(text, "include = {}", setting(&file.to_string_lossy()));
     }
-    let mut hash = DefaultHasher::new();
-    text.hash(&mut hash);
-    let mark = format!("{:x}", hash.finish());
+    let mark = mark(&text);
     let _ = writeln!(text, "{} = {}", parameters::SETTING, setting(&mark));
     (text, mark)
+}
+
+/// What tells this text from another, for a setting of ours that shows which one was read.
+pub(super) fn mark(text: &str) -> String {
+    let mut hash = DefaultHasher::new();
+    text.hash(&mut hash);
+    format!("{:x}", hash.finish())
 }
 
 pub(super) fn setting(value: &str) -> String {

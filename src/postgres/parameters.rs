@@ -104,10 +104,11 @@ pub(super) async fn apply(site: &Site) -> Result<(), JobError> {
         let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
         let candidate = site.state("postgresql.conf.candidate");
         let write = || JobError::file("write", &candidate);
-        files::write_private(&candidate, files::configuration(site, &[]).0).map_err(write())?;
+        files::write_private(&candidate, files::configuration(site, &wished, &[]).0)
+            .map_err(write())?;
         let raised = limits::too_low(site, &control, &candidate).await?;
         remove_if_there(&candidate).map_err(write())?;
-        let mark = files::write_parameters(site, &raised).map_err(write())?;
+        let mark = files::write_parameters(site, &wished, &raised).map_err(write())?;
         let session = reload::until_shown(site, &postmaster, &[(SETTING, mark)]).await?;
         Ok::<Parameters, JobError>(inspect(site, &session, &wished).await?)
     };

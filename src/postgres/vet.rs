@@ -41,22 +41,6 @@ impl Vetter {
         Self(site)
     }
 
-    /// The same of parameters that every member is to have: they were tried on this one only.
-    ///
-    /// # Errors
-    /// Why nobody can say, in a sentence.
-    pub async fn objections_for_all(
-        &self,
-        wanted: &BTreeMap<String, String>,
-        whole: &BTreeMap<String, String>,
-    ) -> Result<Vec<String>, String> {
-        let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
-        let mut said: Vec<String> =
-            local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")).collect();
-        said.extend(self.objections(wanted, whole).await?);
-        Ok(said)
-    }
-
     /// What speaks against each of these `wanted` parameters, in a sentence each, where `whole` are all that would be.
     ///
     /// # Errors
@@ -74,6 +58,22 @@ impl Vetter {
             );
         }
         self.vet(wanted, whole).await.map_err(|error| sentence(&error))
+    }
+
+    /// The same of parameters that every member is to have: they were tried on this one only.
+    ///
+    /// # Errors
+    /// Why nobody can say, in a sentence.
+    pub async fn objections_for_all(
+        &self,
+        wanted: &BTreeMap<String, String>,
+        whole: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, String> {
+        let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
+        let mut said: Vec<String> =
+            local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")).collect();
+        said.extend(self.objections(wanted, whole).await?);
+        Ok(said)
     }
 
     async fn vet(

@@ -215,6 +215,24 @@ impl Lab {
         done?
     }
 
+    /// Makes hosts, does the work there, and removes them. The logs of work that failed go to `keep`.
+    ///
+    /// # Errors
+    /// As [`Self::create`] and [`Self::work`], and saying where the logs are.
+    pub fn once<T: Send>(
+        plan: &Plan,
+        keep: &Path,
+        work: impl AsyncFnOnce(&mut Self, &Handle) -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        let mut lab = Self::create(plan.clone())?;
+        let done = lab.work(work).map_err(|error| match lab.keep_logs(keep) {
+            Ok(()) => error.context(format!("the logs are in {}", keep.display())),
+            Err(worse) => error.context(format!("{worse:#}")),
+        });
+        lab.remove()?;
+        done
+    }
+
     /// The file that says how wrong the member's wall clock is.
     #[must_use]
     pub fn clock(&self, name: &str) -> PathBuf {

@@ -36,14 +36,9 @@ pub struct Wish {
 /// # Errors
 /// When the cluster did not begin; its logs are kept then.
 pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Footprint> {
-    let mut lab = Lab::create(wish.plan.clone())?;
-    let done = lab.work(async |lab, clients| measured(lab, clients, wish, &mut say).await);
-    let done = done.map_err(|error| match lab.keep_logs(&wish.keep) {
-        Ok(()) => error.context(format!("the logs are in {}", wish.keep.display())),
-        Err(worse) => error.context(format!("{worse:#}")),
-    });
-    lab.remove()?;
-    done
+    Lab::once(&wish.plan, &wish.keep, async |lab, clients| {
+        measured(lab, clients, wish, &mut say).await
+    })
 }
 
 async fn measured(

@@ -55,14 +55,9 @@ pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Timi
     let mut runs: Vec<Outage> = Vec::new();
     while runs.len() < wish.runs {
         let several = (wish.runs - runs.len()).min(RUNS_PER_CLUSTER);
-        let mut lab = Lab::create(wish.plan.clone())?;
-        let done =
-            lab.work(async |lab, clients| series(lab, wish, several, (clients, &mut say)).await);
-        let done = done.map_err(|error| match lab.keep_logs(&wish.keep) {
-            Ok(()) => error.context(format!("the logs are in {}", wish.keep.display())),
-            Err(worse) => error.context(format!("{worse:#}")),
+        let done = Lab::once(&wish.plan, &wish.keep, async |lab, clients| {
+            series(lab, wish, several, (clients, &mut say)).await
         });
-        lab.remove()?;
         runs.extend(done?);
     }
     let system = serde_json::to_value(wish.plan.system)?;

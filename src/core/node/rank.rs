@@ -92,23 +92,22 @@ impl Belief {
     /// Whether those who are heard can elect one of them without us, and let its clients in; or do so for the leader
     /// that there is.
     pub(super) fn others_suffice(&self, now: Millis, leader: Option<&MemberName>) -> bool {
+        let (grants, k) = self.needs();
         match leader {
-            Some(leader) => {
-                let k = self.quorum().map_or(0, |sync| sync.k as usize);
-                self.candidates(now).filter(|name| *name != leader).count() >= k
-            }
-            None => self.suffice(self.candidates(now).count()),
+            Some(leader) => self.candidates(now).filter(|name| *name != leader).count() >= k,
+            None => self.candidates(now).count() >= grants.max(k + 1),
         }
     }
 
     /// Whether we and those who are heard can elect us, and let our clients in.
     pub(super) fn we_suffice(&self, now: Millis) -> bool {
-        self.suffice(self.candidates(now).count() + 1)
+        let (grants, k) = self.needs();
+        self.candidates(now).count() + 1 >= grants.max(k + 1)
     }
 
-    fn suffice(&self, members: usize) -> bool {
-        let needs = self.quorum().map_or((1, 0), |sync| (sync.grants_needed(), sync.k as usize));
-        members >= needs.0.max(needs.1 + 1)
+    /// How many grants make a leader, and how many others have to flush what it begins with.
+    fn needs(&self) -> (usize, usize) {
+        self.quorum().map_or((1, 0), |sync| (sync.grants_needed(), sync.k as usize))
     }
 
     fn candidates(&self, now: Millis) -> impl Iterator<Item = &MemberName> {

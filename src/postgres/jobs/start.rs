@@ -37,8 +37,7 @@ pub(super) async fn run(
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
         return Err(JobError::Refused(why.to_owned()));
     }
-    let revision = site.wishes.now().revision;
-    prepare(site, source, door).await?;
+    let revision = prepare(site, source, door).await?;
     let (log, postmaster) = spawn(site, revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
@@ -55,8 +54,8 @@ async fn ended(postmaster: &Process) -> Result<(), JobError> {
     postmaster.ended().await.map_err(JobError::Signal)
 }
 
-/// Everything on disk is as the start wants it.
-async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(), JobError> {
+/// Everything on disk is as the start wants it. Returns the settings whose parameters it will go by.
+async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<Revision, JobError> {
     let data = site.data();
     let read = || JobError::file("read", data);
     let write = || JobError::file("write into", data);
@@ -78,12 +77,14 @@ async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<(),
     let sockets = &site.config.socket_directory;
     std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
     files::write_source(site, source, own).map_err(ours())?;
-    files::write_configuration(site, &[], door).map_err(ours())?;
+    let wished = site.wishes.now();
+    files::write_configuration(site, &wished, &[], door).map_err(ours())?;
     let raised = limits::too_low(site, &control, &config_file).await?;
     if !raised.is_empty() {
-        files::write_configuration(site, &raised, door).map_err(ours())?;
+        files::write_configuration(site, &wished, &raised, door).map_err(ours())?;
     }
-    files::write_signals(data).map_err(write())
+    files::write_signals(data).map_err(write())?;
+    Ok(wished.revision)
 }
 
 /// The new postmaster has its own process group, so that it outlives us; its working directory is the

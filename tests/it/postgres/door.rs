@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::member::{Member, leadership};
-use super::{print_times, root};
+use super::{pair, print_times, root};
 
 async fn is_let_in(member: &Member) -> bool {
     let config = member.client_config();
@@ -30,11 +30,7 @@ async fn is_let_in(member: &Member) -> bool {
 
 /// At a promotion behind a shut door nobody is left: no reader, and nobody who was about to log in.
 pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
-    let root = root();
-    let mut a = Member::of("a", root.path(), binaries);
-    let mut b = Member::of("b", root.path(), binaries);
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
+    let (_root, mut a, mut b) = pair(binaries).await;
     let reader = b.client().await;
     let mut silent = TcpStream::connect(("127.0.0.1", b.config.listen.port)).await.expect("open");
     a.done(Job::Stop(Millis(5000))).await;
@@ -85,11 +81,7 @@ pub(crate) async fn nobody_is_left_at_a_promotion(binaries: &Path) {
 
 /// Whoever detaches to lead gets ready for it, and gives way to another without having to be started again.
 pub(crate) async fn who_detaches_to_lead_is_ready(binaries: &Path) {
-    let root = root();
-    let mut a = Member::of("a", root.path(), binaries);
-    let mut b = Member::of("b", root.path(), binaries);
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
+    let (_root, mut a, mut b) = pair(binaries).await;
     let reader = b.client().await;
     let names = [(a.name.clone(), Incarnation(7))].into();
     let list = List::Any { k: 1, names };
@@ -127,11 +119,7 @@ async fn with_rule(member: &mut Member, rule: &str) {
 
 /// Started with a shut door, a standby is read by nobody before it is told whom to follow.
 pub(crate) async fn nobody_reads_before_it_follows(binaries: &Path) {
-    let root = root();
-    let mut a = Member::of("a", root.path(), binaries);
-    let mut b = Member::of("b", root.path(), binaries);
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
+    let (_root, a, mut b) = pair(binaries).await;
     b.done(Job::Stop(Millis(5000))).await;
     b.done(Job::Start(None, Door::Shut)).await;
     let seen = b.standby(|standby| standby.detached).await;

@@ -14,7 +14,7 @@ use haa_core::units::{Incarnation, MemberName, Millis};
 use nix::sys::signal::Signal;
 
 use super::member::{self, Member, leadership};
-use super::{print_times, root};
+use super::{pair, print_times, root};
 
 pub(crate) fn any(k: u32, names: &[&(MemberName, Incarnation)]) -> List {
     List::Any { k, names: map(names) }
@@ -118,11 +118,7 @@ pub(crate) async fn a_late_walsender_is_waited_for(binaries: &Path) {
 
 /// The checkpointer decides whether commits wait at all; `pg_stat_replication` says so before it does.
 pub(crate) async fn commits_are_seen_waiting(binaries: &Path) {
-    let root = root();
-    let mut a = Member::of("a", root.path(), binaries);
-    let mut b = Member::of("b", root.path(), binaries);
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
+    let (_root, mut a, mut b) = pair(binaries).await;
     let on_b = b.listed().await;
     let list = any(1, &[&on_b]);
     let checkpointer = a.backend("checkpointer").await;
@@ -176,11 +172,7 @@ pub(crate) async fn an_unopened_primary_acknowledges_nothing(binaries: &Path) {
 
 /// Another agent knows nothing of what this one has proven, and proves it anew.
 pub(crate) async fn another_agent_proves_it_anew(binaries: &Path) {
-    let root = root();
-    let mut a = Member::of("a", root.path(), binaries);
-    let mut b = Member::of("b", root.path(), binaries);
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
+    let (_root, mut a, mut b) = pair(binaries).await;
     let list = any(1, &[&b.listed().await]);
     a.list(&list).await;
     a.leave().await;

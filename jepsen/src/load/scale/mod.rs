@@ -50,14 +50,9 @@ pub struct Wish {
 /// # Errors
 /// When etcd does not begin, or does not answer any more.
 pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Scale> {
-    let mut lab = Lab::create(wish.plan.clone())?;
-    let done = lab.work(async |lab, clients| grown(lab, clients, wish, &mut say).await);
-    let done = done.map_err(|error| match lab.keep_logs(&wish.keep) {
-        Ok(()) => error.context(format!("the logs are in {}", wish.keep.display())),
-        Err(worse) => error.context(format!("{worse:#}")),
-    });
-    lab.remove()?;
-    done
+    Lab::once(&wish.plan, &wish.keep, async |lab, clients| {
+        grown(lab, clients, wish, &mut say).await
+    })
 }
 
 async fn grown(
