@@ -12,6 +12,7 @@ use crate::api::Call;
 use crate::api::document::unix_ms;
 use crate::doctor::Examiner;
 use crate::hooks::Veto;
+use crate::postgres::Members;
 use crate::store::Store;
 
 /// A promotion that an operator's program was against is an event. The history is for people: one try.
@@ -60,7 +61,8 @@ pub(super) async fn answer_calls(
                     drop(reply.send(events));
                 }
                 Call::Vet { wanted, whole, reply } => {
-                    drop(reply.send(reloader.vetter.objections_for_all(&wanted, &whole).await));
+                    let all = Members::All;
+                    drop(reply.send(reloader.vetter.objections(all, &wanted, &whole).await));
                 }
                 Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),

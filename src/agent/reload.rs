@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::config::{self, Config, Difference};
-use crate::postgres::{Asked, Asker, Vetter};
+use crate::postgres::{Asked, Asker, Members, Vetter};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,10 +93,10 @@ impl Reloader {
         let other = is.iter().filter(|(name, value)| was.get(*name) != Some(value));
         let wanted: BTreeMap<String, String> =
             other.map(|(name, value)| (name.clone(), value.clone())).collect();
-        if wanted.is_empty() {
+        if was == is {
             return Ok(());
         }
-        match self.vetter.objections(&wanted, is).await {
+        match self.vetter.objections(Members::ThisOne, &wanted, is).await {
             Ok(objections) if objections.is_empty() => Ok(()),
             Ok(objections) => {
                 let file = new.file.display();

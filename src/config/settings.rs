@@ -88,7 +88,7 @@ pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String
         let said = if key.contains('.') { said.into() } else { plain(said) };
         put(&mut whole, &path(&key), said);
     }
-    merge(&mut whole, &in_our_words(patch));
+    merge(&mut whole, &in_our_words(patch)?);
     read(&whole)
 }
 
@@ -108,17 +108,21 @@ pub fn put(whole: &mut Map<String, Value>, path: &[&str], value: Value) {
 }
 
 /// `postgresql` is what today's tools call `postgres`, and the names of parameters are the same in any letters.
-fn in_our_words(document: &Map<String, Value>) -> Map<String, Value> {
+fn in_our_words(document: &Map<String, Value>) -> Result<Map<String, Value>, Vec<String>> {
     let mut document = document.clone();
-    if let Some(theirs) = document.remove("postgresql") {
-        document.entry("postgres").or_insert(theirs);
+    if let Some(theirs) = document.remove("postgresql")
+        && document.insert("postgres".to_owned(), theirs).is_some()
+    {
+        let says =
+            "settings: postgres and postgresql are two names of one section: write one of them";
+        return Err(vec![says.to_owned()]);
     }
     let parameters = document.get_mut("postgres").and_then(|section| section.get_mut("parameters"));
     if let Some(Value::Object(parameters)) = parameters {
         let all = std::mem::take(parameters).into_iter();
         parameters.extend(all.map(|(name, value)| (name.to_ascii_lowercase(), value)));
     }
-    document
+    Ok(document)
 }
 
 /// The settings that a document says, and defaults for the rest.
@@ -126,7 +130,7 @@ fn in_our_words(document: &Map<String, Value>) -> Map<String, Value> {
 /// # Errors
 /// Everything that is wrong with it, a sentence each.
 pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
-    let mut document = in_our_words(document);
+    let mut document = in_our_words(document)?;
     // No new cluster begins with it: haad.toml has no such key.
     let pause = match document.remove("pause") {
         None => false,
@@ -410,6 +414,10 @@ mod tests {
             (
                 json!({ "postgresql": { "use_slots": true } }),
                 "use_slots is no key in [settings.postgres]",
+            ),
+            (
+                json!({ "postgres": {}, "postgresql": {} }),
+                "postgres and postgresql are two names of one section",
             ),
             (json!(["k"]), "a JSON object is wanted"),
         ] {

@@ -55,7 +55,11 @@ pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlErr
             first.get_or_insert(error);
         }
     }
-    first.map_or(Ok(()), |_| Err(CtlError::NotAll))
+    match first {
+        None => Ok(()),
+        Some(error @ (CtlError::TokenMissing(_) | CtlError::TokenRefused { .. })) => Err(error),
+        Some(_) => Err(CtlError::NotAll),
+    }
 }
 
 async fn one(name: &str, target: &Target) -> Result<(), CtlError> {

@@ -158,7 +158,8 @@ pub(super) async fn send(
 ) -> Result<(), CtlError> {
     let (by, answer) = target.alter(WHAT, (method, PATH), body, seen).await?;
     if answer.status != 200 {
-        return say(answer.sentence());
+        say(answer.sentence())?;
+        return Err(CtlError::NotAll);
     }
     let after: Settings = serde_json::from_slice(&answer.body)
         .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;

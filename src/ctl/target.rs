@@ -17,6 +17,8 @@ use crate::tls::{Dialer, Identity};
 /// An agent gives etcd 5 s for what it does not know itself; then it says so.
 pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(7);
 
+const QUESTION: &str = "the question";
+
 /// Where the cluster is.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TargetArgs {
@@ -149,8 +151,13 @@ impl Target {
     /// to whoever wants it.
     #[must_use]
     pub fn question(&self, ask: Ask) -> Ask {
-        let token = self.token_file.as_ref().and_then(|_| self.token("a question").ok());
-        ask.over(&self.dialer).or_with(token)
+        ask.over(&self.dialer).or_with(self.token(QUESTION).ok())
+    }
+
+    /// Why a question that wants a token was refused: ours cannot be read, or is none that the agent knows.
+    fn without_token(&self, by: &Address, why: String) -> CtlError {
+        let by = by.clone();
+        self.token(QUESTION).err().unwrap_or(CtlError::TokenRefused { by, why })
     }
 
     /// Asks the agents in turn until one answers; whatever it answers counts.
@@ -196,12 +203,15 @@ impl Target {
                         CtlError::OddAnswer { by: address.clone(), path: path.to_owned(), source }
                     });
                 }
+                Ok(answer) if answer.status == 401 => {
+                    return Err(self.without_token(address, answer.sentence()));
+                }
                 Ok(answer) => refusal = Some((address.clone(), answer.sentence())),
                 Err(error) => tried.push((address.clone(), error.to_string())),
             }
         }
         match refusal {
-            Some((by, why)) => Err(CtlError::Refused { what: "the question", by, why }),
+            Some((by, why)) => Err(CtlError::Refused { what: QUESTION, by, why }),
             None => Err(CtlError::Unreachable(Tried(tried))),
         }
     }

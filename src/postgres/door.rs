@@ -10,12 +10,13 @@ use haa_core::observe::Door;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::error::JobError;
+use super::error::{JobError, sentence};
 use super::files::{self, HEAD, setting};
 use super::process::{self, Ended, Process};
 use super::reload;
 use super::site::Site;
 use super::sql::{Session, role};
+use super::wished::Wished;
 
 /// A setting of ours, which tells a session which form the postmaster has read: it reads `pg_hba.conf` after
 /// this, before it takes another connection.
@@ -34,9 +35,10 @@ pub(super) fn file(site: &Site) -> PathBuf {
     site.state("haa.door.conf")
 }
 
-/// Writes both files, `pg_hba.conf` first. Returns what [`SETTING`] will be. Not synced: a start writes them anew.
-pub(super) fn write(site: &Site, door: Door) -> io::Result<String> {
-    let hba = hba(site, door);
+/// Writes both files, `pg_hba.conf` first, these rules for clients in it. Returns what [`SETTING`] will be. Not synced:
+/// a start writes them anew.
+pub(super) fn write(site: &Site, door: Door, rules: &[String]) -> io::Result<String> {
+    let hba = hba(site, door, rules);
     let word = match door {
         Door::Open => "open",
         Door::Shut => "shut",
@@ -64,13 +66,11 @@ fn local(site: &Site) -> &'static str {
     if agree { "peer" } else { "scram-sha-256" }
 }
 
-fn hba(site: &Site, door: Door) -> String {
+fn hba(site: &Site, door: Door, rules: &[String]) -> String {
     let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let superuser = name(&site.config.superuser.user);
     let replication = name(&site.config.replication.user);
     let rewind = name(&site.config.rewind.user);
-    let wished = site.wishes.now();
-    let lines = &wished.hba;
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "local all {superuser} {}", local(site));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
@@ -79,12 +79,12 @@ fn hba(site: &Site, door: Door) -> String {
         Door::Shut => {
             text.push_str("local all,replication all reject\nhost all,replication all all reject\n")
         }
-        Door::Open if lines.is_empty() => {
+        Door::Open if rules.is_empty() => {
             text.push_str("local all all scram-sha-256\nhost all all all scram-sha-256\n");
         }
         Door::Open => {
-            for line in lines {
-                let _ = writeln!(text, "{line}");
+            for rule in rules {
+                let _ = writeln!(text, "{rule}");
             }
         }
     }
@@ -92,14 +92,29 @@ fn hba(site: &Site, door: Door) -> String {
 }
 
 /// Done when the postmaster lets in whom it is to let in from now on, and with [`Door::Shut`] nobody else is left.
-/// Where the operator's rules are not taken, it stays shut, and says so.
+/// Where the operator's rules are not taken, those go on by which clients were let in before; it stays shut where there
+/// are none, and says so.
 pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result<(), JobError> {
-    let session = show(site, postmaster, door).await?;
-    let done = settle(site, postmaster, &session, door).await;
-    if done.is_err() && door == Door::Open {
-        show(site, postmaster, Door::Shut).await?;
+    let wished = site.wishes.now();
+    let session = show(site, postmaster, door, &wished.told.hba).await?;
+    settle(site, postmaster, &session, (door, &wished)).await
+}
+
+async fn fall_back(
+    site: &Site,
+    postmaster: &Process,
+    wished: &Wished,
+    error: JobError,
+) -> Result<(), JobError> {
+    if let Some(before) = site.proven.rules_other_than(wished) {
+        let session = show(site, postmaster, Door::Open, &before).await?;
+        if in_order(site, &session).await.is_ok() {
+            refused(site, &error);
+            return Ok(());
+        }
     }
-    done
+    show(site, postmaster, Door::Shut, &[]).await?;
+    Err(error)
 }
 
 /// Whoever is let in by other rules from now on; a door that is shut stays so, and opens by the new ones. Rules that
@@ -108,12 +123,36 @@ pub(super) async fn refresh(site: &Site, postmaster: &Process) -> Result<(), Job
     if shown(&Session::open(site).await?).await? != Some(Door::Open) {
         return Ok(());
     }
-    let session = show(site, postmaster, Door::Open).await?;
-    in_order(site, &session).await
+    let wished = site.wishes.now();
+    let rules = &wished.told.hba;
+    let session = show(site, postmaster, Door::Open, rules).await?;
+    let done = in_order(site, &session).await;
+    match &done {
+        Ok(()) => taken(site, rules),
+        Err(error) => refused(site, error),
+    }
+    done
 }
 
-async fn show(site: &Site, postmaster: &Process, door: Door) -> Result<Session, JobError> {
-    let mark = write(site, door).map_err(JobError::file("write", &file(site)))?;
+/// Clients are let in by these.
+pub(super) fn taken(site: &Site, rules: &[String]) {
+    site.proven.lets_in(rules);
+    site.standing.rules(None);
+}
+
+fn refused(site: &Site, error: &JobError) {
+    let why = format!("{}; the rules from before stay in force", sentence(error));
+    tracing::error!("{why}");
+    site.standing.rules(Some(why));
+}
+
+async fn show(
+    site: &Site,
+    postmaster: &Process,
+    door: Door,
+    rules: &[String],
+) -> Result<Session, JobError> {
+    let mark = write(site, door, rules).map_err(JobError::file("write", &file(site)))?;
     reload::until_shown(site, postmaster, &[(SETTING, mark)]).await
 }
 
@@ -129,12 +168,16 @@ pub(super) async fn settle(
     site: &Site,
     postmaster: &Process,
     session: &Session,
-    door: Door,
+    (door, wished): (Door, &Wished),
 ) -> Result<(), JobError> {
-    in_order(site, session).await?;
-    match door {
-        Door::Open => Ok(()),
-        Door::Shut => end_clients(site, postmaster, session).await,
+    match (door, in_order(site, session).await) {
+        (Door::Shut, Ok(())) => end_clients(site, postmaster, session).await,
+        (Door::Shut, Err(error)) => Err(error),
+        (Door::Open, Ok(())) => {
+            taken(site, &wished.told.hba);
+            Ok(())
+        }
+        (Door::Open, Err(error)) => fall_back(site, postmaster, wished, error).await,
     }
 }
 

@@ -14,7 +14,7 @@ use haa_core::units::Incarnation;
 
 use super::process::remove_if_there;
 use super::site::Site;
-use super::wished::Wished;
+use super::wished::Told;
 use super::{conninfo, door, list, parameters, receiver, room};
 
 pub(super) const HEAD: &str =
@@ -61,24 +61,24 @@ const OURS: [&str; 31] = [
 /// Everything that a start needs, but for the source and the signal files. These parameters are raised.
 pub(super) fn write_configuration(
     site: &Site,
-    wished: &Wished,
+    told: &Told,
     raised: &[(&'static str, u32)],
     whom: Door,
 ) -> io::Result<()> {
     write_private(&site.state("pgpass"), pgpass(site))?;
-    door::write(site, whom)?;
+    door::write(site, whom, &told.hba)?;
     list::write(site, &list::at_rest(site))?;
     receiver::prepare(site)?;
-    write_parameters(site, wished, raised).map(drop)
+    write_parameters(site, told, raised).map(drop)
 }
 
 /// The configuration itself. Returns what [`parameters::SETTING`] will be.
 pub(super) fn write_parameters(
     site: &Site,
-    wished: &Wished,
+    told: &Told,
     raised: &[(&'static str, u32)],
 ) -> io::Result<String> {
-    let (text, mark) = configuration(site, wished, raised);
+    let (text, mark) = configuration(site, told, raised);
     if !std::fs::read_to_string(config_file(site)).is_ok_and(|there| there == text) {
         write_private(&config_file(site), text)?;
     }
@@ -109,12 +109,12 @@ fn pgpass(site: &Site) -> String {
 /// With its mark.
 pub(super) fn configuration(
     site: &Site,
-    wished: &Wished,
+    told: &Told,
     raised: &[(&'static str, u32)],
 ) -> (String, String) {
     let config = &site.config;
     let mut text = HEAD.to_owned();
-    let theirs = wished.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
+    let theirs = told.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
     // A member that is lost does not fill the primary's disk: it is cloned anew instead.
     if let Ok(size) = room::size(&site.pg_wal()) {
@@ -128,9 +128,9 @@ pub(super) fn configuration(
             let _ = writeln!(text, "{name} = {}", setting(value));
         }
     };
-    wished.only_shared().for_each(&mut theirs);
-    wished.own.iter().for_each(&mut theirs);
-    let asked = |name: &str| wished.of(name);
+    told.only_shared().for_each(&mut theirs);
+    told.own.iter().for_each(&mut theirs);
+    let asked = |name: &str| told.of(name);
     let carriers = |name| asked(name).and_then(|n| n.parse().ok()).unwrap_or(0).max(CARRIERS);
     let wal_level = if asked("wal_level") == Some("logical") { "logical" } else { "replica" };
     let _ = writeln!(text, "\n# haad's own; the last word.");

@@ -17,12 +17,35 @@ pub(super) const LIMITS: [&str; 5] = [
     "max_locks_per_transaction",
 ];
 
-/// Those that this configuration sets lower than the data ask for, with what they ask for.
+/// One of them that is set lower than the data ask for.
+pub(super) struct Low {
+    pub(super) name: &'static str,
+    pub(super) set: u32,
+    pub(super) least: u32,
+}
+
+/// Those that this configuration sets lower than the data ask for, with what they ask for. Said in the log.
 pub(super) async fn too_low(
     site: &Site,
     control: &Control,
     config_file: &Path,
 ) -> Result<Vec<(&'static str, u32)>, JobError> {
+    let low = below(site, control, config_file).await?;
+    for Low { name, set, least } in &low {
+        tracing::warn!(
+            "{name} is {set}, but the data were last run with {least}, and a standby does not start with less: it is \
+             run with {least}"
+        );
+    }
+    Ok(low.into_iter().map(|low| (low.name, low.least)).collect())
+}
+
+/// The same, and nothing is said.
+pub(super) async fn below(
+    site: &Site,
+    control: &Control,
+    config_file: &Path,
+) -> Result<Vec<Low>, JobError> {
     let mut low = Vec::new();
     for (name, least) in LIMITS.into_iter().zip(control.limits) {
         let said = Tool::new(site, "postgres")
@@ -33,13 +56,7 @@ pub(super) async fn too_low(
             .run(|_| ())
             .await?;
         let set = said.lines().find_map(|line| line.trim().parse::<u32>().ok());
-        if let Some(set) = set.filter(|set| *set < least) {
-            tracing::warn!(
-                "{name} is {set}, but the data were last run with {least}, and a standby does not start with less: it \
-                 is run with {least}"
-            );
-            low.push((name, least));
-        }
+        low.extend(set.filter(|set| *set < least).map(|set| Low { name, set, least }));
     }
     Ok(low)
 }

@@ -14,6 +14,7 @@
 //! | `list`, `sync` | whom commits wait for: the file, and seeing that it is effective |
 //! | `receiver` | how long a standby bears a silent connection |
 //! | `wished`, `parameters` | what operators want Postgres to be told, and how it stands to that |
+//! | `proven` | what of it Postgres was last seen to take, for when it does not take what is new |
 //! | `vet` | whether a parameter would be taken, before it is written |
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
@@ -52,6 +53,7 @@ mod orphans;
 mod parameters;
 mod probe;
 mod process;
+mod proven;
 mod receiver;
 mod reload;
 mod room;
@@ -89,7 +91,7 @@ pub use error::PostgresError;
 pub use examine::{Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
-pub use vet::Vetter;
+pub use vet::{Members, Vetter};
 pub use wished::Asked;
 
 use crate::config;

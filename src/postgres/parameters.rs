@@ -10,7 +10,7 @@ use super::error::{JobError, sentence};
 use super::process::{self, remove_if_there};
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
-use super::wished::Wished;
+use super::wished::Told;
 use super::{files, limits, reload};
 
 /// A setting of ours, which tells a session which configuration the postmaster has read.
@@ -26,6 +26,8 @@ struct Seen {
     loaded: Option<String>,
     /// The same when they were inspected last.
     inspected: Option<String>,
+    /// Why the rules of access are not those that are wished.
+    rules: Option<String>,
 }
 
 impl Standing {
@@ -34,7 +36,10 @@ impl Standing {
     }
 
     pub(super) fn now(&self) -> Parameters {
-        self.0.borrow().parameters.clone()
+        let seen = self.0.borrow();
+        let mut parameters = seen.parameters.clone();
+        parameters.objection = parameters.objection.or_else(|| seen.rules.clone());
+        parameters
     }
 
     /// A server began with what is written: it waits for nothing.
@@ -56,7 +61,13 @@ impl Standing {
         seen.parameters.taken != Revision::ABSENT && seen.parameters.objection.is_none()
     }
 
-    fn refuses(&self, why: String) {
+    /// Why the rules of access are not those that are wished, if they are not.
+    pub(super) fn rules(&self, objection: Option<String>) {
+        self.0.send_modify(|seen| seen.rules = objection);
+    }
+
+    /// What is wished is not in force, and this is why.
+    pub(super) fn refuses(&self, why: String) {
         self.0.send_modify(|seen| seen.parameters.objection = Some(why));
     }
 
@@ -80,8 +91,8 @@ impl Standing {
             }
             seen.loaded.clone()
         };
-        let taken = self.now().taken;
-        let found = inspect(site, session, &site.wishes.now()).await?;
+        let taken = self.0.borrow().parameters.taken;
+        let found = inspect(site, session, &site.wishes.now().told).await?;
         self.0.send_modify(|seen| {
             seen.inspected = loaded;
             // What could not be written is not in the files, and no session tells of it.
@@ -100,20 +111,26 @@ pub(super) async fn apply(site: &Site) -> Result<(), JobError> {
         site.standing.took(wished.revision);
         return Ok(());
     };
+    // A start finds out about each wish but once: what came before stays in force until there is another.
+    if let Some(why) = site.proven.objection(&wished) {
+        site.standing.refuses(why.clone());
+        return Err(JobError::Refused(why));
+    }
     let done = async {
         let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
         let candidate = site.state("postgresql.conf.candidate");
         let write = || JobError::file("write", &candidate);
-        files::write_private(&candidate, files::configuration(site, &wished, &[]).0)
+        files::write_private(&candidate, files::configuration(site, &wished.told, &[]).0)
             .map_err(write())?;
         let raised = limits::too_low(site, &control, &candidate).await?;
         remove_if_there(&candidate).map_err(write())?;
-        let mark = files::write_parameters(site, &wished, &raised).map_err(write())?;
+        let mark = files::write_parameters(site, &wished.told, &raised).map_err(write())?;
         let session = reload::until_shown(site, &postmaster, &[(SETTING, mark)]).await?;
-        Ok::<Parameters, JobError>(inspect(site, &session, &wished).await?)
+        Ok::<Parameters, JobError>(inspect(site, &session, &wished.told).await?)
     };
     match done.await {
         Ok(found) => {
+            site.proven.moved_on();
             site.standing.found(Parameters { taken: wished.revision, ..found });
             Ok(())
         }
@@ -141,14 +158,14 @@ const PENDING: &str = "SELECT s.name, current_setting(s.name), (SELECT f.setting
      WHERE lower(f.name) = lower(s.name) ORDER BY f.seqno DESC LIMIT 1) \
      FROM pg_settings s WHERE s.pending_restart ORDER BY 1";
 
-async fn inspect(site: &Site, session: &Session, wished: &Wished) -> Result<Parameters, SqlError> {
+async fn inspect(site: &Site, session: &Session, told: &Told) -> Result<Parameters, SqlError> {
     let pending = session.rows(PENDING).await?;
     let objection = session.value(ERRORS).await?;
     Ok(Parameters {
         taken: Revision::ABSENT,
         objection,
         pending: pending.iter().filter_map(waiting).collect(),
-        own: own(site, session, wished).await?,
+        own: own(site, session, told).await?,
     })
 }
 
@@ -161,11 +178,11 @@ fn waiting(row: &Row) -> Option<Pending> {
 }
 
 /// Where the files of this member say something else than the settings.
-async fn own(site: &Site, session: &Session, wished: &Wished) -> Result<Vec<Own>, SqlError> {
-    if wished.shared.is_empty() {
+async fn own(site: &Site, session: &Session, told: &Told) -> Result<Vec<Own>, SqlError> {
+    if told.shared.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = wished.shared.keys().map(|name| quoted(name)).collect();
+    let names: Vec<String> = told.shared.keys().map(|name| quoted(name)).collect();
     let question = format!(
         "SELECT DISTINCT ON (lower(name)) lower(name), setting, sourcefile FROM pg_file_settings \
          WHERE lower(name) IN ({}) ORDER BY lower(name), seqno DESC",
@@ -175,12 +192,12 @@ async fn own(site: &Site, session: &Session, wished: &Wished) -> Result<Vec<Own>
     let config_file = files::config_file(site).to_string_lossy().into_owned();
     let other = |row: &Row| {
         let (name, value) = (row.text(0)?, row.text(1)?);
-        if wished.shared.get(name).is_none_or(|shared| shared == value) {
+        if told.shared.get(name).is_none_or(|shared| shared == value) {
             return None;
         }
         let from = match row.text(2) {
             Some(file) if file != config_file => file.to_owned(),
-            Some(_) | None if wished.own.contains_key(name) => "haad.toml".to_owned(),
+            Some(_) | None if told.own.contains_key(name) => "haad.toml".to_owned(),
             Some(_) | None => "haad: less would not do".to_owned(),
         };
         Some(Own { name: name.to_owned(), value: value.to_owned(), from })

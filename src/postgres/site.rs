@@ -12,6 +12,7 @@ use super::error::PostgresError;
 use super::oldest::Oldest;
 use super::parameters::Standing;
 use super::probe::Flushes;
+use super::proven::Proven;
 use super::sync::Known;
 use super::wished::Wishes;
 use crate::config;
@@ -32,6 +33,8 @@ pub(super) struct Site {
     pub(super) sync: Known,
     /// What operators want Postgres to be told.
     pub(super) wishes: Wishes,
+    /// What of it Postgres was seen to take.
+    pub(super) proven: Proven,
     /// How Postgres stands to it.
     pub(super) standing: Standing,
     /// How long flushes of WAL take.
@@ -66,6 +69,7 @@ impl Site {
         config.data_directory = followed(config.data_directory);
         Ok(Self {
             wishes: Wishes::of(&config, &state),
+            proven: Proven::of(&state),
             standing: Standing::unknown(),
             config,
             me,

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::control::Control;
 use super::error::{JobError, sentence};
-use super::limits::LIMITS;
+use super::limits::{LIMITS, Low};
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 use super::tool::Tool;
-use super::{files, process};
+use super::wished::Told;
+use super::{files, limits, process};
 use crate::config::nearest;
 
 /// A list of some hundred rows.
@@ -23,6 +24,15 @@ const KNOWN: &str = "SELECT lower(name), context, vartype, min_val, max_val, enu
 /// Judges parameters by our own server.
 #[derive(Clone)]
 pub struct Vetter(Arc<Site>);
+
+/// Whose parameters they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Ours: our file has them.
+    ThisOne,
+    /// Everybody's: the settings have them.
+    All,
+}
 
 /// What a server says of a parameter.
 struct Known {
@@ -41,12 +51,15 @@ impl Vetter {
         Self(site)
     }
 
-    /// What speaks against each of these `wanted` parameters, in a sentence each, where `whole` are all that would be.
+    /// What speaks against each of these `wanted` parameters, in a sentence each, where `whole` are all that these
+    /// members would have, and against those that were taken out. What every member is to have is tried on this one
+    /// only.
     ///
     /// # Errors
     /// Why nobody can say, in a sentence.
     pub async fn objections(
         &self,
+        members: Members,
         wanted: &BTreeMap<String, String>,
         whole: &BTreeMap<String, String>,
     ) -> Result<Vec<String>, String> {
@@ -57,23 +70,23 @@ impl Vetter {
                 "Postgres does not run here, and nobody else knows its parameters".to_owned()
             );
         }
-        self.vet(wanted, whole).await.map_err(|error| sentence(&error))
-    }
-
-    /// The same of parameters that every member is to have: they were tried on this one only.
-    ///
-    /// # Errors
-    /// Why nobody can say, in a sentence.
-    pub async fn objections_for_all(
-        &self,
-        wanted: &BTreeMap<String, String>,
-        whole: &BTreeMap<String, String>,
-    ) -> Result<Vec<String>, String> {
-        let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
-        let mut said: Vec<String> =
-            local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")).collect();
-        said.extend(self.objections(wanted, whole).await?);
-        Ok(said)
+        let before = site.wishes.now();
+        let mut after = before.told.clone();
+        let mut said = Vec::new();
+        match members {
+            Members::ThisOne => after.own = whole.clone(),
+            Members::All => {
+                let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
+                said.extend(local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")));
+                after.shared = whole.clone();
+            }
+        }
+        let done = async {
+            said.extend(self.vet(wanted, whole).await?);
+            said.extend(taken_out(site, &before.told, &after).await?);
+            Ok(said)
+        };
+        done.await.map_err(|error: JobError| sentence(&error))
     }
 
     async fn vet(
@@ -234,12 +247,34 @@ fn of_kind(known: &Known, value: &str) -> Option<String> {
 fn lowered(name: &str, value: &str, control: &Control) -> Option<String> {
     let least = LIMITS.into_iter().zip(control.limits).find(|(limit, _)| *limit == name)?.1;
     let value: u32 = value.parse().ok()?;
-    (value < least).then(|| {
-        format!(
-            "{value} is less than the data were last run with, {least}: no standby starts with less, and haad starts \
-             every member as a standby; leave it at {least}, or take more"
-        )
-    })
+    (value < least).then(|| format!("{value} is {}", less_than(least)))
+}
+
+/// What goes back to its default by that, and is then less than the data were last run with.
+async fn taken_out(site: &Site, before: &Told, after: &Told) -> Result<Vec<String>, JobError> {
+    let gone = |name: &str| before.of(name).is_some() && after.of(name).is_none();
+    if !LIMITS.iter().any(|name| gone(name)) {
+        return Ok(Vec::new());
+    }
+    let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
+    let without = site.state("postgresql.conf.without");
+    let write = || JobError::file("write", &without);
+    files::write_private(&without, files::configuration(site, after, &[]).0).map_err(write())?;
+    let low = limits::below(site, &control, &without).await;
+    process::remove_if_there(&without).map_err(write())?;
+    let less = low?.into_iter().filter(|low| gone(low.name));
+    Ok(less
+        .map(|Low { name, set, least }| {
+            format!("postgres.parameters.{name}: without it, it is {set}: {}", less_than(least))
+        })
+        .collect())
+}
+
+fn less_than(least: u32) -> String {
+    format!(
+        "less than the data were last run with, {least}: no standby starts with less, and haad starts every member as \
+         a standby; leave it at {least}, or take more"
+    )
 }
 
 /// Without one of these, Postgres does not start again.

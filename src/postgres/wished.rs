@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use haa_core::units::Revision;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::files;
@@ -18,8 +19,16 @@ const FILE: &str = "haa.parameters.json";
 /// All of it, as it is at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Wished {
-    /// Of the settings that `shared` is from.
+    /// Of the settings that `told.shared` is from.
     pub(super) revision: Revision,
+    pub(super) told: Told,
+    /// How the operator's archive gives back WAL.
+    pub(super) restore_command: Option<String>,
+}
+
+/// What Postgres reads of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
     /// The cluster's parameters.
     pub(super) shared: BTreeMap<String, String>,
     /// This member's.
@@ -28,8 +37,6 @@ pub(super) struct Wished {
     pub(super) include: Option<PathBuf>,
     /// The operator's lines of `pg_hba.conf`.
     pub(super) hba: Vec<String>,
-    /// How the operator's archive gives back WAL.
-    pub(super) restore_command: Option<String>,
 }
 
 /// What a member's file asks of its Postgres, and can be asked while it runs.
@@ -54,7 +61,7 @@ impl Asked {
     }
 }
 
-impl Wished {
+impl Told {
     /// What is asked for this parameter.
     pub(super) fn of(&self, name: &str) -> Option<&str> {
         self.own.get(name).or_else(|| self.shared.get(name)).map(String::as_str)
@@ -88,14 +95,14 @@ impl Wishes {
             tracing::warn!(%error, "{file} cannot be read: the cluster's parameters come with its settings");
             None
         });
-        let wished = Wished {
-            revision: Revision::ABSENT,
+        let told = Told {
             shared: shared.unwrap_or_else(|| config.shared_parameters.clone()),
             own: config.parameters.clone(),
             include: config.include.clone(),
             hba: config.hba.clone(),
-            restore_command: config.restore_command.clone(),
         };
+        let restore_command = config.restore_command.clone();
+        let wished = Wished { revision: Revision::ABSENT, told, restore_command };
         Self { now: watch::Sender::new(Arc::new(wished)), file }
     }
 
@@ -104,12 +111,14 @@ impl Wishes {
     }
 
     /// This member's file asks for this from now on.
-    pub(super) fn ask(&self, asked: Asked) {
+    pub(super) fn ask(&self, asked: Asked) -> Change {
         let Asked { parameters: own, include, hba, restore_command } = asked;
         let before = self.now();
-        let (revision, shared) = (before.revision, before.shared.clone());
-        let wished = Wished { revision, shared, own, include, hba, restore_command };
+        let told = Told { shared: before.told.shared.clone(), own, include, hba };
+        let change = if told == before.told { Change::None } else { Change::Some };
+        let wished = Wished { revision: before.revision, told, restore_command };
         self.now.send_replace(Arc::new(wished));
+        change
     }
 
     /// The cluster's parameters are these from now on, and are kept.
@@ -119,11 +128,12 @@ impl Wishes {
         shared: BTreeMap<String, String>,
     ) -> io::Result<Change> {
         let before = self.now();
-        let change = if before.shared == shared { Change::None } else { Change::Some };
+        let change = if before.told.shared == shared { Change::None } else { Change::Some };
         if change == Change::Some || !self.file.exists() {
             files::write_private(&self.file, serde_json::to_vec(&shared)?)?;
         }
-        let wished = Wished { revision, shared, ..Wished::clone(&before) };
+        let told = Told { shared, ..before.told.clone() };
+        let wished = Wished { revision, told, restore_command: before.restore_command.clone() };
         self.now.send_replace(Arc::new(wished));
         Ok(change)
     }

@@ -50,8 +50,8 @@ pub(super) enum Entry {
     Shut,
 }
 
-/// Who told Postgres something else.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Who told Postgres something else; the later does all that the earlier does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
     BySettings,
     /// It refreshes the rules of the door too.
@@ -92,7 +92,7 @@ pub(super) struct Worker {
     /// Given up for a job, and perhaps not at their ends yet.
     retired: Vec<JoinHandle<()>>,
     /// A job came in between: what is wished may be written for Postgres, and not read.
-    unapplied: bool,
+    unapplied: Option<Told>,
 }
 
 impl Worker {
@@ -115,7 +115,7 @@ impl Worker {
             door: None,
             parameters: None,
             retired: Vec::new(),
-            unapplied: false,
+            unapplied: None,
         }
     }
 
@@ -179,8 +179,8 @@ impl Worker {
         self.tell(id, result).await;
         // The watcher looks when this changes.
         self.job.send_replace(None);
-        if self.unapplied {
-            self.apply_parameters();
+        if let Some(told) = self.unapplied {
+            self.apply_parameters(told);
         }
     }
 
@@ -254,13 +254,18 @@ impl Worker {
 
     fn share(&mut self, revision: Revision, shared: BTreeMap<String, String>) {
         let site = &self.bench.site;
-        let under_way = self.parameters.as_ref().is_some_and(|(_, work)| !work.is_finished());
+        let at_work = self.parameters.as_ref().filter(|(_, work)| !work.is_finished());
+        let at_work = at_work.map(|(told, _)| *told);
         match site.wishes.share(revision, shared) {
-            Ok(Change::None) if site.standing.is_settled() && !under_way && !self.unapplied => {
+            Ok(Change::None)
+                if site.standing.is_settled() && at_work.max(self.unapplied).is_none() =>
+            {
                 site.standing.took(revision);
                 self.nudge.notify_one();
             }
-            Ok(Change::None | Change::Some) => self.apply_parameters(),
+            Ok(Change::None | Change::Some) => {
+                self.apply_parameters(at_work.unwrap_or(Told::BySettings));
+            }
             Err(error) => tracing::error!(
                 %error,
                 "the cluster's parameters cannot be kept in the state directory, and are not taken"
@@ -268,29 +273,31 @@ impl Worker {
         }
     }
 
-    /// Rules of access are refreshed after the parameters, unless a change of the door is under way: that takes the new
-    /// ones with it.
     fn ask(&mut self, asked: Asked, reply: Reply) {
-        let bench = self.bench.clone();
-        bench.site.wishes.ask(asked);
-        self.unapplied = self.running.is_some();
-        if self.unapplied {
+        let site = self.bench.site.clone();
+        let change = site.wishes.ask(asked);
+        // It was told when that was new, and is shown.
+        let told = change == Change::None && site.proven.objection(&site.wishes.now()).is_some();
+        if self.running.is_some() {
+            self.unapplied = Some(Told::ByFile);
             return drop(reply.send(Ok(None)));
         }
+        self.unapplied = None;
+        let settled = self.door_is_settled();
         let before = self.parameters.take().map(|(_, work)| work);
-        let door = self.door.take().filter(|(_, work)| !work.is_finished());
-        let settled = door.is_none();
-        self.door = door;
         let work = async move {
             end(before).await;
             let done = async {
-                parameters::apply(&bench.site).await?;
-                let running = process::postmaster(bench.site.data()).map_err(JobError::Signal)?;
+                let applied = parameters::apply(&site).await;
+                if !told {
+                    applied?;
+                }
+                let running = process::postmaster(site.data()).map_err(JobError::Signal)?;
                 let Some(postmaster) = running else { return Ok(None) };
                 if settled {
-                    door::refresh(&bench.site, &postmaster).await?;
+                    door::refresh(&site, &postmaster).await?;
                 }
-                Ok(Some(bench.site.standing.now()))
+                Ok(Some(site.standing.now()))
             };
             drop(reply.send(done.await.map_err(|error: JobError| sentence(&error))));
             Ok(())
@@ -299,18 +306,32 @@ impl Worker {
     }
 
     /// What a start writes is what it starts with; nothing else that is at work is disturbed.
-    fn apply_parameters(&mut self) {
-        self.unapplied = self.running.is_some();
-        if self.unapplied {
+    fn apply_parameters(&mut self, told: Told) {
+        if self.running.is_some() {
+            self.unapplied = self.unapplied.max(Some(told));
             return;
         }
+        self.unapplied = None;
+        let settled = self.door_is_settled();
         let before = self.parameters.take().map(|(_, work)| work);
-        let bench = self.bench.clone();
+        let site = self.bench.site.clone();
         let work = async move {
             end(before).await;
-            parameters::apply(&bench.site).await
+            let applied = parameters::apply(&site).await;
+            let running = process::postmaster(site.data()).map_err(JobError::Signal)?;
+            if let (Told::ByFile, true, Some(postmaster)) = (told, settled, running) {
+                door::refresh(&site, &postmaster).await?;
+            }
+            applied
         };
-        self.parameters = aside(None, Told::BySettings, &self.nudge, work);
+        self.parameters = aside(None, told, &self.nudge, work);
+    }
+
+    /// Rules of access are refreshed after the parameters, unless a change of the door is under way: that takes the new
+    /// ones with it.
+    fn door_is_settled(&mut self) -> bool {
+        self.door = self.door.take().filter(|(_, work)| !work.is_finished());
+        self.door.is_none()
     }
 
     /// A note that stays is told once more by the next run, which finds that it is known.
@@ -337,7 +358,7 @@ impl Worker {
             *what == Told::ByFile && !work.is_finished()
         };
         if self.parameters.as_mut().is_some_and(refreshes) {
-            self.apply_parameters();
+            self.apply_parameters(Told::BySettings);
         }
         let wanted = match entry {
             Entry::Open(_) => Door::Open,
@@ -356,8 +377,12 @@ impl Worker {
     fn put_aside(&mut self) {
         let list = self.list.take().map(|(_, work)| work);
         let door = self.door.take().map(|(_, work)| work);
-        let parameters = self.parameters.take().map(|(_, work)| work);
-        self.unapplied |= parameters.as_ref().is_some_and(|work| !work.is_finished());
+        let parameters = self.parameters.take().map(|(told, work)| {
+            if !work.is_finished() {
+                self.unapplied = self.unapplied.max(Some(told));
+            }
+            work
+        });
         for work in self.slots.take().into_iter().chain(list).chain(door).chain(parameters) {
             work.abort();
             self.retired.push(work);

@@ -8,6 +8,7 @@ mod fetch;
 pub(crate) mod member;
 mod places;
 pub(crate) mod probe;
+mod proven;
 mod ready;
 mod refusals;
 pub(crate) mod sync;

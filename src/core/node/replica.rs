@@ -408,6 +408,9 @@ impl Node {
             if self.is_beyond_help(now, standby, leader) {
                 self.rejoining.plan(now, Plan::Clone(leader.term));
                 self.desk.job(Job::Stop(self.unhurried_stop()));
+            } else if standby.door == Some(Door::Shut) {
+                // Its rules of access were not taken, or the last agent ended amid its work.
+                self.desk.job(Job::Follow(source, None));
             }
             return;
         }

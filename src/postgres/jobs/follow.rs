@@ -41,9 +41,7 @@ pub(super) async fn follow(
     let postmaster = running(site)?;
     let earlier = bench.session().await?;
     let before = earlier.value(SHOWN).await?;
-    if door::shown(&earlier).await? == Some(Door::Shut) {
-        door::set(site, &postmaster, Door::Open).await?;
-    }
+    let shut = door::shown(&earlier).await? == Some(Door::Shut);
     let receiver = earlier.value(RECEIVER).await?;
     let change = change(bench, &postmaster, Some(source), None).await?;
     if let Some(pid) = receiver
@@ -52,7 +50,8 @@ pub(super) async fn follow(
         // While replay waits for a query, Postgres would keep the receiver on the old source.
         end_receiver(site, &postmaster, &pid)?;
     }
-    Ok(())
+    // Readers wait for what may go wrong with the rules of access; the primary's commits do not.
+    if shut { door::set(site, &postmaster, Door::Open).await } else { Ok(()) }
 }
 
 pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), JobError> {
@@ -130,7 +129,7 @@ async fn change(
     };
     let mut shown = vec![("primary_conninfo", written.clone()), (sync::SETTING, list)];
     if ready.is_some() {
-        let mark = door::write(site, Door::Shut);
+        let mark = door::write(site, Door::Shut, &[]);
         shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));
     }
     let mut session = reload::until_shown(site, postmaster, &shown).await?;

@@ -80,7 +80,7 @@ pub(in crate::postgres) fn forget_password(site: &Site) {
 async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
     // With what it will run with: a standby does not start with less than the data were last run with.
     let wished = site.wishes.now();
-    let theirs = |name: &&str| Some(format!("-c{name}={}", wished.of(name)?));
+    let theirs = |name: &&str| Some(format!("-c{name}={}", wished.told.of(name)?));
     let single = Tool::new(site, "postgres").arg("--single");
     let said = LIMITS
         .iter()

@@ -99,12 +99,13 @@ async fn prepare(
     let door = before.door;
     // Whoever followed nobody yet has let nobody in.
     let moves = door == Door::Shut || door::shown(session).await? == Some(Door::Shut);
+    let wished = site.wishes.now();
     let mut shown = Vec::new();
     if let Some(list) = &before.list {
         shown.push((sync::SETTING, sync::write_ahead(site, list)?));
     }
     if moves {
-        let mark = door::write(site, door);
+        let mark = door::write(site, door, &wished.told.hba);
         shown.push((door::SETTING, mark.map_err(JobError::file("write", &door::file(site)))?));
     }
     if shown.is_empty() {
@@ -115,7 +116,7 @@ async fn prepare(
         None => reload::until_shown(site, postmaster, &shown).await?,
     };
     if moves {
-        door::settle(site, postmaster, &session, door).await?;
+        door::settle(site, postmaster, &session, (door, &wished)).await?;
     }
     Ok(())
 }

@@ -11,14 +11,15 @@ use haa_core::units::Revision;
 
 use super::rewind;
 use crate::postgres::control::Control;
-use crate::postgres::error::JobError;
+use crate::postgres::error::{JobError, sentence};
 use crate::postgres::log::ServerLog;
 use crate::postgres::process::{self, Process};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
 use crate::postgres::watcher::says_ready;
+use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
-use crate::postgres::{files, incarnation, limits, list, look, timeline};
+use crate::postgres::{door, files, incarnation, limits, list, look, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -37,25 +38,68 @@ pub(super) async fn run(
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
         return Err(JobError::Refused(why.to_owned()));
     }
-    let revision = prepare(site, source, door).await?;
-    let (log, postmaster) = spawn(site, revision)?;
+    let wished = site.wishes.now();
+    let Err(error) = with(site, (source, door), &wished).await else {
+        return Ok(());
+    };
+    let ended = process::scan(site.data()).map_err(JobError::Signal)?.is_empty();
+    let (true, Some(before)) = (ended && is_a_no(&error), site.proven.other_than(&wished)) else {
+        return Err(error);
+    };
+    // The first of the two errors is about what is wished.
+    if with(site, (source, door), &before).await.is_err() {
+        return Err(error);
+    }
+    let why = format!(
+        "{}; it runs with the parameters and rules that it last started with, and tries these again at its next start",
+        sentence(&error)
+    );
+    tracing::error!("{why}");
+    site.proven.failed(&wished, why.clone());
+    site.standing.refuses(why);
+    Ok(())
+}
+
+/// Postgres or one of its tools does not go by what is written for it.
+const fn is_a_no(error: &JobError) -> bool {
+    matches!(error, JobError::Tool { .. } | JobError::Refused(_))
+}
+
+/// One try, done when Postgres accepts connections.
+async fn with(
+    site: &Site,
+    (source, door): (Option<&Source>, Door),
+    wished: &Wished,
+) -> Result<(), JobError> {
+    prepare(site, source, door, &wished.told).await?;
+    let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
         ended = ended(&postmaster) => {
             ended?;
             // The first start of a moved socket directory and the like are found in the log.
-            Err(JobError::Refused(format!("Postgres did not start: {}", log.why())))
+            return Err(JobError::Refused(format!("Postgres did not start: {}", log.why())));
         }
-        accepting = wait => accepting,
+        accepting = wait => accepting?,
     }
+    site.proven.started(wished);
+    if door == Door::Open {
+        door::taken(site, &wished.told.hba);
+    }
+    Ok(())
 }
 
 async fn ended(postmaster: &Process) -> Result<(), JobError> {
     postmaster.ended().await.map_err(JobError::Signal)
 }
 
-/// Everything on disk is as the start wants it. Returns the settings whose parameters it will go by.
-async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<Revision, JobError> {
+/// Everything on disk is as the start wants it.
+async fn prepare(
+    site: &Site,
+    source: Option<&Source>,
+    door: Door,
+    told: &Told,
+) -> Result<(), JobError> {
     let data = site.data();
     let read = || JobError::file("read", data);
     let write = || JobError::file("write into", data);
@@ -77,14 +121,13 @@ async fn prepare(site: &Site, source: Option<&Source>, door: Door) -> Result<Rev
     let sockets = &site.config.socket_directory;
     std::fs::create_dir_all(sockets).map_err(JobError::file("make", sockets))?;
     files::write_source(site, source, own).map_err(ours())?;
-    let wished = site.wishes.now();
-    files::write_configuration(site, &wished, &[], door).map_err(ours())?;
+    files::write_configuration(site, told, &[], door).map_err(ours())?;
     let raised = limits::too_low(site, &control, &config_file).await?;
     if !raised.is_empty() {
-        files::write_configuration(site, &wished, &raised, door).map_err(ours())?;
+        files::write_configuration(site, told, &raised, door).map_err(ours())?;
     }
     files::write_signals(data).map_err(write())?;
-    Ok(wished.revision)
+    Ok(())
 }
 
 /// The new postmaster has its own process group, so that it outlives us; its working directory is the

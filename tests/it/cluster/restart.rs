@@ -75,6 +75,11 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
     }
     let (_, list) = cluster.haactl(&["list"]);
     assert!(!list.contains("pending restart"), "{list}");
+    // Taken out it would be 100 again.
+    let (code, said) = cluster.haactl(&["settings", "set", "postgres.parameters.max_connections="]);
+    assert_eq!(code, 1, "{said}");
+    let less = "without it, it is 100: less than the data were last run with, 120";
+    assert!(said.contains(less), "{said}");
     cluster.write_until_acknowledged(2).await;
 
     let primary = cluster.primary().await;

@@ -8,7 +8,7 @@ use haa::agent::clock;
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
 use haa_core::list::List;
-use haa_core::observe::Door;
+use haa_core::observe::{Door, Standby};
 use haa_core::units::{Incarnation, Millis, Timeline};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -126,13 +126,27 @@ pub(crate) async fn nobody_reads_before_it_follows(binaries: &Path) {
     assert_eq!(seen.door, Some(Door::Shut));
     assert!(!is_let_in(&b).await);
 
-    // A rule that Postgres does not take keeps it shut, and is told; nothing is followed.
+    // Rules that Postgres does not take keep it shut where no others are known, and are told; it follows.
+    let proven = b.state.join("haa.proven.json");
+    let kept = fs::read(&proven).expect("it was open before");
+    fs::remove_file(&proven).expect("it can go");
     with_rule(&mut b, "host all all nonsense").await;
     let why = b.failed(Job::Follow(a.source(), None)).await;
     assert!(why.contains("postgres.hba in haad.toml"), "{why}");
-    let seen = b.standby(|standby| standby.door == Some(Door::Shut)).await;
-    assert_eq!(seen.source, None);
+    let shut = |standby: &Standby| standby.streaming && standby.door == Some(Door::Shut);
+    let seen = b.standby(shut).await;
+    assert_eq!(seen.source, Some(a.source().address));
     assert!(!is_let_in(&b).await);
+
+    // Where others are, those go on.
+    fs::write(&proven, kept).expect("it is back");
+    b.again().await;
+    b.done(Job::Follow(a.source(), None)).await;
+    b.standby(|standby| standby.streaming && standby.door == Some(Door::Open)).await;
+    assert!(is_let_in(&b).await);
+    let objection = b.facts(|facts| facts.parameters.objection.is_some()).await;
+    let objection = objection.parameters.objection.unwrap_or_default();
+    assert!(objection.ends_with("the rules from before stay in force"), "{objection}");
 
     with_rule(&mut b, "host all all 127.0.0.1/32 scram-sha-256").await;
     b.done(Job::Follow(a.source(), None)).await;

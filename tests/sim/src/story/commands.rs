@@ -1,6 +1,7 @@
 //! The commands of a story that do something to the world: which faults each stands for. Does none of them.
 
 use haa_core::line::Fork;
+use haa_core::observe::Door;
 use haa_core::records::{Ask, Key, Loss, Manner};
 use haa_core::units::{Lsn, MemberName, Timeline};
 
@@ -50,6 +51,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("start-etcd", []) => vec![Fault::StartEtcd],
         ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
         ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
+        ("shut-door", [m]) => vec![Fault::ShutDoor(end(m)?)],
         ("pause-replay", [m]) => vec![Fault::PauseReplay(end(m)?)],
         ("recycle-wal", [m]) => vec![Fault::Recycle(end(m)?, Much::Bearable)],
         ("overrun-slots", [m]) => vec![Fault::Recycle(end(m)?, Much::TooMuch)],
@@ -150,6 +152,7 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::StartEtcd => world.etcd_state == EtcdState::Up,
         Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,
         Fault::PauseReplay(m) => postgres(m).replay == Replay::Paused,
+        Fault::ShutDoor(m) => postgres(m).door == Door::Shut,
         Fault::ResumeReplay(m) => postgres(m).replay == Replay::Runs,
         Fault::MuteWatch(..)
         | Fault::Blind(..)

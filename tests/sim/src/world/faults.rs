@@ -2,7 +2,7 @@
 
 use haa_core::effect::Txn;
 use haa_core::input::{Input, Leave};
-use haa_core::observe::Shutdown;
+use haa_core::observe::{Door, Shutdown};
 use haa_core::records::{Ask, Key, Record, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, SystemId, TxnId};
@@ -78,6 +78,8 @@ pub enum Fault {
     Blind(usize, At),
     /// Somebody pauses replay on a standby.
     PauseReplay(usize),
+    /// A standby lets nobody in, whatever became of the work that was to open it.
+    ShutDoor(usize),
     /// It goes on.
     ResumeReplay(usize),
     /// A checkpoint throws away the WAL that no slot holds.
@@ -154,6 +156,7 @@ impl World {
                 *blind = self.now.after(*span).max(*blind);
             }
             Fault::PauseReplay(m) => self.set_replay(*m, Replay::Paused),
+            Fault::ShutDoor(m) => self.members[*m].postgres.door = Door::Shut,
             Fault::ResumeReplay(m) => self.set_replay(*m, Replay::Runs),
             Fault::Recycle(m, much) => self.recycle(*m, *much),
             Fault::SaveEtcd => self.backup = Some(self.etcd.clone()),
@@ -181,6 +184,7 @@ impl World {
             | Fault::PromoteByHand(m)
             | Fault::Blind(m, _)
             | Fault::PauseReplay(m)
+            | Fault::ShutDoor(m)
             | Fault::ResumeReplay(m)
             | Fault::Hold(m, _)
             | Fault::LetGo(m)
@@ -373,6 +377,7 @@ impl World {
             Fault::LetGo(m) => format!("what hangs of {} reaches etcd", end(m)),
             Fault::PromoteByHand(m) => format!("somebody promotes {} by hand", end(m)),
             Fault::Blind(m, span) => format!("nobody looks at {} for {span}", end(m)),
+            Fault::ShutDoor(m) => format!("{} is found with its door shut", end(m)),
             Fault::PauseReplay(m) => format!("somebody pauses replay on {}", end(m)),
             Fault::ResumeReplay(m) => format!("replay goes on on {}", end(m)),
             Fault::DeleteLeader => "somebody deletes the leader key".to_owned(),
