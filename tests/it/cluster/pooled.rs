@@ -16,6 +16,7 @@ use tokio_postgres::NoTls;
 
 use super::fixture::{Cluster, LONG};
 use super::proxies::with;
+use super::secured::Papers;
 
 const PGBOUNCER: &str = include_str!("../../../deploy/pgbouncer/pgbouncer.ini");
 
@@ -55,7 +56,7 @@ impl Drop for Program {
     }
 }
 
-/// Three voters, and a PgBouncer before the router of one of them that all of them know.
+/// Three voters, and a PgBouncer before the router of one of them that all of them know, and speak TLS with.
 pub(super) struct Pooled {
     pub(super) cluster: Cluster,
     pub(super) bouncer: Program,
@@ -70,6 +71,10 @@ impl Pooled {
         let mut cluster = Cluster::prepare(|options| options.routers());
         let (at, names) = (free(), cluster.playground.names());
         let file = cluster.password_file(&names[0], "superuser");
+        let directory = tempfile::Builder::new().prefix("haa-pool-").tempdir_in("/tmp");
+        let directory = directory.expect("a directory");
+        let papers = Papers::issue(directory.path(), "pgbouncer");
+        let more = format!("ca_file = \"{}\"\n{more}", papers.ca.display());
         let consoles: Vec<String> =
             [Some(&at), beside].into_iter().flatten().map(|a| format!("\"{a}\"")).collect();
         for member in &names {
@@ -79,10 +84,9 @@ impl Pooled {
             });
         }
         let secret = std::fs::read_to_string(&file).expect("it is there").trim().to_owned();
-        let directory = tempfile::Builder::new().prefix("haa-pool-").tempdir_in("/tmp");
-        let directory = directory.expect("a directory");
         let router = cluster.playground.router(&names[0]).expect("it has one").0;
         let file = pgbouncer_file(directory.path(), (&at, &router), &secret);
+        encrypt(&file, &papers);
         let bouncer = Program::start(Command::new("/usr/sbin/pgbouncer").arg("-q").arg(file));
         cluster.playground.start_all().await.expect("everything starts");
         cluster.all_stream().await;
@@ -137,6 +141,17 @@ pub(super) fn pgbouncer_file(home: &Path, (at, to): (&Address, &Address), secret
     let file = home.join("pgbouncer.ini");
     std::fs::write(&file, text).expect("a file");
     file
+}
+
+/// It speaks TLS with whoever asks for it.
+fn encrypt(file: &Path, papers: &Papers) {
+    let (certificate, key) = (papers.certificate.display(), papers.key.display());
+    let text = std::fs::read_to_string(file).expect("it was written");
+    let tls = format!(
+        "[pgbouncer]\nclient_tls_sslmode = allow\nclient_tls_cert_file = {certificate}\nclient_tls_key_file = {key}\n"
+    );
+    let text = with(&text, &[("[pgbouncer]\n", tls)]);
+    std::fs::write(file, text).expect("a file");
 }
 
 /// A row that was acknowledged: when its client sent it, and when it heard.
