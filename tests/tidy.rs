@@ -154,7 +154,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 26] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 27] = [
     ("src/api/tests/siege.rs", "a slow client has its pace, and nothing tells that a task is gone"),
     ("src/guard/keeper.rs", "a pause between attempts at processes that SIGKILL does not end"),
     ("src/guard/tether.rs", "a pause between attempts at a guard that cannot be started"),
@@ -177,6 +177,7 @@ const SLEEPS_WITH_REASON: [(&str, &str); 26] = [
     ("src/postgres/log.rs", "nothing tells that a file has grown large"),
     ("src/postgres/reload.rs", "nothing tells that the postmaster has read its files"),
     ("src/postgres/sync.rs", "walsenders take a reload at their own pace, and nothing tells"),
+    ("src/postgres/worker.rs", "a pause before a door that did not open is tried again"),
     ("src/postgres/watcher.rs", "looks have a cadence beside the events"),
     ("src/playground/tour/sql.rs", "an outsider tries to write, as an application would"),
     ("src/playground/wait.rs", "a playground is looked at from outside: nothing there tells"),

@@ -22,6 +22,8 @@ pub struct Reloaded {
     pub restart_postgres: Vec<Pending>,
     /// Why Postgres has not read its files yet, if it has not.
     pub later: Option<String>,
+    /// Why it does not go by them as they are, if it does not.
+    pub objection: Option<String>,
 }
 
 /// Who does it, one at a time.
@@ -80,11 +82,11 @@ impl Reloader {
             ..config.postgres.clone()
         };
         *config = Config { postgres, tags: new.tags, ..config.clone() };
-        let (restart_postgres, later) = match taken {
-            Some(parameters) => (parameters.pending, None),
-            None => (Vec::new(), Some(LATER.to_owned())),
+        let (restart_postgres, later, objection) = match taken {
+            Some(parameters) => (parameters.pending, None, parameters.objection),
+            None => (Vec::new(), Some(LATER.to_owned()), None),
         };
-        Ok(Reloaded { difference, restart_postgres, later })
+        Ok(Reloaded { difference, restart_postgres, later, objection })
     }
 
     /// A value that Postgres would not start with is not written. Where none runs, nobody can say.
@@ -119,11 +121,12 @@ impl Reloader {
 /// Into the log, whoever asked.
 pub(super) fn told(done: Result<Reloaded, String>) -> Result<Reloaded, String> {
     match &done {
-        Ok(Reloaded { difference, restart_postgres, later }) => tracing::info!(
+        Ok(Reloaded { difference, restart_postgres, later, objection }) => tracing::info!(
             taken = ?difference.taken,
             restart_haad = ?difference.restart,
             ?restart_postgres,
             ?later,
+            ?objection,
             "haad.toml was read again"
         ),
         Err(why) => tracing::error!(why, "haad.toml was read again, and nothing was changed"),

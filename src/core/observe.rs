@@ -35,7 +35,7 @@ pub struct PostgresFacts {
     pub parameters: Parameters,
 }
 
-/// How a server stands to the parameters that are written for it. For people: nothing is decided by it.
+/// How a server stands to the parameters that are written for it. A restart is answered by it; nothing else is decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parameters {

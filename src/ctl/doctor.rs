@@ -28,7 +28,7 @@ Examples:
   haactl doctor --output json | jq -r '.findings[] | select(.severity==\"problem\").what'
 
 Exit codes: 0 no problem found (there may be advice), 1 problems found, 2 wrong usage,
-3 no agent could be reached")]
+3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct DoctorArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

@@ -22,7 +22,8 @@ Examples:
 
 The newest thousand are kept.
 
-Exit codes: 0 shown, 1 the agent cannot read them from etcd, 2 wrong usage, 3 no agent could be reached")]
+Exit codes: 0 shown, 1 the agent cannot read them from etcd, 2 wrong usage, 3 no agent could be reached,
+4 token missing or refused")]
 pub(super) struct EventsArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

@@ -22,7 +22,8 @@ Examples:
 
 The sixth element of a row in json and yaml is what was discarded for that leadership.
 
-Exit codes: 0 shown, 1 the agent cannot read it from etcd, 2 wrong usage, 3 no agent could be reached")]
+Exit codes: 0 shown, 1 the agent cannot read it from etcd, 2 wrong usage, 3 no agent could be reached,
+4 token missing or refused")]
 pub(super) struct HistoryArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

@@ -20,7 +20,8 @@ Examples:
   haactl list --output json | jq -r '.members[] | select(.role==\"leader\").name'
   haactl list --watch 2
 
-Exit codes: 0 shown, 2 wrong usage, 3 no agent could be reached")]
+Exit codes: 0 shown, 2 wrong usage, 3 no agent could be reached,
+4 token missing or refused")]
 pub struct ListArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

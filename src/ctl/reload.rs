@@ -40,7 +40,7 @@ pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlErr
     if let Some(name) = args.members.iter().find(|name| !known(name.as_str())) {
         return Err(CtlError::NoMember { name: name.to_string(), scope: cluster.scope });
     }
-    let mut first = None;
+    let mut refused = false;
     for member in &cluster.members {
         let named = args.members.iter().any(|name| name.as_str() == member.name);
         if !named && !args.members.is_empty() {
@@ -50,23 +50,34 @@ pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlErr
             Some(agent) => one(&member.name, &target.only(agent)).await,
             None => Err(CtlError::NoAddress),
         };
-        if let Err(error) = done {
-            say(format_args!("{}: {error}", member.name))?;
-            first.get_or_insert(error);
+        match done {
+            Ok(()) => {}
+            // No other member would take it.
+            Err(error @ (CtlError::TokenMissing(_) | CtlError::TokenRefused { .. })) => {
+                return Err(error);
+            }
+            Err(CtlError::NotAll) => refused = true,
+            Err(error) => {
+                say(format_args!("{}: {error}", member.name))?;
+                refused = true;
+            }
         }
     }
-    match first {
-        None => Ok(()),
-        Some(error @ (CtlError::TokenMissing(_) | CtlError::TokenRefused { .. })) => Err(error),
-        Some(_) => Err(CtlError::NotAll),
-    }
+    if refused { Err(CtlError::NotAll) } else { Ok(()) }
 }
 
 async fn one(name: &str, target: &Target) -> Result<(), CtlError> {
     let (by, answer) = target.command(WHAT, PATH, &json!({})).await?;
     let told: Reloaded = serde_json::from_slice(&answer.body)
         .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;
-    lines(&told).into_iter().try_for_each(|line| say(format_args!("{name}: {line}")))
+    lines(&told).into_iter().try_for_each(|line| say(format_args!("{name}: {line}")))?;
+    match told.objection {
+        None => Ok(()),
+        Some(why) => {
+            say(format_args!("{name}: Postgres does not go by all of it: {why}"))?;
+            Err(CtlError::NotAll)
+        }
+    }
 }
 
 fn lines(told: &Reloaded) -> Vec<String> {
@@ -109,6 +120,7 @@ mod tests {
                 written: None,
             }],
             later: None,
+            objection: None,
         };
         assert_eq!(
             lines(&told),

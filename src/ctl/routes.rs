@@ -17,7 +17,7 @@ Examples:
   haactl routes read --format hostport
 
 Exit codes: 0 shown, 1 there is no such server at the moment, 2 wrong usage,
-3 no agent could be reached")]
+3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct RoutesArgs {
     /// Only these [default: all]
     #[arg(value_enum)]

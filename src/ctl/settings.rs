@@ -185,8 +185,10 @@ async fn notes(target: &Target) -> Result<(), CtlError> {
 
 async fn edit(target: &Target) -> Result<(), CtlError> {
     let (by, answer) = target.ask(PATH).await?;
-    if answer.status != 200 {
-        return Err(CtlError::Refused { what: WHAT, by, why: answer.sentence() });
+    match answer.status {
+        200 => {}
+        401 => return Err(target.without_token(&by, answer.sentence())),
+        _ => return Err(CtlError::Refused { what: WHAT, by, why: answer.sentence() }),
     }
     let odd = |source| CtlError::OddAnswer { by: by.clone(), path: PATH.to_owned(), source };
     let before: Settings = serde_json::from_slice(&answer.body).map_err(odd)?;
@@ -200,9 +202,14 @@ async fn edit(target: &Target) -> Result<(), CtlError> {
     }
     let kept = |error: CtlError| CtlError::Kept { path: path.clone(), source: Box::new(error) };
     let whole: Value = toml::from_str(&edited).map_err(|source| kept(CtlError::NotToml(source)))?;
-    send(target, (Method::PUT, &whole), (&before, answer.tag)).await.map_err(kept)?;
-    remove(&path);
-    Ok(())
+    match send(target, (Method::PUT, &whole), (&before, answer.tag)).await {
+        // Not everywhere yet, but it is written.
+        done @ (Ok(()) | Err(CtlError::NotAll)) => {
+            remove(&path);
+            done
+        }
+        Err(error) => Err(kept(error)),
+    }
 }
 
 fn is_bare(value: &str) -> bool {

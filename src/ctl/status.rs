@@ -17,7 +17,8 @@ Examples:
   haactl status --output json | jq -r .health
   haactl status >/dev/null || echo look after the cluster
 
-Exit codes: 0 healthy, 1 not healthy, 2 wrong usage, 3 no agent could be reached, or none can know")]
+Exit codes: 0 healthy, 1 not healthy, 2 wrong usage, 3 no agent could be reached, or none can know,
+4 token missing or refused")]
 pub(super) struct StatusArgs {
     /// In which form
     #[arg(short, long, value_enum, default_value_t)]

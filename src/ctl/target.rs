@@ -155,7 +155,7 @@ impl Target {
     }
 
     /// Why a question that wants a token was refused: ours cannot be read, or is none that the agent knows.
-    fn without_token(&self, by: &Address, why: String) -> CtlError {
+    pub(super) fn without_token(&self, by: &Address, why: String) -> CtlError {
         let by = by.clone();
         self.token(QUESTION).err().unwrap_or(CtlError::TokenRefused { by, why })
     }
@@ -203,17 +203,18 @@ impl Target {
                         CtlError::OddAnswer { by: address.clone(), path: path.to_owned(), source }
                     });
                 }
+                // Another may know our token already, or still.
                 Ok(answer) if answer.status == 401 => {
-                    return Err(self.without_token(address, answer.sentence()));
+                    refusal = Some(self.without_token(address, answer.sentence()));
                 }
-                Ok(answer) => refusal = Some((address.clone(), answer.sentence())),
+                Ok(answer) => {
+                    let (by, why) = (address.clone(), answer.sentence());
+                    refusal = Some(CtlError::Refused { what: QUESTION, by, why });
+                }
                 Err(error) => tried.push((address.clone(), error.to_string())),
             }
         }
-        match refusal {
-            Some((by, why)) => Err(CtlError::Refused { what: QUESTION, by, why }),
-            None => Err(CtlError::Unreachable(Tried(tried))),
-        }
+        Err(refusal.unwrap_or(CtlError::Unreachable(Tried(tried))))
     }
 
     /// Sends a command to the first agent that takes a connection. Once it may have been taken, it is not

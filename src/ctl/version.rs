@@ -16,7 +16,8 @@ use crate::postgres::shown_version;
 Example:
   haactl version
 
-Exit codes: 0 shown (haactl's own also without a cluster), 3 no agent could be reached")]
+Exit codes: 0 shown (haactl's own also without a cluster), 3 no agent could be reached,
+4 token missing or refused")]
 pub(super) struct VersionArgs {
     /// Only haactl's own
     #[arg(long)]

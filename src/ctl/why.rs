@@ -26,7 +26,7 @@ Examples:
   haactl why --output json
 
 Exit codes: 0 told, 1 there is no such term on record, or the agent cannot read it from etcd, 2 wrong usage,
-3 no agent could be reached")]
+3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct WhyArgs {
     /// Of which term [default: the last on record]
     term: Option<u64>,

@@ -93,8 +93,9 @@ pub(super) fn standing(parameters: &Parameters) -> Vec<Finding> {
     let objection = parameters.objection.iter().map(|why| {
         Finding::problem(
             format!("Postgres does not take its configuration: {why}"),
-            "it goes by what it had before, and may not start again",
-            "mend what is named there; then haactl reload, with the member's name",
+            "it goes by what it had before",
+            "mend what is named there; then haactl reload, with the member's name; haactl restart, if it did not start \
+             with it",
         )
     });
     objection.chain(parameters.pending.iter().map(pending)).collect()

@@ -95,6 +95,7 @@ fn hba(site: &Site, door: Door, rules: &[String]) -> String {
 /// Where the operator's rules are not taken, those go on by which clients were let in before; it stays shut where there
 /// are none, and says so.
 pub(super) async fn set(site: &Site, postmaster: &Process, door: Door) -> Result<(), JobError> {
+    let _alone = site.door.lock().await;
     let wished = site.wishes.now();
     let session = show(site, postmaster, door, &wished.told.hba).await?;
     settle(site, postmaster, &session, (door, &wished)).await
@@ -114,12 +115,15 @@ async fn fall_back(
         }
     }
     show(site, postmaster, Door::Shut, &[]).await?;
+    site.standing.rules(Some(format!("{}; no client is let in", sentence(&error))));
     Err(error)
 }
 
 /// Whoever is let in by other rules from now on; a door that is shut stays so, and opens by the new ones. Rules that
-/// Postgres does not take are an error, and those from before stay in force.
+/// Postgres does not take are an error, and those from before stay in force. A change of the door that is under way is
+/// waited for: it may have read the rules from before.
 pub(super) async fn refresh(site: &Site, postmaster: &Process) -> Result<(), JobError> {
+    let _alone = site.door.lock().await;
     if shown(&Session::open(site).await?).await? != Some(Door::Open) {
         return Ok(());
     }

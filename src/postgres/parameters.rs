@@ -130,7 +130,11 @@ pub(super) async fn apply(site: &Site) -> Result<(), JobError> {
     };
     match done.await {
         Ok(found) => {
-            site.proven.moved_on();
+            if found.pending.is_empty() && found.objection.is_none() {
+                site.proven.taken(&wished);
+            } else {
+                site.proven.moved_on();
+            }
             site.standing.found(Parameters { taken: wished.revision, ..found });
             Ok(())
         }

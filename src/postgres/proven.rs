@@ -3,8 +3,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use haa_core::units::Revision;
 use serde::{Deserialize, Serialize};
 
 use super::files;
@@ -17,14 +19,26 @@ const FILE: &str = "haa.proven.json";
 pub(super) struct Proven {
     file: PathBuf,
     now: Mutex<Known>,
+    /// The last start failed.
+    failing: AtomicBool,
 }
 
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Known {
+    /// It started with this.
     started: Option<Told>,
+    /// It has gone by this since, and would have said if it waited for a start.
+    taken: Option<Told>,
     rules: Option<Vec<String>>,
     failed: Option<Failed>,
+}
+
+/// How often in a row a start has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failures {
+    First,
+    Again,
 }
 
 /// What Postgres did not start with, and why, in a sentence.
@@ -43,22 +57,42 @@ impl Proven {
             tracing::warn!(%error, "{file} cannot be read: what Postgres last started with is not known");
             Known::default()
         });
-        Self { file, now: Mutex::new(known) }
+        Self { file, now: Mutex::new(known), failing: AtomicBool::new(false) }
     }
 
-    /// What it started with before, where that is something else than is `wished` now.
-    pub(super) fn other_than(&self, wished: &Wished) -> Option<Wished> {
+    /// What it went by before, the newest first, where that is something else than is `wished`. A start may fail by
+    /// chance: what was in force is given up only when one fails `again`.
+    pub(super) fn before(&self, wished: &Wished, failures: Failures) -> Vec<Wished> {
         let known = self.known();
-        let started = known.started.clone()?;
-        // Rules are tried only when clients are let in.
-        let hba = known.rules.clone().unwrap_or_else(|| started.hba.clone());
-        let told = Told { hba, ..started };
-        (told != wished.told).then(|| Wished { told, ..wished.clone() })
+        let mut all: Vec<Told> = Vec::new();
+        for told in known.taken.iter().chain(&known.started) {
+            // Rules are tried only when clients are let in.
+            let hba = known.rules.clone().unwrap_or_else(|| told.hba.clone());
+            let told = Told { hba, ..told.clone() };
+            let in_force = told == wished.told;
+            if in_force && failures == Failures::First {
+                break;
+            }
+            if !in_force && !all.contains(&told) {
+                all.push(told);
+            }
+        }
+        // No settings of etcd ask for it.
+        let revision = Revision::ABSENT;
+        all.into_iter().map(|told| Wished { revision, told, ..wished.clone() }).collect()
     }
 
     /// The rules by which clients were let in before, where those of `wished` are others.
     pub(super) fn rules_other_than(&self, wished: &Wished) -> Option<Vec<String>> {
         self.known().rules.clone().filter(|rules| *rules != wished.told.hba)
+    }
+
+    /// A start has failed: how often in a row.
+    pub(super) fn failures(&self) -> Failures {
+        match self.failing.swap(true, Ordering::SeqCst) {
+            false => Failures::First,
+            true => Failures::Again,
+        }
     }
 
     /// Why it did not start with this, if it did not.
@@ -70,8 +104,10 @@ impl Proven {
 
     /// It started with this.
     pub(super) fn started(&self, wished: &Wished) {
+        self.failing.store(false, Ordering::SeqCst);
         self.learn(|known| {
             known.started = Some(wished.told.clone());
+            known.taken.clone_from(&known.started);
             known.failed = None;
         });
     }
@@ -79,6 +115,14 @@ impl Proven {
     /// Something else was asked for, and is in force or waits for a start: what failed may be asked for again.
     pub(super) fn moved_on(&self) {
         self.learn(|known| known.failed = None);
+    }
+
+    /// It goes by this, and waits for no start.
+    pub(super) fn taken(&self, wished: &Wished) {
+        self.learn(|known| {
+            known.taken = Some(wished.told.clone());
+            known.failed = None;
+        });
     }
 
     /// It did not start with this, and did with what it had before.
@@ -122,7 +166,6 @@ fn read(file: &Path) -> io::Result<Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haa_core::units::Revision;
 
     fn wished(work_mem: &str, hba: &str) -> Wished {
         let told = Told {
@@ -138,24 +181,34 @@ mod tests {
         let folder = tempfile::tempdir().expect("a directory");
         let (good, bad) = (wished("4MB", "good"), wished("4 bad", "bad"));
         let proven = Proven::of(folder.path());
-        assert!(proven.other_than(&bad).is_none(), "nothing is known of a new member");
+        let first = |known: &Proven, wished: &Wished| known.before(wished, Failures::First);
+        assert!(first(&proven, &bad).is_empty(), "nothing is known of a new member");
         proven.started(&good);
         proven.lets_in(&good.told.hba);
         proven.failed(&bad, "no such unit".to_owned());
         let next = Proven::of(folder.path());
-        assert!(next.other_than(&good).is_none());
-        assert_eq!(next.other_than(&bad).map(|other| other.told), Some(good.told.clone()));
+        assert!(first(&next, &good).is_empty());
+        assert_eq!(first(&next, &bad)[0].told, good.told);
         assert_eq!(next.rules_other_than(&bad), Some(good.told.hba.clone()));
         assert_eq!(next.objection(&bad).as_deref(), Some("no such unit"));
         assert_eq!(next.objection(&good), None);
         next.started(&bad);
         assert_eq!(next.objection(&bad), None, "it started with it after all");
+
+        // In force since, without a start: it is given up only when one fails again.
+        let newer = wished("8MB", "good");
+        next.taken(&newer);
+        assert!(first(&next, &newer).is_empty());
+        let again = next.before(&newer, Failures::Again);
+        assert_eq!((again.len(), again[0].told.own.clone()), (1, bad.told.own.clone()));
+        assert_eq!(first(&next, &good).len(), 2, "{:?}", first(&next, &good));
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_as_none() {
         let folder = tempfile::tempdir().expect("a directory");
         std::fs::write(folder.path().join(FILE), "{").expect("written");
-        assert!(Proven::of(folder.path()).other_than(&wished("4MB", "")).is_none());
+        let known = Proven::of(folder.path());
+        assert!(known.before(&wished("4MB", ""), Failures::Again).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use haa_core::units::MemberName;
+use tokio::sync::Mutex;
 
 use super::binaries::server_version;
 use super::error::PostgresError;
@@ -35,6 +36,8 @@ pub(super) struct Site {
     pub(super) wishes: Wishes,
     /// What of it Postgres was seen to take.
     pub(super) proven: Proven,
+    /// Held by whoever changes the door beside the job slot.
+    pub(super) door: Mutex<()>,
     /// How Postgres stands to it.
     pub(super) standing: Standing,
     /// How long flushes of WAL take.
@@ -71,6 +74,7 @@ impl Site {
             wishes: Wishes::of(&config, &state),
             proven: Proven::of(&state),
             standing: Standing::unknown(),
+            door: Mutex::new(()),
             config,
             me,
             owner,

@@ -25,6 +25,9 @@ use super::{Gates, door, jobs, list, parameters, receiver, slot, sync};
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
 const GIVES_UP: Duration = Duration::from_secs(1);
 
+/// A door that does not open is tried again after this: each try sends two signals.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What the agent wishes of its Postgres.
 pub(super) enum Wish {
     Job(JobId, Job),
@@ -52,7 +55,7 @@ pub(super) enum Entry {
 
 /// Who told Postgres something else; the later does all that the earlier does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Scope {
     BySettings,
     /// It refreshes the rules of the door too.
     ByFile,
@@ -88,11 +91,11 @@ pub(super) struct Worker {
     slots: Option<JoinHandle<()>>,
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
-    parameters: Option<(Told, JoinHandle<()>)>,
+    parameters: Option<(Scope, JoinHandle<()>)>,
     /// Given up for a job, and perhaps not at their ends yet.
     retired: Vec<JoinHandle<()>>,
     /// A job came in between: what is wished may be written for Postgres, and not read.
-    unapplied: Option<Told>,
+    unapplied: Option<Scope>,
 }
 
 impl Worker {
@@ -115,7 +118,8 @@ impl Worker {
             door: None,
             parameters: None,
             retired: Vec::new(),
-            unapplied: None,
+            // A Postgres that runs on may have been told something else by the last agent.
+            unapplied: Some(Scope::ByFile),
         }
     }
 
@@ -179,8 +183,8 @@ impl Worker {
         self.tell(id, result).await;
         // The watcher looks when this changes.
         self.job.send_replace(None);
-        if let Some(told) = self.unapplied {
-            self.apply_parameters(told);
+        if let Some(scope) = self.unapplied {
+            self.apply_parameters(scope);
         }
     }
 
@@ -255,16 +259,14 @@ impl Worker {
     fn share(&mut self, revision: Revision, shared: BTreeMap<String, String>) {
         let site = &self.bench.site;
         let at_work = self.parameters.as_ref().filter(|(_, work)| !work.is_finished());
-        let at_work = at_work.map(|(told, _)| *told);
+        let owed = at_work.map(|(scope, _)| *scope).max(self.unapplied);
         match site.wishes.share(revision, shared) {
-            Ok(Change::None)
-                if site.standing.is_settled() && at_work.max(self.unapplied).is_none() =>
-            {
+            Ok(Change::None) if site.standing.is_settled() && owed.is_none() => {
                 site.standing.took(revision);
                 self.nudge.notify_one();
             }
             Ok(Change::None | Change::Some) => {
-                self.apply_parameters(at_work.unwrap_or(Told::BySettings));
+                self.apply_parameters(owed.unwrap_or(Scope::BySettings));
             }
             Err(error) => tracing::error!(
                 %error,
@@ -277,61 +279,50 @@ impl Worker {
         let site = self.bench.site.clone();
         let change = site.wishes.ask(asked);
         // It was told when that was new, and is shown.
-        let told = change == Change::None && site.proven.objection(&site.wishes.now()).is_some();
+        let known = change == Change::None && site.proven.objection(&site.wishes.now()).is_some();
         if self.running.is_some() {
-            self.unapplied = Some(Told::ByFile);
+            self.unapplied = Some(Scope::ByFile);
             return drop(reply.send(Ok(None)));
         }
         self.unapplied = None;
-        let settled = self.door_is_settled();
         let before = self.parameters.take().map(|(_, work)| work);
         let work = async move {
             end(before).await;
             let done = async {
                 let applied = parameters::apply(&site).await;
-                if !told {
+                if !known {
                     applied?;
                 }
                 let running = process::postmaster(site.data()).map_err(JobError::Signal)?;
                 let Some(postmaster) = running else { return Ok(None) };
-                if settled {
-                    door::refresh(&site, &postmaster).await?;
-                }
+                door::refresh(&site, &postmaster).await?;
                 Ok(Some(site.standing.now()))
             };
             drop(reply.send(done.await.map_err(|error: JobError| sentence(&error))));
             Ok(())
         };
-        self.parameters = aside(None, Told::ByFile, &self.nudge, work);
+        self.parameters = aside(None, Scope::ByFile, &self.nudge, work);
     }
 
     /// What a start writes is what it starts with; nothing else that is at work is disturbed.
-    fn apply_parameters(&mut self, told: Told) {
+    fn apply_parameters(&mut self, scope: Scope) {
         if self.running.is_some() {
-            self.unapplied = self.unapplied.max(Some(told));
+            self.unapplied = self.unapplied.max(Some(scope));
             return;
         }
         self.unapplied = None;
-        let settled = self.door_is_settled();
         let before = self.parameters.take().map(|(_, work)| work);
         let site = self.bench.site.clone();
         let work = async move {
             end(before).await;
             let applied = parameters::apply(&site).await;
             let running = process::postmaster(site.data()).map_err(JobError::Signal)?;
-            if let (Told::ByFile, true, Some(postmaster)) = (told, settled, running) {
+            if let (Scope::ByFile, Some(postmaster)) = (scope, running) {
                 door::refresh(&site, &postmaster).await?;
             }
             applied
         };
-        self.parameters = aside(None, told, &self.nudge, work);
-    }
-
-    /// Rules of access are refreshed after the parameters, unless a change of the door is under way: that takes the new
-    /// ones with it.
-    fn door_is_settled(&mut self) -> bool {
-        self.door = self.door.take().filter(|(_, work)| !work.is_finished());
-        self.door.is_none()
+        self.parameters = aside(None, scope, &self.nudge, work);
     }
 
     /// A note that stays is told once more by the next run, which finds that it is known.
@@ -354,11 +345,11 @@ impl Worker {
     fn enter(&mut self, entry: Entry) {
         let bench = self.bench.clone();
         // What refreshes its rules must not write them after this.
-        let refreshes = |(what, work): &mut (Told, JoinHandle<()>)| {
-            *what == Told::ByFile && !work.is_finished()
+        let refreshes = |(what, work): &mut (Scope, JoinHandle<()>)| {
+            *what == Scope::ByFile && !work.is_finished()
         };
         if self.parameters.as_mut().is_some_and(refreshes) {
-            self.apply_parameters(Told::BySettings);
+            self.apply_parameters(Scope::BySettings);
         }
         let wanted = match entry {
             Entry::Open(_) => Door::Open,
@@ -368,7 +359,12 @@ impl Worker {
             if let Entry::Open(proof) = entry {
                 jobs::in_time(proof)?;
             }
-            door::set(&bench.site, &jobs::running(&bench.site)?, wanted).await
+            let done = door::set(&bench.site, &jobs::running(&bench.site)?, wanted).await;
+            if done.is_err() {
+                // Wished again at each look, it is tried again only then, or for another wish.
+                tokio::time::sleep(AGAIN).await;
+            }
+            done
         };
         self.door = aside(self.door.take(), wanted, &self.nudge, work);
     }
@@ -377,9 +373,9 @@ impl Worker {
     fn put_aside(&mut self) {
         let list = self.list.take().map(|(_, work)| work);
         let door = self.door.take().map(|(_, work)| work);
-        let parameters = self.parameters.take().map(|(told, work)| {
+        let parameters = self.parameters.take().map(|(scope, work)| {
             if !work.is_finished() {
-                self.unapplied = self.unapplied.max(Some(told));
+                self.unapplied = self.unapplied.max(Some(scope));
             }
             work
         });

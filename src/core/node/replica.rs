@@ -130,8 +130,9 @@ impl Rejoining {
     }
 
     pub(super) fn failed(&mut self, now: Millis, job: &Job) {
-        // Detaching waits for replay, and somebody may wait for us: it is tried again and again.
-        if matches!(job, Job::Detach(_)) {
+        // Detaching waits for replay, following for rules of access, and somebody may wait for us: both are tried again
+        // and again.
+        if matches!(job, Job::Detach(_) | Job::Follow(..)) {
             self.retry_at = now.after(FIRST_WAIT);
             return;
         }

@@ -118,8 +118,18 @@ impl Node {
             Some(Restarting { voter, came: Some(Ok(())), .. })
                 if standby.streaming && (!voter || self.belief.is_voter()) =>
             {
-                let what = format!("the Postgres of {me} was restarted, and streams");
-                self.answer(&id, &request, RequestState::Done { what });
+                let state = match &facts.parameters.objection {
+                    None => RequestState::Done {
+                        what: format!("the Postgres of {me} was restarted, and streams"),
+                    },
+                    // A rolling restart does not go on to those that do take it.
+                    Some(why) => RequestState::Refused {
+                        why: format!(
+                            "the Postgres of {me} was restarted, and streams, but not with all: {why}"
+                        ),
+                    },
+                };
+                self.answer(&id, &request, state);
             }
             Some(_) | None => {}
         }

@@ -9,7 +9,7 @@ use haa_core::effect::Source;
 use haa_core::observe::Door;
 use haa_core::units::Revision;
 
-use super::rewind;
+use super::{rewind, running};
 use crate::postgres::control::Control;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::log::ServerLog;
@@ -43,20 +43,36 @@ pub(super) async fn run(
         return Ok(());
     };
     let ended = process::scan(site.data()).map_err(JobError::Signal)?.is_empty();
-    let (true, Some(before)) = (ended && is_a_no(&error), site.proven.other_than(&wished)) else {
-        return Err(error);
-    };
-    // The first of the two errors is about what is wished.
-    if with(site, (source, door), &before).await.is_err() {
+    if !ended || !is_a_no(&error) {
         return Err(error);
     }
+    for before in site.proven.before(&wished, site.proven.failures()) {
+        if with(site, (source, door), &before).await.is_ok() {
+            return went_back(site, &wished, (error, door)).await;
+        }
+    }
+    // The first of the errors is about what is wished.
+    Err(error)
+}
+
+/// It runs with what it had, and why is told. The rules may be in order, and tighter: they are tried by themselves.
+async fn went_back(
+    site: &Site,
+    wished: &Wished,
+    (error, door): (JobError, Door),
+) -> Result<(), JobError> {
     let why = format!(
-        "{}; it runs with the parameters and rules that it last started with, and tries these again at its next start",
+        "{}; it runs with what it had before, and tries this again at its next start",
         sentence(&error)
     );
     tracing::error!("{why}");
-    site.proven.failed(&wished, why.clone());
+    site.proven.failed(wished, why.clone());
     site.standing.refuses(why);
+    if door == Door::Open
+        && let Err(error) = door::refresh(site, &running(site)?).await
+    {
+        tracing::debug!("the rules of access are not taken either: {}", sentence(&error));
+    }
     Ok(())
 }
 

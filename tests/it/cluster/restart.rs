@@ -1,8 +1,10 @@
 //! Restarts of Postgres that an operator asks for: one member's, or all, one after the other; never two at a time.
 
+use std::time::{Duration, Instant};
+
 use haa_core::units::MemberName;
 
-use super::fixture::Cluster;
+use super::fixture::{Cluster, LONG};
 
 /// When a member's Postgres was started, as it says itself.
 async fn started(cluster: &Cluster, member: &MemberName) -> String {
@@ -14,7 +16,7 @@ async fn started(cluster: &Cluster, member: &MemberName) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_is_done_when_the_member_is_as_it_was() {
-    let (cluster, primary, replica) = Cluster::start_voting().await;
+    let (mut cluster, primary, replica) = Cluster::start_voting().await;
 
     let before = started(&cluster, &replica).await;
     let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
@@ -49,6 +51,33 @@ async fn a_restart_is_done_when_the_member_is_as_it_was() {
     cluster.write_until_acknowledged(2).await;
     let (_, events) = cluster.haactl(&["events"]);
     assert!(events.contains(&format!("restart {primary} in place")), "{events}");
+    what_does_not_start_is_told(&mut cluster).await;
+}
+
+/// A library that is missing here: the member comes back without it, and no rolling restart would go on.
+async fn what_does_not_start_is_told(cluster: &mut Cluster) {
+    cluster.all_stream().await;
+    let replica = cluster.other_than(&cluster.primary().await);
+    cluster.edit(&replica, |text| {
+        let library = "[postgres.parameters]\nshared_preload_libraries = \"nothing_such\"";
+        text.replace("[postgres.parameters]", library)
+    });
+    cluster.playground.kill_agent(&replica).expect("it ran");
+    cluster.playground.start_member(&replica).expect("it can be started");
+    let began = Instant::now();
+    while !cluster.haactl(&["list"]).1.contains("pending restart: shared_preload_libraries") {
+        assert!(began.elapsed() < LONG, "it is not said: {}", cluster.haactl(&["list"]).1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
+    assert_eq!(code, 1, "{said}");
+    let told = "was restarted, and streams, but not with all: Postgres did not start: ";
+    assert!(said.contains(told) && said.contains("nothing_such"), "{said}");
+    let (code, said) = cluster.haactl(&["status"]);
+    assert!(said.contains("nothing_such"), "{code}: {said}");
+    let (code, said) = cluster.haactl(&["reload", replica.as_str()]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("Postgres does not go by all of it"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

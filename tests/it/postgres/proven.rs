@@ -33,7 +33,7 @@ async fn a_start_that_fails_by_what_is_new_goes_back_to_what_was() {
     a.config.parameters.extend([library]);
     restart(&mut a).await;
     let why = objection(&mut a).await;
-    assert!(why.contains("nothing_such") && why.contains("that it last started with"), "{why}");
+    assert!(why.contains("nothing_such") && why.contains("what it had before"), "{why}");
     // The next agent knows it too, and does not write it for a server that runs.
     a.again().await;
     a.hands().share(haa_core::units::Revision(7), std::collections::BTreeMap::new());
