@@ -10,7 +10,7 @@ HAACTL := $(TARGET)/release/haactl
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install-deps install-test-deps build papers deb demo tour test trials verify check broken \
-	runner model fuzz jepsen fix scenarios-accept clean
+	runner model fuzz jepsen soak fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -72,6 +72,7 @@ model:  ## every order of events in small worlds, with what happened in them; ve
 	cargo run --package haa-sim --release --quiet -- --model
 
 # With a bound for each parser of its own; what is found says which input to add to the parser's examples.
+soak: SECONDS = 1800
 SECONDS ?= 60
 fuzz:  ## every parser with new inputs, SECONDS=60 each: the same targets as in verify, where they go over fixed ones
 	HAA_FUZZ_SECONDS=$(SECONDS) cargo test --package haa --lib fuzz_
@@ -79,6 +80,11 @@ fuzz:  ## every parser with new inputs, SECONDS=60 each: the same targets as in 
 jepsen: install-test-deps  ## break real clusters on hosts of their own and judge what clients saw; root, several minutes
 	cargo build --package haa --package haa-jepsen
 	cargo nextest run --package haa-jepsen --test real --run-ignored all --no-capture
+
+SEED ?= 1
+soak: install-test-deps build  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
+	cargo build --release --package haa-jepsen
+	$(TARGET)/release/haa-jepsen soak --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/soak
 
 fix:  ## format, and apply what clippy can
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

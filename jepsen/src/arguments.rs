@@ -8,6 +8,7 @@ use haa_jepsen::exam::Sabotage;
 use haa_jepsen::hosts::System;
 use haa_jepsen::nemesis::Kind;
 use haa_jepsen::rto::Accident;
+use haa_jepsen::soak;
 use haa_jepsen::workloads::Sort;
 
 /// Breaks a real cluster on purpose, on hosts of its own on this machine, and judges what clients saw. Needs root
@@ -24,6 +25,7 @@ Exit codes:
 
 Examples:
   haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
+  haa-jepsen soak --seconds 1800 --seed 7
   haa-jepsen rto --fault host --runs 10 --json host.json
   haa-jepsen load --system haa,patroni --json load.json
   haa-jepsen clean"
@@ -37,6 +39,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Break a cluster under load, and judge what clients saw
     Run(Exam),
+    /// Do an operator's work under load, check each answer against what the cluster shows, and judge what clients saw
+    Soak(Soak),
     /// Time failovers: the same accident again and again under writers
     Rto(Rto),
     /// Measure what a system costs when nothing happens: memory, CPU, requests to etcd, answers a second
@@ -91,6 +95,30 @@ pub(crate) struct Exam {
     /// Do something wrong on purpose: the run must fail
     #[arg(long, value_enum, conflicts_with_all = ["nemesis", "schedule"])]
     pub(crate) sabotage: Option<Sabotage>,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Soak {
+    /// What an operator does, with commas between; everything if left out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) verbs: Vec<soak::Verb>,
+    /// For how long, at least; the last verb is ended
+    #[arg(long, default_value_t = 1800)]
+    pub(crate) seconds: u64,
+    /// Draws verbs, members and operations; random if left out, and printed
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// What clients do
+    #[arg(long, value_enum, default_value = "append")]
+    pub(crate) workload: Sort,
+    /// What transactions over lists ask for
+    #[arg(long, value_enum, default_value = "serializable")]
+    pub(crate) isolation: Level,
+    /// How many clients go where the routes lead
+    #[arg(long, default_value_t = 8)]
+    pub(crate) clients: usize,
     #[command(flatten)]
     pub(crate) hosts: Hosts,
 }

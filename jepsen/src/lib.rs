@@ -9,4 +9,5 @@ pub mod load;
 pub mod nemesis;
 pub mod report;
 pub mod rto;
+pub mod soak;
 pub mod workloads;

@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum};
 
 use haa_jepsen::checkers::{Isolation, Verdict};
-use haa_jepsen::hosts::{Plan, System, able, clean};
+use haa_jepsen::hosts::{Haactl, Plan, System, able, clean};
 use haa_jepsen::load::{footprint, scale};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::{self, rto};
-use haa_jepsen::{exam, files};
+use haa_jepsen::{exam, files, soak};
 
 use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Profile, Rto, Verb};
 
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Rto(wish) => timed(wish),
         Verb::Load(wish) => weighed(wish),
         Verb::Run(wish) => examined(wish),
+        Verb::Soak(wish) => soaked(wish),
         Verb::Check { history } => judged(&history),
     };
     match done {
@@ -159,21 +160,52 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     let wish = exam::Wish {
         plan,
         workload: asked.workload,
-        isolation: match asked.isolation {
-            Level::ReadCommitted => Isolation::ReadCommitted,
-            Level::Serializable => Isolation::Serializable,
-        },
+        isolation: isolation(asked.isolation),
         schedule,
         length,
         seed,
         clients: asked.clients,
         sabotage: asked.sabotage,
+        soak: None,
         out: asked.hosts.out,
         title: format!("{workload}, {nemesis}, seed {seed}"),
         command: command(),
     };
     let out = wish.out.clone();
     Ok(told(&exam::run(&wish, say)?, &format!("report in {}", out.display())))
+}
+
+fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
+    let seed = asked.seed.unwrap_or_else(rand::random);
+    let plan = plan(System::Haa, &asked.hosts, soak::Soak::settings()?)?;
+    Haactl::beside(&plan)?;
+    let wish = exam::Wish {
+        plan,
+        workload: asked.workload,
+        isolation: isolation(asked.isolation),
+        schedule: Schedule::default(),
+        length: Duration::from_secs(asked.seconds),
+        seed,
+        clients: asked.clients,
+        sabotage: None,
+        soak: Some(soak::Soak { verbs: or_all(asked.verbs) }),
+        out: asked.hosts.out,
+        title: format!("{}, an operator at work, seed {seed}", name(asked.workload)),
+        command: command(),
+    };
+    let out = wish.out.clone();
+    Ok(told(&exam::run(&wish, say)?, &format!("report in {}", out.display())))
+}
+
+fn or_all<T: ValueEnum>(some: Vec<T>) -> Vec<T> {
+    if some.is_empty() { T::value_variants().to_vec() } else { some }
+}
+
+fn isolation(level: Level) -> Isolation {
+    match level {
+        Level::ReadCommitted => Isolation::ReadCommitted,
+        Level::Serializable => Isolation::Serializable,
+    }
 }
 
 fn judged(history: &std::path::Path) -> anyhow::Result<u8> {

@@ -103,6 +103,35 @@ fn load_measures_a_cluster_and_a_simulated_one() {
     assert!(out.join("load.html").is_file());
 }
 
+#[test]
+#[ignore = "two minutes, as root: make jepsen"]
+fn an_operators_work_is_valid_and_a_haactl_that_lies_is_found() {
+    ready();
+    let soak = ["soak", "--workload", "set", "--verbs", "drain,work-mem", "--seconds", "10"];
+    let output = haa_jepsen(&soak, &kept("soak"));
+    assert!(output.status.success(), "{}", said(&output));
+
+    // It says that a member is drained, and asks nobody.
+    let folder = tempfile::tempdir().unwrap();
+    let beside = |name: &str| Path::new(PROGRAM).with_file_name(name);
+    std::fs::copy(beside("haad"), folder.path().join("haad")).unwrap();
+    let honest = beside("haactl").display().to_string();
+    let text =
+        format!("#!/bin/sh\ncase \"$*\" in *\" drain \"*) exit 0;; esac\nexec {honest} \"$@\"\n");
+    let liar = folder.path().join("haactl");
+    std::fs::write(&liar, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&liar, mode).unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["soak", "--workload", "set", "--verbs", "drain", "--seconds", "1", "--bin-dir"])
+        .args([folder.path(), Path::new("--out"), &kept("liar")])
+        .output()
+        .unwrap();
+    let all = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{all}");
+    assert!(all.contains("is shown so, and is no voter: not so for n1 n2 n3"), "{all}");
+}
+
 /// Where the report of a run that failed is found afterwards.
 fn kept(name: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jepsen").join(name);

@@ -162,6 +162,22 @@ pub struct Report {
     pub counts: Counts,
 }
 
+impl Report {
+    /// Adds what was found elsewhere: it fails the run as what a judge finds.
+    pub fn add(&mut self, found: Vec<Finding>) {
+        if found.is_empty() {
+            return;
+        }
+        let more_of = |verdict: &Verdict| match verdict {
+            Verdict::Invalid { more, .. } => *more,
+            Verdict::Valid | Verdict::Unknown { .. } => 0,
+        };
+        let more = more_of(&self.verdict);
+        let findings = self.verdict.findings().iter().cloned().chain(found).collect();
+        self.verdict = Verdict::Invalid { findings, more };
+    }
+}
+
 /// Judges a history by all that can be judged of it.
 pub fn judge(history: &[Event], options: &Options) -> Report {
     let calls = match calls::pair(history) {

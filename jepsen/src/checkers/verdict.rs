@@ -137,6 +137,8 @@ pub enum Anomaly {
     OffHistory,
     /// The cluster's record contradicts itself, or what clients saw.
     Record,
+    /// An operator was told what the cluster does not show, or nothing came of an order that was to be followed.
+    Operation,
 }
 
 /// How many findings of one check are told of each sort: many of one must not hide the only one of another.

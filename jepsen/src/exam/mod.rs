@@ -13,11 +13,12 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::checkers::{Isolation, Verdict, judge};
+use crate::checkers::{Anomaly, Finding, Isolation, Verdict, judge};
 use crate::files;
 use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
 use crate::nemesis::{self, Schedule, Struck};
 use crate::report;
+use crate::soak::{self, Soak};
 use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload};
 
 pub use sabotage::Sabotage;
@@ -41,6 +42,8 @@ pub struct Wish {
     pub clients: usize,
     /// What is done wrong on purpose, to see that the judges find it.
     pub sabotage: Option<Sabotage>,
+    /// What an operator does instead of a schedule.
+    pub soak: Option<Soak>,
     /// Where everything that is known of the run goes.
     pub out: PathBuf,
     /// What the run is called in its report.
@@ -94,8 +97,9 @@ async fn examine(
     let (crew, at_work, asking) = send_out(wish, &workload, &recorder, clients);
     say("clients are at work");
     let faults = safety(lab, &watch, wish, &recorder, say).await;
-    let end = faults.as_ref().map_or(0, Vec::len);
-    say(&format!("{end} faults struck; healing"));
+    let end = faults.as_ref().map_or(0, |(faults, _)| faults.len());
+    let what = if wish.soak.is_some() { "verbs were tried" } else { "faults struck" };
+    say(&format!("{end} {what}; healing"));
     let healing = recorder.now();
     nemesis::heal_everything(lab, &watch, &wish.schedule).await.context("healing")?;
     last::follow(lab, &watch, HEALED).await.map_err(|error| {
@@ -113,12 +117,14 @@ async fn examine(
     let (lanes, lag) = sampler.finish();
     let events = recorder.events();
     files::save(&wish.out, &events, &options)?;
-    let judgement = tokio::task::spawn_blocking({
+    let mut judgement = tokio::task::spawn_blocking({
         let (events, options) = (events.clone(), options.clone());
         move || judge(&events, &options)
     })
     .await?;
-    let faults = faults?.into_iter().map(told).collect();
+    let (faults, wrong) = faults?;
+    judgement.add(wrong);
+    let faults = faults.into_iter().map(told).collect();
     let facts = facts(lab, wish, took);
     let (title, command) = (wish.title.clone(), wish.command.clone());
     Ok(report::Run { title, command, facts, events, faults, lanes, lag, judgement })
@@ -156,14 +162,25 @@ async fn safety(
     wish: &Wish,
     recorder: &Recorder,
     say: &mut (impl FnMut(&str) + Send),
-) -> anyhow::Result<Vec<Struck>> {
+) -> anyhow::Result<(Vec<Struck>, Vec<Finding>)> {
     let began = tokio::time::Instant::now();
-    let struck = match wish.sabotage {
-        Some(sabotage) => sabotage.commit(lab, watch, recorder).await?,
-        None => nemesis::run(&wish.schedule, (lab, watch), recorder, say).await,
+    let struck = match (wish.sabotage, &wish.soak) {
+        (Some(sabotage), _) => sabotage.commit(lab, watch, recorder).await?,
+        (None, Some(soak)) => {
+            let done = soak::run(soak, (wish.length, wish.seed), (lab, watch), recorder, say);
+            let done = done.await?;
+            return Ok((done.steps, done.wrong.into_iter().map(finding).collect()));
+        }
+        (None, None) => nemesis::run(&wish.schedule, (lab, watch), recorder, say).await,
     };
     tokio::time::sleep_until(began + wish.length).await;
-    Ok(struck)
+    Ok((struck, Vec::new()))
+}
+
+fn finding(wrong: soak::Wrong) -> Finding {
+    let soak::Wrong { text, from, to } = wrong;
+    let (ops, processes, members) = (Vec::new(), Vec::new(), Vec::new());
+    Finding { anomaly: Anomaly::Operation, text, ops, processes, members, from, to }
 }
 
 fn told(struck: Struck) -> report::Fault {

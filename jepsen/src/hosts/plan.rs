@@ -66,6 +66,12 @@ impl Plan {
         let ours = [("clients", address(31)), ("watch", address(41))];
         members.chain(etcds).chain(ours).collect()
     }
+
+    /// Postgres' parameters in the settings.
+    #[must_use]
+    pub(super) fn common_parameters(&self) -> Option<&toml::Table> {
+        self.settings.get("postgres")?.get("parameters")?.as_table()
+    }
 }
 
 /// Where one member is, for clients and for us.

@@ -52,6 +52,11 @@ pub(super) fn config(
     if !plan.guard {
         document["guard"] = json!({ "enabled": false });
     }
+    if let Some(common) = plan.common_parameters() {
+        // What the members have in common is left to the settings.
+        let own = document["postgres"]["parameters"].as_object_mut();
+        own.into_iter().for_each(|own| own.retain(|name, _| !common.contains_key(name)));
+    }
     if !plan.settings.is_empty() {
         document["settings"] = serde_json::to_value(&plan.settings)?;
     }

@@ -54,6 +54,17 @@ impl Watch {
         select_ok(asked).await.ok().map(|(view, _)| view)
     }
 
+    /// What each agent says to this question; nothing where none answers, or not with 200.
+    pub async fn asked(&self, path: &str) -> Vec<(&'static str, Option<Value>)> {
+        let asked = self.places.iter().map(|place| async move {
+            let answer = Ask::get(path).within(ANSWER).send(&place.api).await;
+            let answer = answer.ok().filter(|answer| answer.status == 200);
+            let read = answer.and_then(|answer| serde_json::from_slice(&answer.body).ok());
+            (place.member, read)
+        });
+        join_all(asked).await
+    }
+
     /// The members whose `/primary` says 200 now.
     pub async fn primaries(&self) -> Vec<&'static str> {
         let asked = self.places.iter().map(|place| async move {
