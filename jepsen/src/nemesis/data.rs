@@ -76,13 +76,17 @@ pub(super) async fn replace(member: &'static str, lab: &mut Lab) -> anyhow::Resu
     lab.start_member(member).map(|()| None)
 }
 
+/// The agent and its Postgres in order; whether both have ended.
+pub(super) async fn stop(member: &str, lab: &Lab) -> anyhow::Result<bool> {
+    let Some(agent) = lab.agent(member) else { return Ok(true) };
+    agent.signal(Signal::TERM)?;
+    let ended = tokio::task::spawn_blocking(move || agent.wait_gone(STOP)).await?;
+    Ok(ended && postgres_of(&lab.data(member)).is_empty())
+}
+
 async fn empty(member: &'static str, lab: &mut Lab) -> anyhow::Result<Option<String>> {
-    if let Some(agent) = lab.agent(member) {
-        agent.signal(Signal::TERM)?;
-        let ended = tokio::task::spawn_blocking(move || agent.wait_gone(STOP)).await?;
-        if !ended || !postgres_of(&lab.data(member)).is_empty() {
-            return Ok(None);
-        }
+    if !stop(member, lab).await? {
+        return Ok(None);
     }
     let data = lab.data(member);
     let tell = || format!("cannot empty {}", data.display());

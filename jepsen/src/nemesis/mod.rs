@@ -2,6 +2,7 @@
 //! and judges nothing.
 
 mod clock;
+mod cure;
 mod cut;
 mod data;
 mod disk;
@@ -11,17 +12,19 @@ mod fsync;
 mod kill;
 mod network;
 mod operate;
+mod page;
 pub(crate) mod power;
+mod rewind;
 mod run;
 mod schedule;
 mod settings;
 
-use std::sync::Arc;
-
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::hosts::{Lab, MEMBERS, Quality, Slow, Watch};
+use crate::hosts::{Lab, MEMBERS, Quality, Watch};
+
+use cure::Cure;
 
 pub use run::{Struck, heal_everything, run};
 pub use schedule::{Entry, Schedule};
@@ -52,6 +55,10 @@ pub enum Kind {
     Data,
     /// A member's older WAL is removed, and its postmaster killed
     Wal,
+    /// A page of a member's heap is damaged on disk
+    Page,
+    /// A rewind of a former primary is broken off half-way
+    Rewind,
     /// Settings are changed, and changed back
     Settings,
     /// The cluster is paused, and resumed
@@ -102,6 +109,10 @@ pub enum Fault {
     Power(power::Extent, Target),
     /// See `data`.
     Data(data::Harm, Target),
+    /// See `page`.
+    Page(page::Harm, Target),
+    /// See `rewind`.
+    Rewind(rewind::Part),
     /// See `settings`.
     Settings(settings::Change),
     /// The agent is stopped in order, and started again.
@@ -122,45 +133,6 @@ pub struct Wound {
     /// What shows that it acted; what only healing can tell is not here yet.
     pub proof: Option<String>,
     cure: Cure,
-}
-
-/// What undoes a fault.
-#[derive(Clone, Debug)]
-enum Cure {
-    /// Nothing: the cluster heals by itself.
-    None,
-    /// The agent is started if it does not run.
-    Start(&'static str),
-    /// The host is plugged in and its agent started.
-    Reboot(&'static str),
-    /// The group of this host goes on.
-    Thaw(&'static str),
-    /// These processes go on.
-    Continue(Vec<haa::playground::Process>),
-    /// These directions are mended; so many packets had been swallowed before.
-    Mend(Vec<crate::hosts::net::Way>, u64),
-    /// Packets go by themselves again.
-    Calm(Arc<Vec<Slow>>),
-    /// These etcds are started.
-    StartEtcd(Vec<String>),
-    /// These etcds go on.
-    ThawEtcd(Vec<String>),
-    /// The clock of this member is right again.
-    Clock(&'static str),
-    /// What fills this member's disk goes, and the member is started anew.
-    Room(&'static str),
-    /// This member's disk goes on.
-    Unfreeze(&'static str),
-    /// This member's fsync is as it should be; so many had been met before.
-    Fsync(&'static str, u64),
-    /// Data that cannot be read are replaced, and the agent started if it does not run.
-    Replace(&'static str),
-    /// These hosts have power again.
-    Power(Vec<&'static str>),
-    /// What was changed is as it was.
-    Settings(settings::Change),
-    /// This member is taken back.
-    Undrain(&'static str),
 }
 
 impl Wound {
@@ -204,6 +176,8 @@ impl Fault {
             Self::Power(..) => Kind::Power,
             Self::Data(data::Harm::Wal, _) => Kind::Wal,
             Self::Data(data::Harm::Emptied | data::Harm::Control, _) => Kind::Data,
+            Self::Page(..) => Kind::Page,
+            Self::Rewind(_) => Kind::Rewind,
             Self::Settings(settings::Change::Pause) => Kind::Pause,
             Self::Settings(_) => Kind::Settings,
             Self::Restart(_) => Kind::Restart,
@@ -233,39 +207,17 @@ impl Fault {
             Self::Data(harm, target) => {
                 data::strike(*harm, target.find(watch).await, lab, watch).await
             }
+            Self::Page(harm, target) => {
+                page::strike(*harm, target.find(watch).await, lab, watch).await
+            }
+            Self::Rewind(part) => {
+                rewind::strike(*part, Target::Primary.find(watch).await, lab, watch).await
+            }
             Self::Settings(change) => settings::strike(*change, watch).await,
             Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
             Self::Switchover => operate::switch_over(watch).await,
             Self::Reinit(target) => operate::reinit(target.find(watch).await, watch).await,
             Self::Drain(target) => operate::drain(target.find(watch).await, watch).await,
-        }
-    }
-}
-
-impl Cure {
-    /// Undoes it; answers the proof that only now can be had.
-    async fn apply(&self, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Option<String>> {
-        match self {
-            Self::None => Ok(None),
-            Self::Start(member) => lab.start_member(member).map(|()| None),
-            Self::Reboot(member) => {
-                lab.plug(member)?;
-                lab.start_member(member).map(|()| None)
-            }
-            Self::Thaw(host) => freeze::thaw(host, lab),
-            Self::Continue(processes) => freeze::go_on(processes),
-            Self::Mend(ways, before) => cut::mend(ways, *before, lab),
-            Self::Calm(slow) => Ok(network::handled(slow)),
-            Self::StartEtcd(names) => etcd::start(names, lab, watch).await,
-            Self::ThawEtcd(names) => etcd::thaw(names, lab),
-            Self::Clock(member) => clock::heal(member, lab),
-            Self::Room(member) => disk::make_room(member, lab),
-            Self::Unfreeze(member) => disk::unfreeze(member, lab),
-            Self::Fsync(member, before) => fsync::heal(member, *before, lab),
-            Self::Replace(member) => data::replace(member, lab).await,
-            Self::Power(names) => power::heal(names, lab),
-            Self::Settings(change) => settings::undo(*change, watch).await,
-            Self::Undrain(member) => operate::undrain(member, watch).await,
         }
     }
 }

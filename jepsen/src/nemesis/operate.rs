@@ -14,7 +14,7 @@ use super::{Cure, Wound};
 /// Other faults do not wait for an operator.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What an answer begins with that is no refusal.
-const DONE: &str = "done: ";
+pub(super) const DONE: &str = "done: ";
 /// So often a member is taken back, with a pause between: nobody may lead at first.
 const UNDRAINS: usize = 60;
 const AGAIN: Duration = Duration::from_millis(500);
@@ -57,7 +57,7 @@ pub(super) async fn undrain(member: &'static str, watch: &Watch) -> anyhow::Resu
 }
 
 /// Of whoever leads, or of the first agent.
-async fn ordered(watch: &Watch, path: &str, member: &'static str) -> String {
+pub(super) async fn ordered(watch: &Watch, path: &str, member: &'static str) -> String {
     let asked = watch.primaries().await.first().copied().unwrap_or(MEMBERS[0]);
     match timeout(PATIENCE, watch.order(asked, path, &json!({ "member": member }))).await {
         Ok(Ok(said)) => format!("{DONE}{said}"),

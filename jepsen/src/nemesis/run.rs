@@ -12,7 +12,7 @@ use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
 use super::schedule::Schedule;
-use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, settings};
+use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, page, settings};
 
 /// A fault that struck. Times are nanoseconds since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +139,9 @@ pub async fn heal_everything(
             process.signal(Signal::CONT)?;
         }
         data::replace(member, lab).await?;
+    }
+    for member in MEMBERS {
+        page::reclone(member, lab, watch).await?;
     }
     if schedule.needs(Kind::Settings) || schedule.needs(Kind::Pause) {
         settings::undo_all(watch).await.context("settings as they were")?;

@@ -10,7 +10,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault, Kind, Target, cut, data, disk, etcd, freeze, fsync, kill, network, power, settings,
+    Fault, Kind, Target, cut, data, disk, etcd, freeze, fsync, kill, network, page, power, rewind,
+    settings,
 };
 
 /// A fault and its time.
@@ -139,6 +140,15 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
             (Fault::Data(pick(&data::Harm::DATA, rng), primary), rng.random_range(2_000..8_000))
         }
         Kind::Wal => (Fault::Data(data::Harm::Wal, primary), rng.random_range(2_000..8_000)),
+        Kind::Page => {
+            let harm = pick(&page::Harm::ALL, rng);
+            let target = match harm {
+                page::Harm::Stopped => pick(&OTHERS, rng),
+                page::Harm::Running => pick(&OTHERS[..2], rng),
+            };
+            (Fault::Page(harm, target), rng.random_range(4_000..15_000))
+        }
+        Kind::Rewind => (Fault::Rewind(pick(&rewind::Part::ALL, rng)), 2_000),
         Kind::Settings => {
             let change = pick(&settings::Change::SETTINGS, rng);
             (Fault::Settings(change), rng.random_range(3_000..15_000))
