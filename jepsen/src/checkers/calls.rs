@@ -103,6 +103,16 @@ pub(crate) fn pair(events: &[Event]) -> Result<Vec<Call<'_>>, String> {
     Ok(calls)
 }
 
+/// The same history, in which nobody knows what became of what was acknowledged before this time: an operator said so.
+pub(crate) fn given_up(events: &[Event], until: u64) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for event in events.iter_mut().filter(|event| event.time < until && event.phase == Phase::Ok) {
+        event.phase = Phase::Info;
+        event.stamp = None;
+    }
+    events
+}
+
 fn begun(event: &Event, place: usize, last: u64) -> Call<'_> {
     Call {
         index: event.index,

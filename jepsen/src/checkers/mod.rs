@@ -89,6 +89,12 @@ impl Checker {
         }
     }
 
+    /// Whether it looks at who acknowledged when, and not at what became of it: an operator who accepts a loss gives
+    /// nothing of that up.
+    fn is_of_writers(self) -> bool {
+        matches!(self, Self::OneWriter | Self::Record)
+    }
+
     fn check(self, calls: &[Call<'_>], options: &Options) -> Judged {
         match self {
             Self::Set => set::check(calls, options),
@@ -187,8 +193,15 @@ pub fn judge(history: &[Event], options: &Options) -> Report {
             return Report { verdict, checks: Vec::new(), counts: Counts::default() };
         }
     };
-    let checks: Vec<Checked> =
-        Checker::ALL.into_iter().filter_map(|checker| timed(checker, &calls, options)).collect();
+    let kept = options.loss_accepted.map(|until| calls::given_up(history, until));
+    let kept = kept.as_deref().and_then(|kept| calls::pair(kept).ok());
+    let checks: Vec<Checked> = Checker::ALL
+        .into_iter()
+        .filter_map(|checker| {
+            let kept = kept.as_ref().filter(|_| !checker.is_of_writers());
+            timed(checker, kept.unwrap_or(&calls), options)
+        })
+        .collect();
     let counts = count(history, calls.len());
     Report { verdict: together(&checks, counts, options), checks, counts }
 }

@@ -29,6 +29,9 @@ pub struct Options {
     pub record_slack: u64,
     /// How many attempts the search for an order may make, for each register.
     pub budget: u64,
+    /// Nanoseconds since the run began: an operator accepted that what was acknowledged before may be lost. It counts
+    /// as unknown then, but for who wrote when.
+    pub loss_accepted: Option<u64>,
     /// Checks without which the run is not judged. What is not here may be left out for lack of matter.
     pub demanded: Vec<Checker>,
 }
@@ -46,6 +49,7 @@ impl Default for Options {
             leaderships: Vec::new(),
             record_slack: 250_000_000,
             budget: 2_000_000,
+            loss_accepted: None,
             demanded: Vec::new(),
         }
     }

@@ -154,3 +154,31 @@ fn one_acknowledged_write_too_few_is_found_whatever_the_seed() {
         assert_eq!(report.verdict.findings()[0].anomaly, Anomaly::Lost, "seed {seed}");
     }
 }
+
+#[test]
+fn what_an_operator_gave_up_is_not_demanded_and_what_came_after_is() {
+    let mut script = Script::default();
+    script.done(1, Op::Add(0), "n1").done(2, Op::All(Some(vec![0])), "n1");
+    script.done(1, Op::Add(1), "n2/2").done(2, Op::All(Some(vec![1])), "n2/2");
+    let said = |loss_accepted| {
+        judge(&script.events, &Options { loss_accepted, ..Options::default() }).verdict
+    };
+    assert_eq!(said(None).findings()[0].anomaly, Anomaly::Lost);
+    assert_eq!(said(Some(4_000_000_000)), Verdict::Valid);
+    // Given up before the second was acknowledged, and it is lost.
+    let Some(Op::All(all)) = script.events.last_mut().map(|event| &mut event.op) else { panic!() };
+    *all = Some(Vec::new());
+    let said = |loss_accepted| {
+        judge(&script.events, &Options { loss_accepted, ..Options::default() }).verdict
+    };
+    assert_eq!(said(Some(4_000_000_000)).findings()[0].anomaly, Anomaly::Lost);
+    // Who wrote when is not given up.
+    let mut script = Script::default();
+    script.invoke(1, Op::Add(0)).invoke(2, Op::Add(1));
+    script.ok(1, Op::Add(0), "n1").ok(2, Op::Add(1), "n2/2");
+    script.done(1, Op::Add(2), "n1").done(2, Op::Add(3), "n2/2");
+    script.done(1, Op::Add(4), "n1").done(2, Op::All(Some((0..5).collect())), "n2/2");
+    let given = Options { loss_accepted: Some(u64::MAX), ..Options::default() };
+    let found = judge(&script.events, &given).verdict;
+    assert_eq!(found.findings()[0].anomaly, Anomaly::TwoWriters);
+}

@@ -113,7 +113,9 @@ async fn examine(
     sleep(CALM).await;
     at_work.finish().await;
     drop(asking);
-    let options = last::read_all(lab, &watch, &crew, clients, wish).await?;
+    let mut options = last::read_all(lab, &watch, &crew, clients, wish).await?;
+    let (faults, wrong) = faults?;
+    options.loss_accepted = faults.iter().filter_map(|fault| fault.loss).max();
     let (lanes, lag) = sampler.finish();
     let events = recorder.events();
     files::save(&wish.out, &events, &options)?;
@@ -122,10 +124,10 @@ async fn examine(
         move || judge(&events, &options)
     })
     .await?;
-    let (faults, wrong) = faults?;
     judgement.add(wrong);
     let faults = faults.into_iter().map(told).collect();
-    let facts = facts(lab, wish, took);
+    let mut facts = facts(lab, wish, took);
+    facts.extend(options.loss_accepted.map(|at| ("loss accepted".to_owned(), until(at))));
     let (title, command) = (wish.title.clone(), wish.command.clone());
     Ok(report::Run { title, command, facts, events, faults, lanes, lag, judgement })
 }
@@ -184,8 +186,13 @@ fn finding(wrong: soak::Wrong) -> Finding {
 }
 
 fn told(struck: Struck) -> report::Fault {
-    let Struck { name, from, to, proof } = struck;
+    let Struck { name, from, to, proof, loss: _ } = struck;
     report::Fault { name, from, to, proof }
+}
+
+fn until(at: u64) -> String {
+    let ms = at / 1_000_000;
+    format!("what was acknowledged before {}.{:03} s is not demanded", ms / 1_000, ms % 1_000)
 }
 
 fn facts(lab: &Lab, wish: &Wish, healed_ms: u64) -> Vec<(String, String)> {

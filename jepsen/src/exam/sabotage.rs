@@ -96,7 +96,7 @@ impl Sabotage {
             }
         };
         let to = Some(recorder.now());
-        Ok(vec![Struck { name, from, to, proof: Some(proof) }])
+        Ok(vec![Struck { name, from, to, proof: Some(proof), loss: None }])
     }
 }
 

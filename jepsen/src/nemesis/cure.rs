@@ -15,6 +15,8 @@ pub(super) enum Cure {
     Start(&'static str),
     /// The host is plugged in and its agent started.
     Reboot(&'static str),
+    /// The same of these.
+    RebootAll(Vec<&'static str>),
     /// This member is cloned anew, if its data are still those that were damaged.
     Reclone(&'static str),
     /// The group of this host goes on.
@@ -58,6 +60,7 @@ impl Cure {
             Self::None => Ok(None),
             Self::Start(member) => lab.start_member(member).map(|()| None),
             Self::Reboot(member) => reboot(&[*member], lab),
+            Self::RebootAll(members) => reboot(members, lab),
             Self::Reclone(member) => page::reclone(member, lab, watch).await,
             Self::Thaw(host) => freeze::thaw(host, lab),
             Self::Continue(processes) => freeze::go_on(processes),

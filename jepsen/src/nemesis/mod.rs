@@ -10,6 +10,7 @@ mod etcd;
 mod freeze;
 mod fsync;
 mod kill;
+mod loss;
 mod network;
 mod operate;
 mod page;
@@ -18,6 +19,8 @@ mod rewind;
 mod run;
 mod schedule;
 mod settings;
+
+use std::time::Instant;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -59,6 +62,8 @@ pub enum Kind {
     Page,
     /// A rewind of a former primary is broken off half-way
     Rewind,
+    /// Two of three hosts are lost, and an operator accepts the loss of what only they had
+    AcceptLoss,
     /// Settings are changed, and changed back
     Settings,
     /// The cluster is paused, and resumed
@@ -113,6 +118,8 @@ pub enum Fault {
     Page(page::Harm, Target),
     /// See `rewind`.
     Rewind(rewind::Part),
+    /// See `loss`; who is left.
+    AcceptLoss(Target),
     /// See `settings`.
     Settings(settings::Change),
     /// The agent is stopped in order, and started again.
@@ -132,12 +139,14 @@ pub struct Wound {
     pub name: String,
     /// What shows that it acted; what only healing can tell is not here yet.
     pub proof: Option<String>,
+    /// When that was lost whose loss an operator accepted.
+    accepted: Option<Instant>,
     cure: Cure,
 }
 
 impl Wound {
     fn new(name: impl Into<String>, proof: Option<String>, cure: Cure) -> Self {
-        Self { name: name.into(), proof, cure }
+        Self { name: name.into(), proof, accepted: None, cure }
     }
 
     /// Whether only healing can tell that it acted: nothing has met it yet.
@@ -178,6 +187,7 @@ impl Fault {
             Self::Data(data::Harm::Emptied | data::Harm::Control, _) => Kind::Data,
             Self::Page(..) => Kind::Page,
             Self::Rewind(_) => Kind::Rewind,
+            Self::AcceptLoss(_) => Kind::AcceptLoss,
             Self::Settings(settings::Change::Pause) => Kind::Pause,
             Self::Settings(_) => Kind::Settings,
             Self::Restart(_) => Kind::Restart,
@@ -212,6 +222,10 @@ impl Fault {
             }
             Self::Rewind(part) => {
                 rewind::strike(*part, Target::Primary.find(watch).await, lab, watch).await
+            }
+            Self::AcceptLoss(target) => {
+                let (primary, last) = (Target::Primary.find(watch).await, target.find(watch).await);
+                loss::strike(primary, last, lab, watch).await
             }
             Self::Settings(change) => settings::strike(*change, watch).await,
             Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,

@@ -25,6 +25,8 @@ pub struct Struck {
     pub to: Option<u64>,
     /// What shows that it acted.
     pub proof: Option<String>,
+    /// An operator accepted the loss of what had been acknowledged before.
+    pub loss: Option<u64>,
 }
 
 /// For how long, and how often, a fault looks for something to break.
@@ -65,7 +67,10 @@ pub async fn run(
             match strike(&schedule.0[number].fault, lab, watch).await {
                 Ok(Some(wound)) => {
                     let (name, proof) = (wound.name.clone(), wound.proof.clone());
-                    struck.push(Struck { name, from, to: None, proof });
+                    let ago = wound.accepted.map(|lost| lost.elapsed().as_nanos());
+                    let ago = ago.map(|ago| u64::try_from(ago).unwrap_or(u64::MAX));
+                    let loss = ago.map(|ago| recorder.now().saturating_sub(ago));
+                    struck.push(Struck { name, from, to: None, proof, loss });
                     open[number] = Some((struck.len() - 1, wound));
                 }
                 Ok(None) => {
@@ -75,7 +80,7 @@ pub async fn run(
                 }
                 Err(error) => {
                     let name = format!("{:?}: {error:#}", schedule.0[number].fault);
-                    struck.push(Struck { name, from, to: Some(from), proof: None });
+                    struck.push(Struck { name, from, to: Some(from), proof: None, loss: None });
                 }
             }
             if let Some(one) = struck.last() {

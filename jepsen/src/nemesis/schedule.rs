@@ -149,6 +149,9 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
             (Fault::Page(harm, target), rng.random_range(4_000..15_000))
         }
         Kind::Rewind => (Fault::Rewind(pick(&rewind::Part::ALL, rng)), 2_000),
+        Kind::AcceptLoss => {
+            (Fault::AcceptLoss(pick(&OTHERS[..2], rng)), rng.random_range(30_000..45_000))
+        }
         Kind::Settings => {
             let change = pick(&settings::Change::SETTINGS, rng);
             (Fault::Settings(change), rng.random_range(3_000..15_000))

@@ -152,7 +152,7 @@ pub async fn run(
         let proof = format!("{acted}; {whole}");
         let at = to / 1_000_000;
         say(&format!("{:>7}.{:03} s  step {number}, {name}: {proof}", at / 1_000, at % 1_000));
-        done.steps.push(Struck { name, from, to: Some(to), proof: Some(proof) });
+        done.steps.push(Struck { name, from, to: Some(to), proof: Some(proof), loss: None });
         if !step.is_whole() {
             step.put_right().await?;
             break;
