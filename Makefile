@@ -10,7 +10,7 @@ HAACTL := $(TARGET)/release/haactl
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install-deps install-test-deps build papers deb demo tour test trials verify check broken \
-	runner model fuzz jepsen soak fix scenarios-accept clean
+	runner model fuzz jepsen soak matrix fix scenarios-accept clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -73,6 +73,7 @@ model:  ## every order of events in small worlds, with what happened in them; ve
 
 # With a bound for each parser of its own; what is found says which input to add to the parser's examples.
 soak: SECONDS = 1800
+matrix: SECONDS = 120
 SECONDS ?= 60
 fuzz:  ## every parser with new inputs, SECONDS=60 each: the same targets as in verify, where they go over fixed ones
 	HAA_FUZZ_SECONDS=$(SECONDS) cargo test --package haa --lib fuzz_
@@ -85,6 +86,10 @@ SEED ?= 1
 soak: install-test-deps build  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
 	cargo build --release --package haa-jepsen
 	$(TARGET)/release/haa-jepsen soak --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/soak
+
+matrix: install-test-deps build  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1; root, hours; goes on
+	cargo build --release --package haa-jepsen
+	$(TARGET)/release/haa-jepsen matrix --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/matrix
 
 fix:  ## format, and apply what clippy can
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Run(Exam),
     /// Do an operator's work under load, check each answer against what the cluster shows, and judge what clients saw
     Soak(Soak),
+    /// Every fault under every workload, one run after the other, and a table of verdicts; asked again, it goes on
+    Matrix(Matrix),
     /// Time failovers: the same accident again and again under writers
     Rto(Rto),
     /// Measure what a system costs when nothing happens: memory, CPU, requests to etcd, answers a second
@@ -119,6 +121,24 @@ pub(crate) struct Soak {
     /// How many clients go where the routes lead
     #[arg(long, default_value_t = 8)]
     pub(crate) clients: usize,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Matrix {
+    /// Which faults, with commas between; all if left out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) nemesis: Vec<Kind>,
+    /// Which workloads, with commas between; all if left out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) workload: Vec<Sort>,
+    /// For how long each
+    #[arg(long, default_value_t = 120)]
+    pub(crate) seconds: u64,
+    /// The seeds of all runs follow from it
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) hosts: Hosts,
 }

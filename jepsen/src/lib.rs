@@ -6,6 +6,7 @@ pub mod files;
 pub mod history;
 pub mod hosts;
 pub mod load;
+pub mod matrix;
 pub mod nemesis;
 pub mod report;
 pub mod rto;

@@ -16,7 +16,7 @@ use haa_jepsen::load::{footprint, scale};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report::{self, rto};
 use haa_jepsen::workloads::Sort;
-use haa_jepsen::{exam, files, soak};
+use haa_jepsen::{exam, files, matrix, soak};
 
 use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Profile, Rto, Verb};
 
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Load(wish) => weighed(wish),
         Verb::Run(wish) => examined(wish),
         Verb::Soak(wish) => soaked(wish),
+        Verb::Matrix(wish) => tabled(wish),
         Verb::Check { history } => judged(&history),
     };
     match done {
@@ -201,6 +202,25 @@ fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
     };
     let out = wish.out.clone();
     Ok(told(&exam::run(&wish, say)?, &format!("report in {}", out.display())))
+}
+
+fn tabled(asked: arguments::Matrix) -> anyhow::Result<u8> {
+    // What no run could be made with is refused before the first.
+    let plan = plan(System::Haa, &asked.hosts, toml::Table::new())?;
+    let directory = plan.program.parent().map(PathBuf::from).unwrap_or_default();
+    let directory = directory.to_string_lossy().into_owned();
+    let etcd = asked.hosts.etcd.to_string();
+    let wish = matrix::Wish {
+        nemesis: or_all(asked.nemesis),
+        workloads: or_all(asked.workload),
+        seconds: asked.seconds,
+        seed: asked.seed,
+        more: vec!["--etcd".to_owned(), etcd, "--bin-dir".to_owned(), directory],
+        out: asked.hosts.out,
+    };
+    let (table, valid) = matrix::run(&wish, say)?;
+    say(&table);
+    Ok(if valid { VALID } else { NOT_VALID })
 }
 
 fn or_all<T: ValueEnum>(some: Vec<T>) -> Vec<T> {
