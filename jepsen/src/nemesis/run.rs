@@ -49,11 +49,13 @@ pub async fn run(
         .collect();
     steps.sort_unstable();
     let mut struck: Vec<Struck> = Vec::new();
-    let mut open: Vec<Option<(usize, Wound)>> = schedule.0.iter().map(|_| None).collect();
+    let mut open: Vec<Option<(usize, Wound, Instant)>> = schedule.0.iter().map(|_| None).collect();
     for (at, number, heals) in steps {
         sleep_until(began + Duration::from_millis(at)).await;
         if heals {
-            let Some((place, wound)) = open[number].take() else { continue };
+            let Some((place, wound, since)) = open[number].take() else { continue };
+            // One that struck late, after others that took long, lasts as long all the same.
+            sleep_until(since + Duration::from_millis(schedule.0[number].for_ms)).await;
             let late = wound.cure.apply(lab, watch).await;
             let one = &mut struck[place];
             one.to = Some(recorder.now());
@@ -63,7 +65,7 @@ pub async fn run(
             }
             say(&line(recorder, "healed", one));
         } else {
-            let from = recorder.now();
+            let (from, since) = (recorder.now(), Instant::now());
             match strike(&schedule.0[number].fault, lab, watch).await {
                 Ok(Some(wound)) => {
                     let (name, proof) = (wound.name.clone(), wound.proof.clone());
@@ -71,7 +73,7 @@ pub async fn run(
                     let ago = ago.map(|ago| u64::try_from(ago).unwrap_or(u64::MAX));
                     let loss = ago.map(|ago| recorder.now().saturating_sub(ago));
                     struck.push(Struck { name, from, to: None, proof, loss });
-                    open[number] = Some((struck.len() - 1, wound));
+                    open[number] = Some((struck.len() - 1, wound, since));
                 }
                 Ok(None) => {
                     let fault = serde_json::to_string(&schedule.0[number].fault);
