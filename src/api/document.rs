@@ -173,6 +173,9 @@ pub(super) fn tags(tags: &Tags) -> BTreeMap<&str, Value> {
     if tags.noloadbalance {
         shown.insert("noloadbalance", Value::from(true));
     }
+    if tags.clonefrom {
+        shown.insert("clonefrom", Value::from(true));
+    }
     if tags.failover_priority != 0 {
         shown.insert("failover_priority", Value::from(tags.failover_priority));
     }

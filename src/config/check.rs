@@ -217,10 +217,11 @@ impl Checker<'_> {
             match (key.as_str(), value.value()) {
                 ("nofailover", Scalar::Boolean(on)) => tags.nofailover = *on,
                 ("noloadbalance", Scalar::Boolean(on)) => tags.noloadbalance = *on,
+                ("clonefrom", Scalar::Boolean(on)) => tags.clonefrom = *on,
                 ("failover_priority", Scalar::Integer(n)) if i32::try_from(*n).is_ok() => {
                     tags.failover_priority = i32::try_from(*n).unwrap_or_default();
                 }
-                ("nofailover" | "noloadbalance", _) => {
+                ("nofailover" | "noloadbalance" | "clonefrom", _) => {
                     self.refuse_said::<(), _>(
                         value,
                         format!("tags.{key}: write true or false, without quotes"),

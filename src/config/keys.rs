@@ -128,6 +128,7 @@ pub(super) static KEYS: &[Key] = &[
     key("tags.nofailover", Kind::Plain, "HAAD_TAGS_NOFAILOVER"),
     key("tags.failover_priority", Kind::Plain, "HAAD_TAGS_FAILOVER_PRIORITY"),
     key("tags.noloadbalance", Kind::Plain, "HAAD_TAGS_NOLOADBALANCE"),
+    key("tags.clonefrom", Kind::Plain, "HAAD_TAGS_CLONEFROM"),
 ];
 
 /// The keys and sections directly in `section` (empty: the top of the file).

@@ -180,6 +180,7 @@ fn tag(tags: &Tags, key: &str) -> Option<String> {
     match key {
         "nofailover" => Some(tags.nofailover.to_string()),
         "noloadbalance" => Some(tags.noloadbalance.to_string()),
+        "clonefrom" => Some(tags.clonefrom.to_string()),
         "failover_priority" => Some(tags.failover_priority.to_string()),
         _ => tags.free.get(key).cloned(),
     }

@@ -189,6 +189,8 @@ pub struct Tags {
     pub failover_priority: i32,
     /// Not offered to readers.
     pub noloadbalance: bool,
+    /// Others are cloned from it rather than from the leader.
+    pub clonefrom: bool,
     /// Any other tags, shown and usable as `?tag_KEY=VALUE`.
     #[serde(flatten)]
     pub free: BTreeMap<String, String>,

@@ -78,10 +78,12 @@ impl Node {
                 && kept.value.role == MemberRole::Streaming
                 && self.belief.heard(now, name).is_some()
         });
-        let source = |(name, kept): (&MemberName, &Kept<MemberRecord>)| Source {
-            member: name.clone(),
-            address: kept.value.postgres.clone(),
-        };
-        self.source(leader).into_iter().chain(others.map(source)).collect()
+        self.source(leader).into_iter().chain(others.map(Source::of)).collect()
+    }
+}
+
+impl Source {
+    pub(super) fn of((name, kept): (&MemberName, &Kept<MemberRecord>)) -> Self {
+        Self { member: name.clone(), address: kept.value.postgres.clone() }
     }
 }

@@ -7,6 +7,7 @@ mod candidate;
 mod chronicle;
 mod closing;
 mod consent;
+mod copies;
 mod desk;
 mod drain;
 mod election;

@@ -56,6 +56,8 @@ pub(super) struct Rejoining {
     #[serde(default)]
     failed_rewinds: u32,
     #[serde(default)]
+    pub(super) failed_clones: u32,
+    #[serde(default)]
     pub(super) failed_fetches: u32,
     /// This run of the agent started Postgres.
     pub(super) has_started: bool,
@@ -86,6 +88,7 @@ impl Default for Rejoining {
             wait: FIRST_WAIT,
             failed_starts: 0,
             failed_rewinds: 0,
+            failed_clones: 0,
             failed_fetches: 0,
             has_started: false,
             owes_start: true,
@@ -115,6 +118,7 @@ impl Rejoining {
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
                 self.failed_rewinds = 0;
+                self.failed_clones = 0;
                 self.failed_fetches = 0;
             }
             Job::Fetch { .. } => self.failed_fetches = 0,
@@ -140,10 +144,10 @@ impl Rejoining {
         self.wait = self.wait.times(2).min(LAST_WAIT);
         match job {
             Job::Rewind(_) => self.failed_rewinds += 1,
+            Job::Clone(_) => self.failed_clones += 1,
             Job::Start(..) => self.failed_starts += 1,
             Job::Fetch { .. } => self.failed_fetches += 1,
             Job::InitDb
-            | Job::Clone(_)
             | Job::Checkpoint
             | Job::Hold
             | Job::Stop(_)
@@ -247,9 +251,9 @@ impl Node {
         let needs_source = match facts.data {
             DataDir::Foreign(_) | DataDir::Unreadable(_) => return,
             DataDir::Empty => {
-                if let Some(source) = source.filter(|_| !self.waits_for_resume()) {
+                if let (Some(source), false) = (source, self.waits_for_resume()) {
                     self.rejoining.copying_in = leader.map(|leader| leader.term);
-                    self.desk.job(Job::Clone(source));
+                    self.desk.job(Job::Clone(self.copied(now, leader, source)));
                 }
                 return;
             }
@@ -283,7 +287,7 @@ impl Node {
             }
             (Plan::Clone(term) | Plan::Anew(term), Some(source)) => {
                 self.rejoining.copying_in = Some(term);
-                Some(Job::Clone(source))
+                Some(Job::Clone(self.copied(now, leader, source)))
             }
             (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_), None) => None,
         };
@@ -443,8 +447,12 @@ impl Node {
     /// Long work whose source does not lead any more, and may never answer again.
     fn source_is_past(&self, leader: &Leader) -> bool {
         match self.desk.slot().map(|slot| &slot.job) {
-            Some(Job::Start(Some(source), _) | Job::Clone(source) | Job::Rewind(source)) => {
+            Some(Job::Start(Some(source), _) | Job::Rewind(source)) => {
                 source.member != leader.member
+            }
+            // A replica is copied for one leader.
+            Some(Job::Clone(source)) => {
+                source.member != leader.member && self.rejoining.copying_in != Some(leader.term)
             }
             Some(
                 Job::Start(None, _)

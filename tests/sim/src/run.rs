@@ -183,14 +183,20 @@ fn settings(dice: &mut Dice, seed: u64, only: Option<Durability>) -> Settings {
     Settings { durability, k, strict, timing, ..Settings::default() }
 }
 
-/// In some seeds one of several members may not lead. Drawn apart, as below.
+/// In some seeds one of several members may not lead, in some others are cloned from some. Drawn apart, as below.
 fn tags(seed: u64, members: usize) -> BTreeMap<usize, Tags> {
+    let mut tags: BTreeMap<usize, Tags> = BTreeMap::new();
     let mut dice = Dice::new(seed ^ 0x7a65);
-    if members < 2 || !dice.percent(12) {
-        return BTreeMap::new();
+    if members >= 2 && dice.percent(12) {
+        tags.entry(dice.below(members)).or_default().nofailover = true;
     }
-    let tags = Tags { nofailover: true, ..Tags::default() };
-    BTreeMap::from([(dice.below(members), tags)])
+    let mut dice = Dice::new(seed ^ 0xc10e);
+    if dice.percent(30) {
+        for _ in 0..=dice.below(2) {
+            tags.entry(dice.below(members)).or_default().clonefrom = true;
+        }
+    }
+    tags
 }
 
 /// Some seeds bring long outages of etcd, alone or beside the rest. Drawn apart, so that the others stay as they are.

@@ -47,6 +47,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
             }
             Some(("apart", value)) => apart = span(value)?,
             Some(("receiver", value)) => receiver_timeout = span(value)?,
+            Some(("clonefrom", name)) => tag(&mut tags, name)?.clonefrom = true,
             Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
             Some(_) => return Err(format!("'{word}' is not a setting of a story")),
             None => members += 1,
