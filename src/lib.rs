@@ -38,6 +38,7 @@ pub mod pgbouncer;
 pub mod playground;
 pub mod postgres;
 pub mod preflight;
+mod program;
 pub mod router;
 pub mod store;
 pub mod tls;

@@ -150,6 +150,7 @@ impl Checker<'_> {
         let api = self.need("api", file.api.as_ref(), At::File);
         let api = api.and_then(|section| self.api(&section));
         let guard = self.guard(file, state.as_deref());
+        let cloning = self.cloning(&file.clone);
         let tags = self.tags(&file.tags);
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
@@ -157,7 +158,14 @@ impl Checker<'_> {
         let settings = settings?;
         let receiver_timeout = settings.timing.receiver_timeout();
         let shared_parameters = settings.postgres.parameters.clone();
-        let postgres = Postgres { receiver_timeout, shared_parameters, ..postgres };
+        let (cluster, cloning) = (cluster?, cloning?);
+        let postgres = Postgres {
+            receiver_timeout,
+            shared_parameters,
+            cluster: cluster.clone(),
+            cloning,
+            ..postgres
+        };
         if postgres.listen.port == api.listen.port
             && let Some(said) = file.api.as_ref().and_then(|api| api.value().listen.as_ref())
         {
@@ -176,7 +184,7 @@ impl Checker<'_> {
         Some(Config {
             file: PathBuf::new(),
             name: name?,
-            cluster: cluster?,
+            cluster,
             state_directory: state?,
             etcd: etcd?,
             postgres,

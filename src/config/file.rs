@@ -82,6 +82,9 @@ pub(super) struct File {
     /// The server and its files.
     #[schemars(required)]
     pub(super) postgres: Option<Said<PostgresFile>>,
+    /// How its data are copied.
+    #[serde(default)]
+    pub(super) clone: super::clone::CloneFile,
     /// The HTTP API and the peers' service.
     #[schemars(required)]
     pub(super) api: Option<Said<ApiFile>>,

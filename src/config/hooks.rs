@@ -40,14 +40,14 @@ pub(super) struct HooksFile {
 impl Checker<'_> {
     /// `[hooks]`; the settings of the file say how long a promotion may take.
     pub(super) fn hooks(&mut self, file: &HooksFile, promote: Duration) -> Option<Hooks> {
-        let on_role_change = self.command("on_role_change", file.on_role_change.as_ref());
-        let on_start = self.command("on_start", file.on_start.as_ref());
-        let on_stop = self.command("on_stop", file.on_stop.as_ref());
-        let before_promote = self.command("before_promote", file.before_promote.as_ref());
-        let timeout = self.patience("timeout", file.timeout.as_ref(), (USUAL, LONGEST));
+        let on_role_change = self.command("hooks.on_role_change", file.on_role_change.as_ref());
+        let on_start = self.command("hooks.on_start", file.on_start.as_ref());
+        let on_stop = self.command("hooks.on_stop", file.on_stop.as_ref());
+        let before_promote = self.command("hooks.before_promote", file.before_promote.as_ref());
+        let timeout = self.patience("hooks.timeout", file.timeout.as_ref(), (USUAL, LONGEST));
         let usual = USUAL_BEFORE.min(promote / 2);
         let said = file.before_promote_timeout.as_ref();
-        let before = self.patience("before_promote_timeout", said, (usual, LONGEST));
+        let before = self.patience("hooks.before_promote_timeout", said, (usual, LONGEST));
         if let (Some(said), Some(before)) = (said, before)
             && before >= promote
         {
@@ -69,15 +69,15 @@ impl Checker<'_> {
         })
     }
 
-    fn patience(
+    /// How long a program may take.
+    pub(super) fn patience(
         &mut self,
         key: &str,
         said: Option<&Text>,
         (usual, longest): (Duration, Duration),
     ) -> Option<Duration> {
         let Some(said) = said else { return Some(usual) };
-        let key = format!("hooks.{key}");
-        let says = match self.span(&key, said)? {
+        let says = match self.span(key, said)? {
             Duration::ZERO => format!("{key}: no program ends within 0s: write 1s or more"),
             span if span > longest => {
                 let longest = humantime::format_duration(longest);
@@ -88,11 +88,14 @@ impl Checker<'_> {
         self.refuse_said(said, says)
     }
 
-    /// `Some(None)`: there is none.
+    /// A program with its arguments. `Some(None)`: there is none.
     #[allow(clippy::option_option, reason = "the outer one is 'refused', as everywhere in Checker")]
-    fn command(&mut self, key: &str, said: Option<&Said<Vec<Text>>>) -> Option<Option<Command>> {
+    pub(super) fn command(
+        &mut self,
+        key: &str,
+        said: Option<&Said<Vec<Text>>>,
+    ) -> Option<Option<Command>> {
         let Some(said) = said else { return Some(None) };
-        let key = format!("hooks.{key}");
         let Some((first, rest)) = said.value().split_first() else {
             let says = format!(
                 "{key} is empty: write the program with its path and its arguments, such as \
@@ -100,7 +103,7 @@ impl Checker<'_> {
             );
             return self.refuse_said(said, says);
         };
-        let program = self.file(&key, first)?;
+        let program = self.file(key, first)?;
         if let Some(why) = unsafe_to_run(&program) {
             return self.refuse_said(first, format!("{key}: {} {why}", program.display()));
         }

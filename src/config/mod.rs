@@ -14,6 +14,7 @@ use crate::tls::Tls;
 mod api;
 pub mod binaries;
 mod check;
+mod clone;
 mod difference;
 mod error;
 mod etcd;
@@ -171,6 +172,10 @@ pub struct Postgres {
     pub parameters: BTreeMap<String, String>,
     /// Those of the settings, until the cluster's own are known; the ones above go before them.
     pub shared_parameters: BTreeMap<String, String>,
+    /// The cluster's name, for whoever is told of it.
+    pub cluster: String,
+    /// How its data are copied.
+    pub cloning: Cloning,
     /// How the operator's archive gives back WAL, with `%f` and `%p`; `None` where there is none.
     pub restore_command: Option<String>,
     /// `wal_receiver_timeout`, unless the operator's own files say otherwise.
@@ -183,6 +188,34 @@ pub struct Postgres {
     pub replication: Login,
     /// For `pg_rewind`.
     pub rewind: Login,
+}
+
+/// How a member's data are copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cloning {
+    /// Bytes a second that pg_basebackup may copy.
+    pub rate_limit: Option<u64>,
+    /// The operator's own ways, each tried before the next.
+    pub methods: Vec<Method>,
+    /// Whether pg_basebackup comes after them.
+    pub basebackup: bool,
+}
+
+impl Default for Cloning {
+    fn default() -> Self {
+        Self { rate_limit: None, methods: Vec::new(), basebackup: true }
+    }
+}
+
+/// A program that restores a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// What it is called.
+    pub name: String,
+    /// The program.
+    pub command: Command,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// The HTTP API and the peers' service, on one port.

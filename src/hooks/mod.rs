@@ -4,13 +4,11 @@
 //! | module | owns |
 //! |---|---|
 //! | `moments` | what of the published status is worth a run, and what its program is told |
-//! | `program` | one run: its process group, its time, what it says |
 //! | `before` | `before_promote`: asked, and its answer passed on |
 //! | `record` | what came of each run: counted, and the last trouble of each kept |
 
 mod before;
 mod moments;
-mod program;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -29,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::agent::clock;
 use crate::config::{Command, Config};
 use crate::postgres::Promotion;
+use crate::program::{self, Run};
 pub use before::Veto;
 use moments::{Event, Moment, Moments, Whose};
 use record::Record;
@@ -150,7 +149,8 @@ impl Hook {
     /// Runs it; if it fails, why, in a sentence.
     async fn run(&self, moment: &Moment, patience: Duration) -> Result<(), String> {
         let told = moment.variables(&self.whose);
-        let ended = program::run(self.event.word(), &self.command, told, patience).await;
+        let (name, command) = (self.event.word(), &self.command);
+        let ended = program::run(Run { name, command, told, patience, last: 1 }).await;
         self.record.ended(self.event, &self.command, ended)
     }
 }

@@ -9,9 +9,9 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::moments::Event;
-use super::program::Wrong;
 use crate::api::document::unix_ms;
 use crate::config::Command;
+use crate::program::Wrong;
 
 /// The last trouble of each program whose last run came to nothing.
 pub type Failures = BTreeMap<&'static str, Trouble>;
@@ -63,22 +63,20 @@ impl Record {
         ended: Result<Duration, Wrong>,
     ) -> Result<(), String> {
         let hook = event.word();
-        let (result, why) = match ended {
+        let wrong = match ended {
             Ok(took) => {
                 tracing::info!(hook, ?took, "hook done");
                 self.count(event, "done", 1);
                 self.failures.send_if_modified(|failures| failures.remove(hook).is_some());
                 return Ok(());
             }
-            Err(Wrong::NotStarted(error)) => ("failed", format!("could not be run ({error})")),
-            Err(Wrong::Failed(status, last)) => {
-                ("failed", format!("ended with {status}{}", said(last)))
-            }
-            Err(Wrong::Late(patience, last)) => {
-                ("late", format!("was ended after {patience:?}{}", said(last)))
-            }
+            Err(wrong) => wrong,
         };
-        let why = format!("the hook {hook} ({}) {why}", command.program.display());
+        let result = match wrong {
+            Wrong::NotStarted(_) | Wrong::Failed(..) => "failed",
+            Wrong::Late(..) => "late",
+        };
+        let why = format!("the hook {hook} ({}) {wrong}", command.program.display());
         tracing::warn!("{why}");
         self.count(event, result, 1);
         self.ails(event, why.clone());
@@ -93,8 +91,4 @@ impl Record {
     fn count(&self, event: Event, result: &'static str, many: u64) {
         self.runs.get_or_create(&[("hook", event.word()), ("result", result)]).inc_by(many);
     }
-}
-
-fn said(last: Option<String>) -> String {
-    last.map_or_else(|| " and said nothing".to_owned(), |last| format!("; it said last: {last}"))
 }

@@ -6,8 +6,8 @@ use haa_core::units::{Term, Timeline};
 use rustix::process::{Pid, test_kill_process};
 
 use super::moments::Part;
-use super::program::Wrong;
 use super::*;
+use crate::program::Wrong;
 
 fn shell(script: &str) -> Command {
     let arguments = vec!["-c".to_owned(), script.to_owned(), "$one two;".to_owned()];
@@ -41,7 +41,8 @@ const LONG: Duration = Duration::from_secs(60);
 async fn run(script: &str, patience: Duration) -> Result<Duration, Wrong> {
     let told = moment().variables(&whose());
     let command = shell(script);
-    let running = program::run("on_role_change", &command, told, patience);
+    let running =
+        program::run(Run { name: "on_role_change", command: &command, told, patience, last: 1 });
     tokio::time::timeout(LONG, running).await.expect("it ends, or is ended")
 }
 
@@ -121,7 +122,9 @@ async fn a_failure_is_told_with_the_last_line() {
     let Err(Wrong::Failed(_, last)) = run("exit 1", LONG).await else { panic!("it fails") };
     assert_eq!(last, None);
     let command = Command { program: "/nonexistent".into(), arguments: Vec::new() };
-    let ended = program::run("on_stop", &command, Vec::new(), LONG).await;
+    let (told, patience) = (Vec::new(), LONG);
+    let ended =
+        program::run(Run { name: "on_stop", command: &command, told, patience, last: 1 }).await;
     let mut registry = Registry::default();
     let record = Record::register(&mut registry);
     let why = record.ended(Event::Stop, &command, ended).unwrap_err();

@@ -114,7 +114,7 @@ pub(super) fn configuration(
 ) -> (String, String) {
     let config = &site.config;
     let mut text = HEAD.to_owned();
-    let theirs = told.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
+    let include = told.include.clone().unwrap_or_else(|| site.data().join("postgresql.conf"));
     let _ = writeln!(text, "wal_keep_size = '256MB'");
     // A member that is lost does not fill the primary's disk: it is cloned anew instead.
     if let Ok(size) = room::size(&site.pg_wal()) {
@@ -122,14 +122,10 @@ pub(super) fn configuration(
     }
     let _ = writeln!(text, "include = {}", setting(&receiver::file(site).to_string_lossy()));
     let _ = writeln!(text, "wal_sender_timeout = '10s'\nwal_receiver_status_interval = '1s'");
-    let _ = writeln!(text, "include_if_exists = {}", setting(&theirs.to_string_lossy()));
-    let mut theirs = |(name, value): (&String, &String)| {
-        if OURS.binary_search(&name.as_str()).is_err() {
-            let _ = writeln!(text, "{name} = {}", setting(value));
-        }
-    };
-    told.only_shared().for_each(&mut theirs);
-    told.own.iter().for_each(&mut theirs);
+    let _ = writeln!(text, "include_if_exists = {}", setting(&include.to_string_lossy()));
+    for (name, value) in theirs(told) {
+        let _ = writeln!(text, "{name} = {}", setting(value));
+    }
     let asked = |name: &str| told.of(name);
     let carriers = |name| asked(name).and_then(|n| n.parse().ok()).unwrap_or(0).max(CARRIERS);
     let wal_level = if asked("wal_level") == Some("logical") { "logical" } else { "replica" };
@@ -172,6 +168,12 @@ pub(super) fn configuration(
     let mark = mark(&text);
     let _ = writeln!(text, "{} = {}", parameters::SETTING, setting(&mark));
     (text, mark)
+}
+
+/// What operators ask for and haad does not set itself.
+pub(super) fn theirs(told: &Told) -> impl Iterator<Item = (&String, &String)> {
+    let all = told.only_shared().chain(told.own.iter());
+    all.filter(|(name, _)| OURS.binary_search(&name.as_str()).is_err())
 }
 
 /// What tells this text from another, for a setting of ours that shows which one was read.
@@ -218,10 +220,10 @@ pub(super) fn write_signals(data: &Path) -> io::Result<()> {
     File::open(data)?.sync_all()
 }
 
-/// Takes the parameters that are ours out of postgresql.auto.conf, which would override every other
+/// Takes the parameters that are ours out of the postgresql.auto.conf in `data`, which would override every other
 /// file. Returns the lines; a copy of the file is kept in the state directory.
-pub(super) fn clean_auto_conf(site: &Site) -> io::Result<Vec<String>> {
-    let path = site.data().join("postgresql.auto.conf");
+pub(super) fn clean_auto_conf(site: &Site, data: &Path) -> io::Result<Vec<String>> {
+    let path = data.join("postgresql.auto.conf");
     let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,

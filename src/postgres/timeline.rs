@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use haa_core::effect::Begin;
-use haa_core::line::{Fork, STEPS};
+use haa_core::line::{Fork, Line, STEPS};
 use haa_core::units::{Lsn, Timeline};
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -17,7 +17,7 @@ use super::process::remove_if_there;
 use super::segment::Segment;
 
 /// First line of a stub: the number is skipped, so that the next promotion takes a later one.
-const STUB: &str = "# reserved by haa";
+pub(super) const STUB: &str = "# reserved by haa";
 
 /// Less than a page of WAL; its header is in the beginning.
 const PAGE: u64 = 512;
@@ -35,6 +35,12 @@ pub(super) fn lineage(pg_wal: &Path, timeline: Timeline) -> io::Result<Vec<Fork>
     let mut forks = parse_history(&text);
     forks.drain(..forks.len().saturating_sub(STEPS));
     Ok(forks)
+}
+
+/// The newest timeline that is real, with its ancestry.
+pub(super) fn line(pg_wal: &Path) -> io::Result<Line> {
+    let timeline = newest_real(pg_wal)?;
+    Ok(Line { timeline, forks: lineage(pg_wal, timeline)? })
 }
 
 pub(super) fn parse_history(text: &str) -> Vec<Fork> {

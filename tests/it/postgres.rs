@@ -11,6 +11,7 @@ pub(crate) mod probe;
 mod proven;
 mod ready;
 mod refusals;
+mod restored;
 pub(crate) mod sync;
 
 use std::path::Path;
@@ -33,6 +34,15 @@ pub(crate) fn root() -> tempfile::TempDir {
     let mut root = tempfile::tempdir().expect("a temporary directory");
     root.disable_cleanup(std::env::var_os("KEEP").is_some());
     root
+}
+
+/// Until it is so.
+pub(crate) async fn waited(mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed().as_secs() < 60, "it does not come about");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 /// A primary, and a standby that joined it; the directory goes last.

@@ -32,7 +32,6 @@ pub(super) fn pre_promote(draft: &mut Draft, at: &Node, full: &str) {
 /// haad runs no shell by itself, and Patroni only splits words: what means more to a shell is left out.
 fn taken(draft: &mut Draft, (at, from): (&Node, &str), to: &str, (arguments, why): (&str, &str)) {
     let said = at.value.text().unwrap_or_default();
-    let means_more = |c: char| c.is_control() || "$`;&|<>()*?[#~!{".contains(c);
     if said.trim().is_empty() || said.contains(means_more) {
         let instead = format!("write it as {to}: the program with its path, and its arguments");
         return draft.lost(at, from, instead);
@@ -41,4 +40,9 @@ fn taken(draft: &mut Draft, (at, from): (&Node, &str), to: &str, (arguments, why
     let words = ["/bin/sh", "-c", line.trim()].map(toml::Value::from);
     draft.put(to, words.to_vec());
     draft.changed(at, from, to, why);
+}
+
+/// To a shell.
+pub(super) fn means_more(c: char) -> bool {
+    c.is_control() || "$`;&|<>()*?[#~!{".contains(c)
 }

@@ -192,7 +192,7 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 draft.put(&to, number);
                 draft.taken(at, &full, &to);
             }
-            ("nofailover" | "noloadbalance", Some(on), _) => {
+            ("nofailover" | "noloadbalance" | "clonefrom", Some(on), _) => {
                 draft.put(&to, on);
                 draft.taken(at, &full, &to);
             }
@@ -201,8 +201,8 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 &full,
                 "whoever may lead may vote: set nofailover for a member that must not hold up commits",
             ),
-            ("clonefrom" | "replicatefrom", _, _) => {
-                draft.lost(at, &full, "every replica streams from the primary, and is cloned from it");
+            ("replicatefrom", _, _) => {
+                draft.lost(at, &full, "every replica streams from the primary");
             }
             ("nostream", _, _) => draft.lost(at, &full, "a member that does not stream is no member"),
             _ => match at.value.text() {

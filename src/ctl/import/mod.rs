@@ -8,6 +8,7 @@
 //! | `draft` | the result, before anything is written |
 //! | `write` | writing it, and the secrets |
 
+mod cloning;
 mod cluster;
 mod draft;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cloning;
 use super::draft::{Became, Content, Draft, InFile};
 use super::error::ImportError;
 use super::hooks;
@@ -16,6 +17,7 @@ pub(super) fn own(draft: &mut Draft, path: &Path, section: &Node) -> Result<(), 
             return Err(ImportError::Missing { path: path.to_owned(), key });
         }
     }
+    let methods = cloning::named(section);
     for (key, at) in section.value.entries() {
         let full = format!("postgresql.{key}");
         match key.as_str() {
@@ -38,12 +40,10 @@ pub(super) fn own(draft: &mut Draft, path: &Path, section: &Node) -> Result<(), 
                 &full,
                 "haad runs nothing before Postgres stops: hooks.on_stop is run after it",
             ),
-            "create_replica_methods" if at.value.items() == ["basebackup"] => {
-                draft.needless(at, &full, "replicas are cloned by pg_basebackup");
-            }
-            "create_replica_methods" => {
-                draft.lost(at, &full, "replicas are cloned by pg_basebackup, and by nothing else yet");
-            }
+            "create_replica_methods" => cloning::methods(draft, section, (at, &full)),
+            "basebackup" => cloning::basebackup(draft, at, &full),
+            // They are told of where they are named.
+            key if methods.iter().any(|method| method == key) => {}
             "use_unix_socket" | "use_unix_socket_repl" => {
                 draft.needless(at, &full, "haad always speaks to its own Postgres over the socket");
             }

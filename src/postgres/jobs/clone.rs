@@ -1,22 +1,17 @@
 //! Job: copy another member's data. What was here is moved aside, and only once the copy is complete.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use haa_core::effect::Source;
+use haa_core::line::Line;
 use haa_core::observe::DataDir;
 
 use super::discard::{self, Kept, Lost};
 use super::keep::{self, Scaffold};
-use super::{fits, rewind};
+use super::{copy, fits, rewind};
 use crate::postgres::control::Control;
 use crate::postgres::error::JobError;
 use crate::postgres::site::Site;
-use crate::postgres::tool::Tool;
 use crate::postgres::worker::Bench;
-use crate::postgres::{conninfo, files, incarnation, look, process};
-
-const REPORT: Duration = Duration::from_secs(5);
+use crate::postgres::{files, incarnation, look, process};
 
 pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> {
     let site = &*bench.site;
@@ -27,29 +22,10 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
     files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
     let new = Scaffold::new(site, super::CLONED).await?;
     fits::clone(site, source).await?;
-    let user = &site.config.replication.user;
-    let name = format!("haa clone of {}", site.me);
-    let more = [("application_name", name.as_str())];
-    let from = conninfo::to(&source.address, user, &site.state("pgpass"), &more);
-    let mut told = Instant::now();
-    Tool::new(site, "pg_basebackup")
-        .path("--pgdata=", new.path())
-        .arg(format!("--dbname={from}"))
-        .arg("--wal-method=stream")
-        .arg("--checkpoint=fast")
-        .arg("--no-password")
-        .arg("--progress")
-        .run(|line| {
-            site.note_progress(line);
-            if told.elapsed() >= REPORT {
-                told = Instant::now();
-                tracing::info!(from = %source.member, "cloning: {}", line.trim());
-            }
-        })
-        .await?;
+    let theirs = copy::run(site, source, &new).await?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     refuse_if_running(site)?;
-    let (aside, lost) = (keep::aside(site)?, lost(site, new.path()));
+    let (aside, lost) = (keep::aside(site)?, lost(site, &theirs));
     let pg_wal = aside.join("pg_wal");
     let kept = Kept { in_directory: &aside, wal: &pg_wal };
     let noted = match &lost {
@@ -68,11 +44,11 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
 
 /// What only the data that are replaced hold. A copy that was never completed holds nothing of its own, and of a rewind
 /// that was broken off the note is there. Data that only lack WAL may hold more than anybody.
-fn lost(site: &Site, copy: &Path) -> Option<Lost> {
+fn lost(site: &Site, theirs: &Line) -> Option<Lost> {
     let DataDir::Present { untouched: false, .. } = look::data(site) else { return None };
     let held = || match look::is_incomplete(site, &Control::read(site.data())?)? {
         true => Ok(None),
-        false => Lost::beside(site, copy),
+        false => Lost::beside(site, theirs),
     };
     held().unwrap_or_else(|error| {
         tracing::warn!(%error, "what the data that are replaced hold alone is not counted");

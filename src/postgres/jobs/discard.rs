@@ -74,14 +74,10 @@ impl Lost {
         Ok(Self { fork, stretches, segment_size: Control::read(site.data())?.segment_size })
     }
 
-    /// What these data hold that a copy of the leader's in `copy` does not, so far as timelines show it.
-    pub(super) fn beside(site: &Site, copy: &Path) -> io::Result<Option<Self>> {
-        let line = |pg_wal: &Path| {
-            let timeline = timeline::newest_real(pg_wal)?;
-            Ok::<_, io::Error>(Line { timeline, forks: timeline::lineage(pg_wal, timeline)? })
-        };
-        let (own, theirs) = (line(&site.pg_wal())?, line(&copy.join("pg_wal"))?);
-        let lost = left_at(&own, &theirs).map(|fork| Self::behind(site, fork)).transpose()?;
+    /// What these data hold that the leader's history does not, so far as timelines show it.
+    pub(super) fn beside(site: &Site, theirs: &Line) -> io::Result<Option<Self>> {
+        let own = timeline::line(&site.pg_wal())?;
+        let lost = left_at(&own, theirs).map(|fork| Self::behind(site, fork)).transpose()?;
         let control = Control::read(site.data())?;
         let reached = control.checkpoint.lsn.max(control.recovered);
         match lost {

@@ -69,6 +69,13 @@ impl Scaffold {
         &self.path
     }
 
+    /// Removes what is in it, and itself.
+    pub(super) async fn clear(&self) -> Result<(), JobError> {
+        let path = self.path.clone();
+        let removed = files::apart(move || remove(&path)).await;
+        removed.map_err(JobError::file("remove what is left of", &self.path))
+    }
+
     /// Takes the place of the data directory. What is there is moved to `aside`, or removed if it is empty.
     /// Returns where it went.
     pub(super) fn place(

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod clone;
+mod copy;
 pub(super) mod discard;
 mod fetch;
 mod fits;
@@ -11,6 +12,8 @@ pub(super) mod initdb;
 mod keep;
 mod lacking;
 mod promote;
+mod recover;
+pub(super) mod restored;
 pub(super) mod rewind;
 mod start;
 mod stop;

@@ -123,7 +123,7 @@ async fn prepare(
     let own = incarnation::read_or_make(data).map_err(write())?;
     process::remove_if_there(&data.join("postmaster.pid")).map_err(write())?;
     process::remove_if_there(&data.join(look::UNTOUCHED)).map_err(write())?;
-    for line in files::clean_auto_conf(site).map_err(write())? {
+    for line in files::clean_auto_conf(site, data).map_err(write())? {
         tracing::warn!(line, "took a parameter that haad sets out of postgresql.auto.conf");
     }
     for stub in timeline::remove_stubs(&site.pg_wal()).map_err(write())? {

@@ -59,6 +59,8 @@ impl Member {
             include: None,
             parameters: BTreeMap::from([("shared_buffers".to_owned(), "8MB".to_owned())]),
             restore_command: None,
+            cluster: "it".to_owned(),
+            cloning: config::Cloning::default(),
             shared_parameters: BTreeMap::new(),
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: vec!["host all all 127.0.0.1/32 scram-sha-256".to_owned()],

@@ -1,6 +1,8 @@
 //! One run of an operator's program: in a process group of its own that ends with it, within its time, with nothing of
-//! haad's environment. Never read by a shell, and never waited for longer than it may take.
+//! haad's environment. Never read by a shell, and never waited for longer than it may take. Knows no occasion.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
@@ -26,21 +28,49 @@ const LINE: u64 = 1_000;
 
 /// Why a run came to nothing.
 #[derive(Debug)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     NotStarted(io::Error),
-    /// It ended with another code than 0.
+    /// It ended with another code than 0; what it said last.
     Failed(ExitStatus, Option<String>),
-    /// It was ended.
+    /// It was ended; what it said last.
     Late(Duration, Option<String>),
 }
 
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = match self {
+            Self::NotStarted(error) => return write!(f, "could not be run ({error})"),
+            Self::Failed(status, last) => {
+                write!(f, "ended with {status}")?;
+                last
+            }
+            Self::Late(patience, last) => {
+                write!(f, "was ended after {patience:?}")?;
+                last
+            }
+        };
+        match last {
+            Some(last) => write!(f, "; it said last: {last}"),
+            None => f.write_str(" and said nothing"),
+        }
+    }
+}
+
+/// A program on one occasion.
+pub(crate) struct Run<'a> {
+    /// What its lines in the log bear.
+    pub(crate) name: &'a str,
+    pub(crate) command: &'a Command,
+    /// Its environment, beside `PATH`.
+    pub(crate) told: Vec<(&'static str, String)>,
+    pub(crate) patience: Duration,
+    /// So many of its last lines are told when it fails.
+    pub(crate) last: usize,
+}
+
 /// Runs it to its end, or ends it. When the future is dropped, all of it is killed.
-pub(super) async fn run(
-    hook: &'static str,
-    Command { program, arguments }: &Command,
-    told: Vec<(&'static str, String)>,
-    patience: Duration,
-) -> Result<Duration, Wrong> {
+pub(crate) async fn run(run: Run<'_>) -> Result<Duration, Wrong> {
+    let Run { name, command: Command { program, arguments }, told, patience, last: most } = run;
     let began = tokio::time::Instant::now();
     let child = tokio::process::Command::new(program)
         .args(arguments)
@@ -55,9 +85,9 @@ pub(super) async fn run(
         .stderr(Stdio::piped())
         .spawn();
     let mut group = child.and_then(Group::of).map_err(Wrong::NotStarted)?;
-    let (last, said) = watch::channel(None);
+    let (last, said) = watch::channel(VecDeque::new());
     let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
-    let mut listening = tokio::spawn(listen(hook, stdout, stderr, last));
+    let mut listening = tokio::spawn(listen((name.to_owned(), most), stdout, stderr, last));
     let in_time = timeout(patience, group.ended()).await.is_ok();
     if !in_time {
         group.signal(Signal::TERM);
@@ -68,7 +98,8 @@ pub(super) async fn run(
     if timeout(LAST_WORDS, &mut listening).await.is_err() {
         listening.abort();
     }
-    let last = said.borrow().clone();
+    let last: Vec<String> = said.borrow().iter().rev().cloned().collect();
+    let last = (!last.is_empty()).then(|| last.join(" | "));
     match status.map_err(Wrong::NotStarted)? {
         _ if !in_time => Err(Wrong::Late(patience, last)),
         status if status.success() => Ok(began.elapsed()),
@@ -97,7 +128,7 @@ impl Group {
     async fn ended(&self) {
         match self.exit.readable().await {
             Ok(mut ready) => ready.retain_ready(),
-            Err(error) => tracing::warn!(%error, "the end of a hook cannot be seen"),
+            Err(error) => tracing::warn!(%error, "the end of a program cannot be seen"),
         }
     }
 
@@ -107,7 +138,7 @@ impl Group {
             && let Err(error) = kill_process_group(self.id, signal)
             && error != rustix::io::Errno::SRCH
         {
-            tracing::warn!(%error, "could not signal a hook");
+            tracing::warn!(%error, "could not signal a program");
         }
     }
 
@@ -124,12 +155,12 @@ impl Drop for Group {
     }
 }
 
-/// What it says goes to the log; the last line is kept.
+/// What it says goes to the log; the last lines are kept.
 async fn listen(
-    hook: &'static str,
+    (name, most): (String, usize),
     stdout: Option<impl AsyncRead + Unpin>,
     stderr: Option<impl AsyncRead + Unpin>,
-    last: watch::Sender<Option<String>>,
+    last: watch::Sender<VecDeque<String>>,
 ) {
     let (lines, mut said) = mpsc::channel::<String>(LINES);
     let told = async {
@@ -137,11 +168,17 @@ async fn listen(
         while let Some(line) = said.recv().await {
             count += 1;
             if count <= LINES {
-                tracing::info!(hook, "{line}");
+                tracing::info!(program = name, "{line}");
             } else if count == LINES + 1 {
-                tracing::warn!(hook, "it says more than {LINES} lines: the rest is not logged");
+                tracing::warn!(
+                    program = name,
+                    "it says more than {LINES} lines: the rest is not logged"
+                );
             }
-            last.send_replace(Some(line));
+            last.send_modify(|last| {
+                last.truncate(most.saturating_sub(1));
+                last.push_front(line);
+            });
         }
     };
     tokio::join!(forward(stdout, lines.clone()), forward(stderr, lines), told);
