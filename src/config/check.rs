@@ -151,6 +151,7 @@ impl Checker<'_> {
         let api = api.and_then(|section| self.api(&section));
         let guard = self.guard(file, state.as_deref());
         let cloning = self.cloning(&file.clone);
+        let bootstrap = self.bootstrap(&file.bootstrap);
         let tags = self.tags(&file.tags);
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
@@ -158,12 +159,13 @@ impl Checker<'_> {
         let settings = settings?;
         let receiver_timeout = settings.timing.receiver_timeout();
         let shared_parameters = settings.postgres.parameters.clone();
-        let (cluster, cloning) = (cluster?, cloning?);
+        let (cluster, cloning, bootstrap) = (cluster?, cloning?, bootstrap?);
         let postgres = Postgres {
             receiver_timeout,
             shared_parameters,
             cluster: cluster.clone(),
             cloning,
+            bootstrap,
             ..postgres
         };
         if postgres.listen.port == api.listen.port

@@ -68,6 +68,7 @@ fn restart(old: &Config, new: &Config) -> Vec<String> {
         ("postgres.superuser", was.superuser != is.superuser),
         ("postgres.replication", was.replication != is.replication),
         ("postgres.rewind", was.rewind != is.rewind),
+        ("bootstrap", was.bootstrap != is.bootstrap),
         ("clone", was.cloning != is.cloning),
         ("api", differ(&old.api, &new.api)),
         ("hooks", old.hooks != new.hooks),

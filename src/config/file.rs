@@ -82,6 +82,9 @@ pub(super) struct File {
     /// The server and its files.
     #[schemars(required)]
     pub(super) postgres: Option<Said<PostgresFile>>,
+    /// What a new cluster is made of, if not of nothing.
+    #[serde(default)]
+    pub(super) bootstrap: super::bootstrap::BootstrapFile,
     /// How its data are copied.
     #[serde(default)]
     pub(super) clone: super::clone::CloneFile,

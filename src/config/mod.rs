@@ -13,6 +13,7 @@ use crate::tls::Tls;
 
 mod api;
 pub mod binaries;
+mod bootstrap;
 mod check;
 mod clone;
 mod difference;
@@ -174,6 +175,8 @@ pub struct Postgres {
     pub shared_parameters: BTreeMap<String, String>,
     /// The cluster's name, for whoever is told of it.
     pub cluster: String,
+    /// What a new cluster is made of.
+    pub bootstrap: Bootstrap,
     /// How its data are copied.
     pub cloning: Cloning,
     /// How the operator's archive gives back WAL, with `%f` and `%p`; `None` where there is none.
@@ -205,6 +208,27 @@ impl Default for Cloning {
     fn default() -> Self {
         Self { rate_limit: None, methods: Vec::new(), basebackup: true }
     }
+}
+
+/// What a new cluster is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// An empty database.
+    #[default]
+    InitDb,
+    /// A backup.
+    Command(Restore),
+}
+
+/// How a backup becomes a new cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// What restores it.
+    pub command: Command,
+    /// How long that may take.
+    pub timeout: Duration,
+    /// Until where it is recovered: Postgres' own parameters. None: to the end of the archive.
+    pub target: Vec<(&'static str, String)>,
 }
 
 /// A program that restores a backup.

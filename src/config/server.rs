@@ -8,7 +8,7 @@ use haa_core::settings::Timing;
 use super::check::{Checker, is_within};
 use super::error::At;
 use super::file::{File, LoginFile, PostgresFile, Said, Text};
-use super::{Cloning, Login, Postgres, binaries, secrets};
+use super::{Bootstrap, Cloning, Login, Postgres, binaries, secrets};
 
 /// Bytes of a Unix socket's path, without its closing zero (`sun_path` of Linux).
 pub(super) const SOCKET_PATH_MAX: usize = 107;
@@ -89,6 +89,7 @@ impl Checker<'_> {
             shared_parameters: BTreeMap::new(),
             cluster: String::new(),
             cloning: Cloning::default(),
+            bootstrap: Bootstrap::default(),
             restore_command,
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: hba?,

@@ -117,6 +117,8 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
     assert!(config.router.is_none() && config.pgbouncer.is_none());
+    assert_eq!(config.postgres.cloning, Cloning::default());
+    assert_eq!(config.postgres.bootstrap, Bootstrap::InitDb);
     assert_eq!(config.hooks.on_role_change, None);
     assert_eq!(
         (config.hooks.timeout.as_secs(), config.hooks.before_promote_timeout.as_secs()),
@@ -146,8 +148,20 @@ databases = ["shop"]
 [hooks]
 on_role_change = ["@/bin/postgres", "a b", "$c"]
 timeout = "1m"
+[bootstrap]
+method = "command"
+command = ["@/bin/postgres", "latest"]
+recovery_target_time = "2027-01-31 12:00:00+00"
+recovery_target_inclusive = false
+[clone]
+rate_limit = "50MB"
+[[clone.method]]
+name = "tape"
+command = ["@/bin/postgres"]
+timeout = "2h"
 [tags]
 noloadbalance = true
+clonefrom = true
 failover_priority = -3
 zone = "a"
 [log]
@@ -173,6 +187,20 @@ stagger = "50ms"
     assert_eq!((pools.consoles.len(), pools.consoles[1].port), (2, 6433));
     assert_eq!((pools.login.user.as_str(), pools.databases[0].as_str()), ("pgbouncer", "shop"));
     assert_eq!(pools.pause_timeout.as_secs(), 5);
+    let Bootstrap::Command(restore) = config.postgres.bootstrap else { panic!() };
+    assert_eq!(
+        (restore.command.arguments[0].as_str(), restore.timeout.as_secs()),
+        ("latest", 86_400)
+    );
+    let target = [
+        ("recovery_target_time", "2027-01-31 12:00:00+00".to_owned()),
+        ("recovery_target_inclusive", "off".to_owned()),
+    ];
+    assert_eq!(restore.target, target);
+    let Cloning { rate_limit, methods, basebackup } = config.postgres.cloning;
+    assert_eq!((rate_limit, basebackup, methods.len()), (Some(50 << 20), true, 1));
+    assert_eq!((methods[0].name.as_str(), methods[0].timeout.as_secs()), ("tape", 7_200));
+    assert!(config.tags.clonefrom);
     let hook = config.hooks.on_role_change.unwrap();
     assert_eq!(hook.program, place.path().join("bin/postgres"));
     assert_eq!(hook.arguments, ["a b", "$c"]);
@@ -298,6 +326,19 @@ const WRONG: &[(&str, &str)] = &[
     ("[api]", "[hooks]\non_stop = []\ntimeout = \"0s\"\nbefore_promote_timeout = \"5s\"\n[api]"),
     ("[api]", "[hooks]\non_up = 1\non_start = [\"@/no\"]\non_stop = [\"@/secret\"]\n[api]"),
     ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
+    ("[api]", "[clone]\nrate_limit = \"1kB\"\nbasebackup = false\n[api]"),
+    ("[api]", "[[clone.method]]\nname = \"basebackup\"\ncommand = []\n[api]"),
+    ("[api]", "[[clone.method]]\nname = \"a b\"\ntimeout = \"8d\"\ncommand = [\"cp\"]\n[api]"),
+    ("[api]", "[[clone.method]]\nname = \"a\"\n[[clone.method]]\ncommand = [\"@/secret\"]\n[api]"),
+    ("[api]", "[bootstrap]\nmethod = \"restore\"\n[api]"),
+    ("[api]", "[bootstrap]\nmethod = \"command\"\n[api]"),
+    ("[api]", "[bootstrap]\nrecovery_target_xid = \"7\"\n[api]"),
+    (
+        "[api]",
+        "[bootstrap]\nmethod = \"command\"\ncommand = [\"@/bin/postgres\"]\n\
+             recovery_target_time = \"now\"\nrecovery_target_lsn = \"x\"\n\
+             recovery_target_xid = \"7\"\nrecovery_target_timeline = \"last\"\n[api]",
+    ),
     ("[api]", "[log]\nformat = \"xml\"\n[api]"),
     ("listen = \"0.0.0.0:5432\"", "listen = \"0.0.0.0:5432\"\nhba = [\"all all trust\"]"),
     ("cluster = \"main\"", "cluster = \"main\"\nstate_directory = \"@/pg/state\""),

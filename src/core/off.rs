@@ -56,6 +56,8 @@ pub enum Mechanism {
     PromotedAsReserved,
     /// A cluster that is made of data that are there is made of the most.
     Claim,
+    /// What another member than the creator has made for a new cluster is never part of it.
+    Creator,
     /// A store that went back is not believed.
     WentBack,
     /// A grant is on disk before anybody is told, and so are the newest term and version of `sync`.
@@ -163,7 +165,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -190,6 +192,7 @@ impl Mechanism {
         Self::Remembered,
         Self::PromotedAsReserved,
         Self::Claim,
+        Self::Creator,
         Self::WentBack,
         Self::DurableGrant,
         Self::GrantBinds,

@@ -2,11 +2,12 @@
 //! in an argument, in the environment or in a log.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -22,6 +23,7 @@ pub(super) struct Tool {
     name: &'static str,
     command: Command,
     stdin: String,
+    last: Option<&'static str>,
 }
 
 impl Tool {
@@ -47,7 +49,7 @@ impl Tool {
             }
         }
         command.env("LC_ALL", "C");
-        Self { name, command, stdin: String::new() }
+        Self { name, command, stdin: String::new(), last: None }
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
@@ -78,6 +80,12 @@ impl Tool {
         self
     }
 
+    /// When it says this it has done what it was to do, and is asked to end by SIGINT.
+    pub(super) fn until(mut self, last: &'static str) -> Self {
+        self.last = Some(last);
+        self
+    }
+
     /// Runs it to its end and returns what it said. `on_line` sees each line at once. When the future is
     /// dropped, the tool and its children are killed.
     pub(super) async fn run(mut self, mut on_line: impl FnMut(&str)) -> Result<Said, JobError> {
@@ -90,6 +98,7 @@ impl Tool {
         let program = self.command.as_std().get_program().into();
         let child = self.command.spawn();
         let mut group = Group(child.map_err(|source| JobError::Spawn { program, source })?);
+        let (last, own) = (self.last, group.held());
         let stdin = group.0.stdin.take();
         let stdout = group.0.stdout.take();
         let stderr = group.0.stderr.take();
@@ -104,6 +113,9 @@ impl Tool {
         let listen = async {
             while let Some(line) = said.recv().await {
                 on_line(&line);
+                if last.is_some_and(|last| line.contains(last)) {
+                    interrupt(own.as_ref());
+                }
                 kept.push(line);
             }
         };
@@ -140,8 +152,25 @@ async fn forward(from: Option<impl AsyncRead + Unpin>, to: tokio::sync::mpsc::Se
     }
 }
 
+fn interrupt(tool: Option<&OwnedFd>) {
+    // One that has ended needs no more.
+    if let Some(Err(error)) = tool.map(|tool| pidfd_send_signal(tool, Signal::INT))
+        && error != rustix::io::Errno::SRCH
+    {
+        tracing::warn!(%error, "could not end a tool of Postgres");
+    }
+}
+
 /// Kills the whole process group when it goes, unless the tool has been waited for.
 struct Group(Child);
+
+impl Group {
+    /// The tool itself, whatever becomes of its number.
+    fn held(&self) -> Option<OwnedFd> {
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        pidfd_open(id?, PidfdFlags::empty()).ok()
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {

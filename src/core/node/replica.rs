@@ -371,14 +371,17 @@ impl Node {
         false
     }
 
-    /// Our initdb came to nothing: another member has initialised the cluster meanwhile. Nobody ever wrote here.
+    /// What we made came to nothing: another member has initialised the cluster meanwhile, perhaps of the same backup,
+    /// and so with the same number and timelines over other bytes. Nobody ever wrote here.
     pub(super) fn is_orphan(&self) -> bool {
         let cluster = self.belief.view.as_ref().and_then(|view| view.cluster.as_ref());
         let theirs = cluster.and_then(|kept| kept.value.system_id);
+        let ours = cluster.is_none_or(|kept| kept.value.creator == self.config.name)
+            || self.off.is(Mechanism::Creator);
         let own = self.belief.facts.as_ref().map(|facts| &facts.data);
         match (own, theirs) {
             (Some(DataDir::Present { system_id, untouched: true, .. }), Some(theirs)) => {
-                *system_id != theirs
+                *system_id != theirs || !ours
             }
             _ => false,
         }

@@ -1,11 +1,14 @@
-//! Job: make a new database system, with the roles that haad logs in with. Never over existing data.
+//! Job: make a new database system, of nothing or of a backup, with the roles that haad logs in with. Never over
+//! existing data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use haa_core::observe::DataDir;
 
 use super::keep::{self, Scaffold};
-use crate::config::Login;
+use super::recover::FIRST;
+use super::restored;
+use crate::config::{Bootstrap, Login};
 use crate::postgres::error::JobError;
 use crate::postgres::files::write_private;
 use crate::postgres::limits::LIMITS;
@@ -26,6 +29,24 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
         }
     }
     let new = Scaffold::new(site, super::MADE).await?;
+    match &site.config.bootstrap {
+        Bootstrap::InitDb => make(site, &new).await?,
+        Bootstrap::Command(restore) => {
+            tracing::info!("a new cluster is made of the backup that bootstrap.command restores");
+            let config = restored::first(site, restore, &new).await?;
+            let superuser = &site.config.superuser;
+            make_roles(site, &new, (Some(superuser), Some(&config))).await?;
+        }
+    }
+    let untouched = new.path().join(look::UNTOUCHED);
+    std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
+    incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
+    new.place(site, keep::aside(site)?)?;
+    Ok(())
+}
+
+/// An empty one.
+async fn make(site: &Site, new: &Scaffold) -> Result<(), JobError> {
     let password = Password::write(site)?;
     let login = &site.config.superuser;
     let made = Tool::new(site, "initdb")
@@ -41,12 +62,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
         .await;
     drop(password);
     made?;
-    make_roles(site, &new).await?;
-    let untouched = new.path().join(look::UNTOUCHED);
-    std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
-    incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
-    new.place(site, keep::aside(site)?)?;
-    Ok(())
+    make_roles(site, new, (None, None)).await
 }
 
 /// The superuser's password in a file that initdb reads. It goes with the job, also with one that is given up.
@@ -76,23 +92,29 @@ pub(in crate::postgres) fn forget_password(site: &Site) {
     drop(Password(site.state(PASSWORD)));
 }
 
-/// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords.
-async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
+/// In single-user mode: a line is a statement. Statements are not logged, for they hold passwords. In a backup the
+/// superuser is made what it is here too, and the configuration is ours.
+async fn make_roles(
+    site: &Site,
+    new: &Scaffold,
+    (superuser, config): (Option<&Login>, Option<&Path>),
+) -> Result<(), JobError> {
     // With what it will run with: a standby does not start with less than the data were last run with.
     let wished = site.wishes.now();
     let theirs = |name: &&str| Some(format!("-c{name}={}", wished.told.of(name)?));
     let single = Tool::new(site, "postgres").arg("--single");
-    let said = LIMITS
-        .iter()
-        .filter_map(theirs)
-        .fold(single, Tool::arg)
+    let single = match config {
+        None => LIMITS.iter().filter_map(theirs).fold(single, Tool::arg),
+        Some(config) => FIRST.into_iter().fold(single.path("-cconfig_file=", config), Tool::arg),
+    };
+    let said = single
         .path("-D", new.path())
         .arg("-clog_min_error_statement=panic")
         .arg("-clog_statement=none")
         .arg("-cpassword_encryption=scram-sha-256")
         .arg("-cexit_on_error=on")
         .arg("postgres")
-        .stdin(roles(&site.config.replication, &site.config.rewind))
+        .stdin(roles(superuser, &site.config.replication, &site.config.rewind))
         .run(|line| tracing::trace!(line, "postgres --single"))
         .await?;
     match said.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:")) {
@@ -102,7 +124,7 @@ async fn make_roles(site: &Site, new: &Scaffold) -> Result<(), JobError> {
 }
 
 /// The statements that make the roles for streaming and for `pg_rewind`.
-fn roles(replication: &Login, rewind: &Login) -> String {
+fn roles(superuser: Option<&Login>, replication: &Login, rewind: &Login) -> String {
     let role = |login: &Login, more: &str| {
         let name = identifier(&login.user);
         let password = quoted(&login.password);
@@ -114,7 +136,8 @@ fn roles(replication: &Login, rewind: &Login) -> String {
              ALTER ROLE {name} LOGIN {more} PASSWORD {password};\n"
         )
     };
-    let mut text = role(replication, "REPLICATION");
+    let mut text = superuser.map_or_else(String::new, |login| role(login, "SUPERUSER"));
+    text.push_str(&role(replication, "REPLICATION"));
     text.push_str(&role(rewind, ""));
     let name = identifier(&rewind.user);
     for function in [

@@ -15,13 +15,15 @@ use crate::postgres::tool::Tool;
 
 /// Where it ends.
 #[derive(Clone, Copy)]
-pub(super) enum Until {
+pub(super) enum Until<'a> {
     /// Where the backup was over: from there on the data follow somebody.
     Consistent,
+    /// Where the operator says, by Postgres' own parameters, and on a timeline that begins there.
+    Target(&'a [(&'static str, String)]),
 }
 
 /// What goes before the files of the server that was backed up.
-const FIRST: [&str; 14] = [
+pub(super) const FIRST: [&str; 14] = [
     "-clisten_addresses=",
     // Relative to the data directory: nobody is told of it.
     "-cunix_socket_directories=.",
@@ -39,7 +41,7 @@ const FIRST: [&str; 14] = [
     "-cwal_log_hints=on",
 ];
 
-/// Recovers what is in `data`; it is shut down in order when this returns.
+/// Recovers what is in `data`; it is shut down in order when this returns, with the configuration that it ran by.
 ///
 /// # Errors
 /// The WAL that it needs is not there; what Postgres said of it.
@@ -47,15 +49,20 @@ pub(super) async fn run(
     site: &Site,
     data: &Path,
     control: &Control,
-    until: Until,
-) -> Result<(), JobError> {
+    until: Until<'_>,
+) -> Result<PathBuf, JobError> {
     let write = || JobError::file("write into", data);
     let config = write_configuration(site, control, until)?;
     let signal = data.join("recovery.signal");
     File::create(&signal).and_then(|file| file.sync_all()).map_err(write())?;
     let mut fatal = None;
     let server = Tool::new(site, "postgres").path("-D", data).path("-cconfig_file=", &config);
-    let ended = FIRST.into_iter().fold(server, Tool::arg).run(|line| {
+    let server = FIRST.into_iter().fold(server, Tool::arg);
+    let server = match until {
+        Until::Consistent => server,
+        Until::Target(_) => server.until("database system is ready to accept connections"),
+    };
+    let ended = server.run(|line| {
         tracing::debug!(line, "recovery");
         let bad = line.contains("FATAL:") || line.contains("PANIC:");
         if fatal.is_none() && bad {
@@ -67,7 +74,7 @@ pub(super) async fn run(
     let state = Control::read(data).map_err(JobError::file("read", data))?;
     let complete = !state.in_backup && !data.join("backup_label").exists();
     if complete && until.ends_in(state.state) {
-        return Ok(());
+        return Ok(config);
     }
     let said = match (fatal, ended) {
         (Some(line), _) => line,
@@ -83,10 +90,11 @@ pub(super) async fn run(
     )))
 }
 
-impl Until {
+impl Until<'_> {
     const fn ends_in(self, state: State) -> bool {
         match self {
             Self::Consistent => matches!(state, State::ShutDownInRecovery),
+            Self::Target(_) => matches!(state, State::ShutDown),
         }
     }
 
@@ -98,12 +106,20 @@ impl Until {
                 text("recovery_target_timeline", "current"),
                 text("recovery_target_action", "shutdown"),
             ],
+            Self::Target(target) => {
+                let promote = text("recovery_target_action", "promote");
+                target.iter().cloned().chain([promote]).collect()
+            }
         }
     }
 }
 
 /// A file of ours: what is in the backup is of another time, and of another machine.
-fn write_configuration(site: &Site, control: &Control, until: Until) -> Result<PathBuf, JobError> {
+fn write_configuration(
+    site: &Site,
+    control: &Control,
+    until: Until<'_>,
+) -> Result<PathBuf, JobError> {
     let (wished, file) = (site.wishes.now(), site.state("recovering.conf"));
     let hba = site.state("recovering.hba");
     // An empty one is an error.

@@ -4,7 +4,7 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use haa_core::effect::Source;
 use haa_core::line::{Beside, Line};
@@ -12,7 +12,7 @@ use haa_core::units::{Lsn, Position, SystemId};
 
 use super::keep::Scaffold;
 use super::recover::{self, Until};
-use crate::config::{Command, Method};
+use crate::config::{Command, Method, Restore};
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
 use crate::postgres::process::remove_if_there;
@@ -56,6 +56,20 @@ pub(super) async fn clone(
     let end = end(new.path()).map_err(JobError::file("read", new.path()))?;
     theirs.hold(new.path(), end, source)?;
     Ok(theirs.line)
+}
+
+/// Restores what a new cluster is made of into `new`, and recovers it until its target. Returns the configuration by
+/// which that was done.
+pub(super) async fn first(
+    site: &Site,
+    restore: &Restore,
+    new: &Scaffold,
+) -> Result<PathBuf, JobError> {
+    let told = told(site, new.path());
+    run(new.path(), Run { told, ..Run::of("bootstrap", &restore.command, restore.timeout) })
+        .await?;
+    let control = examine(site, new.path(), None)?;
+    recover::run(site, new.path(), &control, Until::Target(&restore.target)).await
 }
 
 /// What every program is told that restores something.

@@ -88,3 +88,28 @@ async fn a_new_cluster_adopts_the_data_of_its_first_member() {
     let left = std::fs::read(data.join("postgresql.auto.conf")).expect("it is there");
     assert_eq!(left, b"# caf\xe9\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_is_made_of_a_backup_and_the_others_are_cloned_from_it() {
+    let mut cluster = Cluster::prepare(|options| options);
+    let backup = cluster.playground.directory().join("backup");
+    existing(&cluster, &backup);
+    let copy = format!("cp -a {}/. \"$HAA_DATA_DIRECTORY\"", backup.display());
+    for member in cluster.playground.names() {
+        let own = format!(
+            "\n[bootstrap]\nmethod = \"command\"\ncommand = [\"/bin/sh\", \"-c\", '{copy}']\n\
+             [[clone.method]]\nname = \"tape\"\ncommand = [\"/bin/sh\", \"-c\", 'echo torn; exit 1']\n"
+        );
+        cluster.edit(&member, |text| text + &own);
+    }
+    cluster.playground.start_all().await.expect("everything starts");
+    cluster.all_stream().await;
+    let primary = cluster.primary().await;
+    for member in cluster.playground.names() {
+        cluster.has_rows(&member, 500).await;
+        let log = cluster.log(&member);
+        assert_eq!(log.contains("a new cluster is made of the backup"), member == primary, "{log}");
+        assert_eq!(log.contains("torn"), member != primary, "the next method is tried: {log}");
+    }
+    cluster.write_until_acknowledged(501).await;
+}

@@ -61,6 +61,7 @@ impl Member {
             restore_command: None,
             cluster: "it".to_owned(),
             cloning: config::Cloning::default(),
+            bootstrap: config::Bootstrap::default(),
             shared_parameters: BTreeMap::new(),
             receiver_timeout: Timing::default().receiver_timeout(),
             hba: vec!["host all all 127.0.0.1/32 scram-sha-256".to_owned()],

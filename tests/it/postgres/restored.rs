@@ -9,6 +9,7 @@ use haa::config::{self, Cloning, Method};
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
 use haa_core::observe::{DataDir, Door};
+use haa_core::units::Timeline;
 
 use super::member::Member;
 use super::{root, waited};
@@ -152,4 +153,60 @@ async fn what_left_the_clusters_history_is_no_backup_of_it_and_one_that_is_given
     };
     waited(ended).await;
     assert_eq!(b.facts(|_| true).await.data, DataDir::Empty);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_is_made_of_a_backup_as_of_a_point_in_time() {
+    let root = root();
+    let root = root.path();
+    let mut b = Member::new("b", root);
+    let a = archiving(root, &[]).await;
+    let good = backup(&a, &root.join("backup")).await;
+    a.sql("INSERT INTO t VALUES (2)").await;
+    a.sql("SELECT pg_create_restore_point('good')").await;
+    a.sql("INSERT INTO t VALUES (3); SELECT pg_switch_wal()").await;
+
+    // The archive has no such point, or what was restored is no database: nothing is made.
+    let target = |name: &str| vec![("recovery_target_name", name.to_owned())];
+    let restored = |script: &str, target| {
+        let timeout = Duration::from_secs(60);
+        config::Bootstrap::Command(config::Restore { command: shell(script), timeout, target })
+    };
+    b.config.restore_command = restore(root);
+    for (script, target, says) in [
+        (good.as_str(), target("bad"), "recovery ended before configured recovery target"),
+        ("exit 7", target("good"), "/bin/sh ended with exit status: 7"),
+    ] {
+        b.config.bootstrap = restored(script, target);
+        b.again().await;
+        let why = b.failed(Job::InitDb).await;
+        assert!(why.contains(says), "{why}");
+        assert_eq!(b.facts(|_| true).await.data, DataDir::Empty);
+    }
+
+    b.config.bootstrap = restored(&good, target("good"));
+    // The backup knows other passwords, and no such superuser.
+    b.config.superuser = config::Login { user: "chief".to_owned(), password: "new".to_owned() };
+    b.config.rewind.password = "new too".to_owned();
+    b.again().await;
+    b.done(Job::InitDb).await;
+    let facts = b.stopped().await;
+    let DataDir::Present { needs_source: false, untouched: true, system_id, .. } = facts.data
+    else {
+        panic!("{facts:?}")
+    };
+    b.done(Job::Start(None, Door::Open)).await;
+    let standby = b.standby(|standby| standby.detached).await;
+    assert_eq!(standby.position.timeline, Timeline(3), "it has a timeline of its own");
+    assert_eq!(b.promote(5, &[]).await, JobResult::Done);
+    assert_eq!(b.count("t").await, 2);
+
+    // Others are cloned from it.
+    let mut c = Member::new("c", root);
+    c.config.superuser = b.config.superuser.clone();
+    c.config.rewind = b.config.rewind.clone();
+    c.again().await;
+    c.done(Job::Clone(b.source())).await;
+    let DataDir::Present { system_id: theirs, .. } = c.stopped().await.data else { panic!() };
+    assert_eq!(theirs, system_id);
 }

@@ -35,6 +35,8 @@ pub struct Conduct {
     pub ask_lost: u32,
     /// A watch tells this late, at most.
     pub watch_lag: At,
+    /// Above zero: a new database is restored from a backup, with the number of any other that is.
+    pub one_backup: u32,
     /// The span between two writes of a client; zero: no clients.
     pub write_every: At,
 }
@@ -57,6 +59,7 @@ impl Default for Conduct {
             txn_late: 0,
             ask_lost: 0,
             watch_lag: At(0),
+            one_backup: 0,
             write_every: At(0),
         }
     }
@@ -66,6 +69,6 @@ impl Conduct {
     /// Nothing fails any more; clients go on.
     #[must_use]
     pub fn healed(self) -> Self {
-        Self { write_every: self.write_every, ..Self::default() }
+        Self { write_every: self.write_every, one_backup: self.one_backup, ..Self::default() }
     }
 }

@@ -217,6 +217,8 @@ fn upkeep(seed: u64) -> Vec<Kind> {
 }
 
 fn phases(trial: &mut Trial, dice: &mut Dice) -> Result<(), Violation> {
+    // Drawn apart, as tags are.
+    trial.world.conduct.one_backup = Dice::new(trial.world.plan.seed ^ 0xbac).percent(20).into();
     trial.world.conduct.write_every = At::ms([0, 40, 300, 1_500][dice.below(4)]);
     if trial.world.plan.pools == Pools::Known {
         trial.world.conduct.hold_fails = HOLD_FAILS;

@@ -104,6 +104,7 @@ const STORIES: [Story; 51] = [
     (core(Mechanism::Remembered), "agent-restarts-without-etcd", "VIOLATION I11 "),
     (core(Mechanism::PromotedAsReserved), "promotion-goes-astray", "VIOLATION I9 "),
     (core(Mechanism::Claim), "etcd-lost", "VIOLATION I8 "),
+    (core(Mechanism::Creator), "first-start-of-one-backup", "VIOLATION I10 "),
     (core(Mechanism::WentBack), "etcd-restored-old-list", "20 of 20 acknowledged writes are lost"),
     (around(Mutation::LeaseFromAnswer), "slow-answer", "VIOLATION I11 "),
     (

@@ -242,7 +242,8 @@ impl World {
         if self.members[member].postgres.disk.is_some() {
             return Err("the data directory is not empty");
         }
-        let system = SystemId(self.dice.number());
+        let backup = self.conduct.one_backup > 0;
+        let system = if backup { SystemId(7) } else { SystemId(self.dice.number()) };
         let branch = self.wals.grow(Branch {
             timeline: Timeline(1),
             parent: None,
