@@ -266,6 +266,21 @@ pub(super) struct SettingsFile {
     /// What every member's Postgres is told.
     #[serde(default)]
     pub(super) postgres: PostgresSettingsFile,
+    /// Your replication slots that are to be there whoever leads, each a table by its name.
+    #[serde(default)]
+    pub(super) slots: BTreeMap<String, Said<SlotFile>>,
+}
+
+/// A replication slot that is kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlotFile {
+    /// `physical` or `logical`. Default: `logical` where a database is said.
+    pub(super) r#type: Option<Text>,
+    /// Of a logical slot: whose changes.
+    pub(super) database: Option<Text>,
+    /// Of a logical slot: who decodes them. Default: `pgoutput`.
+    pub(super) plugin: Option<Text>,
 }
 
 /// `[settings.postgres]`

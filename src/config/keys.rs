@@ -145,6 +145,7 @@ pub(super) static KEYS: &[Key] = &[
     key("settings.timing.voter_return", Kind::Text, "HAAD_SETTINGS_TIMING_VOTER_RETURN"),
     key("settings.timing.alone_after", Kind::Text, "HAAD_SETTINGS_TIMING_ALONE_AFTER"),
     key("settings.postgres.parameters", Kind::Free, ""),
+    key("settings.slots", Kind::Free, ""),
     key("tags.nofailover", Kind::Plain, "HAAD_TAGS_NOFAILOVER"),
     key("tags.failover_priority", Kind::Plain, "HAAD_TAGS_FAILOVER_PRIORITY"),
     key("tags.noloadbalance", Kind::Plain, "HAAD_TAGS_NOLOADBALANCE"),

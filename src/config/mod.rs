@@ -32,6 +32,7 @@ pub(crate) mod secrets;
 mod server;
 pub mod settings;
 pub(crate) mod size;
+mod slots;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use difference::Difference;
 pub use error::{At, ConfigError, Problem};
 pub(crate) use near::nearest;
 pub(crate) use parameters::refusal;
+pub(crate) use slots::name_objection;
 
 /// A commented configuration of one member, as `haad config example` prints it.
 pub const EXAMPLE: &str = include_str!("example.toml");

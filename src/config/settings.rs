@@ -13,6 +13,7 @@ use super::check::Checker;
 use super::error::At;
 use super::file::{SettingsFile, Text, TimingFile};
 use super::size;
+use super::slots;
 use super::source::Source;
 
 /// Each setting with what it says, as people write it; `None` for what is not said.
@@ -38,8 +39,12 @@ pub fn words(settings: &Settings) -> Vec<(String, Option<String>)> {
     let parameters =
         parameters.map(|(name, value)| (format!("{PARAMETERS}{name}"), Some(value.clone())));
     let plain = plain.into_iter().map(|(key, said)| (key.to_owned(), said));
-    plain.chain(timing).chain(parameters).collect()
+    let slots = settings.slots.iter().flat_map(|(name, slot)| slots::words(name, slot));
+    plain.chain(timing).chain(parameters).chain(slots).collect()
 }
+
+/// What goes before the name of a slot.
+pub const SLOTS: &str = "slots.";
 
 /// What goes before the name of a parameter of Postgres, which may have a dot of its own.
 pub const PARAMETERS: &str = "postgres.parameters.";
@@ -60,7 +65,7 @@ pub fn changes(before: &Settings, after: &Settings) -> Vec<Altered> {
     let is: BTreeMap<&String, &Option<String>> = after.iter().map(|(key, is)| (key, is)).collect();
     let was: BTreeMap<&String, &Option<String>> =
         before.iter().map(|(key, was)| (key, was)).collect();
-    // Only parameters of Postgres come and go.
+    // Only parameters of Postgres and slots come and go.
     let new = after.iter().map(|(key, _)| key).filter(|key| !was.contains_key(key));
     let keys = before.iter().map(|(key, _)| key).chain(new);
     let all = keys.map(|key| {
@@ -122,6 +127,12 @@ fn in_our_words(document: &Map<String, Value>) -> Result<Map<String, Value>, Vec
         let all = std::mem::take(parameters).into_iter();
         parameters.extend(all.map(|(name, value)| (name.to_ascii_lowercase(), value)));
     }
+    if let Some(Value::Object(slots)) = document.get_mut("slots") {
+        // A word is what kind it is.
+        for slot in slots.values_mut().filter(|slot| slot.is_string()) {
+            *slot = serde_json::json!({ "type": slot.take() });
+        }
+    }
     Ok(document)
 }
 
@@ -139,6 +150,11 @@ pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
             return Err(vec![format!("settings.pause: {other} is neither true nor false")]);
         }
     };
+    if document.contains_key("ignore_slots") {
+        let says = "settings.ignore_slots: haa touches no slot but those of its members and of settings.slots: leave \
+                    it out";
+        return Err(vec![says.to_owned()]);
+    }
     if let Some(Value::Object(timing)) = document.get_mut("timing") {
         // As `GET /config` shows them.
         for span in timing.values_mut().filter(|value| value.is_u64()) {
@@ -235,6 +251,7 @@ impl Checker<'_> {
         self.timing(&file.timing, &mut settings.timing);
         let parameters = self.parameters("settings.postgres.parameters", &file.postgres.parameters);
         settings.postgres.parameters = parameters.unwrap_or_default();
+        settings.slots = self.slots(&file.slots);
         (self.problems.len() == before).then_some(settings)
     }
 
@@ -375,6 +392,41 @@ mod tests {
     }
 
     #[test]
+    fn slots_come_and_go_as_today_s_tools_say_them() {
+        let theirs = json!({ "slots": {
+            "barman": { "type": "physical" },
+            "cdc": { "type": "logical", "database": "shop", "plugin": "wal2json" },
+        } });
+        let first = after(&theirs).expect("it makes sense");
+        assert_eq!(serde_json::to_value(&first).expect("it is JSON")["slots"], theirs["slots"]);
+        assert_eq!(
+            merged(&Settings::default(), &json!({ "slots": first.slots })),
+            Ok(first.clone())
+        );
+        let patch = json!({ "slots": { "barman": null, "other": "physical",
+            "cdc": { "plugin": null }, "more": { "database": "shop" } } });
+        let next = merged(&first, &patch).expect("it makes sense");
+        let told = changes(&first, &next);
+        let word = |said: &Option<String>| said.clone().unwrap_or_default();
+        let told: Vec<String> = told
+            .iter()
+            .map(|one| format!("{} {} {}", one.key, word(&one.from), word(&one.to)))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "slots.barman.type physical ",
+                "slots.cdc.plugin wal2json pgoutput",
+                "slots.more.type  logical",
+                "slots.more.database  shop",
+                "slots.more.plugin  pgoutput",
+                "slots.other.type  physical",
+            ]
+        );
+        assert_eq!(merged(&next, &json!({ "slots": null })), Ok(Settings::default()));
+    }
+
+    #[test]
     fn a_profile_takes_the_place_of_what_it_stands_for() {
         let fast = after(&json!({ "profile": "fast" })).expect("it makes sense");
         assert_eq!(fast.timing, Timing::fast());
@@ -410,6 +462,22 @@ mod tests {
             (
                 json!({ "postgres": { "parameters": { "work_mem": { "x": 1 } } } }),
                 "expected a string, a number, true or false",
+            ),
+            (json!({ "ignore_slots": [] }), "haa touches no slot but"),
+            (json!({ "slots": { "haa_n4": "physical" } }), "those that begin with haa_ are"),
+            (json!({ "slots": { "Cdc": "physical" } }), "a slot's name is 1 to 63 of a-z 0-9 _"),
+            (
+                json!({ "slots": { "cdc": "logical" } }),
+                "settings.slots.cdc.database: it is missing",
+            ),
+            (json!({ "slots": { "cdc": "both" } }), "'both' is none: write physical or logical"),
+            (
+                json!({ "slots": { "cdc": { "type": "physical", "plugin": "x" } } }),
+                "settings.slots.cdc: a physical slot has neither database nor plugin",
+            ),
+            (
+                json!({ "slots": { "cdc": { "dbname": "x" } } }),
+                "settings.slots.cdc.dbname: unknown",
             ),
             (
                 json!({ "postgresql": { "use_slots": true } }),

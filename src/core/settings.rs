@@ -39,6 +39,23 @@ pub struct Settings {
     pub timing: Timing,
     /// What every member's Postgres is told.
     pub postgres: PostgresSettings,
+    /// The operator's replication slots that are to be there whoever leads, by name.
+    pub slots: BTreeMap<String, KeptSlot>,
+}
+
+/// What a replication slot of the operator's is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum KeptSlot {
+    /// Of WAL as it is.
+    Physical,
+    /// Of changes, decoded.
+    Logical {
+        /// Whose changes.
+        database: String,
+        /// Who decodes them.
+        plugin: String,
+    },
 }
 
 /// What every member's Postgres is told.
@@ -61,6 +78,7 @@ impl Default for Settings {
             pause: false,
             timing: Timing::default(),
             postgres: PostgresSettings::default(),
+            slots: BTreeMap::new(),
         }
     }
 }

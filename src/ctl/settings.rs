@@ -17,7 +17,7 @@ use super::error::CtlError;
 use super::events::{self, Event};
 use super::print::{Output, document, say, table};
 use super::target::Target;
-use crate::config::settings::{PARAMETERS, changes, path, put, words};
+use crate::config::settings::{PARAMETERS, SLOTS, changes, path, put, words};
 
 /// Where they are.
 pub(super) const PATH: &str = "/config";
@@ -31,6 +31,7 @@ Examples:
   haactl settings set k=2 timing.suspect_after=500ms
   haactl settings set k=               # back to its default
   haactl settings set postgres.parameters.work_mem=64MB
+  haactl settings set slots.barman=physical slots.cdc.database=shop
   haactl settings edit
   haactl settings history
 
@@ -124,6 +125,7 @@ fn shown(settings: &Settings) -> String {
         let usual = match usual {
             Some(usual) if usual == value => String::new(),
             Some(usual) => said(usual),
+            None if key.starts_with(SLOTS) => "no such slot".to_owned(),
             None => "Postgres' own".to_owned(),
         };
         rows.add_row([key, said(value), usual]);
@@ -138,7 +140,9 @@ fn patch(pairs: &[(String, String)]) -> Value {
         let value = match value.parse::<Value>() {
             _ if value.is_empty() => Value::Null,
             // A span without its unit is refused, not guessed; a parameter's value is Postgres' to read.
-            _ if key.starts_with(PARAMETERS) => Value::from(value.as_str()),
+            _ if key.starts_with(PARAMETERS) || key.starts_with(SLOTS) => {
+                Value::from(value.as_str())
+            }
             Ok(plain) if plain.is_boolean() || plain.is_u64() && !key.contains('.') => plain,
             Ok(_) | Err(_) => Value::from(value.as_str()),
         };
@@ -224,7 +228,7 @@ fn editable(settings: &Settings) -> String {
     for (key, value) in &all {
         let (of, name) = match key.strip_prefix(PARAMETERS) {
             Some(name) => (PARAMETERS.trim_end_matches('.'), name),
-            None => key.split_once('.').unwrap_or(("", key)),
+            None => key.rsplit_once('.').unwrap_or(("", key)),
         };
         if of != section {
             section = of;
@@ -234,7 +238,7 @@ fn editable(settings: &Settings) -> String {
         let _ = match value {
             None => writeln!(text, "# {key} is not said"),
             // Postgres' numbers may begin with a zero.
-            Some(value) if section != "postgres.parameters" && is_bare(value) => {
+            Some(value) if matches!(section, "" | "timing") && is_bare(value) => {
                 writeln!(text, "{key} = {value}")
             }
             Some(value) => writeln!(text, "{key} = {}", toml::Value::from(value.as_str())),
@@ -277,6 +281,7 @@ fn remove(path: &Path) {
 mod tests {
     use super::*;
     use crate::config::settings::read;
+    use haa_core::settings::KeptSlot;
 
     #[test]
     fn pairs_become_a_patch() {
@@ -297,6 +302,9 @@ mod tests {
         let parameters = [("log_file_mode", "0640"), ("max_connections", "200")];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         settings.postgres.parameters.extend(parameters);
+        let logical = KeptSlot::Logical { database: "1".to_owned(), plugin: "pgoutput".to_owned() };
+        let slots = [("barman", KeptSlot::Physical), ("true", logical)];
+        settings.slots.extend(slots.map(|(name, slot)| (name.to_owned(), slot)));
         let text = editable(&settings);
         assert!(text.contains("# durability is not said\nk = 2\n"), "{text}");
         assert!(text.contains("\n[timing]\nttl = \"10s\"\n"), "{text}");

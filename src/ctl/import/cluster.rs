@@ -6,6 +6,7 @@ use super::draft::{Became, Draft};
 use super::error::ImportError;
 use super::server;
 use super::yaml::{Node, Tree};
+use crate::config::name_objection;
 
 /// What Patroni takes unless it is told otherwise: such a value was not chosen.
 const USUAL_TTL: i64 = 30;
@@ -82,13 +83,12 @@ fn one(draft: &mut Draft, key: &str, at: &Node) {
             "a primary whose Postgres dies gives way at once, and comes back as a replica",
         ),
         "postgresql" => postgresql(draft, at),
-        "slots" => draft.lost(
+        "slots" => at.value.entries().iter().for_each(|(name, at)| slot(draft, name, at)),
+        "ignore_slots" => draft.needless(
             at,
             key,
-            "haa keeps slots of its members only; those of yours stay where they are, and are not \
-             made on a new primary",
+            "haa touches no slot but those that begin with haa_ and those of settings.slots",
         ),
-        "ignore_slots" => draft.needless(at, key, "haa touches no slot that does not begin with haa_"),
         "member_slots_ttl" => draft.lost(
             at,
             key,
@@ -104,6 +104,32 @@ fn one(draft: &mut Draft, key: &str, at: &Node) {
         }
         "pause" | "standby_cluster" => draft.needless(at, key, "it is off"),
         _ => draft.lost(at, key, "haa has no such key"),
+    }
+}
+
+/// A slot that is there whoever leads.
+fn slot(draft: &mut Draft, name: &str, at: &Node) {
+    let (key, to) = (format!("slots.{name}"), format!("settings.slots.{name}"));
+    let text = |key: &str| at.value.get(key).and_then(|said| said.value.text());
+    if let Some(why) = name_objection(name) {
+        return draft.lost(at, &key, &why);
+    }
+    let (database, plugin) = (text("database"), text("plugin"));
+    let usual = if database.is_some() { "logical" } else { "physical" };
+    match (text("type").as_deref().unwrap_or(usual), database) {
+        ("physical", _) => {
+            draft.put(&format!("{to}.type"), "physical");
+            draft.taken(at, &key, &to);
+        }
+        ("logical", Some(database)) => {
+            draft.put(&format!("{to}.type"), "logical");
+            draft.put(&format!("{to}.database"), database);
+            draft.put(&format!("{to}.plugin"), plugin.unwrap_or_else(|| "pgoutput".to_owned()));
+            let why = "from PostgreSQL 17 on, which copies it to replicas: the slot must be made with failover \
+                       (docs/operations.md). Before 17, take it out: haa does not keep it";
+            draft.changed(at, &key, &to, why);
+        }
+        (_, _) => draft.lost(at, &key, "it is neither physical, nor logical with a database"),
     }
 }
 

@@ -269,5 +269,8 @@ fn each_setting_has_its_fate() {
     }
     assert!(matches!(fate("retry_timeout: 10").0, Became::Needless(_)));
     assert!(matches!(fate("slots: {a: {type: logical}}").0, Became::Lost(_)));
+    assert!(matches!(fate("slots: {haa_a: {type: physical}}").0, Became::Lost(_)));
+    assert!(matches!(fate("slots: {a: {type: physical}}").0, Became::Taken(_)));
+    assert!(matches!(fate("slots: {a: {database: b, plugin: c}}").0, Became::Changed(..)));
     assert!(matches!(fate("anything: 1").0, Became::Lost(_)));
 }
