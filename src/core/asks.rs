@@ -75,6 +75,13 @@ pub enum Ask {
         /// In which term.
         term: Term,
     },
+    /// Keep a slot of the operator's. Never asked: it is told where one was lost.
+    KeepSlot {
+        /// On whose server it is missing.
+        member: MemberName,
+        /// Its name.
+        slot: String,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -107,6 +114,7 @@ impl Ask {
             Self::Remove { member } => format!("remove {member}"),
             Self::Reinit { member, .. } => format!("reinit {member}"),
             Self::Promote { member, term } => format!("promote {member} in term {term}"),
+            Self::KeepSlot { member, slot } => format!("keep the slot {slot} on {member}"),
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
                 format!("set {}", all.join(", "))

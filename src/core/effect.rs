@@ -1,6 +1,6 @@
 //! Everything that a node can want. Wishes: safe to repeat, safe to lose. None says how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::observe::{Door, Heartbeat};
 use crate::reason::{Reason, Transition};
 use crate::records::{Key, Record};
 use crate::routes::Status;
+use crate::settings::KeptSlot;
 use crate::units::{Address, JobId, LeaseId, Lsn, MemberName, Millis, Revision, Timeline, TxnId};
 use crate::voters::Promises;
 
@@ -26,8 +27,8 @@ pub enum Effect {
     Close(Reason),
     /// Look at Postgres now.
     Look,
-    /// These members' replication slots are to exist.
-    Slots(BTreeSet<MemberName>, #[serde(default)] Strangers),
+    /// These members' replication slots are to exist, and those of the operator's that are kept.
+    Slots(BTreeSet<MemberName>, #[serde(default)] Strangers, #[serde(default)] Kept),
     /// Write this to disk, and sync it, before anything else is written there. Answered by `Input::Promised`; not
     /// answered while the disk does not take it.
     Promise(Promises),
@@ -59,6 +60,21 @@ pub enum Strangers {
     Dropped,
     /// Those of these members go: an operator said that they are gone for good.
     Named(BTreeSet<MemberName>),
+}
+
+/// The operator's slots that are to be there whoever leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// By name.
+    pub slots: BTreeMap<String, KeptSlot>,
+    /// Asked for in this leadership, on a primary: logical ones may be made. Any other logical one that is missing was
+    /// lost, and with it how far its consumer is: one made in its place would skip changes.
+    pub new: BTreeSet<String>,
+    /// Taken back in this leadership: they go from the primary, unless somebody uses them.
+    pub gone: BTreeSet<String>,
+    /// On a primary: whoever may lead next. No consumer of changes is to be ahead of them.
+    pub before: BTreeSet<MemberName>,
 }
 
 /// Something of the store.

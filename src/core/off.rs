@@ -122,6 +122,8 @@ pub enum Mechanism {
     FetchBinds,
     /// Data that an operator gives up are no voter's before they go.
     ReinitOfVoter,
+    /// A logical slot that was lost with its position is not made again as if it were new.
+    LostSlots,
 }
 
 /// Which mechanisms are off: none, outside of mutation tests; two where each covers the other.
@@ -225,5 +227,6 @@ impl Mechanism {
         Self::DurableConsent,
         Self::FetchBinds,
         Self::ReinitOfVoter,
+        Self::LostSlots,
     ];
 }

@@ -420,6 +420,7 @@ impl Node {
         match (job, result) {
             (Job::Promote { .. }, JobResult::Failed(_)) => self.rejoining.promote_failed = true,
             (Job::Promote { .. }, JobResult::Done) => self.rejoining.promote_done = true,
+            (Job::InitDb, JobResult::Done) => self.slots.newborn = true,
             (Job::Checkpoint, _) => self.checkpointed(),
             (Job::Hold, _) => self.hold_ended(result),
             (Job::Clone(_), JobResult::Failed(why)) => self.clone_failed = Some(why.clone()),

@@ -58,7 +58,7 @@ impl Node {
             return Some(Role::close(Reason::DiskHangs));
         }
         let open = self.keep_door(now, proof, primary);
-        self.keep_slots(now, open);
+        self.keep_slots(now, (term, primary), open);
         if self.failsafe.runs() {
             self.reclaim(now, primary, term);
             return None;

@@ -402,7 +402,7 @@ impl Node {
         }
         if attached && self.desk.settled(facts) {
             // Whoever leads next has no time to make them; and those of an earlier leadership hold WAL for nobody.
-            self.keep_slots(now, true);
+            self.ready_slots(now);
         }
         // Somebody may have promoted it by hand meanwhile.
         if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {

@@ -90,6 +90,7 @@ impl Node {
                 | Ask::Reinit { .. }
                 | Ask::Remove { .. }
                 | Ask::Promote { .. }
+                | Ask::KeepSlot { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -130,6 +131,7 @@ impl Node {
                 | Ask::Remove { .. }
                 | Ask::Undrain { .. }
                 | Ask::Promote { .. }
+                | Ask::KeepSlot { .. }
                 | Ask::Settings { .. } => {
                     self.admit(now, (&id, &request), (term, primary));
                     continue;
@@ -196,6 +198,7 @@ impl Node {
             | Ask::Drain { .. }
             | Ask::Undrain { .. }
             | Ask::Promote { .. }
+            | Ask::KeepSlot { .. }
             | Ask::Settings { .. } => {}
         }
     }

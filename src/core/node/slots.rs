@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Effect, Strangers};
-use crate::units::{MemberName, Millis, Revision};
+use crate::effect::{Effect, Kept, Strangers};
+use crate::observe::Primary;
+use crate::off::Mechanism;
+use crate::settings::KeptSlot;
+use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;
 
@@ -29,6 +32,15 @@ pub(super) struct Slots {
     /// What was said of strangers last.
     #[serde(default)]
     strangers: Strangers,
+    /// What was said of the operator's last.
+    #[serde(default)]
+    kept: Kept,
+    /// The leadership that knows these of the operator's.
+    #[serde(default)]
+    known: Option<(Term, BTreeSet<String>)>,
+    /// This run of the agent made the database system, and nobody has led it yet: nothing can be lost.
+    #[serde(default)]
+    pub(super) newborn: bool,
 }
 
 impl Slots {
@@ -57,11 +69,63 @@ impl Node {
         others.filter(|name| **name != self.config.name).cloned().collect()
     }
 
-    /// Asks for the slots when they have changed, and now and then.
-    pub(super) fn keep_slots(&mut self, now: Millis, open: bool) {
+    /// What the store shows; what it showed last, where it has lost the settings.
+    fn operators_slots(&self) -> BTreeMap<String, KeptSlot> {
+        let settings = self.belief.view.as_ref().and_then(|view| view.settings.as_ref());
+        settings.map_or(&self.slots.kept.slots, |kept| &kept.value.slots).clone()
+    }
+
+    /// On a standby.
+    pub(super) fn ready_slots(&mut self, now: Millis) {
+        (self.slots.known, self.slots.newborn) = (None, false);
+        let slots = self.operators_slots();
+        self.want_slots(now, AGAIN, Kept { slots, ..Kept::default() });
+    }
+
+    /// On a primary.
+    pub(super) fn keep_slots(
+        &mut self,
+        now: Millis,
+        (term, primary): (Term, &Primary),
+        open: bool,
+    ) {
+        let slots = self.operators_slots();
+        let names: BTreeSet<String> = slots.keys().cloned().collect();
+        let newborn = self.slots.newborn || self.off.is(Mechanism::LostSlots);
+        let (mut new, mut gone) = match &self.slots.known {
+            Some((of, known)) if *of == term => {
+                let Kept { mut new, mut gone, .. } = self.slots.kept.clone();
+                new.extend(names.difference(known).cloned());
+                gone.extend(known.difference(&names).cloned());
+                (new, gone)
+            }
+            Some(_) | None if newborn => (names.clone(), BTreeSet::new()),
+            Some(_) | None => (BTreeSet::new(), BTreeSet::new()),
+        };
+        new.retain(|name| names.contains(name));
+        gone.retain(|name| !names.contains(name));
+        (self.slots.known, self.slots.newborn) = (Some((term, names)), false);
+        let logical = slots.values().any(|slot| matches!(slot, KeptSlot::Logical { .. }));
+        let before = if logical { self.next_leaders(primary) } else { BTreeSet::new() };
         let again = if open { AGAIN } else { AGAIN_WHILE_SHUT };
+        self.want_slots(now, again, Kept { slots, new, gone, before });
+    }
+
+    /// Who streams, and in `quorum` every voter. In `async` a failover may lose what nobody else has, and those who
+    /// are away are not waited for.
+    fn next_leaders(&self, primary: &Primary) -> BTreeSet<MemberName> {
+        let streams = primary.replicas.iter().filter(|(_, sender)| sender.streaming);
+        let voters = self.belief.quorum().into_iter().flat_map(|sync| sync.voters.keys());
+        let all = streams.map(|(name, _)| name).chain(voters);
+        all.filter(|name| **name != self.config.name).cloned().collect()
+    }
+
+    /// Asks for the slots when they have changed, and now and then.
+    fn want_slots(&mut self, now: Millis, again: Millis, kept: Kept) {
         let revision = self.belief.view.as_ref().map_or(Revision(0), |view| view.revision);
+        let same = self.slots.kept == kept;
         if let Some((at, _)) = &self.slots.tried
+            && same
             && self.slots.told_by == revision
             && now < at.after(again)
         {
@@ -70,7 +134,7 @@ impl Node {
         self.slots.told_by = revision;
         let whose = self.whose_slots(now);
         let strangers = self.strangers(now);
-        let same = self.slots.strangers == strangers;
+        let same = same && self.slots.strangers == strangers;
         let known = self.slots.tried.as_ref().filter(|(_, known)| same && *known == whose);
         let due = known.map_or(now, |(at, _)| at.after(again));
         if now < due {
@@ -78,7 +142,8 @@ impl Node {
         }
         self.slots.were_tried(now, whose.clone());
         self.slots.strangers = strangers.clone();
-        self.desk.wish(Effect::Slots(whose, strangers));
+        self.slots.kept = kept.clone();
+        self.desk.wish(Effect::Slots(whose, strangers, kept));
     }
 
     /// Whether somebody of this name was here, as far as this run of the agent has seen.

@@ -115,6 +115,10 @@ pub struct Postgres {
     pub door: Door,
     /// Its replication slots, and from where on each holds WAL, if it does.
     pub slots: BTreeMap<MemberName, Option<Lsn>>,
+    /// The operator's slots that it has.
+    pub kept: BTreeSet<String>,
+    /// Those of them that it was told are lost.
+    pub lost: BTreeSet<String>,
     /// Whether it replays.
     pub replay: Replay,
     /// What the promotion under way begins with.
@@ -162,6 +166,8 @@ impl Default for Postgres {
             lists: vec![List::Nobody],
             door: Door::Open,
             slots: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            lost: BTreeSet::new(),
             replay: Replay::Runs,
             opens_with: None,
             waiting: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haa_core::node::Pools;
 use haa_core::records::Tags;
-use haa_core::settings::{Durability, Settings, Timing};
+use haa_core::settings::{Durability, KeptSlot, Settings, Timing};
 use haa_core::units::Millis;
 
 use crate::time::At;
@@ -96,6 +96,13 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
             }
             Some(("strict", value)) => settings.strict = value == "on",
             Some(("pause", value)) => settings.pause = value == "on",
+            Some(("physical-slot", name)) => {
+                settings.slots.insert(name.to_owned(), KeptSlot::Physical);
+            }
+            Some(("logical-slot", name)) => {
+                let (database, plugin) = ("shop".to_owned(), "pgoutput".to_owned());
+                settings.slots.insert(name.to_owned(), KeptSlot::Logical { database, plugin });
+            }
             Some(("ttl", value)) => settings.timing.ttl = millis(value)?,
             Some(("round", value)) => settings.timing.round = millis(value)?,
             Some(("margin", value)) => settings.timing.margin = millis(value)?,

@@ -199,7 +199,10 @@ impl World {
             Effect::Job(id, job) => self.begin(member, id, job),
             Effect::Close(_) => self.close(member),
             Effect::Look => self.look(member),
-            Effect::Slots(wanted, strangers) => self.keep_slots(member, &wanted, &strangers),
+            Effect::Slots(wanted, strangers, kept) => {
+                self.keep_slots(member, &wanted, &strangers);
+                self.keep_operators_slots(member, &kept);
+            }
             Effect::Promise(promises) => {
                 let grants = {
                     let kept = &self.members[member].agent.promises;

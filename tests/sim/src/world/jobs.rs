@@ -71,6 +71,7 @@ impl World {
                 }
                 self.members[member].postgres.disk = None;
                 self.members[member].postgres.slots.clear();
+                self.members[member].postgres.kept.clear();
                 let span = self.takes(1_000, 8_000);
                 Ok(Some(self.copying(member, from, span)))
             }

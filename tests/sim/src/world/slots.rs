@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use haa_core::effect::Strangers;
+use haa_core::effect::{Kept, Strangers};
+use haa_core::settings::KeptSlot;
 use haa_core::units::{Lsn, MemberName};
 
-use crate::postgres::Process;
+use crate::postgres::{Process, Stream};
 use crate::world::World;
 
 /// How much WAL slots hold.
@@ -44,6 +45,40 @@ impl World {
             let slot = postgres.slots.entry(name.clone()).or_insert(holds);
             if slot.is_some() != holds.is_some() && !used.contains(name) {
                 *slot = holds;
+            }
+        }
+    }
+
+    /// A primary has those that may be made; a standby all physical ones, and of the logical ones a copy of what its
+    /// source has.
+    pub(crate) fn keep_operators_slots(&mut self, member: usize, kept: &Kept) {
+        let process = self.members[member].postgres.process;
+        let source = self.members[member].postgres.source;
+        let joined = self.members[member].postgres.stream;
+        let joined = matches!(joined, Stream::Joined { .. });
+        let source = source.filter(|source| joined && self.net.joined(member, *source));
+        let source = source.map(|source| self.members[source].postgres.kept.clone());
+        if !matches!(process, Process::Primary | Process::Standby) {
+            return;
+        }
+        for (name, slot) in &kept.slots {
+            let logical = matches!(slot, KeptSlot::Logical { .. });
+            let copied = source.as_ref().is_some_and(|there| there.contains(name));
+            let may = match process {
+                Process::Primary => kept.new.contains(name),
+                _ => copied,
+            };
+            let postgres = &mut self.members[member].postgres;
+            if postgres.kept.contains(name) {
+                continue;
+            }
+            let primary = process == Process::Primary;
+            let (news, what) = match !logical || may {
+                true => (postgres.kept.insert(name.clone()), "made"),
+                false => (primary && postgres.lost.insert(name.clone()), "is lost"),
+            };
+            if primary && news {
+                self.say(|world| format!("{} slot {name}: {what}", world.members[member].name));
             }
         }
     }
