@@ -12,22 +12,35 @@ use crate::api::Call;
 use crate::api::document::unix_ms;
 use crate::doctor::Examiner;
 use crate::hooks::Veto;
-use crate::postgres::Members;
+use crate::postgres::LostSlot;
 use crate::store::Store;
 
-/// A promotion that an operator's program was against is an event. The history is for people: one try.
-pub(super) async fn tell_vetoes(
-    member: MemberName,
-    mut vetoes: mpsc::Receiver<Veto>,
-    store: Arc<Store>,
-) {
-    while let Some(Veto { term, why }) = vetoes.recv().await {
-        let (ask, by) = (Ask::Promote { member: member.clone(), term }, format!("{member}'s hook"));
-        let state = RequestState::Refused { why };
-        let event = RequestRecord { ask, by, asked_unix_ms: unix_ms(), state };
-        let id = format!("{:032x}", rand::random::<u128>());
-        if let Err(error) = store.tell(id, event).await {
-            tracing::warn!(error = chain(&error), "nobody is told of the veto but this log");
+/// What people are to know of: promotions that an operator's program was against, and slots that were lost.
+pub(super) struct News {
+    pub(super) vetoes: mpsc::Receiver<Veto>,
+    pub(super) lost: mpsc::Receiver<LostSlot>,
+}
+
+impl News {
+    /// Each is an event. The history is for people: one try.
+    pub(super) async fn tell(mut self, member: MemberName, store: Arc<Store>) {
+        loop {
+            let (ask, by, why) = tokio::select! {
+                Some(Veto { term, why }) = self.vetoes.recv() => {
+                    let ask = Ask::Promote { member: member.clone(), term };
+                    (ask, format!("{member}'s hook"), why)
+                }
+                Some(LostSlot { name, why }) = self.lost.recv() => {
+                    (Ask::KeepSlot { member: member.clone(), slot: name }, member.to_string(), why)
+                }
+                else => return,
+            };
+            let state = RequestState::Refused { why };
+            let event = RequestRecord { ask, by, asked_unix_ms: unix_ms(), state };
+            let id = format!("{:032x}", rand::random::<u128>());
+            if let Err(error) = store.tell(id, event).await {
+                tracing::warn!(error = chain(&error), "nobody is told of it but this log");
+            }
         }
     }
 }
@@ -60,9 +73,10 @@ pub(super) async fn answer_calls(
                     let events = store.events().await.map_err(|error| chain(&error));
                     drop(reply.send(events));
                 }
-                Call::Vet { wanted, whole, reply } => {
-                    let all = Members::All;
-                    drop(reply.send(reloader.vetter.objections(all, &wanted, &whole).await));
+                Call::Vet { wanted, whole, slots, reply } => {
+                    let vetter = &reloader.vetter;
+                    let said = vetter.objections_for_all((&wanted, &whole), &slots).await;
+                    drop(reply.send(said));
                 }
                 Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),

@@ -34,13 +34,16 @@ use crate::guard::Tether;
 use crate::hooks::Hooks;
 use crate::peers::{self, Peers};
 use crate::pgbouncer::Pgbouncers;
-use crate::postgres::{Gates, Opening, Postgres, Promotion};
+use crate::postgres::{Gates, LostSlot, Opening, Postgres, Promotion};
 use crate::router::Router;
 use crate::store::Store;
 use crate::tls::{Dialer, Door};
 
 /// So many inputs may wait; who has more to say waits until the loop has caught up.
 const INPUTS: usize = 1024;
+
+/// So many slots that were lost wait to be told of.
+const LOSSES: usize = 16;
 
 /// How the agent ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let (inputs, received) = mpsc::channel(INPUTS);
     let mut registry = Metrics::registry(&config.cluster, &config.name);
     let (hooks, asked) = Hooks::start(&config, &mut registry);
-    let (gates, openings) = gates(&config, asked.gate);
+    let (gates, openings, lost) = gates(&config, asked.gate);
     let postgres = postgres(&config, inputs.clone(), gates)?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
@@ -108,10 +111,12 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         alive_at: alive,
         router: router.as_ref().map(Router::counters),
         guard: guard.as_ref().map(Tether::standing),
+        slots: postgres.kept_slots(),
         metrics,
     };
     let examiner = examiner(&config, &api, (&store, &postgres, &hooks));
-    tokio::spawn(calls::tell_vetoes(config.name.clone(), asked.vetoes, Arc::clone(&store)));
+    let news = calls::News { vetoes: asked.vetoes, lost };
+    tokio::spawn(news.tell(config.name.clone(), Arc::clone(&store)));
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
     let reloader = reloader(&config, &postgres, &inputs);
@@ -249,13 +254,14 @@ fn pgbouncers(
     Pgbouncers::start(config.pgbouncer.as_ref(), status.clone(), inputs.clone())
 }
 
-/// Whom promotions ask: the guard, if there is to be one, and the operator's own program.
+/// Whom promotions ask: the guard, if there is to be one, and the operator's own program; and who hears what was lost.
 fn gates(
     config: &Config,
     hook: Option<mpsc::Sender<Promotion>>,
-) -> (Gates, Option<mpsc::Receiver<Opening>>) {
+) -> (Gates, Option<mpsc::Receiver<Opening>>, mpsc::Receiver<LostSlot>) {
     let (guard, openings) = config.guard.enabled.then(|| mpsc::channel(1)).unzip();
-    (Gates { guard, hook }, openings)
+    let (tells, lost) = mpsc::channel(LOSSES);
+    (Gates { guard, hook, lost: Some(tells) }, openings, lost)
 }
 
 async fn guard(config: &Config, openings: Option<mpsc::Receiver<Opening>>) -> Option<Tether> {
@@ -333,7 +339,7 @@ impl Agent {
                 self.postgres.close();
             }
             Effect::Look => self.postgres.look(),
-            Effect::Slots(slots, strangers) => self.postgres.slots(slots, strangers),
+            Effect::Slots(slots, strangers, kept) => self.postgres.slots(slots, strangers, kept),
             Effect::Promise(promises) => self.promises.keep(promises),
             Effect::List(proof, list) => self.postgres.list(proof, list),
             Effect::OpenDoor(proof) => self.postgres.open_door(proof),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, delete, on, post};
 use haa_core::records::{RequestId, RequestRecord};
 use haa_core::routes::Status;
-use haa_core::settings::Settings;
+use haa_core::settings::{KeptSlot, Settings};
 use haa_core::units::{Millis, Revision, Term};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,6 +38,7 @@ use crate::agent::Reloaded;
 use crate::config::Questions;
 use crate::doctor::Report;
 use crate::guard::Standing;
+use crate::postgres::Shown;
 use crate::router::Counters;
 use crate::store::Chapter;
 pub use metrics::Metrics;
@@ -65,6 +66,8 @@ pub struct Api {
     pub router: Option<Arc<Counters>>,
     /// What the guard has confirmed, if there is to be one.
     pub guard: Option<watch::Receiver<Standing>>,
+    /// How the operator's replication slots are.
+    pub slots: watch::Receiver<BTreeMap<String, Shown>>,
     /// What is counted as it happens.
     pub metrics: Arc<Metrics>,
 }
@@ -107,6 +110,8 @@ pub enum Call {
         wanted: BTreeMap<String, String>,
         /// All that would be.
         whole: BTreeMap<String, String>,
+        /// Slots that are new.
+        slots: BTreeMap<String, KeptSlot>,
         /// What speaks against them, a sentence each; else why nobody can say.
         reply: oneshot::Sender<Result<Vec<String>, String>>,
     },

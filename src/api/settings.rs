@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, on};
 use haa_core::observe::{PeerState, Server};
 use haa_core::records::{Ask, RequestState};
 use haa_core::routes::Status;
-use haa_core::settings::Settings;
+use haa_core::settings::{KeptSlot, Settings};
 use haa_core::units::{MemberName, Revision};
 use serde::Deserialize;
 use serde_json::Value;
@@ -116,8 +116,11 @@ async fn change(
     if changes.is_empty() {
         return Ok(document(StatusCode::OK, &next, since));
     }
-    if status.settings.postgres.parameters != next.postgres.parameters {
-        vet(api, wanted(&status.settings, &next), &next).await?;
+    let before = &status.settings.slots;
+    let slots = next.slots.iter().filter(|(name, slot)| before.get(*name) != Some(slot));
+    let slots: BTreeMap<_, _> = slots.map(|(name, slot)| (name.clone(), slot.clone())).collect();
+    if status.settings.postgres.parameters != next.postgres.parameters || !slots.is_empty() {
+        vet(api, (wanted(&status.settings, &next), slots), &next).await?;
     }
     let done = RequestState::Done { what: "written".to_owned() };
     let (id, record) = request(Ask::Settings { changes }, by, done);
@@ -150,16 +153,20 @@ fn wanted(before: &Settings, next: &Settings) -> BTreeMap<String, String> {
 }
 
 /// This member's Postgres judges for all: they are of one kind.
-async fn vet(api: &Api, wanted: BTreeMap<String, String>, next: &Settings) -> Result<(), Refusal> {
+async fn vet(
+    api: &Api,
+    (wanted, slots): (BTreeMap<String, String>, BTreeMap<String, KeptSlot>),
+    next: &Settings,
+) -> Result<(), Refusal> {
     let whole = next.postgres.parameters.clone();
-    let only_less = wanted.is_empty();
+    let only_less = wanted.is_empty() && slots.is_empty();
     let unseen = |why: &str| {
         let says = format!(
-            "the parameters cannot be checked by this member, and nothing was written: {why}; ask another member"
+            "the change cannot be checked by this member, and nothing was written: {why}; ask another member"
         );
         Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
     };
-    match told(api, VETTING, |reply| Call::Vet { wanted, whole, reply }).await {
+    match told(api, VETTING, |reply| Call::Vet { wanted, whole, slots, reply }).await {
         Ok(Ok(objections)) if objections.is_empty() => Ok(()),
         Ok(Ok(objections)) => Err(senseless(objections)),
         // What keeps servers from starting can be taken out while none runs.

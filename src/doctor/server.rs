@@ -4,7 +4,7 @@ use haa_core::observe::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Examined, Exception, Slot};
+use crate::postgres::{Ailing, Ails, Examined, Exception, Slot};
 
 use super::{Finding, Promise, Severity};
 
@@ -45,7 +45,9 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
             "set max_slot_wal_keep_size in [postgres.parameters], or leave it out: haad then bounds it",
         ));
     }
-    if said.parameters.get("hot_standby_feedback").is_some_and(|value| value == "on") {
+    let asked_for = said.slots.iter().any(|slot| slot.kept && slot.logical);
+    if said.parameters.get("hot_standby_feedback").is_some_and(|value| value == "on") && !asked_for
+    {
         found.push(Finding::advice(
             "hot_standby_feedback is on",
             "a long query on this member keeps vacuum on the primary from removing dead rows",
@@ -53,7 +55,8 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
         ));
     }
     found.extend(carriers(said, promise));
-    found.extend(said.slots.iter().filter_map(slot));
+    found.extend(said.slots.iter().filter_map(|one| slot(one, said.in_recovery)));
+    found.extend(said.ailing.iter().map(ailing));
     if promise.durability == Some(Durability::Quorum) {
         found.extend(commits(said));
     }
@@ -133,11 +136,35 @@ fn nearly_full(Slot { name, ours, .. }: &Slot, much: &str, left: u64) -> Finding
     )
 }
 
-fn slot(slot: &Slot) -> Option<Finding> {
+/// One of the operator's that is kept.
+fn ailing(Ailing { ails, what, remedy }: &Ailing) -> Finding {
+    let (severity, why) = match ails {
+        Ails::Badly => {
+            (Severity::Problem, "its consumer cannot go on, or could not after a failover")
+        }
+        Ails::NotYet => (Severity::Advice, "a failover to this member would lose it"),
+    };
+    Finding::new(severity, what, why, remedy)
+}
+
+fn slot(slot: &Slot, in_recovery: bool) -> Option<Finding> {
+    if slot.lost && !slot.ours && !slot.kept {
+        return Some(Finding::problem(
+            format!("the slot {} has lost WAL that its consumer has not read", slot.name),
+            "its consumer cannot go on from where it was",
+            format!(
+                "SELECT pg_drop_replication_slot('{}'); its consumer begins anew, with a new slot",
+                slot.name
+            ),
+        ));
+    }
     let holds = slot.holds?;
     let (name, much) = (&slot.name, readable(holds));
     if let Some(left) = slot.left.filter(|left| *left < holds / BITES) {
         return Some(nearly_full(slot, &much, left));
+    }
+    if slot.kept && (in_recovery || holds < MUCH) {
+        return None;
     }
     match (slot.ours, slot.active) {
         (true, true) => None,
@@ -148,6 +175,11 @@ fn slot(slot: &Slot) -> Option<Finding> {
                 "bring that member back; if it is gone for good: haactl remove, with its name",
             )
         }),
+        (false, false) if slot.kept => Some(Finding::advice(
+            format!("the slot {name}, which is kept, holds {much} of WAL, and nobody uses it"),
+            "it holds all WAL from there on, on every member that may lead: the disks fill",
+            format!("start its consumer; or keep it no more: haactl settings set slots.{name}="),
+        )),
         (false, true) => (holds >= MUCH).then(|| {
             Finding::advice(
                 format!("the slot {name}, which is not haad's, holds {much} of WAL, and is in use"),
@@ -256,7 +288,7 @@ mod tests {
             ours: true,
             active: true,
             holds: Some(MUCH),
-            left: None,
+            ..Slot::default()
         };
         Examined {
             version: 150_004,
@@ -332,7 +364,17 @@ mod tests {
     #[test]
     fn a_slot_is_judged_by_whose_it_is_and_what_it_holds() {
         let left = Some(MUCH / BITES);
-        let slot = |ours, active, holds| Slot { name: "s".to_owned(), ours, active, holds, left };
+        let name = "s".to_owned();
+        let slot = |ours, active, holds| Slot {
+            name: name.clone(),
+            ours,
+            active,
+            holds,
+            left,
+            ..Slot::default()
+        };
+        let kept = |active, holds| Slot { kept: true, ..slot(false, active, Some(holds)) };
+        let lost = |ours| Slot { lost: true, ..slot(ours, false, None) };
         let nearly = |slot| Slot { left: Some(MUCH / BITES - 1), ..slot };
         for (one, expected) in [
             (slot(true, true, Some(MUCH)), None),
@@ -347,11 +389,34 @@ mod tests {
             (nearly(slot(true, false, Some(MUCH))), Some(Problem)),
             (nearly(slot(false, true, Some(MUCH))), Some(Problem)),
             (nearly(slot(true, false, Some(0))), None),
+            (kept(false, MUCH - 1), None),
+            (kept(false, MUCH), Some(Advice)),
+            (kept(true, MUCH), Some(Advice)),
+            (nearly(kept(true, MUCH)), Some(Problem)),
+            (lost(false), Some(Problem)),
+            (lost(true), None),
         ] {
             let said = Examined { slots: vec![one.clone()], ..well() };
             let found = findings(&said, THREE);
             assert_eq!(found.first().map(|finding| finding.severity), expected, "{one:?}");
         }
+    }
+
+    #[test]
+    fn what_ails_a_slot_that_is_kept_is_told_and_what_it_needs_is_not() {
+        let ailing = |ails| Ailing { ails, what: "w".to_owned(), remedy: "r".to_owned() };
+        let cdc = Slot { name: "cdc".to_owned(), kept: true, logical: true, ..Slot::default() };
+        let mut said = Examined { slots: vec![cdc], ..well() };
+        said.parameters.insert("hot_standby_feedback".to_owned(), "on".to_owned());
+        assert_eq!(findings(&said, THREE), []);
+        said.ailing = vec![ailing(Ails::Badly), ailing(Ails::NotYet)];
+        let found = findings(&said, THREE);
+        let severities: Vec<Severity> = found.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Problem, Advice]);
+        // On a replica they hold WAL for the consumer of another server.
+        let much = Slot { name: "s".to_owned(), kept: true, holds: Some(MUCH), ..Slot::default() };
+        let said = Examined { slots: vec![much], in_recovery: true, ..well() };
+        assert_eq!(findings(&said, THREE), []);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{JobError, sentence};
 use super::files::{self, HEAD, setting};
+use super::kept;
 use super::process::{self, Ended, Process};
 use super::reload;
 use super::site::Site;
@@ -75,6 +76,9 @@ fn hba(site: &Site, door: Door, rules: &[String]) -> String {
     let _ = writeln!(text, "local all {superuser} {}", local(site));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
     let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
+    if site.major() >= kept::COPIED_FROM {
+        let _ = writeln!(text, "host \"postgres\" {replication} all scram-sha-256");
+    }
     match door {
         Door::Shut => {
             text.push_str("local all,replication all reject\nhost all,replication all all reject\n")
@@ -245,6 +249,7 @@ fn sessions(site: &Site) -> String {
     format!(
         "SELECT pid, CASE WHEN backend_type = 'client backend' \
            AND NOT (usesysid = {superuser} AND client_addr IS NULL) AND usesysid IS DISTINCT FROM {rewind} \
+           AND usesysid IS DISTINCT FROM {replication} \
            OR backend_type = 'walsender' AND usesysid IS DISTINCT FROM {replication} \
          THEN pg_terminate_backend(pid) ELSE false END FROM pg_stat_get_activity(NULL)"
     )

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::sentence;
+use super::kept::Ailing;
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 
@@ -38,6 +39,8 @@ pub struct Examined {
     pub parameters: BTreeMap<String, String>,
     /// Its replication slots.
     pub slots: Vec<Slot>,
+    /// What is wrong with those that are kept.
+    pub ailing: Vec<Ailing>,
     /// `synchronous_commit` below `on` for a role or a database.
     pub commits: Vec<Exception>,
     /// Roles that haad logs in with for replication or rewinding, and that are superusers.
@@ -51,6 +54,12 @@ pub struct Slot {
     pub name: String,
     /// haad made it, for a member.
     pub ours: bool,
+    /// The operator's, and kept by haad: what ails it is told of by itself.
+    pub kept: bool,
+    /// Postgres gives nothing from it any more.
+    pub lost: bool,
+    /// Of changes, not of WAL as it is.
+    pub logical: bool,
     /// Somebody uses it.
     pub active: bool,
     /// Bytes of WAL since its position; `None` if it holds none.
@@ -115,7 +124,12 @@ impl Examiner {
                 .iter()
                 .filter_map(|row| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
                 .collect(),
-            slots: rows(SLOTS.to_owned()).await?.iter().filter_map(slot).collect(),
+            slots: {
+                let known = site.kept.now();
+                let kept = |slot: Slot| Slot { kept: known.contains_key(&slot.name), ..slot };
+                rows(SLOTS.to_owned()).await?.iter().filter_map(slot).map(kept).collect()
+            },
+            ailing: site.kept.now().into_values().filter_map(|slot| slot.ailing).collect(),
             commits: rows(COMMITS.to_owned()).await?.iter().filter_map(exception).collect(),
             superusers: superusers
                 .iter()
@@ -130,7 +144,8 @@ impl Examiner {
 const SLOTS: &str = "SELECT slot_name, slot_type = 'physical' AND slot_name LIKE 'haa\\_%', active, \
      greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
      ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint, \
-     CASE WHEN safe_wal_size < 0 THEN 0 ELSE safe_wal_size END FROM pg_replication_slots";
+     CASE WHEN safe_wal_size < 0 THEN 0 ELSE safe_wal_size END, \
+     wal_status IS NOT DISTINCT FROM 'lost', slot_type = 'logical' FROM pg_replication_slots";
 
 /// Of each value that is written `name=value`, in the order in which Postgres takes them.
 const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FROM pg_db_role_setting s \
@@ -142,6 +157,9 @@ fn slot(row: &Row) -> Option<Slot> {
     Some(Slot {
         name: row.text(0)?.to_owned(),
         ours: row.is_true(1),
+        kept: false,
+        lost: row.is_true(5),
+        logical: row.is_true(6),
         active: row.is_true(2),
         holds: row.parse(3),
         left: row.parse(4),

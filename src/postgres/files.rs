@@ -15,7 +15,7 @@ use haa_core::units::Incarnation;
 use super::process::remove_if_there;
 use super::site::Site;
 use super::wished::Told;
-use super::{conninfo, door, list, parameters, receiver, room};
+use super::{conninfo, door, kept, list, parameters, receiver, room};
 
 pub(super) const HEAD: &str =
     "# Written by haad at every start of Postgres: what you change here is lost.\n";
@@ -68,6 +68,7 @@ pub(super) fn write_configuration(
     write_private(&site.state("pgpass"), pgpass(site))?;
     door::write(site, whom, &told.hba)?;
     list::write(site, &list::at_rest(site))?;
+    kept::file::at_start(site)?;
     receiver::prepare(site)?;
     write_parameters(site, told, raised).map(drop)
 }
@@ -165,6 +166,8 @@ pub(super) fn configuration(
     for file in [source_file(site), list::file(site), door::file(site)] {
         let _ = writeln!(text, "include = {}", setting(&file.to_string_lossy()));
     }
+    let slots = setting(&kept::file::path(site).to_string_lossy());
+    let _ = writeln!(text, "include_if_exists = {slots}");
     let mark = mark(&text);
     let _ = writeln!(text, "{} = {}", parameters::SETTING, setting(&mark));
     (text, mark)
@@ -197,7 +200,9 @@ pub(super) fn write_source(
     let conninfo = source.map_or_else(String::new, |source| {
         let name = conninfo::application_name(&site.me, incarnation);
         let user = &site.config.replication.user;
-        let more = [("application_name", name.as_str())];
+        let mut more = vec![("application_name", name.as_str())];
+        // Who copies logical slots asks there.
+        more.extend((site.major() >= kept::COPIED_FROM).then_some(("dbname", "postgres")));
         conninfo::to(&source.address, user, &site.state("pgpass"), &more)
     });
     let mut text = format!("{HEAD}primary_conninfo = {}\n", setting(&conninfo));

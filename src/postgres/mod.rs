@@ -25,6 +25,7 @@
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
+//! | `kept` | those of the operator that are to be there whoever leads |
 //! | `waldump` | the commits in some WAL |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
 //! | `orphans` | tools that an agent left when it was killed |
@@ -44,6 +45,7 @@ mod incarnation;
 mod inspect;
 mod jobs;
 mod keepers;
+mod kept;
 mod limits;
 mod list;
 mod log;
@@ -75,7 +77,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haa_core::effect::{Job, Strangers};
+use haa_core::effect::{Job, Kept, Strangers};
 use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
@@ -90,6 +92,7 @@ pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
 pub use examine::{Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
+pub use kept::{Ailing, Ails, LostSlot, Shown};
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
 pub use vet::{Members, Vetter};
 pub use wished::Asked;
@@ -118,13 +121,15 @@ pub struct Promotion {
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
-/// Who is asked before a promotion.
+/// Who is asked before a promotion, and told of what it cost.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
     /// `None` where nobody guards.
     pub guard: Option<mpsc::Sender<Opening>>,
     /// `None` where the operator has no say.
     pub hook: Option<mpsc::Sender<Promotion>>,
+    /// Who is told of slots that were lost; `None` where nobody is.
+    pub lost: Option<mpsc::Sender<LostSlot>>,
 }
 
 /// This member's Postgres. Facts and the ends of jobs go to the `inputs` that it was started with.
@@ -201,9 +206,15 @@ impl Postgres {
         self.nudge.notify_one();
     }
 
-    /// These members have a slot; others that haa made stay or go, but for those in use.
-    pub fn slots(&self, wanted: BTreeSet<MemberName>, strangers: Strangers) {
-        self.wish(Wish::Slots(wanted, strangers));
+    /// These members have a slot; others that haa made stay or go, but for those in use. And the operator's are kept.
+    pub fn slots(&self, wanted: BTreeSet<MemberName>, strangers: Strangers, kept: Kept) {
+        self.wish(Wish::Slots(wanted, strangers, kept));
+    }
+
+    /// How the operator's slots are, as they were looked after last.
+    #[must_use]
+    pub fn kept_slots(&self) -> watch::Receiver<BTreeMap<String, Shown>> {
+        self.site.kept.shown()
     }
 
     /// Returns when one of its tasks has ended, which only a fault in haad can bring about: nobody looks at Postgres

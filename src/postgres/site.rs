@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::binaries::server_version;
 use super::error::PostgresError;
+use super::kept::Known as Slots;
 use super::oldest::Oldest;
 use super::parameters::Standing;
 use super::probe::Flushes;
@@ -40,6 +41,8 @@ pub(super) struct Site {
     pub(super) door: Mutex<()>,
     /// How Postgres stands to it.
     pub(super) standing: Standing,
+    /// The operator's slots that are kept.
+    pub(super) kept: Slots,
     /// How long flushes of WAL take.
     pub(super) flush: Flushes,
     /// Where the WAL that is there begins.
@@ -82,6 +85,7 @@ impl Site {
             state,
             source_writes: AtomicU64::new(0),
             sync: Known::nothing(),
+            kept: Slots::default(),
             flush: Flushes::nothing(),
             oldest: Oldest::unknown(),
             fetching: AtomicBool::new(false),

@@ -76,6 +76,14 @@ impl Session {
         Self::connect(config, site.source_writes()).await
     }
 
+    /// The same in another of its databases.
+    pub(super) async fn open_in(site: &Site, database: &str) -> Result<Self, SqlError> {
+        let mut config = config(&site.config.superuser);
+        config.host_path(&site.config.socket_directory).port(site.config.listen.port);
+        config.dbname(database);
+        Self::connect(config, site.source_writes()).await
+    }
+
     /// A session in another member's server.
     pub(super) async fn open_at(address: &Address, login: &Login) -> Result<Self, SqlError> {
         let mut config = config(login);

@@ -13,8 +13,9 @@ use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 use super::tool::Tool;
 use super::wished::Told;
-use super::{files, limits, process};
+use super::{files, kept, limits, process};
 use crate::config::nearest;
+use haa_core::settings::KeptSlot;
 
 /// A list of some hundred rows.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,6 +88,20 @@ impl Vetter {
             Ok(said)
         };
         done.await.map_err(|error: JobError| sentence(&error))
+    }
+
+    /// What speaks against parameters that every member is to have, and against slots that are to be kept.
+    ///
+    /// # Errors
+    /// Why nobody can say, in a sentence.
+    pub async fn objections_for_all(
+        &self,
+        (wanted, whole): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+        slots: &BTreeMap<String, KeptSlot>,
+    ) -> Result<Vec<String>, String> {
+        let mut said = self.objections(Members::All, wanted, whole).await?;
+        said.extend(kept::objections(&self.0, slots).await.map_err(|error| sentence(&error))?);
+        Ok(said)
     }
 
     async fn vet(

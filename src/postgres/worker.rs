@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haa_core::effect::{Job, Strangers};
+use haa_core::effect::{Job, Kept, Strangers};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
@@ -20,7 +20,7 @@ use super::process::{self, Ended};
 use super::site::Site;
 use super::sql::{Session, SqlError};
 use super::wished::{Asked, Change};
-use super::{Gates, door, jobs, list, parameters, receiver, slot, sync};
+use super::{Gates, door, jobs, kept, list, parameters, receiver, slot, sync};
 
 /// A job that is given up ends at its next wait; one that works on a hung disk has none.
 const GIVES_UP: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Wish {
     Job(JobId, Job),
     Close,
-    Slots(BTreeSet<MemberName>, Strangers),
+    Slots(BTreeSet<MemberName>, Strangers, Kept),
     Rest,
     BearSilence(Millis),
     Share(Revision, BTreeMap<String, String>),
@@ -129,7 +129,9 @@ impl Worker {
                 wish = wishes.recv() => match wish {
                     Some(Wish::Job(id, job)) => self.begin(id, job).await,
                     Some(Wish::Close) => self.close().await,
-                    Some(Wish::Slots(wanted, strangers)) => self.reconcile(wanted, strangers),
+                    Some(Wish::Slots(wanted, strangers, kept)) => {
+                        self.reconcile(wanted, strangers, kept);
+                    }
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
                     Some(Wish::Share(revision, shared)) => self.share(revision, shared),
@@ -219,15 +221,18 @@ impl Worker {
         }
     }
 
-    fn reconcile(&mut self, wanted: BTreeSet<MemberName>, strangers: Strangers) {
-        if let Some(before) = self.slots.take() {
-            before.abort();
-        }
+    fn reconcile(&mut self, wanted: BTreeSet<MemberName>, strangers: Strangers, kept: Kept) {
+        let before = self.slots.take();
         let bench = self.bench.clone();
         self.slots = Some(tokio::spawn(async move {
-            let work =
-                async { slot::reconcile(&*bench.session().await?, &wanted, &strangers).await };
-            if let Err(error) = work.await {
+            end(before).await;
+            let members = async {
+                let session = bench.session().await?;
+                slot::reconcile(&session, &wanted, &strangers).await.map_err(JobError::from)
+            };
+            let members = members.await;
+            let kept = kept::keep(&bench, &wanted, &kept).await;
+            if let Err(error) = members.and(kept) {
                 tracing::warn!("replication slots are not as they should be: {}", sentence(&error));
             }
         }));

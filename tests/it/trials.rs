@@ -12,7 +12,7 @@ use crate::postgres::{door, note, probe, sync};
 use crate::support::become_postgres;
 
 /// From the system; else as `tests/fetch-postgres.sh` laid them down.
-fn binaries(major: u32) -> Option<PathBuf> {
+pub(crate) fn binaries(major: u32) -> Option<PathBuf> {
     become_postgres();
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/postgres/{major}"));
     let fetched = std::fs::read_dir(fetched).into_iter().flatten().flatten();

@@ -1,11 +1,14 @@
 //! This member: its role, its leadership, its Postgres, its guard. Decides nothing.
 
+use std::collections::BTreeMap;
+
 use haa_core::observe::{PostgresFacts, Server};
 use haa_core::routes::Status;
 use haa_core::units::Millis;
 
-use super::sheet::{Sheet, seconds};
+use super::sheet::{Sheet, by, seconds};
 use crate::guard::Standing;
+use crate::postgres::Shown;
 
 pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
     sheet.word("haa_role", "What the agent is doing about the leadership", ("role", &status.role));
@@ -52,4 +55,15 @@ pub(super) fn guard(sheet: &mut Sheet, standing: Standing, now: Millis) {
         let help = "Until the guard closes Postgres if the agent does not move its deadline";
         sheet.age("haa_guard_deadline_seconds", help, left);
     }
+}
+
+/// Of the operator's that are kept, as they were looked after last.
+pub(super) fn slots(sheet: &mut Sheet, slots: &BTreeMap<String, Shown>) {
+    let help = "1 where a slot that is kept serves, or would after a failover to this member";
+    let ready =
+        slots.iter().map(|(name, slot)| (by("slot", name), u64::from(slot.ailing.is_none())));
+    sheet.each("haa_slot_ready", help, ready);
+    let help = "Bytes of WAL that a slot that is kept holds on this member";
+    let holds = slots.iter().filter_map(|(name, slot)| Some((by("slot", name), slot.holds?)));
+    sheet.each("haa_slot_wal_bytes", help, holds);
 }

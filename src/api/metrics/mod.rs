@@ -97,6 +97,7 @@ pub(super) fn metrics(api: &Api, _: &Uri) -> Response {
     if let Some(guard) = &api.guard {
         member::guard(&mut sheet, *guard.borrow(), now);
     }
+    member::slots(&mut sheet, &api.slots.borrow());
     if let Some(counters) = &api.router {
         router::ports(&mut sheet, &counters.shown(None));
     }

@@ -254,6 +254,7 @@ impl Bench {
             alive_at: alive,
             router: None,
             guard: None,
+            slots: watch::channel(BTreeMap::new()).1,
             metrics: Arc::new(Metrics::new(
                 "main",
                 &name("n1"),

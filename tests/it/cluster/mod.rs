@@ -31,6 +31,7 @@ mod router_bytes;
 mod secured;
 mod settings;
 mod shop;
+mod slots;
 mod stops;
 mod systemd;
 mod watched;

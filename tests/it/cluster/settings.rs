@@ -4,6 +4,7 @@ use haa_core::units::MemberName;
 use hyper::Method;
 
 use super::fixture::Cluster;
+use super::slots::physical_slots_follow_the_primary_s;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_are_changed_while_everything_runs() {
@@ -55,6 +56,7 @@ async fn settings_are_changed_while_everything_runs() {
     assert_eq!(said.matches("written").count(), 4, "{said}");
 
     parameters_are_taken_by_servers_that_run(&cluster, &replica).await;
+    physical_slots_follow_the_primary_s(&cluster, &primary).await;
     assert!(client.query_one("SELECT 1", &[]).await.is_ok(), "the session has lived through it");
     assert_eq!(cluster.primary().await, primary);
 }

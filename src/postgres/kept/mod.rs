@@ -1,0 +1,213 @@
+//! The operator's replication slots that are there whoever leads: made, moved on, told of. Never moves one on beyond
+//! its consumer, and never makes one anew that was lost: its consumer would skip changes and not know.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `primary`, `standby` | what is done on either |
+//! | `file` | what Postgres is told for them |
+//! | `there` | which slots a server has |
+//! | `vet` | whether one could be kept, before anybody writes it |
+
+pub(super) mod file;
+mod primary;
+mod standby;
+mod there;
+mod vet;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use haa_core::effect::Kept;
+use haa_core::settings::KeptSlot;
+use haa_core::units::MemberName;
+use tokio::sync::watch;
+
+use super::error::JobError;
+use super::files;
+use super::process::remove_if_there;
+use super::site::Site;
+use super::sql::{Session, quoted};
+use super::worker::Bench;
+use there::{There, slots_of};
+pub(super) use vet::objections;
+
+/// Standbys of this major version copy logical slots by themselves. Before it, a slot gets onto a standby only as a
+/// file, at a start.
+pub(super) const COPIED_FROM: u32 = 17;
+
+/// Which were kept last, so that those that are kept no more can go.
+const FILE: &str = "haa.slots.json";
+
+/// What is wrong with a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ailing {
+    /// How bad it is.
+    pub ails: Ails,
+    /// What is so.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ails {
+    /// Its consumer cannot go on, or could not after a failover.
+    Badly,
+    /// A standby does not have it yet.
+    NotYet,
+}
+
+/// How a slot is on this server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Bytes of WAL since its position; `None` if it holds none.
+    pub holds: Option<u64>,
+    /// What is wrong with it; `None`: it serves, or would after a failover to this server.
+    pub ailing: Option<Ailing>,
+}
+
+/// A logical slot was not there when its server was promoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostSlot {
+    /// Which.
+    pub name: String,
+    /// What that means.
+    pub why: String,
+}
+
+/// What is known of them.
+#[derive(Default)]
+pub(super) struct Known {
+    shown: watch::Sender<BTreeMap<String, Shown>>,
+    /// Were there in this run of the agent, while it led.
+    seen: watch::Sender<BTreeSet<String>>,
+    /// Taken back, and gone or left to the operator: one of this name that comes now is not ours.
+    released: watch::Sender<BTreeSet<String>>,
+}
+
+impl Known {
+    pub(super) fn shown(&self) -> watch::Receiver<BTreeMap<String, Shown>> {
+        self.shown.subscribe()
+    }
+
+    pub(super) fn now(&self) -> BTreeMap<String, Shown> {
+        self.shown.borrow().clone()
+    }
+
+    /// What is asked for anew is as if it had never been there.
+    fn heed(&self, kept: &Kept) {
+        self.seen.send_modify(|seen| seen.retain(|name| kept.slots.contains_key(name)));
+        self.released.send_modify(|released| released.retain(|name| kept.gone.contains(name)));
+    }
+
+    /// What ails is told once. Returns those that were not known to.
+    fn show(&self, now: BTreeMap<String, Shown>) -> Vec<(String, Ailing)> {
+        let before = self.shown.send_replace(now.clone());
+        let ails = |of: &BTreeMap<String, Shown>, name: &str| {
+            of.get(name).and_then(|shown| shown.ailing.clone())
+        };
+        let new = now.keys().filter(|name| ails(&now, name) != ails(&before, name));
+        new.filter_map(|name| Some((name.clone(), ails(&now, name)?))).collect()
+    }
+}
+
+/// Makes the operator's slots as they are to be, as far as that can be done on our server.
+pub(super) async fn keep(
+    bench: &Bench,
+    members: &BTreeSet<MemberName>,
+    kept: &Kept,
+) -> Result<(), JobError> {
+    let site = &*bench.site;
+    let path = site.state(FILE);
+    site.kept.heed(kept);
+    let idle = kept.slots.is_empty() && kept.gone.is_empty();
+    if idle && !path.exists() && !file::path(site).exists() {
+        site.kept.show(BTreeMap::new());
+        return Ok(());
+    }
+    let session = bench.session().await?;
+    let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
+    let there = slots_of(&session, site.major()).await?;
+    let logical = kept.slots.values().any(|slot| matches!(slot, KeptSlot::Logical { .. }));
+    // A standby lets nobody drop a copy: it does so itself, when its source does not have the slot any more.
+    let copies = standby && there.values().any(|slot| slot.copied);
+    let told = (site.major() >= COPIED_FROM && (logical || copies)).then_some(match standby {
+        // Whoever promotes it finds it told.
+        true => members,
+        false => &kept.before,
+    });
+    file::tell(site, told).await?;
+    released(&session, site, &there, (kept, standby)).await?;
+    let work = match standby {
+        true => standby::keep(site, &session, &there, &kept.slots).await,
+        false => primary::keep(bench, &session, &there, kept).await,
+    };
+    remember(site, &kept.slots).map_err(JobError::file("write", &path))?;
+    for (name, ailing) in site.kept.show(work?) {
+        let Ailing { ails, what, remedy } = &ailing;
+        match ails {
+            Ails::Badly => tracing::warn!("{what}: {remedy}"),
+            Ails::NotYet => tracing::debug!(name, "{what}"),
+        }
+    }
+    Ok(())
+}
+
+/// Which were kept and are not any more. From a primary those go that were taken back while it led: settings that are
+/// others because etcd was lost take nothing from it. From a standby its own copies, which nobody else moves on.
+async fn released(
+    session: &Session,
+    site: &Site,
+    there: &BTreeMap<String, There>,
+    (kept, standby): (&Kept, bool),
+) -> Result<(), JobError> {
+    let path = site.state(FILE);
+    let gone: BTreeSet<String> = match standby {
+        false => kept.gone.difference(&site.kept.released.borrow()).cloned().collect(),
+        true => {
+            let before = read(site).map_err(JobError::file("read", &path))?;
+            let physical = |slot: &KeptSlot| *slot == KeptSlot::Physical;
+            let gone = before.into_iter().filter(|(name, slot)| {
+                let same = there.get(name).is_some_and(|found| found.is(slot));
+                physical(slot) && same && !kept.slots.contains_key(name)
+            });
+            gone.map(|(name, _)| name).collect()
+        }
+    };
+    for name in gone {
+        match there.get(&name) {
+            None => {}
+            Some(found) if found.active => {
+                tracing::info!(name, "a slot that is not kept any more is in use, and stays");
+            }
+            Some(_) => {
+                let drop = format!("SELECT pg_drop_replication_slot({})", quoted(&name));
+                session.rows(&drop).await?;
+                tracing::info!(name, "dropped a slot that is not kept any more");
+            }
+        }
+        if !standby {
+            site.kept.released.send_if_modified(|released| released.insert(name));
+        }
+    }
+    Ok(())
+}
+
+fn read(site: &Site) -> io::Result<BTreeMap<String, KeptSlot>> {
+    match std::fs::read(site.state(FILE)) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remember(site: &Site, kept: &BTreeMap<String, KeptSlot>) -> io::Result<()> {
+    if kept.is_empty() {
+        return remove_if_there(&site.state(FILE));
+    }
+    if read(site)? == *kept {
+        return Ok(());
+    }
+    files::write_private(&site.state(FILE), serde_json::to_vec(kept)?)
+}

@@ -1,0 +1,154 @@
+//! The operator's slots on a primary: made where nothing can be lost by it, else told of. Never drops one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haa_core::effect::Kept;
+use haa_core::settings::KeptSlot;
+
+use super::there::There;
+use super::{Ailing, Ails, COPIED_FROM, LostSlot, Shown};
+use crate::postgres::error::{JobError, sentence};
+use crate::postgres::site::Site;
+use crate::postgres::sql::{Session, SqlError, quoted};
+use crate::postgres::worker::Bench;
+
+/// A logical slot begins when the transactions of that moment have ended.
+const BEGINS: Duration = Duration::from_secs(60);
+
+/// Returns how each is.
+pub(super) async fn keep(
+    bench: &Bench,
+    session: &Session,
+    there: &BTreeMap<String, There>,
+    kept: &Kept,
+) -> Result<BTreeMap<String, Shown>, JobError> {
+    let site = &*bench.site;
+    let mut shown = BTreeMap::new();
+    for (name, slot) in &kept.slots {
+        if let Some(found) = there.get(name) {
+            site.kept.seen.send_if_modified(|seen| seen.insert(name.clone()));
+            let one = Shown { holds: found.holds, ailing: ailing(name, found, slot) };
+            shown.insert(name.clone(), one);
+            continue;
+        }
+        let ailing = match slot {
+            KeptSlot::Physical => {
+                let make =
+                    format!("SELECT pg_create_physical_replication_slot({}, true)", quoted(name));
+                made(name, session.rows(&make).await.map(drop))?
+            }
+            KeptSlot::Logical { .. } if site.major() < COPIED_FROM => {
+                Some(too_old(name, site.major()))
+            }
+            KeptSlot::Logical { database, plugin }
+                if kept.new.contains(name) && !site.kept.seen.borrow().contains(name) =>
+            {
+                made(name, logical(site, (name, database, plugin)).await)?
+            }
+            KeptSlot::Logical { .. } => Some(lost(bench, name)),
+        };
+        shown.insert(name.clone(), Shown { holds: None, ailing });
+    }
+    Ok(shown)
+}
+
+/// A slot is made in its database; standbys copy it.
+async fn logical(
+    site: &Site,
+    (name, database, plugin): (&str, &str, &str),
+) -> Result<(), SqlError> {
+    let session = Session::open_in(site, database).await?;
+    let make = format!(
+        "SELECT pg_create_logical_replication_slot({}, {}, false, false, true)",
+        quoted(name),
+        quoted(plugin)
+    );
+    session.rows_within(&make, BEGINS).await.map(drop)
+}
+
+/// A server that answers nothing is asked nothing more.
+fn made(name: &str, done: Result<(), SqlError>) -> Result<Option<Ailing>, JobError> {
+    match done {
+        Ok(()) => {
+            tracing::info!(name, "made a replication slot that is kept");
+            Ok(None)
+        }
+        Err(error @ (SqlError::Refused(_) | SqlError::Login { .. })) => Ok(Some(Ailing {
+            ails: Ails::Badly,
+            what: format!("the slot {name} cannot be made: {}", sentence(&error)),
+            remedy: "mend what it says; it is tried again every 10 s".to_owned(),
+        })),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ailing(name: &str, found: &There, slot: &KeptSlot) -> Option<Ailing> {
+    let (what, remedy) = if !found.is(slot) {
+        let what = format!("the slot {name} is another than the settings say: {:?}", found.kind);
+        let remedy = format!(
+            "drop it, and set it anew; or say in the settings what it is: haactl settings set slots.{name}.type=..."
+        );
+        (what, remedy)
+    } else if found.lost {
+        let what = format!("the slot {name} has lost what its consumer has not read");
+        let remedy = format!(
+            "drop it and let its consumer begin anew: SELECT pg_drop_replication_slot('{name}'), then {}",
+            anew(name, slot)
+        );
+        (what, remedy)
+    } else if matches!(slot, KeptSlot::Logical { .. }) && !found.failover {
+        let what = format!("no standby copies the slot {name}: it was made without failover");
+        let remedy = format!(
+            "while it is not in use: ALTER SUBSCRIPTION ... SET (failover = true) on its subscriber; or as a \
+             superuser, psql 'replication=database dbname=postgres' -c 'ALTER_REPLICATION_SLOT {name} (FAILOVER true)'"
+        );
+        (what, remedy)
+    } else {
+        return None;
+    };
+    Some(Ailing { ails: Ails::Badly, what, remedy })
+}
+
+/// How a logical slot is begun anew.
+fn anew(name: &str, slot: &KeptSlot) -> String {
+    match slot {
+        KeptSlot::Physical => "haad makes it again".to_owned(),
+        KeptSlot::Logical { database, plugin } => format!(
+            "in {database}: SELECT pg_create_logical_replication_slot('{name}', '{plugin}', false, false, true)"
+        ),
+    }
+}
+
+fn too_old(name: &str, major: u32) -> Ailing {
+    Ailing {
+        ails: Ails::Badly,
+        what: format!(
+            "the slot {name} is not kept: logical ones are from PostgreSQL {COPIED_FROM} on, and this is {major}"
+        ),
+        remedy: format!(
+            "take it out (haactl settings set slots.{name}=), make it by hand, and anew after a failover"
+        ),
+    }
+}
+
+/// Told once for people: in the log, and as an event.
+fn lost(bench: &Bench, name: &str) -> Ailing {
+    let what = format!(
+        "the slot {name} is not on this primary, and how far its consumer has read is lost with it; none was made in \
+         its place, which would skip changes"
+    );
+    let remedy = format!(
+        "bring its consumer up to date by a new copy, and make the slot for it: haactl settings set slots.{name}=, \
+         then as it was"
+    );
+    let known = bench.site.kept.now();
+    let told = known.get(name).and_then(|shown| shown.ailing.as_ref());
+    if let Some(lost) = &bench.gates.lost
+        && told.is_none_or(|told| told.what != what)
+    {
+        // Nobody may be there to tell of it.
+        drop(lost.try_send(LostSlot { name: name.to_owned(), why: what.clone() }));
+    }
+    Ailing { ails: Ails::Badly, what, remedy }
+}

@@ -1,0 +1,48 @@
+//! Whether a slot could be kept, before anybody writes it into the settings. Changes nothing.
+
+use std::collections::BTreeMap;
+
+use haa_core::settings::KeptSlot;
+
+use super::COPIED_FROM;
+use crate::postgres::site::Site;
+use crate::postgres::sql::{Session, SqlError, quoted};
+
+/// What speaks against each, in a sentence.
+pub(in crate::postgres) async fn objections(
+    site: &Site,
+    slots: &BTreeMap<String, KeptSlot>,
+) -> Result<Vec<String>, SqlError> {
+    let logical = slots.iter().filter_map(|(name, slot)| match slot {
+        KeptSlot::Physical => None,
+        KeptSlot::Logical { database, .. } => Some((name, database)),
+    });
+    let logical: Vec<_> = logical.collect();
+    if logical.is_empty() {
+        return Ok(Vec::new());
+    }
+    let session = Session::open(site).await?;
+    let level = session.value("SELECT current_setting('wal_level')").await?.unwrap_or_default();
+    let mut said = Vec::new();
+    for (name, database) in logical {
+        let there = format!("SELECT 1 FROM pg_database WHERE datname = {}", quoted(database));
+        let why = if site.major() < COPIED_FROM {
+            format!(
+                "a logical slot can be kept from PostgreSQL {COPIED_FROM} on, and this is {}: before it, no standby \
+                 takes one over while it runs; make it by hand, and anew after a failover",
+                site.major()
+            )
+        } else if level != "logical" {
+            format!(
+                "it needs wal_level = logical, and Postgres runs with {level}: haactl settings set \
+                 postgres.parameters.wal_level=logical, then haactl restart --rolling, then this again"
+            )
+        } else if session.value(&there).await?.is_none() {
+            format!("there is no database '{database}': make it first")
+        } else {
+            continue;
+        };
+        said.push(format!("settings.slots.{name}: {why}"));
+    }
+    Ok(said)
+}

@@ -1,0 +1,214 @@
+//! Slots of the operator that are there whoever leads: physical ones, and on PostgreSQL 17 logical ones, whose consumer
+//! reads every change after a failover.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use haa_core::units::MemberName;
+use tokio_postgres::Client;
+
+use super::fixture::{Cluster, LONG};
+use crate::postgres::note;
+use crate::trials::binaries;
+
+/// Three members of PostgreSQL 17, whose WAL can be decoded.
+async fn of_seventeen(binaries: &std::path::Path) -> Cluster {
+    let binaries = toml::Value::from(binaries.display().to_string());
+    let level = toml::Table::from_iter([("wal_level".to_owned(), "logical".into())]);
+    let postgres = toml::Table::from_iter([
+        ("bin_directory".to_owned(), binaries),
+        ("parameters".to_owned(), toml::Value::Table(level)),
+    ]);
+    let extra = toml::Table::from_iter([("postgres".to_owned(), toml::Value::Table(postgres))]);
+    Cluster::start_with(|options| options.extra(extra)).await
+}
+
+async fn ask(client: &Client, question: &str) -> String {
+    let row = client.query_one(question, &[]).await.expect("it answers");
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn until(cluster: &Cluster, member: &MemberName, question: &str, wanted: &str) {
+    let client = cluster.connect(&cluster.playground.postgres(member)).await.expect("it accepts");
+    let began = Instant::now();
+    loop {
+        let said = ask(&client, question).await;
+        if said == wanted {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{member}: {question} is '{said}', not '{wanted}'");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn set(cluster: &Cluster, pairs: &[&str]) {
+    let (code, said) = cluster.haactl(&[&["settings", "set"][..], pairs].concat());
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Called amid another test: on any version, with nobody restarted.
+pub(super) async fn physical_slots_follow_the_primary_s(cluster: &Cluster, primary: &MemberName) {
+    const THERE: &str =
+        "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name IN ('barman', 'other')";
+    set(cluster, &["slots.barman=physical"]);
+    let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
+    for member in cluster.playground.names() {
+        until(cluster, &member, THERE, "1").await;
+    }
+    let advance =
+        "SELECT end_lsn::text FROM pg_replication_slot_advance('barman', pg_current_wal_lsn())";
+    client.batch_execute("CREATE TABLE advanced (); DROP TABLE advanced").await.expect("it runs");
+    let reached = ask(&client, advance).await;
+    // Whatever changes in them, they are looked after at once.
+    set(cluster, &["slots.other=physical"]);
+    for member in cluster.playground.names() {
+        let at = "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = 'barman'";
+        until(cluster, &member, at, &reached).await;
+    }
+    set(cluster, &["slots.barman=", "slots.other="]);
+    for member in cluster.playground.names() {
+        until(cluster, &member, THERE, "0").await;
+    }
+    for (pair, says) in [
+        ("slots.haa_n9=physical", "those that begin with haa_ are the members' own"),
+        ("slots.cdc.database=postgres", "can be kept from PostgreSQL 17 on"),
+    ] {
+        let (code, said) = cluster.haactl(&["settings", "set", pair]);
+        assert!(code == 1 && said.contains(says), "{pair}: {said}");
+    }
+}
+
+/// What a consumer of the slot has read: the numbers that were inserted.
+async fn consume(client: &Client, read: &mut BTreeSet<i64>) -> usize {
+    let question = "SELECT data FROM pg_logical_slot_get_binary_changes('cdc', NULL, NULL, \
+         'proto_version', '1', 'publication_names', 'all_of_it')";
+    let rows = client.query(question, &[]).await.expect("the slot gives what it has");
+    let inserted = rows.iter().filter_map(|row| inserted(row.get(0)));
+    inserted.map(|id| read.insert(id)).count()
+}
+
+/// `I`, the relation, `N`, one column, `t`, its length, its text.
+fn inserted(message: &[u8]) -> Option<i64> {
+    let text = message.strip_prefix(b"I")?.get(4 + 1 + 2 + 1 + 4..)?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+async fn insert(client: &Client, ids: std::ops::RangeInclusive<i64>) {
+    for id in ids {
+        client.execute("INSERT INTO t VALUES ($1)", &[&id]).await.expect("it is acknowledged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_reads_every_change_after_a_failover() {
+    let Some(binaries) = binaries(17) else {
+        return note("not tried: no binaries of PostgreSQL 17");
+    };
+    let mut cluster = of_seventeen(&binaries).await;
+    cluster.all_vote().await;
+    let old = cluster.primary().await;
+    let client = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");
+    client.batch_execute("CREATE PUBLICATION all_of_it FOR ALL TABLES").await.expect("it runs");
+    set(&cluster, &["slots.cdc.database=postgres", "slots.wal=physical"]);
+    let failover = "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'";
+    until_there(&cluster, &old, failover, "true").await;
+    let mut read = BTreeSet::new();
+    insert(&client, 1..=50).await;
+    copied(&cluster, &old, &client, &mut read).await;
+    // What nobody has read yet, and what is read after the copy.
+    insert(&client, 51..=100).await;
+    consume(&client, &mut read).await;
+    insert(&client, 101..=150).await;
+    let waited_for = ask(&client, "SHOW synchronized_standby_slots").await;
+    let others = cluster.playground.names().into_iter().filter(|name| *name != old);
+    for other in others {
+        assert!(waited_for.contains(&other.slot()), "{waited_for}");
+    }
+
+    cluster.playground.kill_host(&old).expect("it ran");
+    let took = cluster.write_until_acknowledged(151).await;
+    println!("a host killed, with a slot to keep, to the first acknowledged write: {took:?}");
+    let new = cluster.primary().await;
+    let client = cluster.connect(&cluster.playground.postgres(&new)).await.expect("it accepts");
+    insert(&client, 152..=200).await;
+    let began = Instant::now();
+    let mut again = 0;
+    while !(1..=200).all(|id| read.contains(&id)) {
+        again += consume(&client, &mut read).await;
+        assert!(began.elapsed() < LONG, "changes are skipped: {read:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("read after the failover: {again} changes, of which 100 were not read before");
+
+    // The former primary has the slot of its own leadership, if it was not rewound: that makes way for a copy.
+    cluster.playground.start_member(&old).expect("it can be started");
+    cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
+    let own =
+        "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'cdc' AND NOT synced";
+    until(&cluster, &old, own, "0").await;
+    let kept = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'wal'";
+    until(&cluster, &old, kept, "1").await;
+    a_lost_slot_is_told_and_not_made_again(&cluster, &new, &client).await;
+}
+
+/// A replica has a copy once the consumer has confirmed something that the replica has.
+async fn copied(
+    cluster: &Cluster,
+    primary: &MemberName,
+    client: &Client,
+    read: &mut BTreeSet<i64>,
+) {
+    const COPIED: &str = "SELECT (synced AND NOT temporary)::text FROM pg_replication_slots \
+         WHERE slot_name = 'cdc'";
+    let began = Instant::now();
+    for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
+        let replica = cluster.connect(&cluster.playground.postgres(&member)).await;
+        let replica = replica.expect("it accepts");
+        loop {
+            let row = replica.query_opt(COPIED, &[]).await.expect("it answers");
+            if row.is_some_and(|row| row.get::<_, Option<&str>>(0) == Some("true")) {
+                break;
+            }
+            assert!(began.elapsed() < LONG, "{member} does not copy the slot");
+            client.batch_execute("SELECT pg_log_standby_snapshot()").await.expect("it runs");
+            consume(client, read).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    println!("every replica has copied the slot after {:?}", began.elapsed());
+}
+
+async fn until_there(cluster: &Cluster, member: &MemberName, question: &str, wanted: &str) {
+    until(cluster, member, &format!("SELECT (SELECT coalesce(({question}), ''))"), wanted).await;
+}
+
+async fn a_lost_slot_is_told_and_not_made_again(
+    cluster: &Cluster,
+    primary: &MemberName,
+    client: &Client,
+) {
+    client.batch_execute("SELECT pg_drop_replication_slot('cdc')").await.expect("nobody uses it");
+    set(cluster, &["slots.more=physical"]);
+    cluster.says(primary, "the slot cdc is not on this primary").await;
+    let (code, said) = cluster.haactl(&["doctor"]);
+    assert!(code == 1 && said.contains("the slot cdc is not on this primary"), "{said}");
+    let began = Instant::now();
+    while !cluster.haactl(&["events"]).1.contains(&format!("keep the slot cdc on {primary}")) {
+        assert!(began.elapsed() < LONG, "no event tells of it");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (_, metrics) = cluster.playground.http_get(primary, "/metrics").await.expect("it answers");
+    let line =
+        metrics.lines().find(|line| line.contains("haa_slot_ready") && line.contains("\"cdc\""));
+    assert!(line.is_some_and(|line| line.ends_with(" 0")), "{line:?}");
+    // Begun anew by the operator.
+    set(cluster, &["slots.cdc="]);
+    set(cluster, &["slots.cdc.database=postgres"]);
+    until_there(
+        cluster,
+        primary,
+        "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'",
+        "true",
+    )
+    .await;
+}
