@@ -18,6 +18,7 @@
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
 //! | [`verdict`] | is the cluster well? |
+//! | [`moment`] | instants as people write them |
 //! | [`doctor`] | is the setup sound? |
 //! | [`papers`] | manual pages and completions |
 
@@ -32,6 +33,7 @@ mod fuzz;
 pub mod guard;
 pub mod hooks;
 pub mod logging;
+pub mod moment;
 pub mod papers;
 pub mod peers;
 pub mod pgbouncer;

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
-use haa_core::records::SyncRecord;
+use haa_core::records::{Due, RequestRecord, RequestState, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{MemberName, Millis, Position};
+
+use crate::api::document::rfc3339;
 
 /// What a tired person reads first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +28,21 @@ pub struct Verdict {
     /// Nothing begins by itself.
     #[serde(default)]
     pub pause: bool,
+    /// Commands that wait for their time, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled: Vec<Planned>,
     /// If that one died now; nothing while there is none.
     pub outlook: Option<Outlook>,
+}
+
+/// A command that waits for its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Planned {
+    /// When, as RFC 3339 writes it, by UTC.
+    pub at: String,
+    /// What, in a sentence.
+    pub what: String,
 }
 
 /// How a cluster is.
@@ -75,28 +90,35 @@ const TAKING_OVER: Millis = Millis(200);
 /// The verdict of this member, as of `now` of its clock.
 #[must_use]
 pub fn of(status: &Status, now: Millis) -> Verdict {
-    let pending = pending(status, now);
+    let (pending, pause, scheduled) =
+        (pending(status, now), status.settings.pause, planned(status));
+    let without = |health, why: String| Verdict {
+        health,
+        ails: vec![why],
+        primary: None,
+        pending: pending.clone(),
+        pause,
+        scheduled: scheduled.clone(),
+        outlook: None,
+    };
     let Ok(routes) = status.routes(now) else {
-        let ails = vec!["this member does not hear from etcd: ask another".to_owned()];
-        let (health, pause) = (Health::Unknown, status.settings.pause);
-        return Verdict { health, ails, primary: None, pending, pause, outlook: None };
+        let why = "this member does not hear from etcd: ask another";
+        return without(Health::Unknown, why.to_owned());
     };
     let Some(primary) = routes.primary.map(|route| route.member) else {
         let why = status.waits.clone();
-        let ails = vec![why.unwrap_or_else(|| "an election is under way".to_owned())];
-        let (health, pause) = (Health::Down, status.settings.pause);
-        return Verdict { health, ails, primary: None, pending, pause, outlook: None };
+        return without(Health::Down, why.unwrap_or_else(|| "an election is under way".to_owned()));
     };
     let outlook = outlook(status, now, &primary);
     let mut ails = Vec::new();
-    if status.settings.pause {
+    if pause {
         ails.push("paused: nothing begins by itself; haactl resume ends that".to_owned());
     }
     if status.failsafe {
         ails.push("etcd is away, and every member lets the primary go on".to_owned());
     }
     match (&outlook.successor, outlook.loss) {
-        (None, _) if status.settings.pause => {}
+        (None, _) if pause => {}
         (None, _) => ails.push("nobody could take over".to_owned()),
         (Some(_), Loss::Unavailable) => {
             ails.push("commits are on the primary alone".to_owned());
@@ -116,8 +138,23 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
         listed.filter(|name| !status.members.contains_key(*name)).collect();
     ails.extend(gone.into_iter().map(|name| format!("{name} is gone: its agent is not in etcd")));
     let health = if ails.is_empty() { Health::Healthy } else { Health::Degraded };
-    let pause = status.settings.pause;
-    Verdict { health, ails, primary: Some(primary), pending, pause, outlook: Some(outlook) }
+    let (primary, outlook) = (Some(primary), Some(outlook));
+    Verdict { health, ails, primary, pending, pause, scheduled, outlook }
+}
+
+/// What waits for its time, the first one first; of those at the same time, as they are asked for.
+#[must_use]
+pub fn planned(status: &Status) -> Vec<Planned> {
+    let all = status.requests.iter();
+    let all = all.filter(|(_, asked)| asked.state == RequestState::Scheduled);
+    let all = all.filter_map(|(_, asked)| Some((asked.due.as_ref()?, asked)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(due, _)| (due.at_unix_ms, due.until_unix_ms));
+    let plan = |(due, asked): (&Due, &RequestRecord)| Planned {
+        at: rfc3339(due.at_unix_ms),
+        what: asked.ask.sentence(),
+    };
+    all.into_iter().map(plan).collect()
 }
 
 fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {

@@ -36,7 +36,7 @@ impl News {
                 else => return,
             };
             let state = RequestState::Refused { why };
-            let event = RequestRecord { ask, by, asked_unix_ms: unix_ms(), state };
+            let event = RequestRecord { ask, by, asked_unix_ms: unix_ms(), due: None, state };
             let id = format!("{:032x}", rand::random::<u128>());
             if let Err(error) = store.tell(id, event).await {
                 tracing::warn!(error = chain(&error), "nobody is told of it but this log");
@@ -60,6 +60,10 @@ pub(super) async fn answer_calls(
                 Call::Ask { id, record, reply } => {
                     let asked = store.ask(id, record).await.map_err(|error| chain(&error));
                     drop(reply.send(asked));
+                }
+                Call::Plan { plan, reply } => {
+                    let planned = store.plan(plan).await.map_err(|error| chain(&error));
+                    drop(reply.send(planned));
                 }
                 Call::Withdraw { id, why, reply } => {
                     let withdrawn = store.withdraw(id, why).await.map_err(|error| chain(&error));

@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod signals;
 mod tally;
+mod wall;
 
 pub(crate) use memory::LOCK;
 pub use memory::{Memory, MemoryError};

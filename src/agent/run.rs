@@ -25,7 +25,7 @@ use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
 use super::reload::Reloader;
 use super::tally::Tally;
-use super::{calls, clock, signals};
+use super::{calls, clock, signals, wall};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Metrics};
 use crate::config::{self, Config};
@@ -122,6 +122,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let reloader = reloader(&config, &postgres, &inputs);
     tokio::spawn(calls::answer_calls(called, Arc::clone(&store), examiner, reloader));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
+    tokio::spawn(wall::tell(told.clone(), inputs.clone()));
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
     let promised = promises::read(&config.state_directory)?;
     let node = Node::new(node_config(&config, &memory, promised));
@@ -414,6 +415,7 @@ fn log_input(input: &Input) {
         | Input::StoreRevokesEarly(_)
         | Input::Postgres(_)
         | Input::Promised(_)
-        | Input::Peer(_) => {}
+        | Input::Peer(_)
+        | Input::Wall(_) => {}
     }
 }

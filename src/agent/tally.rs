@@ -106,6 +106,7 @@ impl Tally {
             | Input::Postgres(_)
             | Input::Promised(_)
             | Input::Tags(_)
+            | Input::Wall(_)
             | Input::Peer(_)
             | Input::Stop(_) => {}
         }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use haa_core::observe::PeerState;
-use haa_core::records::{MemberRole, SyncRecord};
+use haa_core::records::{Ask, MemberRole, SyncRecord};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{Lsn, MemberName, Millis, Term, Timeline};
@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 
 use super::document::{rfc3339, tags};
 use super::parameters::{self, Standing};
+use super::schedule::{self, Restart};
 use super::{Api, Call, Untold, complaint, json, not_yet, told};
 use crate::agent::clock;
 use crate::store::Chapter;
-use crate::verdict::{self, Health};
+use crate::verdict::{self, Health, Planned};
 
 /// The store has this long to show the history.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,33 @@ struct Cluster<'a> {
     /// Why the member that was asked does not stand while nobody leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<&'a str>,
+    /// The next one, as today's tools have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_switchover: Option<Switchover<'a>>,
+    /// Every command that waits for its time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scheduled: Vec<Planned>,
+}
+
+/// A switchover that waits for its time.
+#[derive(Serialize)]
+struct Switchover<'a> {
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a MemberName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a MemberName>,
+}
+
+impl<'a> Switchover<'a> {
+    fn next(status: &'a Status) -> Option<Self> {
+        let all = status.requests.values().filter_map(|asked| match (&asked.ask, &asked.due) {
+            (Ask::Switchover { to }, Some(due)) if schedule::waits(asked) => Some((due, to)),
+            _ => None,
+        });
+        let (due, to) = all.min_by_key(|(due, _)| due.at_unix_ms)?;
+        Some(Self { at: rfc3339(due.at_unix_ms), from: due.from.as_ref(), to: to.as_ref() })
+    }
 }
 
 /// What an acknowledgement means at this moment.
@@ -83,6 +111,8 @@ struct Member<'a> {
     drained: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<&'a str, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_restart: Option<Restart>,
     #[serde(flatten)]
     parameters: Standing<'a>,
 }
@@ -113,7 +143,12 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let commits = status.sync.as_ref().map(Commits::of);
     let waits = status.waits.as_deref();
     let pause = status.settings.pause;
-    json(StatusCode::OK, &Cluster { scope: &api.cluster, pause, members, commits, waits })
+    let scheduled = verdict::planned(&status);
+    let scheduled_switchover = Switchover::next(&status);
+    let scope = &api.cluster;
+    let cluster =
+        Cluster { scope, pause, members, commits, waits, scheduled_switchover, scheduled };
+    json(StatusCode::OK, &cluster)
 }
 
 /// `GET /status`: whether the cluster is well, and what would happen if its primary died now.
@@ -213,6 +248,7 @@ fn member<'a>(
         replay_lsn: seen.replayed.filter(|_| !leads),
         drained: status.drained.contains(name),
         tags: tags(&record.tags),
+        scheduled_restart: schedule::restart(status, name),
         parameters: parameters::standing(verdict::parameters(status, name, now)),
     }
 }

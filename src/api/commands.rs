@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::schedule::{Step, plan, rolling};
 use super::tokens::{Bearer, Denied, Role};
 use super::{Api, Call, Untold, complaint, document, json, text, told};
 
@@ -34,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Switchover {
     leader: Option<String>,
     candidate: Option<String>,
+    scheduled_at: Option<String>,
 }
 
 /// `POST /failover`
@@ -49,14 +51,25 @@ struct Failover {
 #[serde(default, deny_unknown_fields)]
 struct About {
     member: Option<String>,
+    scheduled_at: Option<String>,
 }
 
-/// `POST /restart`: this member's if none is named.
+/// `POST /remove`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Named {
+    member: Option<String>,
+}
+
+/// `POST /restart`: this member's if none is named. At a time also everybody's, one after the other.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Restart {
     member: Option<String>,
     manner: Manner,
+    everybody: bool,
+    #[serde(alias = "scheduled_at")]
+    schedule: Option<String>,
 }
 
 /// `POST /reinitialize`: this member if none is named. A clone comes from the leader and ends what was under way,
@@ -69,13 +82,14 @@ struct Reinitialize {
     _force: bool,
     #[serde(rename = "from_leader")]
     _from_leader: bool,
+    scheduled_at: Option<String>,
 }
 
-/// What takes longer than a connection lives has begun.
+/// What takes longer than a connection lives has begun, or waits for its time.
 #[derive(Serialize)]
-struct Begun {
-    message: String,
-    request: RequestId,
+pub(super) struct Begun {
+    pub(super) message: String,
+    pub(super) request: RequestId,
 }
 
 /// Why a command was not carried out.
@@ -100,17 +114,39 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
         let asked: Switchover = body(request).await?;
         let status = current(&api)?;
         let to = known_member(&status, "candidate", asked.candidate)?;
-        if let Some(leader) = known_member(&status, "leader", asked.leader)? {
-            let leads = status.leader.as_ref().map(|(name, _)| name);
-            if leads != Some(&leader) {
-                let now = leads.map_or("nobody", MemberName::as_str);
-                let says = format!("{leader} does not lead: {now} does; look and ask again");
-                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
-            }
+        let leads = status.leader.as_ref().map(|(name, _)| name);
+        let leader = known_member(&status, "leader", asked.leader)?;
+        if let Some(leader) = leader.as_ref().filter(|leader| leads != Some(*leader)) {
+            let now = leads.map_or("nobody", MemberName::as_str);
+            let says = format!("{leader} does not lead: {now} does; look and ask again");
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
-        carry_out(&api, Ask::Switchover { to }, who.by).await
+        // Whoever names nobody means: away from the one that leads now.
+        let from = leader.or_else(|| leads.filter(|_| to.is_none()).cloned());
+        if from.is_some() && from == to {
+            let says = "candidate: it is the leader that is to hand over; name another".to_owned();
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        }
+        let step = Step { ask: Ask::Switchover { to }, from };
+        carry_or_plan(&api, step, &who.by, asked.scheduled_at).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
+}
+
+/// At once, or at that time.
+async fn carry_or_plan(
+    api: &Arc<Api>,
+    step: Step,
+    by: &str,
+    at: Option<String>,
+) -> Result<Response, Refusal> {
+    match at {
+        Some(at) => plan(api, &at, by, vec![step]).await,
+        None => {
+            let says = carry_out(api, step.ask, by.to_owned()).await?;
+            Ok(text(StatusCode::OK, says))
+        }
+    }
 }
 
 /// Make a member lead though nobody does.
@@ -144,39 +180,52 @@ pub(super) async fn undrain(State(api): State<Arc<Api>>, request: Request<Body>)
 pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
         let who = who(&api, &request, Role::Operator)?;
-        let Restart { member, manner } = body(request).await?;
+        let Restart { member, manner, everybody, schedule } = body(request).await?;
         let status = current(&api)?;
         let member = known_member(&status, "member", member)?;
+        if everybody {
+            let (None, Some(at)) = (member, schedule) else {
+                let says = "everybody: with a schedule and without a member; at once, haactl restart --rolling \
+                            asks for one after the other";
+                return Err(Refusal(StatusCode::BAD_REQUEST, says.to_owned()));
+            };
+            return plan(&api, &at, &who.by, rolling(&status)).await;
+        }
         let member = member.unwrap_or_else(|| status.me.clone());
-        carry_out(&api, Ask::Restart { member, manner }, who.by).await
+        let ask = Ask::Restart { member, manner };
+        carry_or_plan(&api, ask.into(), &who.by, schedule).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 /// Clone a replica anew. Answers when it has begun; `GET /requests` says how it stands.
 pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let begun = async {
         let who = who(&api, &request, Role::Admin)?;
-        let Reinitialize { member, .. } = body(request).await?;
+        let Reinitialize { member, scheduled_at, .. } = body(request).await?;
         let status = current(&api)?;
         let member = known_member(&status, "member", member)?;
         let member = member.unwrap_or_else(|| status.me.clone());
+        if let Some(at) = scheduled_at {
+            let step = Ask::Reinit { member, data: None }.into();
+            return plan(&api, &at, &who.by, vec![step]).await;
+        }
         if let Some(says) = status.bars_reinit(&member) {
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let message = format!("{member} is being cloned anew: GET /requests says how it stands");
         let ask = Ask::Reinit { member, data: None };
         let (request, came) = carry(&api, ask, who.by, has_begun).await?;
-        came.map(|_| Begun { message, request })
+        came.map(|_| json(StatusCode::ACCEPTED, &Begun { message, request }))
     };
-    begun.await.map_or_else(Refusal::response, |begun| json(StatusCode::ACCEPTED, &begun))
+    begun.await.unwrap_or_else(Refusal::response)
 }
 
 /// Forget a member. It is gone, so the leader says whether there was one.
 pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
-        let About { member } = body(request).await?;
+        let Named { member } = body(request).await?;
         let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
         let member =
             member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
@@ -193,13 +242,13 @@ fn nobody_named() -> Refusal {
 async fn about(api: &Arc<Api>, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
     let done = async {
         let who = who(api, &request, Role::Operator)?;
-        let About { member } = body(request).await?;
+        let About { member, scheduled_at } = body(request).await?;
         let Some(member) = known_member(&*current(api)?, "member", member)? else {
             return Err(nobody_named());
         };
-        carry_out(api, ask(member), who.by).await
+        carry_or_plan(api, ask(member).into(), &who.by, scheduled_at).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 pub(super) fn finish(done: Result<String, Refusal>) -> Response {
@@ -298,7 +347,7 @@ fn known_member(
 pub(super) fn request(ask: Ask, by: String, state: RequestState) -> (RequestId, RequestRecord) {
     let id: RequestId = format!("{:032x}", rand::random::<u128>());
     tracing::info!(request = id, by, asks = ask.sentence(), "an operator asks");
-    (id, RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), state })
+    (id, RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), due: None, state })
 }
 
 /// Lets the store write something down.
@@ -379,7 +428,7 @@ fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
         RequestState::Refused { why } => {
             Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
         }
-        RequestState::Pending | RequestState::Accepted { .. } => None,
+        RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
     }
 }
 
@@ -387,9 +436,10 @@ fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
 fn has_begun(state: &RequestState) -> Option<Result<String, Refusal>> {
     match state {
         RequestState::Accepted { .. } => Some(Ok(String::new())),
-        RequestState::Pending | RequestState::Done { .. } | RequestState::Refused { .. } => {
-            outcome(state)
-        }
+        RequestState::Scheduled
+        | RequestState::Pending
+        | RequestState::Done { .. }
+        | RequestState::Refused { .. } => outcome(state),
     }
 }
 
@@ -422,7 +472,7 @@ fn known(api: &Api, id: &RequestId) -> String {
         Some((RequestState::Done { .. } | RequestState::Refused { .. }, _)) => {
             "it has just come to its end".to_owned()
         }
-        Some((RequestState::Pending, _)) | None => {
+        Some((RequestState::Scheduled | RequestState::Pending, _)) | None => {
             "somebody has just begun to act on it".to_owned()
         }
     }

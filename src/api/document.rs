@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::parameters::{self, Standing};
+use super::schedule::{self, Restart};
 
 /// `GET /patroni`, and the body of every health check.
 #[derive(Serialize)]
@@ -38,6 +39,8 @@ pub(super) struct Member<'a> {
     pause: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     database_system_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_restart: Option<Restart>,
     #[serde(flatten)]
     parameters: Standing<'a>,
     patroni: Software<'a>,
@@ -139,6 +142,7 @@ pub(super) fn member<'a>(
         tags: tags(&status.record.tags),
         pause: status.settings.pause,
         database_system_identifier: status.record.system_id.map(|id| id.to_string()),
+        scheduled_restart: schedule::restart(status, &status.me),
         parameters: parameters::standing(facts.map(|facts| &facts.parameters)),
         patroni: Software { version: env!("CARGO_PKG_VERSION"), scope: cluster, name: &status.me },
         haa: Ours {

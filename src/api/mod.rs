@@ -28,6 +28,7 @@ mod questions;
 mod reload;
 mod requests;
 mod routes;
+mod schedule;
 mod serve;
 mod settings;
 #[cfg(test)]
@@ -82,6 +83,13 @@ pub enum Call {
         /// What is asked.
         record: RequestRecord,
         /// Whether it was written; else why not, in a sentence.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Write down what operators ask for in advance, all of it or nothing.
+    Plan {
+        /// Their names, random, and what is asked; one at least.
+        plan: Vec<(RequestId, RequestRecord)>,
+        /// Whether they were written; else why not, in a sentence.
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// Take back what nobody has acted on.
@@ -158,10 +166,10 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/doctor", on(READ, doctor::doctor))
         .route("/router", asked(routes::router))
         .route("/metrics", asked(metrics::metrics))
-        .route("/switchover", post(commands::switchover))
+        .route("/switchover", post(commands::switchover).delete(schedule::forget_switchover))
         .route("/failover", post(commands::failover))
         .route("/drain", post(commands::drain))
-        .route("/restart", post(commands::restart))
+        .route("/restart", post(commands::restart).delete(schedule::forget_restart))
         .route("/reload", post(reload::reload))
         .route("/undrain", post(commands::undrain))
         .route("/remove", post(commands::remove))

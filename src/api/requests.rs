@@ -33,7 +33,8 @@ pub(super) async fn cancel(
     finish(cancelled)
 }
 
-async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<String, Refusal> {
+/// Takes it back; what is told of it.
+pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<String, Refusal> {
     let status = current(api)?;
     let Some(asked) = status.requests.get(&id) else {
         let id = id.escape_debug();
@@ -57,7 +58,7 @@ async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<String, Refus
 
 fn too_late(state: &RequestState) -> Option<String> {
     match state {
-        RequestState::Pending => None,
+        RequestState::Scheduled | RequestState::Pending => None,
         RequestState::Accepted { term } => Some(format!(
             "the leader of term {term} has begun with it, and half of it would be worse than all"
         )),

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, on};
 use haa_core::observe::{PeerState, Server};
-use haa_core::records::{Ask, RequestState};
+use haa_core::records::{Altered, Ask, RequestState};
 use haa_core::routes::Status;
 use haa_core::settings::{KeptSlot, Settings};
 use haa_core::units::{MemberName, Revision};
@@ -19,12 +19,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::commands::{Refusal, body, current, request, who, written};
+use super::schedule::plan;
 use super::tokens::Role;
 use super::{Api, Call, READ, Untold, json, not_yet, told};
 use crate::config::settings::{changes, merged, read};
 
 /// Whoever lives goes by new settings by then.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// In a patch: not now. No setting is called so.
+const SCHEDULED_AT: &str = "scheduled_at";
 
 /// A program of Postgres is asked once for each parameter.
 const VETTING: Duration = Duration::from_secs(20);
@@ -50,8 +54,12 @@ async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response 
     let done = async {
         let who = who(&api, &request, Role::Viewer)?;
         let seen = seen(request.headers())?;
-        let Document(patch) = body(request).await?;
+        let Document(mut patch) = body(request).await?;
+        let at = patch.as_object_mut().and_then(|patch| patch.remove(SCHEDULED_AT));
         who.may(if pauses(&patch) { Role::Operator } else { Role::Admin })?;
+        if let Some(at) = at {
+            return pause_at(&api, &at, &who.by, &patch).await;
+        }
         let status = current(&api)?;
         let next = merged(&status.settings, &patch).map_err(senseless)?;
         change(&api, &status, next, (who.by, seen)).await
@@ -78,6 +86,18 @@ async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
 /// To pause a cluster and to resume it is not to change what it goes by.
 fn pauses(patch: &Value) -> bool {
     patch.as_object().is_some_and(|patch| patch.keys().eq(["pause"]))
+}
+
+/// A pause that is to begin at a time, or to end.
+async fn pause_at(api: &Api, at: &Value, by: &str, patch: &Value) -> Result<Response, Refusal> {
+    let (Some(at), true, Some(pause)) = (at.as_str(), pauses(patch), patch["pause"].as_bool())
+    else {
+        let says = "scheduled_at: a time, with pause true or false and nothing else; other settings change at once";
+        return Err(senseless(vec![says.to_owned()]));
+    };
+    let (from, to) = (Some((!pause).to_string()), Some(pause.to_string()));
+    let changes = vec![Altered { key: "pause".to_owned(), from, to }];
+    plan(api, at, by, vec![Ask::Settings { changes }.into()]).await
 }
 
 fn senseless(sentences: Vec<String>) -> Refusal {

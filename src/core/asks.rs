@@ -16,8 +16,26 @@ pub struct RequestRecord {
     pub by: String,
     /// Wall clock of the agent that took it, milliseconds since 1970.
     pub asked_unix_ms: u64,
+    /// When it is to begin; nothing where it was to begin at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
     /// How it stands.
     pub state: RequestState,
+}
+
+/// When a command is to begin that was asked for in advance. Wall clocks say only when, never whether it may.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Due {
+    /// Not before this, milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Nor after this: nobody expects it any more.
+    pub until_unix_ms: u64,
+    /// Nor unless this one was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RequestId>,
+    /// Of a switchover: who is to lead until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<MemberName>,
 }
 
 /// What can be asked of the cluster.
@@ -169,6 +187,8 @@ impl Altered {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum RequestState {
+    /// It waits for its time.
+    Scheduled,
     /// Nobody has acted on it yet.
     Pending,
     /// The leader of this term is handing over.

@@ -36,6 +36,8 @@ pub enum Input {
     Peer(Heartbeat),
     /// The operator has given this member other tags.
     Tags(Tags),
+    /// The wall clock, milliseconds since 1970; told again and again while something waits for its time.
+    Wall(u64),
     /// The operator stops this agent.
     Stop(Leave),
 }

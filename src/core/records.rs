@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::asks::{Altered, Ask, Loss, Manner, RequestId, RequestRecord, RequestState};
+pub use crate::asks::{Altered, Ask, Due, Loss, Manner, RequestId, RequestRecord, RequestState};
 use crate::discard::Discarded;
 use crate::line::{Fork, Line};
 use crate::reason::Reason;

@@ -6,6 +6,8 @@ use haa_core::observe::Own;
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::verdict::Planned;
+
 /// `GET /cluster`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -24,6 +26,9 @@ pub struct ClusterView {
     /// Why the agent that answered does not stand while nobody leads.
     #[serde(default)]
     pub waits: Option<String>,
+    /// What waits for its time.
+    #[serde(default)]
+    pub scheduled: Vec<Planned>,
 }
 
 /// What an acknowledgement means.

@@ -4,6 +4,7 @@ use clap::Args;
 use haa_core::units::MemberName;
 use serde_json::json;
 
+use super::at::AtArgs;
 use super::error::CtlError;
 use super::list::Overview;
 use super::switchover::{confirm, order};
@@ -15,11 +16,12 @@ use super::target::Target;
 Examples:
   haactl drain n2
   haactl drain n1 --yes            # it leads: another one takes over
+  haactl drain n2 --at 2026-11-28T03:00
 
 It goes on streaming. Connections that readers hold to it stay until they end.
 Refused if acknowledged commits would be on one member alone, or nobody could take over.
 
-Exit codes: 0 it is out of use, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 it is out of use, or will be, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct DrainArgs {
     /// Whom
@@ -27,21 +29,26 @@ pub(super) struct DrainArgs {
     /// Do not ask, though it leads
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Take a member back into use
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   haactl undrain n2
+  haactl undrain n2 --at +4h
 
 Works also while nobody leads.
 
-Exit codes: 0 it is in use, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 it is in use, or will be, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct UndrainArgs {
     /// Whom
     member: MemberName,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Runs `drain`.
@@ -52,9 +59,11 @@ pub(super) async fn drain(args: &DrainArgs, target: &Target) -> Result<(), CtlEr
     let member = &args.member;
     let now = Overview::fetch(target).await?;
     if !args.yes && now.leader.as_deref() == Some(member.as_str()) {
-        confirm(&format!("{}\n{member} leads. Hand over and drain it?", now.table()))?;
+        let question = format!("{member} leads. Hand over and drain it{}?", args.at);
+        confirm(&format!("{}\n{question}", now.table()))?;
     }
-    order("drain", "/drain", &json!({ "member": member }), target).await
+    let body = args.at.of(json!({ "member": member }), "scheduled_at");
+    order("drain", "/drain", &body, target).await
 }
 
 /// Runs `undrain`.
@@ -62,5 +71,6 @@ pub(super) async fn drain(args: &DrainArgs, target: &Target) -> Result<(), CtlEr
 /// # Errors
 /// When it is refused, or nobody takes it.
 pub(super) async fn undrain(args: &UndrainArgs, target: &Target) -> Result<(), CtlError> {
-    order("undrain", "/undrain", &json!({ "member": args.member }), target).await
+    let body = args.at.of(json!({ "member": args.member }), "scheduled_at");
+    order("undrain", "/undrain", &body, target).await
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use haa_core::records::{RequestId, RequestRecord, RequestState};
+use haa_core::records::{Due, RequestId, RequestRecord, RequestState};
 
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
-use crate::api::document::rfc3339;
+use crate::api::document::{rfc3339, unix_ms};
+use crate::moment;
 
 /// A command and its name.
 pub(super) type Event = (RequestId, RequestRecord);
@@ -84,17 +85,40 @@ fn digits(events: &[Event]) -> usize {
 }
 
 fn cells(event: &RequestRecord) -> [String; 4] {
-    let outcome = outcome(&event.state);
-    [rfc3339(event.asked_unix_ms), event.by.clone(), event.ask.sentence(), outcome]
+    [rfc3339(event.asked_unix_ms), event.by.clone(), asked(event), outcome(event)]
+}
+
+/// What was asked, in words, and for when.
+pub(super) fn asked(event: &RequestRecord) -> String {
+    let what = event.ask.sentence();
+    match &event.due {
+        Some(due) => format!("{what}, at {}", rfc3339(due.at_unix_ms)),
+        None => what,
+    }
 }
 
 /// What came of a command, in words.
-pub(super) fn outcome(state: &RequestState) -> String {
-    match state {
+pub(super) fn outcome(event: &RequestRecord) -> String {
+    match &event.state {
         RequestState::Done { what } => what.clone(),
         RequestState::Refused { why } => format!("refused: {why}"),
+        RequestState::Scheduled => waiting(event.due.as_ref(), unix_ms()),
         RequestState::Pending => "nobody acts on it yet".to_owned(),
         RequestState::Accepted { .. } => "under way".to_owned(),
+    }
+}
+
+fn waiting(due: Option<&Due>, now: u64) -> String {
+    let Some(due) = due else { return "waits".to_owned() };
+    let begins = moment::distance(due.at_unix_ms, now);
+    match (&due.after, due.at_unix_ms > now) {
+        (Some(_), true) => format!("begins {begins}, once the one before it is done"),
+        (Some(_), false) => "begins once the one before it is done".to_owned(),
+        (None, true) => format!("begins {begins}"),
+        (None, false) => format!(
+            "was due {begins}; lapses {} if nobody begins with it",
+            moment::distance(due.until_unix_ms, now)
+        ),
     }
 }
 
@@ -105,11 +129,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_waits_says_for_how_long() {
+        let (at_unix_ms, until_unix_ms) = (7_200_000, 8_100_000);
+        let due = |after| Due { at_unix_ms, until_unix_ms, after, from: None };
+        let alone = due(None);
+        assert_eq!(waiting(Some(&alone), 0), "begins in 2h");
+        let late = "was due 1m ago; lapses in 14m if nobody begins with it";
+        assert_eq!(waiting(Some(&alone), 7_260_000), late);
+        let chained = due(Some("7f".to_owned()));
+        let says = "begins in 2h, once the one before it is done";
+        assert_eq!(waiting(Some(&chained), 0), says);
+    }
+
+    #[test]
     fn as_many_digits_are_shown_as_tell_names_apart() {
         let named = |id: &str| {
             let (ask, by) = (Ask::Failover { to: None, loss: Loss::Allowed }, "alice".to_owned());
             let state = RequestState::Pending;
-            (id.to_owned(), RequestRecord { ask, by, asked_unix_ms: 0, state })
+            (id.to_owned(), RequestRecord { ask, by, asked_unix_ms: 0, due: None, state })
         };
         assert_eq!(digits(&[named("aaaabbbb"), named("baaabbbb")]), 4);
         assert_eq!(digits(&[named("aaaabbbb"), named("aaaabbcb")]), 7);

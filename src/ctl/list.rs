@@ -6,11 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::at;
 use super::documents::{ClusterView, CommitsView, Lag, MemberView, RoutesView};
 use super::error::CtlError;
 use super::print::{Output, document, say, table};
 use super::target::Target;
 pub(super) use crate::config::size::readable;
+use crate::verdict::Planned;
 
 /// Show the members of the cluster
 #[derive(Args, Debug)]
@@ -49,6 +51,9 @@ pub struct Overview {
     pub commits: Option<CommitsView>,
     /// Nothing begins by itself.
     pub pause: bool,
+    /// What waits for its time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scheduled: Vec<Planned>,
 }
 
 /// Runs the verb.
@@ -94,6 +99,7 @@ impl Overview {
             members: cluster.members,
             commits: cluster.commits,
             pause: cluster.pause,
+            scheduled: cluster.scheduled,
         })
     }
 
@@ -143,7 +149,8 @@ impl Overview {
 
 fn render(output: Output, overview: &Overview) -> Result<String, CtlError> {
     let people = || {
-        let notes: Vec<String> = overview.members.iter().flat_map(MemberView::notes).collect();
+        let notes = overview.members.iter().flat_map(MemberView::notes);
+        let notes: Vec<String> = notes.chain(at::line(&overview.scheduled)).collect();
         let head = format!("{}\n{}", overview.headline(), overview.table());
         [vec![head], notes].concat().join("\n")
     };

@@ -1,5 +1,6 @@
 //! haactl, one file a verb: asks agents over HTTP and prints. Never decides, and never talks to etcd or Postgres.
 
+mod at;
 mod doctor;
 pub mod documents;
 mod drain;
@@ -109,8 +110,8 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Remove(args) => remove::run(args, &target()?).await,
         Verb::Requests(args) => requests::run(args, &target()?).await,
         Verb::Settings(args) => settings::run(args, &target()?).await,
-        Verb::Pause(_) => pause::pause(&target()?).await,
-        Verb::Resume(_) => pause::resume(&target()?).await,
+        Verb::Pause(args) => pause::pause(args, &target()?).await,
+        Verb::Resume(args) => pause::resume(args, &target()?).await,
         Verb::Events(args) => events::run(args, &target()?).await,
         Verb::Routes(args) => routes::run(args, &target()?).await,
         Verb::History(args) => history::run(args, &target()?).await,

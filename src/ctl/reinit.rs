@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::at::AtArgs;
 use super::error::CtlError;
 use super::events::Event;
 use super::list::Overview;
@@ -28,12 +29,13 @@ const MISSED: u32 = 40;
 Examples:
   haactl reinit n2
   haactl reinit n2 --yes
+  haactl reinit n2 --at 2026-11-28T03:00
 
 Answers when it streams again, and shows how far the clone is until then. Interrupted, it goes on:
 haactl list shows it, and haactl events how it ended. The old data are moved aside, not deleted.
 Refused for the primary, while nobody leads, and where acknowledged commits need this member.
 
-Exit codes: 0 it streams, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 it streams, or will be cloned, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct ReinitArgs {
     /// Whose
@@ -41,6 +43,8 @@ pub(super) struct ReinitArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 #[derive(Deserialize)]
@@ -56,11 +60,17 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
     let member = &args.member;
     if !args.yes {
         let now = Overview::fetch(target).await?;
-        let question = "Clone it anew? Its data are moved aside, and it serves nobody meanwhile.";
+        let at = &args.at;
+        let question =
+            format!("Clone it anew{at}? Its data are moved aside, and it serves nobody meanwhile.");
         confirm(&format!("{}\n{member}: {question}", now.table()))?;
     }
     const PATH: &str = "/reinitialize";
-    let (by, answer) = target.command("reinit", PATH, &json!({ "member": member })).await?;
+    let body = args.at.of(json!({ "member": member }), "scheduled_at");
+    let (by, answer) = target.command("reinit", PATH, &body).await?;
+    if args.at.is_later() {
+        return say(answer.sentence());
+    }
     let begun: Begun = serde_json::from_slice(&answer.body)
         .map_err(|source| CtlError::OddAnswer { by: by.clone(), path: PATH.to_owned(), source })?;
     let mut shown = Shown::new(member);
@@ -80,7 +90,9 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
                 shown.end();
                 return Err(CtlError::Refused { what: "reinit", by, why });
             }
-            Some(RequestState::Pending | RequestState::Accepted { .. }) => missed = 0,
+            Some(
+                RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. },
+            ) => missed = 0,
             None => missed += 1,
         }
         if let Ok(now) = Overview::fetch(target).await {

@@ -16,7 +16,8 @@ Examples:
   haactl requests
   haactl requests cancel 5f3a      # as many digits as tell it from the others
 
-What has begun cannot be cancelled. haactl events shows older ones.
+What waits for its time (--at) says how long; cancelling the first of a rolling restart ends all of
+it. What has begun cannot be cancelled. haactl events shows older ones.
 
 Exit codes: 0 shown or cancelled, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]

@@ -7,6 +7,7 @@ use haa_core::records::Manner;
 use haa_core::units::MemberName;
 use serde_json::json;
 
+use super::at::AtArgs;
 use super::error::CtlError;
 use super::list::Overview;
 use super::print::say;
@@ -25,10 +26,12 @@ Examples:
   haactl restart n2                # a replica; answers when it streams again, and votes if it did
   haactl restart --rolling --yes   # every replica, then a switchover, then the old primary
   haactl restart n1 --in-place     # the primary: writes are closed until it is back
+  haactl restart --rolling --at 2026-11-28T03:00 --yes
 
 A rolling restart never has two members down, and stops at the first that does not come back.
+With --at it is one command for each member that there is now; haactl requests shows how far it is.
 
-Exit codes: 0 restarted, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 restarted, or scheduled, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct RestartArgs {
     /// Whose
@@ -43,6 +46,8 @@ pub(super) struct RestartArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Runs the verb.
@@ -54,9 +59,11 @@ pub(super) async fn run(args: &RestartArgs, target: &Target) -> Result<(), CtlEr
     let manner = if args.in_place { Manner::InPlace } else { Manner::Alone };
     if args.in_place && !args.yes {
         let now = Overview::fetch(target).await?;
-        confirm(&format!("{}\nClose writes until {member} is back?", now.table()))?;
+        let question = format!("Close writes{} until {member} is back?", args.at);
+        confirm(&format!("{}\n{question}", now.table()))?;
     }
-    one(member.as_str(), manner, target).await
+    let body = json!({ "member": member, "manner": manner });
+    order("restart", "/restart", &args.at.of(body, "schedule"), target).await
 }
 
 async fn one(member: &str, manner: Manner, target: &Target) -> Result<(), CtlError> {
@@ -67,7 +74,12 @@ async fn one(member: &str, manner: Manner, target: &Target) -> Result<(), CtlErr
 async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
     let now = Overview::fetch(target).await?;
     if !args.yes {
-        confirm(&format!("{}\nRestart them all, the primary by a switchover?", now.table()))?;
+        let question = format!("Restart them all{}, the primary by a switchover?", args.at);
+        confirm(&format!("{}\n{question}", now.table()))?;
+    }
+    if args.at.is_later() {
+        let body = args.at.of(json!({ "everybody": true }), "schedule");
+        return order("restart", "/restart", &body, target).await;
     }
     for member in now.members.iter().filter(|member| !member.leads()) {
         one(&member.name, Manner::Rolling, target).await?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::at;
 use super::error::CtlError;
 use super::list::readable;
 use super::print::{Output, document, say};
@@ -60,6 +61,9 @@ fn story(verdict: &Verdict) -> String {
     for change in &verdict.pending {
         let _ = write!(text, "\nPending restart: {change}.");
     }
+    if let Some(line) = at::line(&verdict.scheduled) {
+        let _ = write!(text, "\n{line}");
+    }
     if let Some(outlook) = &verdict.outlook {
         let what = if verdict.pause { PAUSED.to_owned() } else { sentence(outlook) };
         let _ = write!(text, "\nIf {} died now: {what}", primary(verdict));
@@ -101,6 +105,7 @@ fn sentence(outlook: &Outlook) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Planned;
 
     fn verdict(successor: Option<&str>, loss: Loss) -> Verdict {
         let successor = successor.map(|name| name.parse().expect("a legal name"));
@@ -111,6 +116,7 @@ mod tests {
             pending: Vec::new(),
             primary: Some("n1".parse().expect("a legal name")),
             pause: false,
+            scheduled: Vec::new(),
             outlook: Some(Outlook { successor, host_ms, loss }),
         }
     }
@@ -133,6 +139,9 @@ mod tests {
         let pending = vec![change.to_owned()];
         let waits = story(&Verdict { pending, ..verdict(Some("n2"), Loss::Nothing) });
         assert!(waits.contains(&format!("well.\nPending restart: {change}.\nIf n1")), "{waits}");
+        let scheduled = vec![Planned::default()];
+        let planned = story(&Verdict { scheduled, ..verdict(Some("n2"), Loss::Nothing) });
+        assert!(planned.contains("well.\nScheduled: "), "{planned}");
         let paused =
             Verdict { health: Health::Degraded, pause: true, ..verdict(None, Loss::Unavailable) };
         let paused = story(&paused);

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use haa_core::units::MemberName;
 
+use super::at::AtArgs;
 use super::error::CtlError;
 use super::list::Overview;
 use super::print::say;
@@ -18,8 +19,11 @@ use super::target::Target;
 Examples:
   haactl switchover                # to the best replica
   haactl switchover --to n2 --yes
+  haactl switchover --to n2 --at 2026-11-28T03:00 --yes
 
-Exit codes: 0 the new primary accepts writes, 1 refused or failed, 2 wrong usage,
+A switchover to the best replica that is scheduled is refused if another leads by then.
+
+Exit codes: 0 the new primary accepts writes, or will, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct SwitchoverArgs {
     /// To which member [default: the best replica]
@@ -28,6 +32,8 @@ pub(super) struct SwitchoverArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Make a member lead although no leader is there, however far it is behind: what it lacks is lost
@@ -66,9 +72,12 @@ pub(super) async fn switchover(args: &SwitchoverArgs, target: &Target) -> Result
     if !args.yes {
         let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
         let from = from.unwrap_or("nobody");
-        confirm(&format!("{}\nHand the leadership over from {from} to {to}?", now.table()))?;
+        let question = format!("Hand the leadership over from {from} to {to}{}?", args.at);
+        confirm(&format!("{}\n{question}", now.table()))?;
     }
-    let body = json!({ "leader": from, "candidate": args.to });
+    // By then another may lead: who is named shall lead, and where nobody is, whoever leads now no more.
+    let from = from.filter(|_| args.to.is_none() || !args.at.is_later());
+    let body = args.at.of(json!({ "leader": from, "candidate": args.to }), "scheduled_at");
     order("switchover", "/switchover", &body, target).await
 }
 

@@ -83,6 +83,18 @@ impl Store {
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
 
+    /// Writes down what is to be done in time, all of it or nothing.
+    ///
+    /// # Errors
+    /// When the first is there already, when no endpoint answers, or when nobody can say whether it was written.
+    pub async fn plan(&self, plan: Vec<(RequestId, RequestRecord)>) -> Result<(), StoreError> {
+        let records = plan.into_iter().map(|(id, record)| Record::Request(id, record));
+        let records: Vec<Record> = records.collect();
+        let Some(key) = records.first().map(Record::key) else { return Ok(()) };
+        let written = self.write((&key, Revision::ABSENT), &records).await?;
+        if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
+    }
+
     /// Writes down an event that nobody asked for.
     ///
     /// # Errors
@@ -105,7 +117,12 @@ impl Store {
         let found = found.map_err(|error| silent("for a request", error))?;
         let Some(kv) = found.first() else { return Ok(false) };
         let request: Option<RequestRecord> = self.shared.reader.value(&key, kv);
-        let Some(request) = request.filter(|request| request.state == RequestState::Pending) else {
+        let Some(request) = request.filter(|request| match request.state {
+            RequestState::Scheduled | RequestState::Pending => true,
+            RequestState::Accepted { .. }
+            | RequestState::Done { .. }
+            | RequestState::Refused { .. } => false,
+        }) else {
             return Ok(false);
         };
         let ended = RequestRecord { state: RequestState::Refused { why }, ..request };

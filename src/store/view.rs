@@ -201,7 +201,7 @@ mod tests {
     const LEADER: &str = r#"{"member":"n1","term":3,"instance":4}"#;
 
     /// One of each, as haad writes them.
-    const RECORDS: [&str; 7] = [
+    const RECORDS: [&str; 8] = [
         r#"cluster {"creator":"n1","system_id":7300000000000000001}"#,
         r#"settings {"durability":"quorum","k":1,"timing":{"ttl":10000,"round":3000}}"#,
         r#"term {"term":7,"reserved":9,"holder":{"state":"leader","member":"n1","token":5,"timeline":8,
@@ -214,6 +214,8 @@ mod tests {
             "zone":"a"},"role":{"is":"streaming"},"system_id":1,"incarnation":2,"timeline":8}"#,
         r#"requests/7f {"ask":{"verb":"switchover","to":"n2"},"by":"alice","asked_unix_ms":1,
             "state":{"is":"done","what":"written"}}"#,
+        r#"requests/80 {"ask":{"verb":"drain","member":"n2"},"by":"alice","asked_unix_ms":1,"due":{"at_unix_ms":2,
+            "until_unix_ms":3,"after":"7f","from":"n1"},"state":{"is":"scheduled"}}"#,
     ];
 
     #[test]

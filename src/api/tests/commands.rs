@@ -131,6 +131,7 @@ async fn only_what_nobody_acts_on_is_cancelled() {
         ask: Ask::Drain { member: name("n2") },
         by: "alice".to_owned(),
         asked_unix_ms: 0,
+        due: None,
         state: RequestState::Pending,
     };
     let id = "17".to_owned();
@@ -169,6 +170,114 @@ async fn only_what_nobody_acts_on_is_cancelled() {
     }
 }
 
+impl Bench {
+    /// Sends a command that is to wait; what is written down.
+    async fn planned(&mut self, path: &str, body: &str) -> Vec<(RequestId, RequestRecord)> {
+        let (router, mut sent) = (self.router(), post(path, Some(TOKEN), body));
+        if path == "/config" {
+            *sent.method_mut() = Method::PATCH;
+        }
+        let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+        let Some(Call::Plan { plan, reply }) = self.calls.recv().await else { panic!("no plan") };
+        let mut status = Status::clone(self.status.borrow().as_ref().unwrap());
+        status.requests.extend(plan.clone());
+        self.status.send_replace(Some(Arc::new(status)));
+        reply.send(Ok(())).unwrap();
+        let response = asking.await.unwrap();
+        assert_eq!(response.status().as_u16(), 202);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let says = String::from_utf8_lossy(&bytes);
+        assert!(says.contains(&format!("\"request\":\"{}\"", plan[0].0)), "{says}");
+        plan
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_begin_at_a_time_is_written_down() {
+    let mut bench = Bench::new(primary());
+    let body = r#"{"candidate": "n2", "scheduled_at": "+2h"}"#;
+    let plan = bench.planned("/switchover", body).await;
+    let (_, record) = &plan[0];
+    assert_eq!(record.ask, Ask::Switchover { to: Some(name("n2")) });
+    assert_eq!((&record.state, record.by.as_str()), (&RequestState::Scheduled, "alice"));
+    let due = record.due.as_ref().unwrap();
+    assert_eq!((due.until_unix_ms - due.at_unix_ms, due.from.as_ref()), (15 * 60_000, None));
+
+    // Who names nobody means: away from the one that leads now.
+    let plan = bench.planned("/switchover", r#"{"scheduled_at": "+2h"}"#).await;
+    assert_eq!(plan[0].1.due.as_ref().unwrap().from, Some(name("n1")));
+
+    let plan = bench.planned("/config", r#"{"pause": true, "scheduled_at": "+2h"}"#).await;
+    let said = plan[0].1.ask.sentence();
+    assert_eq!(said, "set pause = true (was false)");
+
+    let body = r#"{"everybody": true, "schedule": "+3h"}"#;
+    let plan = bench.planned("/restart", body).await;
+    let said: Vec<String> = plan.iter().map(|(_, record)| record.ask.sentence()).collect();
+    let last = said.last().map(String::as_str);
+    assert_eq!(last, Some("switchover to the best replica"));
+    assert_eq!(said[0], "restart n1, one after the other");
+    for pair in plan.windows(2) {
+        let (before, after) = (pair[0].1.due.as_ref().unwrap(), pair[1].1.due.as_ref().unwrap());
+        assert_eq!(after.after.as_ref(), Some(&pair[0].0));
+        assert_eq!(before.at_unix_ms, after.at_unix_ms);
+        assert!(before.until_unix_ms < after.until_unix_ms, "a later one has longer");
+    }
+    let waiting = bench.ask(Method::GET, "/patroni").await;
+    assert!(waiting.body.contains("\"scheduled_restart\":{\"schedule\":\"20"), "{}", waiting.body);
+    let next = bench.ask(Method::GET, "/cluster").await;
+    assert!(next.body.contains("\"scheduled_switchover\":{\"at\":\"20"), "{}", next.body);
+}
+
+#[tokio::test]
+async fn what_cannot_wait_is_refused_at_once() {
+    let mut bench = Bench::new(primary());
+    for (path, body, code, says) in [
+        ("/switchover", r#"{"scheduled_at": "2020-01-01T00:00:00Z"}"#, 422, "is over"),
+        ("/switchover", r#"{"candidate": "n9", "scheduled_at": "+2h"}"#, 400, "no member 'n9'"),
+        ("/switchover", r#"{"leader": "n2", "scheduled_at": "+2h"}"#, 412, "n2 does not lead"),
+        ("/switchover", r#"{"leader": "n1", "candidate": "n1"}"#, 412, "name another"),
+        ("/drain", r#"{"member": "n2", "scheduled_at": "soon"}"#, 422, "'soon' is no time"),
+        ("/remove", r#"{"member": "n2", "scheduled_at": "+2h"}"#, 400, "unknown field"),
+        ("/restart", r#"{"everybody": true}"#, 400, "with a schedule and without a member"),
+    ] {
+        let answer = bench.send(post(path, Some(TOKEN), body)).await;
+        assert_eq!(answer.code, code, "{path} {body}: {}", answer.body);
+        assert!(answer.error().contains(says), "{}", answer.body);
+    }
+    let mut patch = post("/config", Some(TOKEN), r#"{"k": 2, "scheduled_at": "+2h"}"#);
+    *patch.method_mut() = Method::PATCH;
+    let answer = bench.send(patch).await;
+    assert_eq!(answer.code, 400);
+    assert!(answer.error().contains("other settings change at once"), "{}", answer.body);
+    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn what_waits_is_forgotten_as_todays_tools_do() {
+    let mut bench = Bench::new(primary());
+    let forget = |path: &str| {
+        let mut request = post(path, Some(TOKEN), "");
+        *request.method_mut() = Method::DELETE;
+        request
+    };
+    for (path, body) in
+        [("/switchover", r#"{"scheduled_at": "+2h"}"#), ("/restart", r#"{"schedule": "+2h"}"#)]
+    {
+        let answer = bench.send(forget(path)).await;
+        assert_eq!(answer.code, 404, "{}", answer.body);
+        let plan = bench.planned(path, body).await;
+        let (router, sent) = (bench.router(), forget(path));
+        let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+        let Some(Call::Withdraw { id, reply, .. }) = bench.calls.recv().await else {
+            panic!("it was not to be taken back")
+        };
+        assert_eq!(id, plan[0].0);
+        reply.send(Ok(true)).unwrap();
+        assert_eq!(asking.await.unwrap().status().as_u16(), 200);
+    }
+}
+
 #[tokio::test]
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
@@ -181,6 +290,7 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
         ask: Ask::Switchover { to: None },
         by: "alice".to_owned(),
         asked_unix_ms: 0,
+        due: None,
         state: RequestState::Pending,
     };
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });

@@ -87,6 +87,9 @@ pub(super) struct Belief {
     pub(super) leaderless_since: Option<Millis>,
     /// The revision of `term` that is in force, and when we first saw it.
     pub(super) term_seen: (Revision, Millis),
+    /// The wall clock, milliseconds since 1970, and when we were told.
+    #[serde(default)]
+    pub(super) wall: Option<(Millis, u64)>,
     #[serde(skip)]
     pub(super) off: Off,
 }
@@ -132,6 +135,7 @@ impl Belief {
             replay: None,
             leaderless_since: None,
             term_seen: (Revision::ABSENT, Millis(0)),
+            wall: None,
             off: Off::default(),
         }
     }
@@ -151,6 +155,7 @@ impl Belief {
             Input::LeaseSeen(seen) => self.learn_lease_of_another(now, seen),
             Input::Postgres(facts) => self.learn_postgres(facts),
             Input::Peer(beat) => self.learn_peer(now, beat),
+            Input::Wall(unix_ms) => self.wall = Some((now, *unix_ms)),
         }
     }
 

@@ -147,6 +147,7 @@ impl Desk {
             | Input::Tags(_)
             | Input::Promised(_)
             | Input::Peer(_)
+            | Input::Wall(_)
             | Input::Stop(_) => None,
         }
     }

@@ -31,6 +31,12 @@ impl Belief {
         self.drained().map(|(_, kept)| kept.revision).max().unwrap_or(Revision::ABSENT)
     }
 
+    /// Whether the leader has to do it; while there is none, whoever is first may.
+    pub(super) fn is_led_by_another(&self) -> bool {
+        let led = self.view.as_ref().is_some_and(|view| view.leader.is_some());
+        led && self.own_leader_key().is_none()
+    }
+
     /// Everybody who is heard goes by this.
     fn all_know(&self, now: Millis, kept: &Kept<DrainRecord>) -> bool {
         let names = self.view.iter().flat_map(|view| view.members.keys());
@@ -77,8 +83,7 @@ impl Node {
 
     /// The leader does it; while there is none, whoever is first.
     pub(super) fn undrains(&mut self) {
-        let led = self.belief.view.as_ref().is_some_and(|view| view.leader.is_some());
-        if led && self.belief.own_leader_key().is_none() {
+        if self.belief.is_led_by_another() {
             return;
         }
         for (id, request) in self.open_requests() {

@@ -35,6 +35,7 @@ mod requests;
 mod restart;
 mod role;
 mod roll;
+mod schedule;
 mod slots;
 mod suspicion;
 mod telling;
@@ -42,7 +43,7 @@ mod voting;
 mod waits;
 mod waking;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +151,9 @@ pub struct Node {
     holding: Holding,
     /// Since when we know the requests whose target is not fit yet.
     asked: BTreeMap<RequestId, Millis>,
+    /// The requests that waited for their time, which has come.
+    #[serde(default)]
+    due: BTreeSet<RequestId>,
     /// Why we do not stand, while nobody leads.
     waits: Option<Waits>,
     /// Our Postgres is restarted on an operator's wish.
@@ -198,6 +202,7 @@ impl Node {
             accepted: None,
             holding: Holding::default(),
             asked: BTreeMap::new(),
+            due: BTreeSet::new(),
             waits: None,
             restarting: None,
             clone_failed: None,
@@ -255,7 +260,8 @@ impl Node {
             | Input::LeaseSeen(_)
             | Input::Postgres(_)
             | Input::Job(..)
-            | Input::Peer(_) => {}
+            | Input::Peer(_)
+            | Input::Wall(_) => {}
         }
         self.desk.begin(now.after(self.beat_interval()));
         if !self.exited {
@@ -281,6 +287,7 @@ impl Node {
             return self.exit(Exit::Stopped);
         }
         self.holding = Holding::default();
+        self.keep_schedule(now);
         self.keep_consent(now);
         self.ask_everybody(now);
         // Each step takes at most one transition; no legal chain of them is longer than this.

@@ -158,7 +158,7 @@ impl Node {
                     self.answer(&id, &request, RequestState::Refused { why });
                 }
                 (RequestState::Accepted { .. }, Ok(target)) => {
-                    match self.ready(now, &id, &target, reason) {
+                    match self.ready(now, (&id, &request), &target, reason) {
                         Some(Ok(())) => {
                             let until = self.stopped_until(now);
                             return Some(Role::hand_over(reason, Some(target), until));
@@ -215,10 +215,13 @@ impl Node {
     fn ready(
         &mut self,
         now: Millis,
-        id: &RequestId,
+        (id, request): (&RequestId, &RequestRecord),
         target: &MemberName,
         reason: Reason,
     ) -> Option<Result<(), String>> {
+        if self.is_too_late(now, request) {
+            return Some(Err("the store took it too late: it has lapsed".to_owned()));
+        }
         if !self.heard_since(now, id, target)? {
             return Some(Err(format!("{target} has fallen silent")));
         }
@@ -265,12 +268,22 @@ impl Node {
         }
     }
 
+    /// Those that somebody may act on now. One whose time has come is as if it had just been asked.
     pub(super) fn open_requests(&self) -> Vec<(RequestId, RequestRecord)> {
         let requests = self.belief.view.iter().flat_map(|view| &view.requests);
-        requests
-            .filter(|(_, kept)| kept.value.is_open())
-            .map(|(id, kept)| (id.clone(), kept.value.clone()))
-            .collect()
+        let open = requests.filter(|(_, kept)| kept.value.is_open());
+        let open = open.filter_map(|(id, kept)| match kept.value.state {
+            RequestState::Scheduled if self.due.contains(id) => {
+                let state = RequestState::Pending;
+                Some((id.clone(), RequestRecord { state, ..kept.value.clone() }))
+            }
+            RequestState::Scheduled => None,
+            RequestState::Pending
+            | RequestState::Accepted { .. }
+            | RequestState::Done { .. }
+            | RequestState::Refused { .. } => Some((id.clone(), kept.value.clone())),
+        });
+        open.collect()
     }
 
     pub(super) fn answer(&mut self, id: &RequestId, request: &RequestRecord, state: RequestState) {
@@ -302,7 +315,7 @@ impl Node {
         let Some(view) = self.belief.view.as_ref() else { return };
         let ended = view.requests.iter().filter(|(_, kept)| !kept.value.is_open());
         let mut ended: Vec<_> =
-            ended.map(|(id, kept)| (kept.value.asked_unix_ms, id.clone())).collect();
+            ended.map(|(id, kept)| (kept.value.began_unix_ms(), id.clone())).collect();
         if ended.len() <= KEPT {
             return;
         }
@@ -363,9 +376,13 @@ fn leads_now(leader: &MemberName, term: Term) -> RequestState {
 }
 
 impl RequestRecord {
+    fn began_unix_ms(&self) -> u64 {
+        self.due.as_ref().map_or(self.asked_unix_ms, |due| due.at_unix_ms)
+    }
+
     const fn is_open(&self) -> bool {
         match self.state {
-            RequestState::Pending | RequestState::Accepted { .. } => true,
+            RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => true,
             RequestState::Done { .. } | RequestState::Refused { .. } => false,
         }
     }

@@ -33,6 +33,11 @@ impl Node {
         (term, primary): (Term, &Primary),
     ) {
         let begun = matches!(request.state, RequestState::Accepted { .. });
+        if *name == self.config.name && manner == Manner::Rolling && request.due.is_some() {
+            let what =
+                format!("{name} leads: the switchover after the others' restarts restarts it too");
+            return self.answer(id, request, RequestState::Done { what });
+        }
         let may = if *name == self.config.name {
             Err(Unfit::Never(format!(
                 "{name} leads: haactl switchover first, or haactl restart {name} --in-place, which closes writes \

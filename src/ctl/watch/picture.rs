@@ -7,7 +7,7 @@ use haa_core::records::HistoryRecord;
 use haa_core::units::{Address, Term};
 
 use super::super::documents::{ClusterView, Lag, RoutesView};
-use super::super::events::{Event, outcome};
+use super::super::events::{Event, asked, outcome};
 use crate::api::document::rfc3339;
 use crate::verdict::Verdict;
 
@@ -143,8 +143,8 @@ impl Picture {
             (record.at_unix_ms, format!("term {term}: {leader} leads: {}", reason.sentence()))
         });
         let requests = self.requests.iter().map(|(_, request)| {
-            let (by, asked) = (&request.by, request.ask.sentence());
-            (request.asked_unix_ms, format!("{asked} ({by}): {}", outcome(&request.state)))
+            let (by, what) = (&request.by, asked(request));
+            (request.asked_unix_ms, format!("{what} ({by}): {}", outcome(request)))
         });
         let mut all: Vec<(u64, String)> = leaderships.chain(requests).collect();
         all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));

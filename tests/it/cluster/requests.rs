@@ -3,14 +3,23 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use haa_core::units::MemberName;
+
 use super::fixture::{Cluster, LONG};
 use crate::support;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     let (cluster, primary, replica) = Cluster::start_voting().await;
-    let (code, said) = cluster.haactl(&["pause"]);
-    assert_eq!(code, 0, "{said}");
+    only_a_time_to_come_is_waited_for(&cluster, &replica);
+    what_waits_is_shown_and_cancelled(&cluster, &primary, &replica).await;
+    scheduled(&cluster, &["restart", replica.as_str(), "--at", "+2s"]);
+    until_event(&cluster, &format!("the Postgres of {replica} was restarted")).await;
+    scheduled(&cluster, &["pause", "--at", "+1s"]);
+    until_event(&cluster, "set pause = true (was false)").await;
+    let (_, events) = cluster.haactl(&["events"]);
+    assert_eq!(events.matches(&format!("restart {replica}, at ")).count(), 1, "{events}");
+
     cluster.playground.kill_host(&primary).expect("it ran");
     let none = |view: &haa::ctl::documents::ClusterView| view.leader().is_none();
     cluster.playground.wait_cluster("nobody leads", LONG, none).await.expect("it is paused");
@@ -50,4 +59,92 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     assert!(said.contains("it was refused: cancelled by"), "{said}");
     let (_, events) = cluster.haactl(&["events"]);
     assert!(events.contains("refused: cancelled by"), "{events}");
+
+    // Nobody leads, and nobody would before this.
+    scheduled(&cluster, &["resume", "--at", "+1s"]);
+    assert_ne!(cluster.primary().await, primary);
+}
+
+/// Takes it, and does not wait for it.
+fn scheduled(cluster: &Cluster, arguments: &[&str]) {
+    let (code, said) = cluster.haactl(arguments);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("' begins at 20"), "{said}");
+}
+
+async fn until_event(cluster: &Cluster, what: &str) {
+    let began = Instant::now();
+    loop {
+        let (_, events) = cluster.haactl(&["events"]);
+        if events.contains(what) {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "it never comes to '{what}': {events}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn only_a_time_to_come_is_waited_for(cluster: &Cluster, member: &MemberName) {
+    let member = member.as_str();
+    for (arguments, code, why) in [
+        (["drain", member, "--at", "2020-01-01T00:00:00Z"], 1, "is over"),
+        (["drain", member, "--at", "2199-01-01T00:00:00Z"], 1, "more than a year ahead"),
+        (["drain", member, "--at", "tonight"], 2, "is no time such as"),
+        (["drain", "n9", "--at", "+2h"], 1, "there is no member 'n9'"),
+    ] {
+        let (ended, said) = cluster.haactl(&arguments);
+        assert_eq!(ended, code, "{arguments:?}: {said}");
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+    let (_, said) = cluster.haactl(&["requests"]);
+    assert!(!said.contains("drain"), "nothing waits: {said}");
+}
+
+async fn what_waits_is_shown_and_cancelled(
+    cluster: &Cluster,
+    primary: &MemberName,
+    replica: &MemberName,
+) {
+    scheduled(cluster, &["switchover", "--at", "+2h", "--yes"]);
+    scheduled(cluster, &["restart", "--rolling", "--at", "+3h", "--yes"]);
+    let next = "Scheduled: switchover to the best replica at 20";
+    for verb in ["list", "status"] {
+        let (_, said) = cluster.haactl(&[verb]);
+        assert!(said.contains(next) && said.contains(", and 4 more: haactl requests"), "{said}");
+    }
+    // Any member says so, a moment later.
+    let from = format!("\"from\":\"{primary}\"");
+    let began = Instant::now();
+    loop {
+        let answer = cluster.playground.http_get(replica, "/cluster").await;
+        let (_, document) = answer.expect("it answers");
+        let restarts = document.matches("\"scheduled_restart\"").count();
+        let switchover = document.contains("\"scheduled_switchover\"") && document.contains(&from);
+        if restarts == 3 && switchover {
+            break;
+        }
+        assert!(began.elapsed() < LONG, "it is never shown: {document}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+
+    let (_, said) = cluster.haactl(&["requests"]);
+    assert!(said.contains("begins in 1h 5") && said.contains("once the one before it"), "{said}");
+    // With the first of a rolling restart all of it is over.
+    for first in ["switchover to the best replica, at", "restart n1, one after the other, at"] {
+        let line = said.lines().find(|line| line.contains(first)).expect("it waits");
+        let id = line.split_whitespace().next().expect("an id");
+        let (code, said) = cluster.haactl(&["requests", "cancel", id]);
+        assert_eq!(code, 0, "{said}");
+    }
+    let began = Instant::now();
+    while cluster.haactl(&["list"]).1.contains("Scheduled") {
+        assert!(began.elapsed() < LONG, "something waits: {}", cluster.haactl(&["requests"]).1);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let (_, events) = cluster.haactl(&["events"]);
+    assert_eq!(
+        events.matches("refused: the command before it was not done").count(),
+        3,
+        "{events}"
+    );
 }

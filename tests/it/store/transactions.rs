@@ -79,6 +79,7 @@ async fn a_request_is_taken_once() {
         ask: Ask::Switchover { to: None },
         by: "test".to_owned(),
         asked_unix_ms: 1,
+        due: None,
         state: RequestState::Pending,
     };
     bench.store.ask("7f".to_owned(), record.clone()).await.expect("it is taken");

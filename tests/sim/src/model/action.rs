@@ -231,6 +231,7 @@ impl State {
             ask: Wished::Switchover { to: Some(name(m)) },
             by: String::new(),
             asked_unix_ms: 0,
+            due: None,
             state: RequestState::Pending,
         };
         let put = vec![(Record::Request("r1".to_owned(), request), None)];

@@ -2,14 +2,14 @@
 
 use haa_core::line::Fork;
 use haa_core::observe::Door;
-use haa_core::records::{Ask, Key, Loss, Manner};
+use haa_core::records::{Altered, Ask, Key, Loss, Manner};
 use haa_core::units::{Lsn, MemberName, Timeline};
 
 use super::plan::{set, span};
 use crate::conduct::Conduct;
 use crate::net::Weather;
 use crate::postgres::{Process, Replay};
-use crate::world::faults::Fault;
+use crate::world::faults::{Fault, When};
 use crate::world::member::Life;
 use crate::world::slots::Much;
 use crate::world::{EtcdState, World};
@@ -80,8 +80,23 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         }
         ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
         ("nothing-fails", []) => odds(world.conduct.healed()),
+        ("schedule", [time, verb, rest @ ..]) => {
+            vec![Fault::Plan(planned(verb, rest)?, When::In(span(time)?))]
+        }
+        ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
         _ => vec![Fault::Request(asked(verb, rest)?)],
     })
+}
+
+/// What an operator asks for in advance.
+fn planned(verb: &str, rest: &[&str]) -> Result<Ask, String> {
+    let pause = match (verb, rest) {
+        ("pause", []) => true,
+        ("resume", []) => false,
+        _ => return asked(verb, rest),
+    };
+    let (from, to) = (Some((!pause).to_string()), Some(pause.to_string()));
+    Ok(Ask::Settings { changes: vec![Altered { key: "pause".to_owned(), from, to }] })
 }
 
 /// What an operator asks for.
@@ -121,7 +136,8 @@ fn written(key: &str) -> Result<Key, String> {
             Ok(Key::Discarded(named("any")?, Fork { timeline: Timeline(0), lsn: Lsn(0) }))
         }
         "drained" => Ok(Key::Drained(named("any")?)),
-        _ => Err(format!("'{key}' is none of term, leader, sync, discarded and drained")),
+        "request" => Ok(Key::Request(String::new())),
+        _ => Err(format!("'{key}' is none of term, leader, sync, discarded, drained and request")),
     }
 }
 
@@ -148,7 +164,9 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::LoseDisk(m) | Fault::ForeignDisk(m) => !down(m) || postgres(m).disk.is_none(),
         Fault::Cut(from, to) => !world.net.open(*from, *to),
         Fault::Mend(from, to) => world.net.open(*from, *to),
-        Fault::StopEtcd | Fault::Request(_) => world.etcd_state == EtcdState::Down,
+        Fault::StopEtcd | Fault::Request(_) | Fault::Plan(..) => {
+            world.etcd_state == EtcdState::Down
+        }
         Fault::LetGo(m) => !world.is_held_up(*m),
         Fault::StartEtcd => world.etcd_state == EtcdState::Up,
         Fault::PromoteByHand(m) => postgres(m).process != Process::Standby,

@@ -347,7 +347,9 @@ impl World {
         let agent = &mut self.members[member].agent;
         let again = std::mem::replace(&mut agent.looking, Ongoing::No);
         let pause = if self.now < agent.alert_until { LIVELY } else { STEADY };
-        if let Some(facts) = agent.sight.take() {
+        let facts = agent.sight.take();
+        self.tell_wall(member);
+        if let Some(facts) = facts {
             self.deliver(member, &Input::Postgres(*facts));
         }
         let agent = &self.members[member].agent;
@@ -359,6 +361,14 @@ impl World {
         } else {
             let glance = agent.glance;
             self.tell_agent(pause, member, ForAgent::Glance(glance));
+        }
+    }
+
+    /// Every member's wall clock is right: it says only when, and a wrong one is an operator's other wish.
+    fn tell_wall(&mut self, member: usize) {
+        let mut requests = self.etcd.view.requests.values();
+        if requests.any(|kept| kept.value.due.is_some()) {
+            self.deliver(member, &Input::Wall(self.now.0 / 1_000));
         }
     }
 

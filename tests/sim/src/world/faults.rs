@@ -3,7 +3,7 @@
 use haa_core::effect::Txn;
 use haa_core::input::{Input, Leave};
 use haa_core::observe::{Door, Shutdown};
-use haa_core::records::{Ask, Key, Record, RequestRecord, RequestState};
+use haa_core::records::{Ask, Due, Key, Record, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, SystemId, TxnId};
 
@@ -64,6 +64,8 @@ pub enum Fault {
     Conduct(Conduct),
     /// An operator asks.
     Request(Ask),
+    /// An operator asks in advance.
+    Plan(Ask, When),
     /// An operator changes the settings.
     Settings(Settings),
     /// The next transaction of this member that writes this key stays on its way.
@@ -89,6 +91,18 @@ pub enum Fault {
     /// etcd is restored from the backup; from none, it is an empty one. Watches begin anew.
     RestoreEtcd,
 }
+
+/// When it is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long from now.
+    In(At),
+    /// At the same time, once what was asked last is done.
+    Then,
+}
+
+/// What nobody could begin with so long after it was due lapses; a command after another one has as long again.
+const GRACE_MS: u64 = 15 * 60 * 1_000;
 
 impl World {
     /// Does it.
@@ -145,7 +159,8 @@ impl World {
             Fault::RevokeEarly(nth) => self.revoke_early(*nth),
             Fault::Weather(weather) => self.net.weather = *weather,
             Fault::Conduct(conduct) => self.conduct = *conduct,
-            Fault::Request(ask) => self.request(ask),
+            Fault::Request(ask) => self.request(ask, None),
+            Fault::Plan(ask, when) => self.plan(ask, *when),
             Fault::Settings(settings) => self.set(settings),
             Fault::Hold(member, key) => self.hold(*member, key),
             Fault::LetGo(member) => self.let_go(*member),
@@ -203,6 +218,7 @@ impl World {
             Fault::RevokeEarly(_)
             | Fault::DeleteLeader
             | Fault::Request(_)
+            | Fault::Plan(..)
             | Fault::Recycle(..) => return,
         };
         for member in all.filter(|member| [one, other].contains(member)) {
@@ -273,7 +289,28 @@ impl World {
         }
     }
 
-    fn request(&mut self, ask: &Ask) {
+    /// Whoever names nobody means: away from the one that leads now.
+    fn plan(&mut self, ask: &Ask, when: When) {
+        let last = format!("r{}", self.serial);
+        let before = self.etcd.view.requests.get(&last).and_then(|kept| kept.value.due.clone());
+        let leader = || self.etcd.view.leader.as_ref().map(|kept| kept.value.member.clone());
+        let due = match (when, before) {
+            (When::In(span), _) => {
+                let at_unix_ms = self.now.after(span).0 / 1_000;
+                let alone = matches!(ask, Ask::Switchover { to: None });
+                let from = alone.then(leader).flatten();
+                Due { at_unix_ms, until_unix_ms: at_unix_ms + GRACE_MS, after: None, from }
+            }
+            (When::Then, Some(Due { at_unix_ms, until_unix_ms, .. })) => {
+                let until_unix_ms = until_unix_ms + GRACE_MS;
+                Due { at_unix_ms, until_unix_ms, after: Some(last), from: None }
+            }
+            (When::Then, None) => return,
+        };
+        self.request(ask, Some(due));
+    }
+
+    fn request(&mut self, ask: &Ask, due: Option<Due>) {
         if self.etcd_state == EtcdState::Down {
             return;
         }
@@ -283,7 +320,8 @@ impl World {
             ask: ask.clone(),
             by: "the simulator".to_owned(),
             asked_unix_ms: self.now.0 / 1_000,
-            state: RequestState::Pending,
+            state: due.as_ref().map_or(RequestState::Pending, |_| RequestState::Scheduled),
+            due,
         };
         let txn = Txn {
             id: TxnId(0),
@@ -372,6 +410,8 @@ impl World {
             Fault::Weather(weather) => format!("the network changes: {weather:?}"),
             Fault::Conduct(conduct) => format!("things change: {conduct:?}"),
             Fault::Request(ask) => asked(ask),
+            Fault::Plan(ask, When::In(span)) => format!("{}, in {span}", asked(ask)),
+            Fault::Plan(ask, When::Then) => format!("{}, after that", asked(ask)),
             Fault::Settings(settings) => format!("an operator sets {settings:?}"),
             Fault::Hold(m, key) => format!("the next write of {key:?} by {} hangs", end(m)),
             Fault::LetGo(m) => format!("what hangs of {} reaches etcd", end(m)),

@@ -232,8 +232,12 @@ impl World {
             }
             let Record::Request(_, request) = record else { continue };
             match &request.state {
-                RequestState::Pending | RequestState::Accepted { .. } => {}
+                RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => {
+                }
                 RequestState::Done { what } => {
+                    if request.due.is_some() {
+                        self.sometimes.count("scheduled command done");
+                    }
                     if let Asked::Drain { .. } = request.ask {
                         self.sometimes.count("member drained");
                     }

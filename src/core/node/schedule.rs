@@ -1,0 +1,101 @@
+//! What operators asked for in advance: whether it is due, and when it is too late for it. From then on it goes the way
+//! of every request. The wall clock says only when to begin; never whether that is safe.
+
+use crate::records::{Altered, Ask, Due, Key, Record, RequestId, RequestRecord, RequestState};
+use crate::settings::Settings;
+use crate::units::Millis;
+
+use super::Node;
+use super::belief::Belief;
+use super::desk::{Change, seen};
+
+/// What we were told of the wall clock counts for so long: it may have been set since.
+const FRESH: Millis = Millis(30_000);
+
+/// What is to become of a command that waits for its time.
+enum Turn {
+    /// It goes on waiting, at most so long before we look again.
+    Wait(Millis),
+    /// Its time has come.
+    Begin,
+    /// It comes to nothing; why, in a sentence.
+    Never(String),
+}
+
+impl Belief {
+    /// The wall clock, milliseconds since 1970; nothing if nobody told us of it lately.
+    fn wall(&self, now: Millis) -> Option<u64> {
+        let (at, unix_ms) = self.wall?;
+        let age = now.since(at);
+        (age < FRESH).then_some(unix_ms + age.0)
+    }
+
+    fn turn(&self, wall: u64, due: &Due) -> Turn {
+        let requests = self.view.as_ref().map(|view| &view.requests);
+        let before = due.after.as_ref().map(|id| requests?.get(id).map(|kept| &kept.value.state));
+        let waits = match before {
+            Some(None | Some(RequestState::Refused { .. })) => {
+                return Turn::Never("the command before it was not done".to_owned());
+            }
+            None | Some(Some(RequestState::Done { .. })) => false,
+            Some(Some(_)) => true,
+        };
+        if wall >= due.until_unix_ms {
+            let minutes = due.until_unix_ms.saturating_sub(due.at_unix_ms) / 60_000;
+            return Turn::Never(format!(
+                "nobody could begin with it within {minutes} minutes after it was due: it has lapsed"
+            ));
+        }
+        let next = if wall < due.at_unix_ms { due.at_unix_ms } else { due.until_unix_ms };
+        match &due.from {
+            _ if waits || wall < due.at_unix_ms => Turn::Wait(Millis(next - wall)),
+            Some(from) if self.own_leader_key().is_some() && *from != self.me => {
+                Turn::Never(format!("{from} does not lead any more: {} does", self.me))
+            }
+            Some(_) | None => Turn::Begin,
+        }
+    }
+}
+
+impl Node {
+    /// Sees what is due. The leader acts on that; while there is none, whoever is first may.
+    pub(super) fn keep_schedule(&mut self, now: Millis) {
+        self.due.clear();
+        let Some(wall) = self.belief.wall(now).filter(|_| !self.belief.is_led_by_another()) else {
+            return;
+        };
+        let requests = self.belief.view.iter().flat_map(|view| &view.requests);
+        let waiting = requests.filter(|(_, kept)| kept.value.state == RequestState::Scheduled);
+        let waiting = waiting.map(|(id, kept)| (id.clone(), kept.value.clone()));
+        for (id, request) in waiting.collect::<Vec<_>>() {
+            let Some(due) = &request.due else { continue };
+            match (self.belief.turn(wall, due), &request.ask) {
+                (Turn::Wait(left), _) => self.desk.wake_at(now.after(left)),
+                (Turn::Never(why), _) => {
+                    self.answer(&id, &request, RequestState::Refused { why });
+                }
+                (Turn::Begin, Ask::Settings { changes }) => self.set(&id, &request, changes),
+                (Turn::Begin, _) => drop(self.due.insert(id)),
+            }
+        }
+    }
+
+    /// Whether it should have begun before now: what we wrote can be under way for as long as the store is away.
+    pub(super) fn is_too_late(&self, now: Millis, request: &RequestRecord) -> bool {
+        let until = request.due.as_ref().map(|due| due.until_unix_ms);
+        until.is_some_and(|until| self.belief.wall(now).is_some_and(|wall| wall >= until))
+    }
+
+    /// Pauses the cluster, or resumes it.
+    fn set(&mut self, id: &RequestId, request: &RequestRecord, changes: &[Altered]) {
+        let Some(kept) = self.belief.view.as_ref().and_then(|view| view.settings.as_ref()) else {
+            return;
+        };
+        let pause = changes.iter().any(|to| to.key == "pause" && to.to.as_deref() == Some("true"));
+        let what = if kept.value.pause == pause { "it was so already" } else { "written" };
+        let state = RequestState::Done { what: what.to_owned() };
+        let unchanged = (Key::Settings, seen(Some(kept)));
+        let settings = Record::Settings(Settings { pause, ..kept.value.clone() });
+        self.answer_with(id, request, state, (Change::default().put(settings), Some(unchanged)));
+    }
+}
