@@ -53,7 +53,9 @@ pub fn read_here(
     let is_so = |offset: UtcOffset| offset_at(at.assume_offset(offset)) == Some(offset);
     match (is_so(before), is_so(after)) {
         (true, true) if before != after => Err(format!(
-            "'{text}' is twice here, the clocks are put back then: end it with {before} or {after}"
+            "'{text}' is twice here, the clocks are put back then: end it with {} or {}",
+            zone(before),
+            zone(after)
         )),
         (true, _) => unix_ms(at.assume_offset(before)).ok_or_else(|| far(text)),
         (false, true) => unix_ms(at.assume_offset(after)).ok_or_else(|| far(text)),
@@ -61,6 +63,13 @@ pub fn read_here(
             "'{text}' is never here, the clocks are put forward then: say another time"
         )),
     }
+}
+
+/// `+01:00`
+fn zone(offset: UtcOffset) -> String {
+    let (hours, minutes, _) = offset.as_hms();
+    let sign = if offset.is_negative() { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", hours.abs(), minutes.abs())
 }
 
 fn far(text: &str) -> String {
@@ -140,7 +149,10 @@ mod tests {
         }
         for (text, says) in [
             ("2026-03-29T02:30", "is never here"),
-            ("2026-10-25T02:30", "is twice here"),
+            (
+                "2026-10-25T02:30",
+                "is twice here, the clocks are put back then: end it with +02:00 or +01:00",
+            ),
             ("tonight", "is no time such as"),
         ] {
             let why = read_here(text, NOW, berlin).expect_err(text);

@@ -8,8 +8,8 @@ use super::Node;
 use super::belief::Leader;
 
 impl Node {
-    /// Whom to copy: a replica that the operator has set apart for it, if it streams the timeline that this leader made,
-    /// so that its WAL is part of the leader's history; else the leader. One after the other, where it fails.
+    /// Whom to copy: a replica that the operator has set apart for it, if it streams the timeline that this leader
+    /// made, so that its WAL is part of the leader's history; else the leader. One after the other, where it fails.
     pub(super) fn copied(&self, now: Millis, leader: Option<&Leader>, from: Source) -> Source {
         let members = self.belief.view.iter().flat_map(|view| &view.members);
         let set_apart = members.filter(|(name, kept)| {

@@ -68,7 +68,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
-const STORIES: [Story; 52] = [
+const STORIES: [Story; 53] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
