@@ -91,6 +91,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let mut registry = Metrics::registry(&config.cluster, &config.name);
     let (hooks, asked) = Hooks::start(&config, &mut registry);
     let (gates, openings, lost) = gates(&config, asked.gate);
+    let news = calls::News { vetoes: asked.vetoes, lost };
     let postgres = postgres(&config, inputs.clone(), gates)?;
     let store = Arc::new(Store::start(&config.etcd, &config.cluster, inputs.clone())?);
     let (status, published) = watch::channel(None);
@@ -115,7 +116,6 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         metrics,
     };
     let examiner = examiner(&config, &api, (&store, &postgres, &hooks));
-    let news = calls::News { vetoes: asked.vetoes, lost };
     tokio::spawn(news.tell(config.name.clone(), Arc::clone(&store)));
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
@@ -124,8 +124,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(wall::tell(told.clone(), inputs.clone()));
     tokio::spawn(signals::pass(inputs, leave, told, config.settings.timing));
-    let promised = promises::read(&config.state_directory)?;
-    let node = Node::new(node_config(&config, &memory, promised));
+    let node = Node::new(node_config(&config, &memory, promises::read(&config.state_directory)?));
     tracing::info!(member = %config.name, cluster = %config.cluster, api = %config.api.listen, "haad runs");
     let notes = Notes::begin(&config.state_directory, memory, &node)
         .context("cannot start the thread that writes the journal")?;
@@ -149,9 +148,9 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         told: None,
         end: None,
     };
-    let end = agent.run(received, leave).await?;
+    let end = agent.run(received, leave).await;
     drained(router, &shutdown, serving).await;
-    Ok(end)
+    end
 }
 
 async fn listener(api: &config::Api) -> anyhow::Result<TcpListener> {

@@ -148,17 +148,6 @@ databases = ["shop"]
 [hooks]
 on_role_change = ["@/bin/postgres", "a b", "$c"]
 timeout = "1m"
-[bootstrap]
-method = "command"
-command = ["@/bin/postgres", "latest"]
-recovery_target_time = "2027-01-31 12:00:00+00"
-recovery_target_inclusive = false
-[clone]
-rate_limit = "50MB"
-[[clone.method]]
-name = "tape"
-command = ["@/bin/postgres"]
-timeout = "2h"
 [tags]
 noloadbalance = true
 clonefrom = true
@@ -187,6 +176,36 @@ stagger = "50ms"
     assert_eq!((pools.consoles.len(), pools.consoles[1].port), (2, 6433));
     assert_eq!((pools.login.user.as_str(), pools.databases[0].as_str()), ("pgbouncer", "shop"));
     assert_eq!(pools.pause_timeout.as_secs(), 5);
+    assert!(config.tags.clonefrom);
+    let hook = config.hooks.on_role_change.unwrap();
+    assert_eq!(hook.program, place.path().join("bin/postgres"));
+    assert_eq!(hook.arguments, ["a b", "$c"]);
+    assert_eq!(config.hooks.timeout.as_secs(), 60);
+    assert!(config.tags.noloadbalance);
+    assert_eq!(config.tags.failover_priority, -3);
+    assert_eq!(config.tags.free["zone"], "a");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.settings.maximum_lag_on_failover, 16 << 20);
+    assert_eq!(config.settings.timing.ttl.0, 30_000);
+    assert_eq!(config.settings.timing.stagger.0, 50);
+}
+
+#[test]
+fn what_is_made_of_backups_is_taken_as_written() {
+    let more = r#"
+[bootstrap]
+method = "command"
+command = ["@/bin/postgres", "latest"]
+recovery_target_time = "2027-01-31 12:00:00+00"
+recovery_target_inclusive = false
+[clone]
+rate_limit = "50MB"
+[[clone.method]]
+name = "tape"
+command = ["@/bin/postgres"]
+timeout = "2h"
+"#;
+    let config = Place::new().load(&format!("{GOOD}{more}")).unwrap();
     let Bootstrap::Command(restore) = config.postgres.bootstrap else { panic!() };
     assert_eq!(
         (restore.command.arguments[0].as_str(), restore.timeout.as_secs()),
@@ -200,18 +219,6 @@ stagger = "50ms"
     let Cloning { rate_limit, methods, basebackup } = config.postgres.cloning;
     assert_eq!((rate_limit, basebackup, methods.len()), (Some(50 << 20), true, 1));
     assert_eq!((methods[0].name.as_str(), methods[0].timeout.as_secs()), ("tape", 7_200));
-    assert!(config.tags.clonefrom);
-    let hook = config.hooks.on_role_change.unwrap();
-    assert_eq!(hook.program, place.path().join("bin/postgres"));
-    assert_eq!(hook.arguments, ["a b", "$c"]);
-    assert_eq!(config.hooks.timeout.as_secs(), 60);
-    assert!(config.tags.noloadbalance);
-    assert_eq!(config.tags.failover_priority, -3);
-    assert_eq!(config.tags.free["zone"], "a");
-    assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.settings.maximum_lag_on_failover, 16 << 20);
-    assert_eq!(config.settings.timing.ttl.0, 30_000);
-    assert_eq!(config.settings.timing.stagger.0, 50);
 }
 
 #[test]

@@ -137,13 +137,7 @@ impl Node {
                     continue;
                 }
             };
-            let ours = (reason == Reason::Drained).then_some(&self.config.name);
-            let spared = ours.map_or(Ok(()), |me| self.spare(me, primary));
-            let target = if reason == Reason::Restarted {
-                Ok(self.config.name.clone())
-            } else {
-                spared.and_then(|()| self.target(to, primary))
-            };
+            let target = self.successor(reason, to, primary);
             match (&request.state, target) {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
                     let state = self.inherits(&request, term);
@@ -175,6 +169,22 @@ impl Node {
         }
         self.forget_requests();
         None
+    }
+
+    /// Who is to lead after that hand-over.
+    fn successor(
+        &self,
+        reason: Reason,
+        to: Option<&MemberName>,
+        primary: &Primary,
+    ) -> Result<MemberName, Unfit> {
+        if reason == Reason::Restarted {
+            return Ok(self.config.name.clone());
+        }
+        if reason == Reason::Drained {
+            self.spare(&self.config.name, primary)?;
+        }
+        self.target(to, primary)
     }
 
     /// What a member does, or has done, without the leadership going to another.
