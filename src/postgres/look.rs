@@ -6,7 +6,7 @@ use std::io;
 
 use haa_core::line::Fork;
 use haa_core::observe::{DataDir, Primary, Server, Shutdown, Standby, SyncState, Walsender};
-use haa_core::units::{Lsn, Position, Timeline};
+use haa_core::units::{Incarnation, Lsn, Position, Timeline};
 
 use super::control::{Control, State};
 use super::error::sentence;
@@ -73,12 +73,23 @@ fn present(site: &Site) -> io::Result<DataDir> {
     let control = Control::read(site.data())?;
     Ok(DataDir::Present {
         system_id: control.system_id,
-        incarnation: incarnation::read_or_make(site.data())?,
+        incarnation: number(site)?,
         needs_source: is_incomplete(site, &control)?
             // Started alone it would wait for this for ever.
             || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),
     })
+}
+
+/// pg_rewind brings the source's file, and may have been broken off amid that. Such data are given up: with any number
+/// of their own they are seen, and cloned anew.
+fn number(site: &Site) -> io::Result<Incarnation> {
+    match incarnation::read_or_make(site.data()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && rewind::is_half_done(site)? => {
+            incarnation::make(site.data())
+        }
+        read => read,
+    }
 }
 
 /// A copy or a rewind of these data was begun and is not complete.

@@ -197,6 +197,10 @@ async fn a_rewind_that_is_broken_off_makes_way_for_a_clone_and_is_told_once() {
     a.again().await;
     assert!(a.state.join("rewinding").exists(), "the rewind came to its end");
     assert_eq!(a.discards().await, lost, "it is gone, whatever comes");
+    // pg_rewind empties what it is about to bring from the source.
+    let number = a.config.data_directory.join("haa.incarnation");
+    std::fs::write(&number, "").expect("it can be written");
+    a.again().await;
     let facts = a.stopped().await;
     assert!(matches!(facts.data, DataDir::Present { needs_source: true, .. }), "{facts:?}");
     let why = a.failed(Job::Rewind(b.source())).await;

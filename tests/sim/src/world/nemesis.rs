@@ -9,7 +9,7 @@ use crate::conduct::Conduct;
 use crate::dice::Dice;
 use crate::net::Weather;
 use crate::time::At;
-use crate::world::faults::{Fault, When};
+use crate::world::faults::Fault;
 use crate::world::{EtcdState, Event, World};
 
 /// A kind of fault.
@@ -214,7 +214,7 @@ impl World {
             }
             Kind::Switchover => {
                 let to = self.somebody();
-                self.ask_for(Ask::Switchover { to });
+                self.inject(&Fault::Request(Ask::Switchover { to }));
             }
             Kind::Failover => {
                 let to = self.somebody();
@@ -255,28 +255,18 @@ impl World {
         }
     }
 
-    /// Now and then in advance.
-    fn ask_for(&mut self, ask: Ask) {
-        let fault = if self.serial.is_multiple_of(4) {
-            Fault::Plan(ask, When::In(At::ms(1_500)))
-        } else {
-            Fault::Request(ask)
-        };
-        self.inject(&fault);
-    }
-
     fn draw_drain(&mut self, victim: usize) {
         let member = self.members[victim].name.clone();
         let drained = self.etcd.view.drained.contains_key(&member);
         let back = drained && self.dice.percent(70);
         let ask = if back { Ask::Undrain { member } } else { Ask::Drain { member } };
-        self.ask_for(ask);
+        self.inject(&Fault::Request(ask));
     }
 
     fn draw_restart(&mut self, victim: usize) {
         let member = self.members[victim].name.clone();
         let manner = [Manner::Alone, Manner::Rolling, Manner::InPlace][self.dice.below(3)];
-        self.ask_for(Ask::Restart { member, manner });
+        self.inject(&Fault::Request(Ask::Restart { member, manner }));
     }
 
     fn draw_upkeep(&mut self, kind: Kind, victim: usize) {
@@ -286,7 +276,7 @@ impl World {
         } else {
             Ask::Reinit { member, data: None }
         };
-        self.ask_for(ask);
+        self.inject(&Fault::Request(ask));
     }
 
     fn change_settings(&mut self) {
