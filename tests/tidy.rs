@@ -66,7 +66,7 @@ fn files_are_short() {
 /// what is told of parameters, 40; how a promotion is told that an operator's program was against, 20;
 /// slots of the operator that are kept, and which of them were lost, 90; what is asked for in advance, 100; from whom
 /// copies are made, and whose a new cluster of a backup is, 10.
-const CORE: usize = 8_350;
+const CORE: usize = 8_360;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use haa_core::records::{Ask, Due, Manner, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Altered, Ask, Due, Manner, RequestId, RequestRecord, RequestState};
 use haa_core::routes::Status;
 use haa_core::units::MemberName;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub(super) async fn plan(
     let (mut plan, mut after) = (Vec::new(), None);
     let mut until_unix_ms = at_unix_ms;
     for Step { ask, from } in steps {
-        until_unix_ms += u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
+        until_unix_ms += u64::try_from(grace(&ask).as_millis()).unwrap_or(u64::MAX);
         let (id, record) = request(ask, by.to_owned(), RequestState::Scheduled);
         let after = after.replace(id.clone());
         let due = Some(Due { at_unix_ms, until_unix_ms, after, from });
@@ -81,6 +81,27 @@ pub(super) async fn plan(
         first.get(..8).unwrap_or(&first)
     );
     Ok(json(StatusCode::ACCEPTED, &Begun { message, request: first }))
+}
+
+/// To be late with these harms nobody; not to do them does: what is paused or drained would stay so.
+fn grace(ask: &Ask) -> Duration {
+    match ask {
+        Ask::Undrain { .. } => AHEAD,
+        Ask::Settings { changes } if changes.iter().any(is_resume) => AHEAD,
+        Ask::Settings { .. }
+        | Ask::Switchover { .. }
+        | Ask::Failover { .. }
+        | Ask::Drain { .. }
+        | Ask::Restart { .. }
+        | Ask::Reinit { .. }
+        | Ask::Remove { .. }
+        | Ask::Promote { .. }
+        | Ask::KeepSlot { .. } => GRACE,
+    }
+}
+
+fn is_resume(change: &Altered) -> bool {
+    change.key == "pause" && change.to.as_deref() != Some("true")
 }
 
 /// A time that can be waited for.

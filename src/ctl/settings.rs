@@ -163,7 +163,9 @@ pub(super) async fn send(
     let (by, answer) = target.alter(WHAT, (method, PATH), body, seen).await?;
     if answer.status != 200 {
         say(answer.sentence())?;
-        return Err(CtlError::NotAll);
+        // What is to begin later is nobody's yet.
+        let later = body.get("scheduled_at").is_some();
+        return if later { Ok(()) } else { Err(CtlError::NotAll) };
     }
     let after: Settings = serde_json::from_slice(&answer.body)
         .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;

@@ -134,12 +134,9 @@ pub(super) async fn refresh(site: &Site, postmaster: &Process) -> Result<(), Job
     let wished = site.wishes.now();
     let rules = &wished.told.hba;
     let session = show(site, postmaster, Door::Open, rules).await?;
-    let done = in_order(site, &session).await;
-    match &done {
-        Ok(()) => taken(site, rules),
-        Err(error) => refused(site, error),
-    }
-    done
+    in_order(site, &session).await?;
+    taken(site, rules);
+    Ok(())
 }
 
 /// Clients are let in by these.
@@ -148,7 +145,8 @@ pub(super) fn taken(site: &Site, rules: &[String]) {
     site.standing.rules(None);
 }
 
-fn refused(site: &Site, error: &JobError) {
+/// They are let in by those from before: shown until others are taken.
+pub(super) fn refused(site: &Site, error: &JobError) {
     let why = format!("{}; the rules from before stay in force", sentence(error));
     tracing::error!("{why}");
     site.standing.rules(Some(why));

@@ -3,7 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `worker` | the one job slot, and closing |
+//! | `worker`, `aside` | the one job slot, closing, and the work beside it |
 //! | `watcher` | looks: when, and what a look found |
 //! | `look` | one look, from the data directory and the server to `PostgresFacts` |
 //! | `process` | postmasters and leftovers, by pidfd; never a pid that was not verified |
@@ -31,6 +31,7 @@
 //! | `orphans` | tools that an agent left when it was killed |
 //! | `log` | Postgres' own log: why a start failed, and that it stays small |
 
+mod aside;
 mod binaries;
 mod conninfo;
 mod control;

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
+use super::aside::{aside, end, ended};
 use super::error::{JobError, sentence};
 use super::process::{self, Ended};
 use super::site::Site;
@@ -45,6 +46,9 @@ pub(super) enum Wish {
 
 /// How Postgres stands to what it was asked, or why it does not take it; nothing where it could not be asked.
 pub(super) type Reply = oneshot::Sender<Result<Option<Parameters>, String>>;
+
+/// Those of the members, what becomes of others, and the operator's.
+type Slots = (BTreeSet<MemberName>, Strangers, Kept);
 
 /// Whom to let in; letting clients in needs a proof.
 #[derive(Clone, Copy)]
@@ -88,7 +92,7 @@ pub(super) struct Worker {
     nudge: Arc<Notify>,
     running: Option<(JobId, JoinHandle<JobResult>)>,
     last: Option<(JobId, JobResult)>,
-    slots: Option<JoinHandle<()>>,
+    slots: Option<(Slots, JoinHandle<()>)>,
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
     parameters: Option<(Scope, JoinHandle<()>)>,
@@ -130,7 +134,7 @@ impl Worker {
                     Some(Wish::Job(id, job)) => self.begin(id, job).await,
                     Some(Wish::Close) => self.close().await,
                     Some(Wish::Slots(wanted, strangers, kept)) => {
-                        self.reconcile(wanted, strangers, kept);
+                        self.reconcile((wanted, strangers, kept));
                     }
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
@@ -221,11 +225,18 @@ impl Worker {
         }
     }
 
-    fn reconcile(&mut self, wanted: BTreeSet<MemberName>, strangers: Strangers, kept: Kept) {
-        let before = self.slots.take();
+    /// One that is at work goes on: a slot may begin only when transactions have ended.
+    fn reconcile(&mut self, wish: Slots) {
+        let at_work = self.slots.as_ref().filter(|(_, work)| !work.is_finished());
+        if at_work.is_some_and(|(known, _)| *known == wish) {
+            return;
+        }
+        let before = self.slots.take().map(|(_, work)| work);
         let bench = self.bench.clone();
-        self.slots = Some(tokio::spawn(async move {
+        let known = wish.clone();
+        let work = tokio::spawn(async move {
             end(before).await;
+            let (wanted, strangers, kept) = wish;
             let members = async {
                 let session = bench.session().await?;
                 slot::reconcile(&session, &wanted, &strangers).await.map_err(JobError::from)
@@ -235,7 +246,8 @@ impl Worker {
             if let Err(error) = members.and(kept) {
                 tracing::warn!("replication slots are not as they should be: {}", sentence(&error));
             }
-        }));
+        });
+        self.slots = Some((known, work));
     }
 
     fn rest(&mut self) {
@@ -322,8 +334,10 @@ impl Worker {
             end(before).await;
             let applied = parameters::apply(&site).await;
             let running = process::postmaster(site.data()).map_err(JobError::Signal)?;
-            if let (Scope::ByFile, Some(postmaster)) = (scope, running) {
-                door::refresh(&site, &postmaster).await?;
+            if let (Scope::ByFile, Some(postmaster)) = (scope, running)
+                && let Err(error) = door::refresh(&site, &postmaster).await
+            {
+                door::refused(&site, &error);
             }
             applied
         };
@@ -384,7 +398,8 @@ impl Worker {
             }
             work
         });
-        for work in self.slots.take().into_iter().chain(list).chain(door).chain(parameters) {
+        let slots = self.slots.take().map(|(_, work)| work);
+        for work in slots.into_iter().chain(list).chain(door).chain(parameters) {
             work.abort();
             self.retired.push(work);
         }
@@ -394,46 +409,6 @@ impl Worker {
         if self.inputs.send(Input::Job(id, result)).await.is_err() {
             tracing::debug!(%id, "nobody wants to know how the job ended");
         }
-    }
-}
-
-/// Work beside the job slot: the newest wish of its kind wins, and one that is at work already goes on. A look follows.
-fn aside<W: PartialEq>(
-    before: Option<(W, JoinHandle<()>)>,
-    wish: W,
-    nudge: &Arc<Notify>,
-    work: impl Future<Output = Result<(), JobError>> + Send + 'static,
-) -> Option<(W, JoinHandle<()>)> {
-    let before = match before {
-        Some((known, handle)) if known == wish && !handle.is_finished() => {
-            return Some((known, handle));
-        }
-        before => before.map(|(_, handle)| handle),
-    };
-    let nudge = nudge.clone();
-    let handle = tokio::spawn(async move {
-        end(before).await;
-        if let Err(error) = work.await {
-            tracing::warn!("Postgres' settings are not as they should be: {}", sentence(&error));
-        }
-        nudge.notify_one();
-    });
-    Some((wish, handle))
-}
-
-/// Gives work up and waits for its end: amid a write it goes on to its next wait, and whoever comes after it writes the
-/// same files.
-async fn end(work: Option<JoinHandle<()>>) {
-    if let Some(work) = work {
-        work.abort();
-        ended(vec![work]).await;
-    }
-}
-
-async fn ended(retired: Vec<JoinHandle<()>>) {
-    for work in retired {
-        // It was given up, or is done; how, was said by itself.
-        drop(work.await);
     }
 }
 
@@ -461,36 +436,5 @@ fn result_of(end: Result<JobResult, JoinError>) -> JobResult {
         Ok(result) => result,
         Err(error) if error.is_cancelled() => JobResult::Aborted,
         Err(error) => JobResult::Failed(format!("a fault in haad: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn whoever_comes_after_work_amid_a_write_waits_for_it() {
-        let (go_on, wait) = std::sync::mpsc::channel::<()>();
-        let (begins, began) = tokio::sync::oneshot::channel();
-        let written = Arc::new(AtomicBool::new(false));
-        let writes = Arc::clone(&written);
-        // As a write to a slow disk: it knows nothing of being given up.
-        let before = tokio::spawn(async move {
-            begins.send(()).expect("somebody waits");
-            wait.recv().expect("it goes on");
-            writes.store(true, Ordering::SeqCst);
-        });
-        began.await.expect("it begins");
-        let mut after = std::pin::pin!(end(Some(before)));
-        tokio::select! {
-            biased;
-            () = &mut after => panic!("the write is not over"),
-            () = std::future::ready(()) => {}
-        }
-        go_on.send(()).expect("it waits");
-        after.await;
-        assert!(written.load(Ordering::SeqCst), "the write was over");
     }
 }

@@ -115,6 +115,8 @@ impl Rejoining {
         self.wait = FIRST_WAIT;
         match job {
             Job::Clone(_) | Job::Rewind(_) => {
+                // They are other data than those that were compared, also under the same leader.
+                self.compared = None;
                 self.copied_in = self.copying_in.take();
                 self.plan = Plan::Settle;
                 self.failed_rewinds = 0;

@@ -43,7 +43,9 @@ impl Belief {
         if wall >= due.until_unix_ms {
             let minutes = due.until_unix_ms.saturating_sub(due.at_unix_ms) / 60_000;
             return Turn::Never(format!(
-                "nobody could begin with it within {minutes} minutes after it was due: it has lapsed"
+                "nobody could begin with it within {minutes} minutes after it was due, by the clock of {}: it has \
+                 lapsed",
+                self.me
             ));
         }
         let next = if wall < due.at_unix_ms { due.at_unix_ms } else { due.until_unix_ms };
@@ -64,6 +66,7 @@ impl Node {
         let Some(wall) = self.belief.wall(now).filter(|_| !self.belief.is_led_by_another()) else {
             return;
         };
+        let leads = self.belief.own_leader_key().is_some();
         let requests = self.belief.view.iter().flat_map(|view| &view.requests);
         let waiting = requests.filter(|(_, kept)| kept.value.state == RequestState::Scheduled);
         let waiting = waiting.map(|(id, kept)| (id.clone(), kept.value.clone()));
@@ -71,6 +74,8 @@ impl Node {
             let Some(due) = &request.due else { continue };
             match (self.belief.turn(wall, due), &request.ask) {
                 (Turn::Wait(left), _) => self.desk.wake_at(now.after(left)),
+                // One clock counts, not the fastest of all.
+                (Turn::Never(_), _) if !leads => {}
                 (Turn::Never(why), _) => {
                     self.answer(&id, &request, RequestState::Refused { why });
                 }
@@ -92,6 +97,10 @@ impl Node {
             return;
         };
         let pause = changes.iter().any(|to| to.key == "pause" && to.to.as_deref() == Some("true"));
+        // Without a leader nobody takes over until it is resumed; a pause can wait for the next one.
+        if pause && self.belief.own_leader_key().is_none() {
+            return;
+        }
         let what = if kept.value.pause == pause { "it was so already" } else { "written" };
         let state = RequestState::Done { what: what.to_owned() };
         let unchanged = (Key::Settings, seen(Some(kept)));

@@ -56,9 +56,9 @@ impl Scaffold {
             )));
         }
         let path = site.beside(suffix);
-        let (stale, data) = (path.clone(), site.data().to_owned());
+        let (stale, data) = (super::SCAFFOLDS.map(|any| site.beside(any)), site.data().to_owned());
         let removed = files::apart(move || {
-            remove(&stale)?;
+            stale.iter().try_for_each(|stale| remove(stale))?;
             named(&data, GONE)?.iter().try_for_each(|(_, gone)| remove(gone))
         });
         removed.await.map_err(JobError::file("remove what is left of", &path))?;

@@ -41,6 +41,10 @@ pub(super) const FIRST: [&str; 14] = [
     "-cwal_log_hints=on",
 ];
 
+/// Lines of the server's log that say where it stopped.
+const TOLD: [&str; 4] =
+    ["recovery stopping", "redo done", "last completed transaction", "selected new timeline ID"];
+
 /// Recovers what is in `data`; it is shut down in order when this returns, with the configuration that it ran by.
 ///
 /// # Errors
@@ -63,7 +67,12 @@ pub(super) async fn run(
         Until::Target(_) => server.until("database system is ready to accept connections"),
     };
     let ended = server.run(|line| {
-        tracing::debug!(line, "recovery");
+        // How far it got is what an operator wants to know of it.
+        if TOLD.iter().any(|told| line.contains(told)) {
+            tracing::info!(line, "recovery");
+        } else {
+            tracing::debug!(line, "recovery");
+        }
         let bad = line.contains("FATAL:") || line.contains("PANIC:");
         if fatal.is_none() && bad {
             fatal = Some(line.to_owned());

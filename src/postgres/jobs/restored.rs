@@ -41,19 +41,21 @@ pub(super) async fn clone(
     source: &Source,
     (method, new): (&Method, &Scaffold),
 ) -> Result<Line, JobError> {
-    let theirs = ask(site, source).await?;
+    let system = ask(site, source).await?.system;
     let mut told = told(site, new.path());
     told.extend([
         ("HAA_SOURCE_HOST", source.address.host.clone()),
         ("HAA_SOURCE_PORT", source.address.port.to_string()),
-        ("HAA_SYSTEM_IDENTIFIER", theirs.system.to_string()),
+        ("HAA_SYSTEM_IDENTIFIER", system.to_string()),
     ]);
     run(new.path(), Run { told, ..Run::of(&method.name, &method.command, method.timeout) }).await?;
-    let control = examine(site, new.path(), Some(theirs.system))?;
+    let control = examine(site, new.path(), Some(system))?;
     if new.path().join("backup_label").exists() {
         recover::run(site, new.path(), &control, Until::Consistent).await?;
     }
     let end = end(new.path()).map_err(JobError::file("read", new.path()))?;
+    // It has written meanwhile, and a program may have copied it.
+    let theirs = ask(site, source).await?;
     theirs.hold(new.path(), end, source)?;
     Ok(theirs.line)
 }

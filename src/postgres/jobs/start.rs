@@ -71,7 +71,7 @@ async fn went_back(
     if door == Door::Open
         && let Err(error) = door::refresh(site, &running(site)?).await
     {
-        tracing::debug!("the rules of access are not taken either: {}", sentence(&error));
+        door::refused(site, &error);
     }
     Ok(())
 }

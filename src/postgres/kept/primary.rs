@@ -26,6 +26,10 @@ pub(super) async fn keep(
     let site = &*bench.site;
     let mut shown = BTreeMap::new();
     for (name, slot) in &kept.slots {
+        if let Some(found) = there.get(name).filter(|found| found.temporary) {
+            shown.insert(name.clone(), Shown { holds: found.holds, ailing: Some(waits(name)) });
+            continue;
+        }
         if let Some(found) = there.get(name) {
             site.kept.seen.send_if_modified(|seen| seen.insert(name.clone()));
             let one = Shown { holds: found.holds, ailing: ailing(name, found, slot) };
@@ -51,6 +55,17 @@ pub(super) async fn keep(
         shown.insert(name.clone(), Shown { holds: None, ailing });
     }
     Ok(shown)
+}
+
+/// Somebody is about to make it.
+fn waits(name: &str) -> Ailing {
+    Ailing {
+        ails: Ails::NotYet,
+        what: format!("the slot {name} is being made"),
+        remedy: "it begins when the transactions that are open now have ended: SELECT pid, xact_start, query FROM \
+                 pg_stat_activity ORDER BY xact_start"
+            .to_owned(),
+    }
 }
 
 /// A slot is made in its database; standbys copy it.
@@ -135,8 +150,8 @@ fn too_old(name: &str, major: u32) -> Ailing {
 /// Told once for people: in the log, and as an event.
 fn lost(bench: &Bench, name: &str) -> Ailing {
     let what = format!(
-        "the slot {name} is not on this primary, and how far its consumer has read is lost with it; none was made in \
-         its place, which would skip changes"
+        "the slot {name} is not on this primary: how far its consumer has read is lost with it, or it was never made; \
+         none is made in its place, which would skip changes"
     );
     let remedy = format!(
         "bring its consumer up to date by a new copy, and make the slot for it: haactl settings set slots.{name}=, \

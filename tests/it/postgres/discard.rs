@@ -83,8 +83,10 @@ fn commits_in(explained: &Path) -> usize {
 
 fn notes(a: &Member) -> Vec<PathBuf> {
     let files = std::fs::read_dir(&a.state).expect("a directory").flatten().map(|e| e.path());
-    let note = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-    files.filter(note).collect()
+    let name = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("discarded-"))
+    };
+    files.filter(name).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,6 +203,7 @@ async fn a_rewind_that_is_broken_off_makes_way_for_a_clone_and_is_told_once() {
     let number = a.config.data_directory.join("haa.incarnation");
     std::fs::write(&number, "").expect("it can be written");
     a.again().await;
+    assert_eq!(a.discards().await, lost);
     let facts = a.stopped().await;
     assert!(matches!(facts.data, DataDir::Present { needs_source: true, .. }), "{facts:?}");
     let why = a.failed(Job::Rewind(b.source())).await;
