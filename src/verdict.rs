@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
-use haa_core::records::{Due, RequestRecord, RequestState, SyncRecord};
+use haa_core::records::{Due, RequestRecord, RequestState, SyncRecord, Tags};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{MemberName, Millis, Position};
@@ -161,13 +161,15 @@ fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {
     let timing = status.settings.timing;
     let sync = status.sync.as_ref();
     let quorum = sync.filter(|sync| sync.durability == Durability::Quorum);
-    let mut fit: Vec<(Position, i32, &MemberName)> = status
+    let site = status.members.get(primary).map(|member| &member.record.tags);
+    let mut fit: Vec<(Position, (i32, bool), &MemberName)> = status
         .members
         .keys()
         .filter(|name| *name != primary)
         .filter_map(|name| {
-            let (position, priority) = could_lead(status, now, name, sync)?;
-            Some((position, priority, name))
+            let (position, tags) = could_lead(status, now, name, sync)?;
+            let near = site.is_some_and(|site| site.is_near(tags));
+            Some((position, (tags.failover_priority, near), name))
         })
         .collect();
     fit.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));
@@ -227,13 +229,13 @@ fn pending(status: &Status, now: Millis) -> Vec<String> {
     changes.into_iter().map(sentence).collect()
 }
 
-/// Where the WAL ends of a member that could be elected, and its priority.
-fn could_lead(
-    status: &Status,
+/// Where the WAL ends of a member that could be elected, and its tags.
+fn could_lead<'a>(
+    status: &'a Status,
     now: Millis,
     name: &MemberName,
     sync: Option<&SyncRecord>,
-) -> Option<(Position, i32)> {
+) -> Option<(Position, &'a Tags)> {
     let sync = sync?;
     let listed = if sync.durability == Durability::Quorum { &sync.voters } else { &sync.members };
     if !listed.contains_key(name) {
@@ -243,11 +245,11 @@ fn could_lead(
         let standby = status.own_standby()?;
         let fit =
             standby.streaming && !status.drained.contains(name) && !status.record.tags.nofailover;
-        return fit.then_some((standby.position, status.record.tags.failover_priority));
+        return fit.then_some((standby.position, &status.record.tags));
     }
     let beat = lately(status, now, name)?;
     let fit = beat.fit && beat.state == PeerState::Streaming;
-    Some((beat.position.filter(|_| fit)?, beat.tags.failover_priority))
+    Some((beat.position.filter(|_| fit)?, &beat.tags))
 }
 
 /// What another member said last, unless it has been silent for `suspect_after`.

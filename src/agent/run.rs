@@ -339,7 +339,7 @@ impl Agent {
                 self.postgres.close();
             }
             Effect::Look => self.postgres.look(),
-            Effect::Slots(slots, strangers, kept) => self.postgres.slots(slots, strangers, kept),
+            Effect::Slots(wish) => self.postgres.slots(wish),
             Effect::Promise(promises) => self.promises.keep(promises),
             Effect::List(proof, list) => self.postgres.list(proof, list),
             Effect::OpenDoor(proof) => self.postgres.open_door(proof),

@@ -98,6 +98,9 @@ struct Member<'a> {
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<Timeline>,
+    /// Whom it streams from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a MemberName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,8 +129,9 @@ enum Lag {
 }
 
 /// What a member is at this moment, as far as is known.
-struct Seen {
+struct Seen<'a> {
     state: &'static str,
+    upstream: Option<&'a MemberName>,
     received: Option<Lsn>,
     replayed: Option<Lsn>,
     progress: Option<u8>,
@@ -242,6 +246,7 @@ fn member<'a>(
         host: &record.postgres.host,
         port: record.postgres.port,
         timeline: record.timeline,
+        upstream: seen.upstream,
         progress: seen.progress,
         lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
         receive_lsn: seen.received.filter(|_| !leads),
@@ -253,7 +258,7 @@ fn member<'a>(
     }
 }
 
-fn own(status: &Status) -> Seen {
+fn own(status: &Status) -> Seen<'_> {
     let state = word(status.record.role);
     let progress = status.postgres.as_ref().and_then(|facts| facts.progress);
     match status.own_standby() {
@@ -263,11 +268,15 @@ fn own(status: &Status) -> Seen {
                 (false, true) => "streaming",
                 (false, false) => state,
             },
+            upstream: status.members.iter().find_map(|(name, member)| {
+                let from = Some(&member.record.postgres) == standby.source.as_ref();
+                (from && standby.streaming).then_some(name)
+            }),
             received: Some(standby.position.lsn),
             replayed: Some(standby.replayed),
             progress,
         },
-        None => Seen { state, received: None, replayed: None, progress },
+        None => Seen { state, upstream: None, received: None, replayed: None, progress },
     }
 }
 
@@ -275,12 +284,12 @@ fn own(status: &Status) -> Seen {
 const STALLED: &str = "stalled";
 
 /// What it said last, if that is fresh; else what its record says.
-fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
+fn peer<'a>(status: &Status, known: &'a MemberStatus, now: Millis) -> Seen<'a> {
     let fresh = |at: &Millis| now.since(*at) < status.settings.timing.suspect_after;
     let role = word(known.record.role);
     let Some((_, beat)) = known.heard.as_ref().filter(|(at, _)| fresh(at)) else {
         let state = if role == "streaming" { "running" } else { role };
-        return Seen { state, received: None, replayed: None, progress: None };
+        return Seen { state, upstream: None, received: None, replayed: None, progress: None };
     };
     let state = match beat.state {
         PeerState::Streaming | PeerState::Standby if beat.stalled => STALLED,
@@ -292,6 +301,7 @@ fn peer(status: &Status, known: &MemberStatus, now: Millis) -> Seen {
     };
     Seen {
         state,
+        upstream: beat.upstream.as_ref(),
         received: beat.position.map(|position| position.lsn),
         replayed: beat.replayed,
         progress: beat.progress,

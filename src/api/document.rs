@@ -180,6 +180,12 @@ pub(super) fn tags(tags: &Tags) -> BTreeMap<&str, Value> {
     if tags.clonefrom {
         shown.insert("clonefrom", Value::from(true));
     }
+    if tags.nosync {
+        shown.insert("nosync", Value::from(true));
+    }
+    if let Some(upstream) = &tags.replicatefrom {
+        shown.insert("replicatefrom", Value::from(upstream.as_str()));
+    }
     if tags.failover_priority != 0 {
         shown.insert("failover_priority", Value::from(tags.failover_priority));
     }

@@ -152,7 +152,7 @@ impl Checker<'_> {
         let guard = self.guard(file, state.as_deref());
         let cloning = self.cloning(&file.clone);
         let bootstrap = self.bootstrap(&file.bootstrap);
-        let tags = self.tags(&file.tags);
+        let tags = self.tags(&file.tags, name.as_ref());
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
         let (postgres, api) = (postgres?, api?);
@@ -220,7 +220,11 @@ impl Checker<'_> {
         )
     }
 
-    fn tags(&mut self, said: &BTreeMap<String, Said<Scalar>>) -> Option<Tags> {
+    fn tags(
+        &mut self,
+        said: &BTreeMap<String, Said<Scalar>>,
+        me: Option<&MemberName>,
+    ) -> Option<Tags> {
         let mut tags = Tags::default();
         let before = self.problems.len();
         for (key, value) in said {
@@ -228,10 +232,29 @@ impl Checker<'_> {
                 ("nofailover", Scalar::Boolean(on)) => tags.nofailover = *on,
                 ("noloadbalance", Scalar::Boolean(on)) => tags.noloadbalance = *on,
                 ("clonefrom", Scalar::Boolean(on)) => tags.clonefrom = *on,
+                ("nosync", Scalar::Boolean(on)) => tags.nosync = *on,
                 ("failover_priority", Scalar::Integer(n)) if i32::try_from(*n).is_ok() => {
                     tags.failover_priority = i32::try_from(*n).unwrap_or_default();
                 }
-                ("nofailover" | "noloadbalance" | "clonefrom", _) => {
+                ("replicatefrom", Scalar::Text(name)) => match name.parse() {
+                    Ok(name) if Some(&name) == me => {
+                        let says = format!(
+                            "tags.replicatefrom: {name} is this member itself: name another, or take it out"
+                        );
+                        self.refuse_said::<(), _>(value, says);
+                    }
+                    Ok(name) => tags.replicatefrom = Some(name),
+                    Err(error) => {
+                        let says = format!("tags.replicatefrom: {error}");
+                        self.refuse_said::<(), _>(value, says);
+                    }
+                },
+                ("replicatefrom", _) => {
+                    let says =
+                        "tags.replicatefrom: write a member's name, such as \"n2\"".to_owned();
+                    self.refuse_said::<(), _>(value, says);
+                }
+                ("nofailover" | "noloadbalance" | "clonefrom" | "nosync", _) => {
                     self.refuse_said::<(), _>(
                         value,
                         format!("tags.{key}: write true or false, without quotes"),

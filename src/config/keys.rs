@@ -150,6 +150,9 @@ pub(super) static KEYS: &[Key] = &[
     key("tags.failover_priority", Kind::Plain, "HAAD_TAGS_FAILOVER_PRIORITY"),
     key("tags.noloadbalance", Kind::Plain, "HAAD_TAGS_NOLOADBALANCE"),
     key("tags.clonefrom", Kind::Plain, "HAAD_TAGS_CLONEFROM"),
+    key("tags.nosync", Kind::Plain, "HAAD_TAGS_NOSYNC"),
+    key("tags.replicatefrom", Kind::Text, "HAAD_TAGS_REPLICATEFROM"),
+    key("tags.site", Kind::Text, "HAAD_TAGS_SITE"),
 ];
 
 /// The keys and sections directly in `section` (empty: the top of the file).

@@ -151,6 +151,8 @@ timeout = "1m"
 [tags]
 noloadbalance = true
 clonefrom = true
+nosync = true
+replicatefrom = "n2"
 failover_priority = -3
 zone = "a"
 [log]
@@ -181,8 +183,9 @@ stagger = "50ms"
     assert_eq!(hook.program, place.path().join("bin/postgres"));
     assert_eq!(hook.arguments, ["a b", "$c"]);
     assert_eq!(config.hooks.timeout.as_secs(), 60);
-    assert!(config.tags.noloadbalance);
+    assert!(config.tags.noloadbalance && config.tags.nosync);
     assert_eq!(config.tags.failover_priority, -3);
+    assert_eq!(config.tags.replicatefrom.unwrap().as_str(), "n2");
     assert_eq!(config.tags.free["zone"], "a");
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.settings.maximum_lag_on_failover, 16 << 20);
@@ -332,7 +335,8 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[api]", "[hooks]\non_stop = []\ntimeout = \"0s\"\nbefore_promote_timeout = \"5s\"\n[api]"),
     ("[api]", "[hooks]\non_up = 1\non_start = [\"@/no\"]\non_stop = [\"@/secret\"]\n[api]"),
-    ("[api]", "[tags]\nnofailover = \"yes\"\n[api]"),
+    ("[api]", "[tags]\nnofailover = \"yes\"\nnosync = 1\nreplicatefrom = \"N 2\"\n[api]"),
+    ("[api]", "[tags]\nreplicatefrom = \"n1\"\n[api]"),
     ("[api]", "[clone]\nrate_limit = \"1kB\"\nbasebackup = false\n[api]"),
     ("[api]", "[[clone.method]]\nname = \"basebackup\"\ncommand = []\n[api]"),
     ("[api]", "[[clone.method]]\nname = \"a b\"\ntimeout = \"8d\"\ncommand = [\"cp\"]\n[api]"),

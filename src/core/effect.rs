@@ -27,8 +27,8 @@ pub enum Effect {
     Close(Reason),
     /// Look at Postgres now.
     Look,
-    /// These members' replication slots are to exist, and those of the operator's that are kept.
-    Slots(BTreeSet<MemberName>, #[serde(default)] Strangers, #[serde(default)] Kept),
+    /// These replication slots are to exist.
+    Slots(SlotsWish),
     /// Write this to disk, and sync it, before anything else is written there. Answered by `Input::Promised`; not
     /// answered while the disk does not take it.
     Promise(Promises),
@@ -47,6 +47,20 @@ pub enum Effect {
     Announce(Transition),
     /// The agent is to end.
     Exit(Exit),
+}
+
+/// Replication slots as they are to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SlotsWish {
+    /// These have one each.
+    pub members: BTreeSet<MemberName>,
+    /// What becomes of others.
+    pub strangers: Strangers,
+    /// Those of the operator's.
+    pub kept: Kept,
+    /// On a primary: whoever streams from another, and how far it is. Its slot holds no WAL before that.
+    pub reached: BTreeMap<MemberName, Lsn>,
 }
 
 /// What becomes of slots that haa made for members that it does not know now.

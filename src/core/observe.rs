@@ -295,6 +295,9 @@ pub struct Heartbeat {
     pub fit: bool,
     /// The operator's tags.
     pub tags: Tags,
+    /// Whom it streams from.
+    #[serde(default)]
+    pub upstream: Option<MemberName>,
     /// How long ago what it has and did not replay was committed; see [`Standby::behind_ms`].
     #[serde(default)]
     pub behind_ms: Option<u64>,

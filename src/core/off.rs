@@ -120,6 +120,8 @@ pub enum Mechanism {
     DurableConsent,
     /// Neither a voter nor whoever is bound to a candidate fetches WAL that its leader has thrown away.
     FetchBinds,
+    /// Another than the leader is streamed from only while it has what the leader has.
+    Upstream,
     /// Data that an operator gives up are no voter's before they go.
     ReinitOfVoter,
     /// A logical slot that was lost with its position is not made again as if it were new.
@@ -167,7 +169,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -226,6 +228,7 @@ impl Mechanism {
         Self::ConsentBinds,
         Self::DurableConsent,
         Self::FetchBinds,
+        Self::Upstream,
         Self::ReinitOfVoter,
         Self::LostSlots,
     ];

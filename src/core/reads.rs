@@ -124,7 +124,7 @@ impl Status {
     fn may_be_taken_back(&self, name: &MemberName, record: &MemberRecord) -> bool {
         let Some(sync) = self.sync.as_ref().filter(|sync| sync.is_quorum()) else { return false };
         !sync.has_voter(name, record.incarnation)
-            && !record.tags.nofailover
+            && record.tags.votes()
             && !sync.other_voters().is_empty()
     }
 
@@ -181,6 +181,8 @@ fn tag(tags: &Tags, key: &str) -> Option<String> {
         "nofailover" => Some(tags.nofailover.to_string()),
         "noloadbalance" => Some(tags.noloadbalance.to_string()),
         "clonefrom" => Some(tags.clonefrom.to_string()),
+        "nosync" => Some(tags.nosync.to_string()),
+        "replicatefrom" => tags.replicatefrom.as_ref().map(ToString::to_string),
         "failover_priority" => Some(tags.failover_priority.to_string()),
         _ => tags.free.get(key).cloned(),
     }

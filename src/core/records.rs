@@ -191,9 +191,43 @@ pub struct Tags {
     pub noloadbalance: bool,
     /// Others are cloned from it rather than from the leader.
     pub clonefrom: bool,
+    /// Never a voter.
+    #[serde(with = "word", skip_serializing_if = "std::ops::Not::not")]
+    pub nosync: bool,
+    /// Streams from this member instead of from the leader, while that one is well. Never a voter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicatefrom: Option<MemberName>,
     /// Any other tags, shown and usable as `?tag_KEY=VALUE`.
     #[serde(flatten)]
     pub free: BTreeMap<String, String>,
+}
+
+impl Tags {
+    /// Whether acknowledged commits may rest on it: whoever votes may lead, and streams from the leader.
+    #[must_use]
+    pub const fn votes(&self) -> bool {
+        !self.nofailover && !self.nosync && self.replicatefrom.is_none()
+    }
+
+    /// Whether both say where they are, and it is the same place.
+    #[must_use]
+    pub fn is_near(&self, other: &Self) -> bool {
+        let site = self.free.get("site");
+        site.is_some() && site == other.free.get("site")
+    }
+}
+
+/// A tag that is younger than others, as an agent that does not know it reads it: among the free ones, which are texts.
+mod word {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(on: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if *on { "true" } else { "false" })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(text: D) -> Result<bool, D::Error> {
+        Ok(String::deserialize(text)? == "true")
+    }
 }
 
 /// `history/<term>`: a leadership that came to accept writes.
@@ -298,7 +332,7 @@ impl Verdict {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Chosen => "was chosen",
-            Self::AsGood => "has as much WAL; priority, name, or who stood first decided",
+            Self::AsGood => "has as much WAL; priority, site, name, or who stood first decided",
             Self::Behind => "has less WAL",
             Self::NotListed => "its data are not what acknowledged commits rest on",
             Self::NotRunning => "its Postgres did not run",

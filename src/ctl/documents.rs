@@ -74,6 +74,9 @@ pub struct MemberView {
     /// The timeline of its Postgres.
     #[serde(default)]
     pub timeline: Option<u64>,
+    /// Whom it streams from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// Bytes that it has not replayed.
     #[serde(default)]
     pub lag: Option<Lag>,
@@ -156,12 +159,14 @@ impl MemberView {
         authority.parse().ok()
     }
 
-    /// Its state, with how far it is: `cloning 43%`.
+    /// Its state, with how far it is: `cloning 43%`; or from whom it streams, if it is to from a certain one.
     #[must_use]
     pub fn shown_state(&self) -> String {
-        match self.progress {
-            Some(percent) => format!("{} {percent}%", self.state),
-            None => self.state.clone(),
+        let from = self.upstream.as_ref().filter(|_| self.tags.contains_key("replicatefrom"));
+        match (self.progress, from) {
+            (Some(percent), _) => format!("{} {percent}%", self.state),
+            (None, Some(from)) => format!("{} from {from}", self.state),
+            (None, None) => self.state.clone(),
         }
     }
 

@@ -183,6 +183,8 @@ pub(super) fn tags(member: &MemberView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -192,6 +194,18 @@ mod tests {
         )
         .expect("a member");
         assert_eq!(tags(&member), "nofailover site=b");
+    }
+
+    #[test]
+    fn from_whom_one_streams_is_shown_where_it_is_told_from_whom() {
+        let member: MemberView = serde_json::from_str(
+            r#"{"name":"n4","state":"streaming","upstream":"n1","tags":{"replicatefrom":"n2"}}"#,
+        )
+        .expect("a member");
+        assert_eq!(member.shown_state(), "streaming from n1");
+        assert_eq!(tags(&member), "replicatefrom=n2");
+        let plain = MemberView { tags: BTreeMap::new(), ..member };
+        assert_eq!(plain.shown_state(), "streaming");
     }
 
     #[test]

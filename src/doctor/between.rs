@@ -100,8 +100,46 @@ fn common(asked: &[Asked]) -> Vec<Finding> {
             "take nofailover out of [tags] of at least two members, and restart their haad",
         ));
     }
+    let may_vote = reports.iter().filter(|report| !report.never_votes).count();
+    let quorum = reports.iter().any(|report| report.quorum);
+    if quorum && may_vote < 2 && asked.len() > 1 && reports.len() == asked.len() {
+        let who = if may_vote == 0 { "every member" } else { "every member but one" };
+        found.push(Finding::problem(
+            format!("{who} is kept from voting by its tags (nofailover, nosync, replicatefrom)"),
+            "in quorum commits wait for another voter, and only a voter may lead",
+            "take these tags away from at least two members, then haactl reload",
+        ));
+    }
+    found.extend(upstreams(asked, &reports));
     found.extend(clocks(asked));
     found
+}
+
+/// Members that are to stream from one that is not there, or from themselves in the end.
+fn upstreams(asked: &[Asked], reports: &[&Report]) -> Vec<Finding> {
+    let of = |member: &str| {
+        let report = reports.iter().find(|report| report.member == member);
+        report.and_then(|report| report.replicatefrom.clone())
+    };
+    let ail = |report: &&Report| {
+        let (name, from) = (&report.member, report.replicatefrom.clone()?);
+        let rings = std::iter::successors(Some(from.clone()), |at| of(at))
+            .take(reports.len())
+            .any(|at| at == *name);
+        let what = if rings {
+            format!("{name} is to stream from {from}, which is to stream from {name} in the end")
+        } else if asked.iter().any(|one| one.member == from) {
+            return None;
+        } else {
+            format!("{name} is to stream from {from}, and there is no member {from}")
+        };
+        Some(Finding::advice(
+            what,
+            "it streams from the primary instead",
+            "name a member in its tags.replicatefrom that streams from the primary, then haactl reload",
+        ))
+    };
+    reports.iter().filter_map(ail).collect()
 }
 
 /// Who has which value.
@@ -201,6 +239,29 @@ mod tests {
             says(&[barred("n1"), barred("n2")].map(asked)),
             ["every member is tagged nofailover"]
         );
+        let mute = |name| Report { never_votes: true, quorum: true, ..report(name) };
+        assert_eq!(
+            says(&[report("n1"), mute("n2")].map(asked)),
+            [
+                "every member but one is kept from voting by its tags (nofailover, nosync, replicatefrom)"
+            ]
+        );
+        assert!(says(&[report("n1"), mute("n2"), report("n3")].map(asked)).is_empty());
+        let from =
+            |name, from: &str| Report { replicatefrom: Some(from.to_owned()), ..report(name) };
+        assert_eq!(
+            says(&[report("n1"), from("n2", "n3"), from("n3", "n2"), from("n4", "n1")].map(asked)),
+            [
+                "n2 is to stream from n3, which is to stream from n2 in the end",
+                "n3 is to stream from n2, which is to stream from n3 in the end",
+            ]
+        );
+        assert_eq!(
+            says(&[report("n1"), from("n2", "n9")].map(asked)),
+            ["n2 is to stream from n9, and there is no member n9"]
+        );
+        let idle = Report { quorum: false, ..mute("n2") };
+        assert!(says(&[report("n1"), idle].map(asked)).is_empty());
         let lost = Asked { report: Err("refused".to_owned()), ..asked(report("n2")) };
         assert_eq!(says(&[asked(barred("n1")), lost]), ["could not be examined: refused"]);
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use haa_core::records::SyncRecord;
 use haa_core::routes::Status;
+use haa_core::settings::Durability;
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Mutex, watch};
@@ -125,12 +127,20 @@ impl Examiner {
             ));
         }
         findings.sort();
+        // A reload may have brought others than it began with.
+        let tags = status.as_ref().map_or(&self.config.tags, |status| &status.record.tags);
         Report {
             member: self.config.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_version: said.ok().map(|said| said.version),
             unix_ms: 0,
-            nofailover: self.config.tags.nofailover,
+            nofailover: tags.nofailover,
+            never_votes: !tags.votes(),
+            replicatefrom: tags.replicatefrom.as_ref().map(ToString::to_string),
+            quorum: status.as_ref().is_some_and(|status| {
+                let settings = status.settings.durability == Some(Durability::Quorum);
+                settings || status.sync.as_ref().is_some_and(SyncRecord::is_quorum)
+            }),
             flush: facts.flush,
             etcd_read: etcd.reads.as_deref().ok().and_then(Spread::of),
             findings,

@@ -58,6 +58,12 @@ pub struct Report {
     pub unix_ms: u64,
     /// It bears the tag `nofailover`.
     pub nofailover: bool,
+    /// Its tags keep it from voting.
+    pub never_votes: bool,
+    /// Whom its tags let it stream from.
+    pub replicatefrom: Option<String>,
+    /// Commits wait for replicas, or are to.
+    pub quorum: bool,
     /// How long its disk takes to flush a page.
     pub flush: Option<Spread>,
     /// How long etcd takes to answer a linearizable read.

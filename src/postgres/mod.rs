@@ -73,12 +73,12 @@ mod watcher;
 mod wished;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haa_core::effect::{Job, Kept, Strangers};
+use haa_core::effect::{Job, SlotsWish};
 use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
@@ -207,9 +207,10 @@ impl Postgres {
         self.nudge.notify_one();
     }
 
-    /// These members have a slot; others that haa made stay or go, but for those in use. And the operator's are kept.
-    pub fn slots(&self, wanted: BTreeSet<MemberName>, strangers: Strangers, kept: Kept) {
-        self.wish(Wish::Slots(wanted, strangers, kept));
+    /// The slots that are wished exist; others that haa made stay or go, but for those in use.
+    /// Those of members that stream from another hold no WAL that these have.
+    pub fn slots(&self, wish: SlotsWish) {
+        self.wish(Wish::Slots(wish));
     }
 
     /// How the operator's slots are, as they were looked after last.

@@ -1,9 +1,9 @@
 //! Physical replication slots, one a member. Never one that haa did not make, never one in use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haa_core::effect::Strangers;
-use haa_core::units::MemberName;
+use haa_core::units::{Lsn, MemberName};
 
 use super::sql::{Session, SqlError, quoted};
 
@@ -52,6 +52,23 @@ async fn missing(
     let there = session.rows(OURS).await?;
     let there: BTreeSet<&str> = there.iter().filter_map(|row| row.text(0)).collect();
     Ok(wanted.iter().map(MemberName::slot).filter(|slot| !there.contains(slot.as_str())).collect())
+}
+
+/// Lets go of the WAL that a primary's slots hold for members that have it already, from another. Whoever takes its
+/// slot meanwhile moves it on itself.
+pub(super) async fn advance(
+    session: &Session,
+    reached: &BTreeMap<MemberName, Lsn>,
+) -> Result<(), SqlError> {
+    let moves = reached.iter().map(|(name, lsn)| {
+        let (slot, lsn) = (quoted(&name.slot()), quoted(&lsn.to_string()));
+        format!(
+            "SELECT pg_replication_slot_advance(slot_name, {lsn}) FROM pg_get_replication_slots() \
+             WHERE slot_name = {slot} AND slot_type = 'physical' AND NOT active \
+               AND restart_lsn < {lsn} AND NOT pg_is_in_recovery()"
+        )
+    });
+    each(session, moves.collect()).await
 }
 
 /// Drops those of ours that nobody uses and that are as `which` says. Whoever takes one meanwhile keeps it.

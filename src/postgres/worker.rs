@@ -1,16 +1,16 @@
 //! The one job slot, and closing. Closing never waits for a job: Postgres is ended first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haa_core::effect::{Job, Kept, Strangers};
+use haa_core::effect::{Job, SlotsWish};
 use haa_core::input::{Input, JobResult};
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::{Door, Parameters};
-use haa_core::units::{JobId, MemberName, Millis, Revision};
+use haa_core::units::{JobId, Millis, Revision};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Wish {
     Job(JobId, Job),
     Close,
-    Slots(BTreeSet<MemberName>, Strangers, Kept),
+    Slots(SlotsWish),
     Rest,
     BearSilence(Millis),
     Share(Revision, BTreeMap<String, String>),
@@ -46,9 +46,6 @@ pub(super) enum Wish {
 
 /// How Postgres stands to what it was asked, or why it does not take it; nothing where it could not be asked.
 pub(super) type Reply = oneshot::Sender<Result<Option<Parameters>, String>>;
-
-/// Those of the members, what becomes of others, and the operator's.
-type Slots = (BTreeSet<MemberName>, Strangers, Kept);
 
 /// Whom to let in; letting clients in needs a proof.
 #[derive(Clone, Copy)]
@@ -92,7 +89,7 @@ pub(super) struct Worker {
     nudge: Arc<Notify>,
     running: Option<(JobId, JoinHandle<JobResult>)>,
     last: Option<(JobId, JobResult)>,
-    slots: Option<(Slots, JoinHandle<()>)>,
+    slots: Option<(SlotsWish, JoinHandle<()>)>,
     list: Option<(List, JoinHandle<()>)>,
     door: Option<(Door, JoinHandle<()>)>,
     parameters: Option<(Scope, JoinHandle<()>)>,
@@ -133,9 +130,7 @@ impl Worker {
                 wish = wishes.recv() => match wish {
                     Some(Wish::Job(id, job)) => self.begin(id, job).await,
                     Some(Wish::Close) => self.close().await,
-                    Some(Wish::Slots(wanted, strangers, kept)) => {
-                        self.reconcile((wanted, strangers, kept));
-                    }
+                    Some(Wish::Slots(wish)) => self.reconcile(wish),
                     Some(Wish::Rest) => self.rest(),
                     Some(Wish::BearSilence(timeout)) => self.bear_silence(timeout),
                     Some(Wish::Share(revision, shared)) => self.share(revision, shared),
@@ -225,10 +220,12 @@ impl Worker {
         }
     }
 
-    /// One that is at work goes on: a slot may begin only when transactions have ended.
-    fn reconcile(&mut self, wish: Slots) {
+    /// One that is at work goes on: a slot may begin only when transactions have ended. How far somebody is goes on
+    /// changing meanwhile, and can wait.
+    fn reconcile(&mut self, wish: SlotsWish) {
         let at_work = self.slots.as_ref().filter(|(_, work)| !work.is_finished());
-        if at_work.is_some_and(|(known, _)| *known == wish) {
+        let slots = |of: &SlotsWish| (of.members.clone(), of.strangers.clone(), of.kept.clone());
+        if at_work.is_some_and(|(known, _)| slots(known) == slots(&wish)) {
             return;
         }
         let before = self.slots.take().map(|(_, work)| work);
@@ -236,14 +233,15 @@ impl Worker {
         let known = wish.clone();
         let work = tokio::spawn(async move {
             end(before).await;
-            let (wanted, strangers, kept) = wish;
-            let members = async {
+            let SlotsWish { members, strangers, kept, reached } = &wish;
+            let theirs = async {
                 let session = bench.session().await?;
-                slot::reconcile(&session, &wanted, &strangers).await.map_err(JobError::from)
+                let made = slot::reconcile(&session, members, strangers).await;
+                made.and(slot::advance(&session, reached).await).map_err(JobError::from)
             };
-            let members = members.await;
-            let kept = kept::keep(&bench, &wanted, &kept).await;
-            if let Err(error) = members.and(kept) {
+            let theirs = theirs.await;
+            let kept = kept::keep(&bench, members, kept).await;
+            if let Err(error) = theirs.and(kept) {
                 tracing::warn!("replication slots are not as they should be: {}", sentence(&error));
             }
         });

@@ -92,6 +92,7 @@ fn facts(server: Server) -> PostgresFacts {
 
 fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
     let beat = Heartbeat {
+        upstream: None,
         run: 1,
         behind_ms: Some(0),
         progress: None,

@@ -121,8 +121,10 @@ async fn a_replica_that_is_to_vote_is_read_when_it_does() {
 
     let mut tagged = voters(r#"{"n1": 1, "n3": 3}"#);
     tagged.record.tags.nofailover = true;
+    let mut silent = voters(r#"{"n1": 1, "n3": 3}"#);
+    silent.record.tags.nosync = true;
     let alone = voters(r#"{"n1": 1}"#);
-    for status in [tagged, alone, voters(r#"{"n1": 1, "n2": 7}"#)] {
+    for status in [tagged, silent, alone, voters(r#"{"n1": 1, "n2": 7}"#)] {
         assert_eq!(Bench::new(status).code("/replica").await, 200);
     }
 }
@@ -137,6 +139,7 @@ async fn replicas_meet_demands() {
         ("lag=1MB&replication_state=streaming", 200),
         ("tag_zone=a", 503),
         ("tag_nofailover=false", 200),
+        ("tag_nosync=true", 503),
         ("lag=", 400),
         ("lag=-1", 400),
         ("lag=many", 400),

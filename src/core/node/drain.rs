@@ -118,7 +118,7 @@ impl Node {
     fn leaves_somebody(&self, name: &MemberName) -> Result<(), Unfit> {
         let members = || self.belief.view.iter().flat_map(|view| &view.members);
         let could = |other: &MemberName| {
-            let tagged = members().any(|(of, kept)| of == other && kept.value.tags.nofailover);
+            let tagged = members().any(|(of, kept)| of == other && !kept.value.tags.votes());
             *other != self.config.name && !tagged && !self.belief.is_drained(other)
         };
         let another = members().any(|(other, _)| other != name && could(other));

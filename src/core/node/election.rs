@@ -94,8 +94,8 @@ impl Node {
                     self.desk.wake_at(until);
                     return None;
                 }
-                let priority = self.config.tags.failover_priority;
-                let before = self.belief.better_candidates(now, standby.position, priority);
+                let tags = &self.config.tags;
+                let before = self.belief.better_candidates(now, standby.position, tags);
                 let at = from.after(self.belief.settings().timing.stagger.times(before));
                 if now >= at {
                     self.stand(now, standby);

@@ -157,7 +157,7 @@ impl Node {
             let record = self.belief.member(name);
             let made_anew = record.is_some_and(|record| {
                 let new = record.incarnation.filter(|data| others.get(*name) != Some(data));
-                new.is_some() || record.tags.nofailover
+                new.is_some() || !record.tags.votes()
             });
             made_anew
                 || self.belief.is_drained(name)
@@ -199,13 +199,13 @@ impl Node {
         Turn::Found(voters, k)
     }
 
-    /// Who streams, is close, may lead, and has been well for long enough.
+    /// Who streams, is close, may vote, and has been well for long enough.
     fn fit_for_voting(&self, now: Millis, primary: &Primary) -> Names {
         let limit = self.belief.settings().maximum_lag_on_failover;
         let fit = primary.replicas.iter().filter(|(name, sender)| {
             let record = self.belief.member(name);
             let same = record.is_some_and(|record| {
-                record.incarnation == Some(sender.incarnation) && !record.tags.nofailover
+                record.incarnation == Some(sender.incarnation) && record.tags.votes()
             });
             let close = primary.inserted.bytes_since(sender.flushed) <= limit;
             let same = same && !self.belief.is_drained(name);

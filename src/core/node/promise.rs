@@ -199,8 +199,8 @@ impl Node {
         let next = match successor {
             Some(name) => *name == self.config.name,
             None => {
-                let priority = self.config.tags.failover_priority;
-                self.belief.better_candidates(now, standby.position, priority) == 0
+                let tags = &self.config.tags;
+                self.belief.better_candidates(now, standby.position, tags) == 0
             }
         };
         let off = self.off.is(Mechanism::Detach) || self.is_paused();

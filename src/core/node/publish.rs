@@ -250,6 +250,7 @@ impl Node {
             fit,
             oldest: self.belief.primary().and_then(|primary| primary.oldest),
             tags: self.config.tags.clone(),
+            upstream: self.streams_from(),
             behind_ms: self.belief.standby().and_then(Standby::behind_ms),
             progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
             hears: hears.collect(),

@@ -2,15 +2,15 @@
 
 use std::cmp::Reverse;
 
-use crate::observe::PeerState;
+use crate::observe::{Heartbeat, PeerState};
 use crate::off::Mechanism;
-use crate::records::Holder;
+use crate::records::{Holder, Tags};
 use crate::units::{MemberName, Millis, Position, Timeline};
 
 use super::belief::Belief;
 
 /// What candidates are compared by; the greatest stands first.
-type Rank = (Position, i32, Reverse<MemberName>);
+type Rank = (Position, i32, bool, Reverse<MemberName>);
 
 impl Belief {
     /// Whether this member's data may lead: it is on the list in `sync` with this incarnation; before there is
@@ -66,8 +66,8 @@ impl Belief {
     }
 
     /// How many candidates come before us: the best has none. Peers that are silent do not count.
-    pub(super) fn better_candidates(&self, now: Millis, own: Position, priority: i32) -> u64 {
-        let mine: Rank = (self.weigh(own), priority, Reverse(self.me.clone()));
+    pub(super) fn better_candidates(&self, now: Millis, own: Position, tags: &Tags) -> u64 {
+        let mine = self.rank(own, tags, &self.me);
         let better = self
             .peers
             .keys()
@@ -75,12 +75,16 @@ impl Belief {
         u64::try_from(better.count()).unwrap_or(u64::MAX)
     }
 
-    /// Whether a peer says that it streams and is not on the list yet.
+    /// Whether a peer says that it streams and is not on the list yet, where it may be.
     pub(super) fn newcomer(&self, now: Millis) -> bool {
         self.peers.keys().any(|name| {
-            let streams =
-                self.heard(now, name).is_some_and(|beat| beat.state == PeerState::Streaming);
-            streams && !self.listed(name)
+            let streams = self.heard(now, name).filter(|beat| beat.state == PeerState::Streaming);
+            let listed = |beat: &Heartbeat| beat.tags.replicatefrom.is_none();
+            let may = |beat: &Heartbeat| match self.quorum() {
+                Some(_) => beat.tags.votes(),
+                None => listed(beat),
+            };
+            streams.is_some_and(may) && !self.listed(name)
         })
     }
 
@@ -122,7 +126,20 @@ impl Belief {
         };
         let eligible = standby && beat.fit && self.listed(name) && self.member(name).is_some();
         let position = beat.position.filter(|position| eligible && self.close_enough(*position))?;
-        Some((self.weigh(position), beat.tags.failover_priority, Reverse(name.clone())))
+        Some(self.rank(position, &beat.tags, name))
+    }
+
+    /// More WAL first, then the operator's number, then whoever is where the last leader was: its clients are there.
+    fn rank(&self, end: Position, tags: &Tags, name: &MemberName) -> Rank {
+        let near = self.last_tags().is_some_and(|last| last.is_near(tags));
+        (self.weigh(end), tags.failover_priority, near, Reverse(name.clone()))
+    }
+
+    /// Of whoever led last, as far as it was heard: it may have left the store.
+    fn last_tags(&self) -> Option<&Tags> {
+        let last = &self.view.as_ref()?.sync.as_ref()?.value.primary;
+        let heard = self.peers.get(last).map(|(_, beat)| &beat.tags);
+        heard.or_else(|| self.member(last).map(|record| &record.tags))
     }
 
     /// A position as it counts in a comparison.

@@ -1,7 +1,5 @@
 //! The replica: getting a standby up, and letting it follow the right leader. Compares before it connects (I10).
 
-use serde::{Deserialize, Serialize};
-
 use crate::effect::{Begin, Job, Source};
 use crate::line::Beside;
 use crate::observe::{DataDir, Door, PostgresFacts, Server, Standby};
@@ -12,153 +10,15 @@ use crate::units::{Millis, Term};
 use super::Node;
 use super::belief::Leader;
 use super::rejoin::Compared;
+use super::rejoining::{LAST_WAIT, Plan};
 use super::role::Role;
 
-/// The first wait after failed work, doubled up to the last.
-const FIRST_WAIT: Millis = Millis(1_000);
-const LAST_WAIT: Millis = Millis(60_000);
 /// So many times as long as a leader's stop may one take that nobody waits for.
 const UNHURRIED: u64 = 3;
 /// A rewind that fails this often, or that has begun to write, makes way for a clone.
 const REWINDS_BEFORE_CLONE: u32 = 3;
 /// A cloned or rewound Postgres that does not start this often is cloned again.
 const STARTS_BEFORE_CLONE: u32 = 3;
-
-/// What is to be done with our data before it can follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Plan {
-    /// Nothing.
-    #[default]
-    Settle,
-    /// Take back what the leader of this term does not have.
-    Rewind(Term),
-    /// Copy the leader of this term.
-    Clone(Term),
-    /// The same, though the data are as good as they were: an operator asked for it.
-    Anew(Term),
-}
-
-/// How far we are in becoming a follower.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Rejoining {
-    plan: Plan,
-    /// The term whose leader our WAL was compared with, and found to be part of its history.
-    compared: Option<Term>,
-    /// When the plan was made.
-    planned_at: Millis,
-    /// The term whose leader our data were cloned from, or rewound to, in this run of the agent.
-    copied_in: Option<Term>,
-    /// The same of the work under way.
-    copying_in: Option<Term>,
-    retry_at: Millis,
-    wait: Millis,
-    failed_starts: u32,
-    #[serde(default)]
-    failed_rewinds: u32,
-    #[serde(default)]
-    pub(super) failed_clones: u32,
-    #[serde(default)]
-    pub(super) failed_fetches: u32,
-    /// This run of the agent started Postgres.
-    pub(super) has_started: bool,
-    /// It is to run, also while the cluster is paused.
-    #[serde(default)]
-    pub(super) owes_start: bool,
-    /// Since when a Postgres that needs a source starts, without work in the slot.
-    starting_since: Option<Millis>,
-    /// The last promotion was not done.
-    pub(super) promote_failed: bool,
-    /// It was: a look that shows a standby is an older one, or Postgres is about to leave recovery.
-    #[serde(default)]
-    pub(super) promote_done: bool,
-    /// Until when our Postgres, which died while it led, need not be started.
-    #[serde(default)]
-    pub(super) yields_until: Millis,
-}
-
-impl Default for Rejoining {
-    fn default() -> Self {
-        Self {
-            plan: Plan::Settle,
-            compared: None,
-            planned_at: Millis(0),
-            copied_in: None,
-            copying_in: None,
-            retry_at: Millis(0),
-            wait: FIRST_WAIT,
-            failed_starts: 0,
-            failed_rewinds: 0,
-            failed_clones: 0,
-            failed_fetches: 0,
-            has_started: false,
-            owes_start: true,
-            starting_since: None,
-            promote_failed: false,
-            promote_done: false,
-            yields_until: Millis(0),
-        }
-    }
-}
-
-impl Rejoining {
-    /// The term whose leader's history our WAL is known to be part of.
-    pub(super) const fn compared(&self) -> Option<Term> {
-        self.compared
-    }
-
-    const fn plan(&mut self, now: Millis, plan: Plan) {
-        self.plan = plan;
-        self.planned_at = now;
-    }
-
-    pub(super) fn done(&mut self, job: &Job) {
-        self.wait = FIRST_WAIT;
-        match job {
-            Job::Clone(_) | Job::Rewind(_) => {
-                // They are other data than those that were compared, also under the same leader.
-                self.compared = None;
-                self.copied_in = self.copying_in.take();
-                self.plan = Plan::Settle;
-                self.failed_rewinds = 0;
-                self.failed_clones = 0;
-                self.failed_fetches = 0;
-            }
-            Job::Fetch { .. } => self.failed_fetches = 0,
-            Job::Start(..) => self.failed_starts = 0,
-            Job::InitDb => {}
-            Job::Checkpoint
-            | Job::Hold
-            | Job::Stop(_)
-            | Job::Follow(..)
-            | Job::Detach(_)
-            | Job::Promote { .. } => {}
-        }
-    }
-
-    pub(super) fn failed(&mut self, now: Millis, job: &Job) {
-        // Detaching waits for replay, following for rules of access, and somebody may wait for us: both are tried again
-        // and again.
-        if matches!(job, Job::Detach(_) | Job::Follow(..)) {
-            self.retry_at = now.after(FIRST_WAIT);
-            return;
-        }
-        self.retry_at = now.after(self.wait);
-        self.wait = self.wait.times(2).min(LAST_WAIT);
-        match job {
-            Job::Rewind(_) => self.failed_rewinds += 1,
-            Job::Clone(_) => self.failed_clones += 1,
-            Job::Start(..) => self.failed_starts += 1,
-            Job::Fetch { .. } => self.failed_fetches += 1,
-            Job::InitDb
-            | Job::Checkpoint
-            | Job::Hold
-            | Job::Stop(_)
-            | Job::Follow(..)
-            | Job::Detach(_)
-            | Job::Promote { .. } => {}
-        }
-    }
-}
 
 /// Where the timeline of this leadership begins, as it was foretold at the election. For a standby that has replayed
 /// all of the timeline that was left there: one that lacks some of it receives that first, and Postgres would take a
@@ -389,14 +249,14 @@ impl Node {
         }
     }
 
-    /// From a standby that runs to one that streams from the leader.
+    /// From a standby that runs to one that streams from the leader, or from whom it is to stream from instead.
     fn follow(
         &mut self,
         now: Millis,
         facts: &PostgresFacts,
         (standby, leader): (&Standby, &Leader),
     ) {
-        let Some(source) = self.source(leader) else { return };
+        let Some(source) = self.upstream(now, standby, leader) else { return };
         let attached = standby.source.as_ref() == Some(&source.address);
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
@@ -406,7 +266,12 @@ impl Node {
             // Whoever leads next has no time to make them; and those of an earlier leadership hold WAL for nobody.
             self.ready_slots(now);
         }
-        // Somebody may have promoted it by hand meanwhile.
+        // Another than the leader may have passed on what is not the leader's: somebody may have promoted it by hand.
+        let elsewhere = standby.source.is_some() && !attached;
+        if elsewhere && standby.source != self.belief.address(&leader.member) {
+            self.rejoining.compared = None;
+        }
+        // Or ours.
         if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {
             self.rejoining.compared = self.rejoining.compared.filter(|term| *term != leader.term);
         }

@@ -352,6 +352,12 @@ impl Node {
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
+        let votes = self.belief.member(name).is_none_or(|record| record.tags.votes());
+        if !votes && self.belief.quorum().is_some() && !self.belief.listed(name) {
+            let why =
+                format!("{name} never votes by its tags, and in quorum only a voter may lead");
+            return Err(Unfit::Never(why));
+        }
         let Some(sender) = primary.replicas.get(name).filter(|sender| sender.streaming) else {
             return Err(Unfit::Yet(format!("{name} does not stream from the primary")));
         };
@@ -374,7 +380,8 @@ impl Node {
         let fit =
             primary.replicas.iter().filter(|(name, _)| self.target(Some(*name), primary).is_ok());
         let ranked = fit.map(|(name, sender)| {
-            let tags = self.belief.member(name).map(|record| record.tags.failover_priority);
+            let tags = self.belief.member(name).map(|record| &record.tags);
+            let tags = tags.map(|tags| (tags.failover_priority, tags.is_near(&self.config.tags)));
             ((sender.flushed, tags, std::cmp::Reverse(name)), name)
         });
         ranked.max().map(|(_, name)| name.clone())

@@ -58,9 +58,9 @@ impl Roll {
 }
 
 impl Node {
-    /// Members that stream and are close join the list. Those leave it whose data are not what it says, that
-    /// the store has not shown for `forget_after`, or that have been too far behind for one ttl: after the loss
-    /// of all, they might be the first to be back.
+    /// Members that stream from us and are close join the list, unless they are to stream from another. Those leave it
+    /// whose data are not what it says, that the store has not shown for `forget_after`, or that have been too far
+    /// behind for one ttl: after the loss of all, they might be the first to be back.
     pub(super) fn keep_list(&mut self, now: Millis, term: Term, primary: &Primary) {
         let mut gone = self.gone_for_good(now);
         gone.extend(self.laggards(now, term, primary));
@@ -68,13 +68,18 @@ impl Node {
         let Some(sync) = view.sync.as_ref() else { return };
         let mut members = sync.value.members.clone();
         members.retain(|name, incarnation| {
-            let current = self.belief.member(name).and_then(|record| record.incarnation);
+            let record = self.belief.member(name);
+            let current = record.and_then(|record| record.incarnation);
+            let cascades = record.is_some_and(|record| record.tags.replicatefrom.is_some());
+            let goes = gone.contains(name) || cascades && !sync.value.voters.contains_key(name);
             *name == self.config.name
-                || !gone.contains(name) && current.is_none_or(|current| current == *incarnation)
+                || !goes && current.is_none_or(|current| current == *incarnation)
         });
         let limit = self.belief.settings().maximum_lag_on_failover;
         for (name, sender) in &primary.replicas {
-            let record = self.belief.member(name).and_then(|record| record.incarnation);
+            let record = self.belief.member(name);
+            let record = record.filter(|record| record.tags.replicatefrom.is_none());
+            let record = record.and_then(|record| record.incarnation);
             let close = primary.position.lsn.bytes_since(sender.flushed) <= limit;
             if sender.streaming && close && record == Some(sender.incarnation) {
                 members.insert(name.clone(), sender.incarnation);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Effect, Kept, Strangers};
+use crate::effect::{Effect, Kept, SlotsWish, Strangers};
 use crate::observe::Primary;
 use crate::off::Mechanism;
 use crate::settings::KeptSlot;
@@ -143,7 +143,8 @@ impl Node {
         self.slots.were_tried(now, whose.clone());
         self.slots.strangers = strangers.clone();
         self.slots.kept = kept.clone();
-        self.desk.wish(Effect::Slots(whose, strangers, kept));
+        let reached = self.served_by_others(now);
+        self.desk.wish(Effect::Slots(SlotsWish { members: whose, strangers, kept, reached }));
     }
 
     /// Whether somebody of this name was here, as far as this run of the agent has seen.

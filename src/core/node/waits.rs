@@ -63,8 +63,8 @@ impl Waits {
             }
             Self::NotListed => {
                 "no leader: this member's data are not on the list in sync: it had not streamed since it was \
-                 made or copied, or was too far behind the last leader; bring a listed member back, or haactl \
-                 failover --to this member, in quorum with --accept-loss, and lose what it lacks"
+                 made or copied, was too far behind the last leader, or never votes by its tags; bring a listed member \
+                 back, or haactl failover --to this member, in quorum with --accept-loss, and lose what it lacks"
             }
             Self::NoLease => "no leader: etcd gave this member no lease",
             Self::NotRegistered => "no leader: this member is not in etcd yet",

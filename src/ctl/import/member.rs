@@ -192,19 +192,37 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 draft.put(&to, number);
                 draft.taken(at, &full, &to);
             }
-            ("nofailover" | "noloadbalance" | "clonefrom", Some(on), _) => {
+            ("nofailover" | "noloadbalance" | "clonefrom" | "nosync", Some(on), _) => {
                 draft.put(&to, on);
                 draft.taken(at, &full, &to);
             }
-            ("nosync" | "sync_priority", _, _) => draft.lost(
+            ("sync_priority", _, Some(0)) => {
+                draft.put("tags.nosync", true);
+                draft.changed(at, &full, "tags.nosync", "0 means nosync in Patroni");
+            }
+            ("sync_priority", _, _) => draft.lost(
                 at,
                 &full,
-                "whoever may lead may vote: set nofailover for a member that must not hold up commits",
+                "nobody is chosen: whoever may vote does, and commits wait for the quickest of them",
             ),
-            ("replicatefrom", _, _) => {
-                draft.lost(at, &full, "every replica streams from the primary");
-            }
-            ("nostream", _, _) => draft.lost(at, &full, "a member that does not stream is no member"),
+            ("replicatefrom", _, _) => match at.value.text().filter(|text| !text.is_empty()) {
+                Some(said) if legal(&said, "") == said => {
+                    draft.put(&to, said);
+                    draft.taken(at, &full, &to);
+                }
+                Some(said) => {
+                    let why = format!("'{said}' is '{}' in haa", legal(&said, ""));
+                    draft.put(&to, legal(&said, ""));
+                    draft.changed(at, &full, &to, why);
+                }
+                None => draft.needless(at, &full, "it streams from the primary"),
+            },
+            ("nostream", None | Some(false), _) => draft.needless(at, &full, "every replica streams"),
+            ("nostream", Some(true), _) => draft.lost(
+                at,
+                &full,
+                "every replica streams; with postgres.restore_command, WAL that is gone comes from the archive",
+            ),
             _ => match at.value.text() {
                 Some(text) => {
                     draft.put(&to, text);

@@ -1,7 +1,7 @@
 //! A replica that was away, while the primary went on for longer than anybody waits: its slot held its WAL, another
 //! member has it still, or it is cloned anew.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haa::playground::Part;
 use haa_core::units::MemberName;
@@ -59,6 +59,59 @@ async fn a_replica_that_was_away_finds_the_wal_that_it_lacks() {
     cluster.playground.wait_member_streams(&away, LONG).await.expect("it catches up");
     cluster.has_rows(&away, 1).await;
     assert_eq!(cluster.log(&away).matches("Clone").count(), before, "it was not cloned");
+    streams_through(&mut cluster, &away).await;
+}
+
+/// The third member streams through this replica; from the primary while that one is away; and through it again.
+async fn streams_through(cluster: &mut Cluster, upstream: &MemberName) {
+    let primary = cluster.primary().await;
+    let mut names = cluster.playground.names().into_iter();
+    let below = names.find(|name| *name != primary && name != upstream).expect("a third member");
+    let tag = format!("\n[tags]\nreplicatefrom = \"{upstream}\"\n");
+    cluster.edit(&below, |text| text + &tag);
+    let (code, said) = cluster.haactl(&["reload", below.as_str()]);
+    assert_eq!(code, 0, "{said}");
+    streams_from(cluster, &below, upstream).await;
+    // The primary holds no WAL for whoever gets it elsewhere.
+    cluster.write_until_acknowledged(2).await;
+    let end = "SELECT pg_current_wal_flush_lsn()::text";
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
+    let end: String = client.query_one(end, &[]).await.expect("it answers").get(0);
+    let question = format!("slot_name = 'haa_{below}' AND NOT active AND restart_lsn >= '{end}'");
+    until_so(cluster, &primary, "pg_replication_slots", &question).await;
+    let (_, list) = cluster.haactl(&["list"]);
+    assert!(list.contains(&format!("streaming from {upstream}")), "{list}");
+
+    cluster.playground.kill(upstream, Part::Host).expect("it was running");
+    streams_from(cluster, &below, &primary).await;
+    cluster.playground.start_member(upstream).expect("it can be started");
+    streams_from(cluster, &below, upstream).await;
+    cluster.write_until_acknowledged(3).await;
+    cluster.has_rows(&below, 3).await;
+}
+
+/// Waits until the one streams from the other, with a slot there, as that one says.
+async fn streams_from(cluster: &Cluster, below: &MemberName, above: &MemberName) {
+    let question = format!(
+        "state = 'streaming' AND application_name LIKE 'haa\\_{below}\\_%' AND pid IN \
+         (SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'haa_{below}')"
+    );
+    until_so(cluster, above, "pg_stat_replication", &question).await;
+}
+
+async fn until_so(cluster: &Cluster, member: &MemberName, view: &str, condition: &str) {
+    let began = Instant::now();
+    let question = format!("SELECT 1 FROM {view} WHERE {condition}");
+    loop {
+        let client = cluster.connect(&cluster.playground.postgres(member)).await;
+        if let Ok(client) = client
+            && client.query(&question, &[]).await.is_ok_and(|rows| !rows.is_empty())
+        {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "never on {member}: {question}\n{}", cluster.log(member));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

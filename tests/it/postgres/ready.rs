@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use haa_core::effect::{Begin, Job, Kept, Strangers};
+use haa_core::effect::{Begin, Job, SlotsWish};
 use haa_core::observe::Door;
 use haa_core::units::{Lsn, MemberName, Millis, Timeline};
 
@@ -47,7 +47,7 @@ async fn a_slot_that_cannot_be_made_does_not_keep_others_from_being_made() {
     a.become_primary(2, &[]).await;
     a.sql("SELECT pg_create_logical_replication_slot('haa_b', 'test_decoding')").await;
     let names = ["b", "c"].map(|name| name.parse::<MemberName>().expect("a legal name"));
-    a.hands().slots(names.into(), Strangers::Kept, Kept::default());
+    a.hands().slots(SlotsWish { members: names.into(), ..SlotsWish::default() });
     let made = "pg_replication_slots WHERE slot_name = 'haa_c' AND restart_lsn IS NOT NULL";
     while a.count(made).await == 0 {
         a.primary(|_| true).await;

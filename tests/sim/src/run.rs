@@ -183,7 +183,8 @@ fn settings(dice: &mut Dice, seed: u64, only: Option<Durability>) -> Settings {
     Settings { durability, k, strict, timing, ..Settings::default() }
 }
 
-/// In some seeds one of several members may not lead, in some others are cloned from some. Drawn apart, as below.
+/// In some seeds one of several members may not lead, in some others are cloned from some, in some one may not vote, or
+/// streams from another than the leader. Each drawn apart, as below.
 fn tags(seed: u64, members: usize) -> BTreeMap<usize, Tags> {
     let mut tags: BTreeMap<usize, Tags> = BTreeMap::new();
     let mut dice = Dice::new(seed ^ 0x7a65);
@@ -194,6 +195,18 @@ fn tags(seed: u64, members: usize) -> BTreeMap<usize, Tags> {
     if dice.percent(30) {
         for _ in 0..=dice.below(2) {
             tags.entry(dice.below(members)).or_default().clonefrom = true;
+        }
+    }
+    let mut dice = Dice::new(seed ^ 0x5afe);
+    // A primary that nobody can stand in for may wait for good.
+    let spared = members < 3 || tags.values().any(|tags| tags.nofailover);
+    if !spared && dice.percent(8) {
+        let whose = dice.below(members);
+        let from = (whose + 1 + dice.below(members - 1)) % members;
+        let tags = tags.entry(whose).or_default();
+        match dice.below(2) {
+            0 => tags.nosync = true,
+            _ => tags.replicatefrom = format!("n{}", from + 1).parse().ok(),
         }
     }
     tags

@@ -68,7 +68,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
-const STORIES: [Story; 53] = [
+const STORIES: [Story; 54] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -146,6 +146,7 @@ const STORIES: [Story; 53] = [
     (core(Mechanism::ReinitOfVoter), "reinit-of-a-voter", "none of 1 writes acknowledged"),
     (core(Mechanism::LostSlots), "slots-kept", "n2 slot late: made"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
+    (core(Mechanism::Upstream), "cascade-diverged", "VIOLATION I10 "),
     (core(Mechanism::FetchBinds), "quorum-voter-lacks-wal", "n1 fetch of WAL: "),
 ];
 

@@ -154,7 +154,7 @@ impl Agent {
                 self.seen(now);
             }
             Effect::Look => self.seen(now),
-            Effect::Slots(slots, _, _) => self.servers(|servers| servers.slots(member, &slots)),
+            Effect::Slots(wish) => self.servers(|servers| servers.slots(member, &wish.members)),
             Effect::Promise(promises) => self.waiting.push_back(Input::Promised(promises)),
             Effect::List(_, list) => {
                 self.servers(|servers| servers.list(member, list));

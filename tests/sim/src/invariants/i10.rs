@@ -13,13 +13,17 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
     })
 }
 
-/// Where the source's WAL and our own end, if they have parted and the source is open.
+/// Where the source's WAL and our own end, if they have parted and the source is open. Or is a standby, and we go by
+/// the newest term: it may be behind, not elsewhere.
 pub(super) fn diverged(world: &World, (member, source): (usize, usize)) -> Option<String> {
     let from = &world.members[source].postgres;
     let (Some(own), Some(theirs)) = (world.members[member].postgres.wal(), from.wal()) else {
         return None;
     };
     let (ends, began) = (world.wals.position(own), world.wals.position(theirs));
-    let parted = from.open() && !world.wals.holds(theirs, own);
+    let behind = world.wals.holds(own, theirs);
+    let status = world.members[member].agent.status.as_ref();
+    let knows = status.is_some_and(|status| status.term >= world.term());
+    let parted = (from.open() || knows && !behind) && !world.wals.holds(theirs, own);
     parted.then(|| format!("{began} with its own at {ends}"))
 }

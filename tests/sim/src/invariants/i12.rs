@@ -44,7 +44,8 @@ pub fn demand(world: &mut World, what: Demand, by: At) -> Result<bool, Violation
 }
 
 impl World {
-    /// One member leads with Postgres open and published, and every other streams from it.
+    /// One member leads with Postgres open and published, and every other streams from it, or is to stream from one
+    /// that does.
     #[must_use]
     pub fn whole(&self) -> bool {
         self.joined(|_| true)
@@ -69,11 +70,19 @@ impl World {
         };
         let mut all = 0..self.members.len();
         let Some(leader) = all.find(leads) else { return false };
-        let run = self.members[leader].postgres.run;
-        (0..self.members.len()).filter(|&member| member != leader && able(member)).all(|member| {
-            let postgres = &self.members[member].postgres;
-            let joined = matches!(postgres.stream, Stream::Joined { run: r, .. } if r == run);
-            joined && postgres.source == Some(leader)
-        })
+        let mut others = (0..self.members.len()).filter(|&member| member != leader && able(member));
+        others.all(|member| self.follows(member, leader))
+    }
+
+    /// It streams from the leader, or by its tags from one that does.
+    fn follows(&self, member: usize, leader: usize) -> bool {
+        let postgres = &self.members[member].postgres;
+        let Some(source) = postgres.source else { return false };
+        let run = self.members[source].postgres.run;
+        let joined = matches!(postgres.stream, Stream::Joined { run: r, .. } if r == run);
+        let tags = self.plan.tags.get(&member);
+        let cascades = tags
+            .is_some_and(|tags| tags.replicatefrom.as_ref() == Some(&self.members[source].name));
+        joined && (source == leader || cascades && self.follows(source, leader))
     }
 }

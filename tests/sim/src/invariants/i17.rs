@@ -30,7 +30,7 @@ pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<()
         }
         Deed::Shown { member, commit } => {
             let held = sync().is_some_and(|sync| sync.is_quorum() && sync.k == 1);
-            let votes = world.plan.tags.get(&member).is_none_or(|tags| !tags.nofailover);
+            let votes = world.plan.tags.get(&member).is_none_or(|tags| tags.votes());
             let loose = world.wals.branch(commit.branch).term <= Some(ledger.shown.loose);
             if held && votes && !loose {
                 ledger.shown.newest.insert(member, commit);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use haa_core::node::Pools;
 use haa_core::records::Tags;
 use haa_core::settings::{Durability, KeptSlot, Settings, Timing};
-use haa_core::units::Millis;
+use haa_core::units::{Millis, Unreadable};
 
 use crate::time::At;
 use crate::world::{EtcdRelease, Guard, Plan, World};
@@ -38,17 +38,14 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
             Some(("pgbouncer", "on")) => pools = Pools::Known,
             Some(("etcd", "old")) => etcd = EtcdRelease::Old,
             Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
-            Some(("nofailover", name)) => tag(&mut tags, name)?.nofailover = true,
+            Some((key, value)) if TAGS.contains(&key) => tagged(&mut tags, key, value)?,
             Some((name, own)) if member(name).is_ok() => {
-                let own =
-                    own.parse().map_err(|why: haa_core::units::Unreadable| why.to_string())?;
+                let own = own.parse().map_err(|why: Unreadable| why.to_string())?;
                 namesakes.insert(member(name)?, own);
                 members += 1;
             }
             Some(("apart", value)) => apart = span(value)?,
             Some(("receiver", value)) => receiver_timeout = span(value)?,
-            Some(("clonefrom", name)) => tag(&mut tags, name)?.clonefrom = true,
-            Some(("preferred", name)) => tag(&mut tags, name)?.failover_priority = 1,
             Some(_) => return Err(format!("'{word}' is not a setting of a story")),
             None => members += 1,
         }
@@ -111,6 +108,29 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
     }
     settings.timing.check()?;
     Ok(settings)
+}
+
+/// Stories are told of these tags.
+const TAGS: [&str; 6] = ["clonefrom", "nofailover", "nosync", "preferred", "replicatefrom", "site"];
+
+/// `nofailover=n2`, `replicatefrom=n3:n2`, `site=n1+n4`
+fn tagged(tags: &mut BTreeMap<usize, Tags>, key: &str, said: &str) -> Result<(), String> {
+    for said in said.split('+') {
+        let (name, from) = said.split_once(':').unwrap_or((said, ""));
+        let tags = tag(tags, name)?;
+        match key {
+            "clonefrom" => tags.clonefrom = true,
+            "nofailover" => tags.nofailover = true,
+            "nosync" => tags.nosync = true,
+            "preferred" => tags.failover_priority = 1,
+            "site" => drop(tags.free.insert("site".to_owned(), "paris".to_owned())),
+            _ => {
+                let from = from.parse().map_err(|why: Unreadable| why.to_string())?;
+                tags.replicatefrom = Some(from);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tag<'a>(tags: &'a mut BTreeMap<usize, Tags>, name: &str) -> Result<&'a mut Tags, String> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use haa_core::discard::Discarded;
-use haa_core::effect::{Effect, Exit};
+use haa_core::effect::{Effect, Exit, SlotsWish};
 use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
 use haa_core::observe::{Heartbeat, Shutdown};
@@ -199,8 +199,9 @@ impl World {
             Effect::Job(id, job) => self.begin(member, id, job),
             Effect::Close(_) => self.close(member),
             Effect::Look => self.look(member),
-            Effect::Slots(wanted, strangers, kept) => {
-                self.keep_slots(member, &wanted, &strangers);
+            Effect::Slots(SlotsWish { members, strangers, kept, reached }) => {
+                self.keep_slots(member, &members, &strangers);
+                self.pass_slots(member, &reached);
                 self.keep_operators_slots(member, &kept);
             }
             Effect::Promise(promises) => {

@@ -1,6 +1,6 @@
 //! Replication slots, and WAL that is thrown away because no slot holds it. Does what Postgres does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haa_core::effect::{Kept, Strangers};
 use haa_core::settings::KeptSlot;
@@ -50,14 +50,16 @@ impl World {
     }
 
     /// A primary has those that may be made; a standby all physical ones, and of the logical ones a copy of what its
-    /// source has.
+    /// source has, if that is a primary.
     pub(crate) fn keep_operators_slots(&mut self, member: usize, kept: &Kept) {
         let process = self.members[member].postgres.process;
         let source = self.members[member].postgres.source;
         let joined = self.members[member].postgres.stream;
         let joined = matches!(joined, Stream::Joined { .. });
         let source = source.filter(|source| joined && self.net.joined(member, *source));
-        let source = source.map(|source| self.members[source].postgres.kept.clone());
+        let source = source.map(|source| &self.members[source].postgres);
+        let source = source.filter(|source| source.process == Process::Primary);
+        let source = source.map(|source| source.kept.clone());
         if !matches!(process, Process::Primary | Process::Standby) {
             return;
         }
@@ -79,6 +81,21 @@ impl World {
             };
             if primary && news {
                 self.say(|world| format!("{} slot {name}: {what}", world.members[member].name));
+            }
+        }
+    }
+
+    /// A primary's slots that nobody uses go on to what their members have.
+    pub(crate) fn pass_slots(&mut self, member: usize, reached: &BTreeMap<MemberName, Lsn>) {
+        let used = self.streaming_from(member);
+        let postgres = &mut self.members[member].postgres;
+        if postgres.process != Process::Primary {
+            return;
+        }
+        for (name, lsn) in reached.iter().filter(|(name, _)| !used.contains(*name)) {
+            if let Some(Some(slot)) = postgres.slots.get_mut(name) {
+                *slot = (*slot).max(*lsn);
+                self.sometimes.count("slot of a member that streams from a standby went on");
             }
         }
     }
