@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::check::Checker;
 use super::file::{Said, Text};
-use super::{Bootstrap, Restore};
+use super::size::bytes;
+use super::{Bootstrap, InitDb, Restore};
 
 /// A large database takes hours.
 const USUAL: Duration = Duration::from_secs(24 * 3_600);
@@ -24,6 +25,14 @@ pub(super) struct BootstrapFile {
     pub(super) command: Option<Said<Vec<Text>>>,
     /// How long it may take. Default: 24h.
     pub(super) timeout: Option<Text>,
+    /// The locale of an empty database. Default: `C.UTF-8`.
+    pub(super) locale: Option<Text>,
+    /// ICU's locale, which sorts then: PostgreSQL 15 and later. Default: none.
+    pub(super) icu_locale: Option<Text>,
+    /// The encoding of an empty database. Default: `UTF8`.
+    pub(super) encoding: Option<Text>,
+    /// How large the WAL's files are: a power of two from 1MB to 1GB. Default: 16MB.
+    pub(super) wal_segment_size: Option<Text>,
     /// Recover until this time, such as `2027-01-31 12:00:00+00`. Default: to the end of the archive.
     pub(super) recovery_target_time: Option<Text>,
     /// Recover until this place in the WAL.
@@ -44,8 +53,8 @@ impl Checker<'_> {
         let before = self.problems.len();
         let method = file.method.as_ref();
         let restores = match method.map(|said| said.value().as_str()) {
-            None | Some("initdb") => false,
-            Some("command") => true,
+            None | Some("initdb") => None,
+            Some("command") => method,
             Some(other) => {
                 let says =
                     format!("bootstrap.method: '{other}' is no method: write initdb or command");
@@ -56,25 +65,68 @@ impl Checker<'_> {
         let timeout = file.timeout.as_ref();
         let timeout = self.patience("bootstrap.timeout", timeout, (USUAL, LONGEST));
         let command = self.command("bootstrap.command", file.command.as_ref())?;
-        match (restores, command, method) {
-            (true, Some(command), _) => {
+        let initdb = self.initdb(file);
+        match (restores, command) {
+            (Some(_), Some(command)) if initdb == InitDb::default() => {
                 let restore = Restore { command, timeout: timeout?, target };
                 (self.problems.len() == before).then_some(Bootstrap::Command(restore))
             }
-            (true, None, Some(method)) => {
+            (Some(method), None) => {
                 let says = "bootstrap.command is missing: write the program that restores the \
                             backup with its path and its arguments";
                 self.refuse_said(method, says.to_owned())
             }
-            (false, None, _) if target.is_empty() => {
-                (self.problems.len() == before).then_some(Bootstrap::InitDb)
+            (None, None) if target.is_empty() => {
+                (self.problems.len() == before).then_some(Bootstrap::InitDb(initdb))
             }
-            (_, _, _) => {
+            (Some(_), Some(_)) => {
+                let says = "bootstrap: a backup has its own locale, encoding and \
+                            wal_segment_size: take these out, or write method = \"initdb\"";
+                self.refuse(super::error::At::File, says.to_owned())
+            }
+            (None, _) => {
                 let says = "bootstrap: command and recovery_target_... are for method = \
                             \"command\": write that, or take them out";
                 self.refuse(super::error::At::File, says.to_owned())
             }
         }
+    }
+
+    /// What is no name is refused here. Whether there is such a locale, initdb says.
+    fn initdb(&mut self, file: &BootstrapFile) -> InitDb {
+        let usual = InitDb::default();
+        let locale = file.locale.as_ref().and_then(|said| self.name_of("locale", said));
+        let encoding = file.encoding.as_ref().and_then(|said| self.name_of("encoding", said));
+        let size = file.wal_segment_size.as_ref().and_then(|said| self.segment_size(said));
+        InitDb {
+            locale: locale.unwrap_or(usual.locale),
+            icu_locale: file.icu_locale.as_ref().and_then(|said| self.name_of("icu_locale", said)),
+            encoding: encoding.unwrap_or(usual.encoding),
+            wal_segment_size: size.unwrap_or(usual.wal_segment_size),
+        }
+    }
+
+    fn name_of(&mut self, key: &str, said: &Text) -> Option<String> {
+        let value = said.value();
+        let mut letters = value.chars();
+        let begins = letters.next().is_some_and(|c| c.is_ascii_alphanumeric());
+        if begins && letters.all(|c| c.is_ascii_alphanumeric() || "_.@-=;,".contains(c)) {
+            return Some(value.clone());
+        }
+        let says = format!("bootstrap.{key}: '{value}' is none: see docs/configuration.md");
+        self.refuse_said(said, says)
+    }
+
+    fn segment_size(&mut self, said: &Text) -> Option<u64> {
+        let size = bytes(said.value());
+        let fits = size.filter(|size| size.is_power_of_two() && (1 << 20..=1 << 30).contains(size));
+        fits.or_else(|| {
+            let says = format!(
+                "bootstrap.wal_segment_size: '{}' is none: write 1MB, 2MB, 4MB and so on to 1GB",
+                said.value()
+            );
+            self.refuse_said(said, says)
+        })
     }
 
     /// As Postgres takes it. What a time is it says itself.

@@ -213,13 +213,42 @@ impl Default for Cloning {
 }
 
 /// What a new cluster is made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bootstrap {
     /// An empty database.
-    #[default]
-    InitDb,
+    InitDb(InitDb),
     /// A backup.
     Command(Restore),
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self::InitDb(InitDb::default())
+    }
+}
+
+/// What holds for a database system from its making on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitDb {
+    /// Of the C library: how text sorts, and which letters there are.
+    pub locale: String,
+    /// ICU's, which sorts instead of the C library's where it is said.
+    pub icu_locale: Option<String>,
+    /// Of the databases.
+    pub encoding: String,
+    /// Of the WAL's files, in bytes: a power of two.
+    pub wal_segment_size: u64,
+}
+
+impl Default for InitDb {
+    fn default() -> Self {
+        Self {
+            locale: "C.UTF-8".to_owned(),
+            icu_locale: None,
+            encoding: "UTF8".to_owned(),
+            wal_segment_size: 16 << 20,
+        }
+    }
 }
 
 /// How a backup becomes a new cluster.

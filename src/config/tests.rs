@@ -118,7 +118,7 @@ fn a_good_file_has_defaults() {
     assert_eq!(config.guard, Guard { enabled: true, watchdog: None });
     assert!(config.router.is_none() && config.pgbouncer.is_none());
     assert_eq!(config.postgres.cloning, Cloning::default());
-    assert_eq!(config.postgres.bootstrap, Bootstrap::InitDb);
+    assert_eq!(config.postgres.bootstrap, Bootstrap::default());
     assert_eq!(config.hooks.on_role_change, None);
     assert_eq!(
         (config.hooks.timeout.as_secs(), config.hooks.before_promote_timeout.as_secs()),
@@ -343,6 +343,15 @@ const WRONG: &[(&str, &str)] = &[
     ("[api]", "[[clone.method]]\nname = \"a\"\n[[clone.method]]\ncommand = [\"@/secret\"]\n[api]"),
     ("[api]", "[bootstrap]\nmethod = \"restore\"\n[api]"),
     ("[api]", "[bootstrap]\nmethod = \"command\"\n[api]"),
+    (
+        "[api]",
+        "[bootstrap]\nlocale = \"-x\"\nicu_locale = \"\"\nencoding = \"U 8\"\n\
+             wal_segment_size = \"3MB\"\n[api]",
+    ),
+    (
+        "[api]",
+        "[bootstrap]\nmethod = \"command\"\ncommand = [\"@/bin/postgres\"]\nlocale = \"C\"\n[api]",
+    ),
     ("[api]", "[bootstrap]\nrecovery_target_xid = \"7\"\n[api]"),
     (
         "[api]",

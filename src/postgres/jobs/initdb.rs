@@ -8,7 +8,7 @@ use haa_core::observe::DataDir;
 use super::keep::{self, Scaffold};
 use super::recover::FIRST;
 use super::restored;
-use crate::config::{Bootstrap, Login};
+use crate::config::{Bootstrap, InitDb, Login};
 use crate::postgres::error::JobError;
 use crate::postgres::files::write_private;
 use crate::postgres::limits::LIMITS;
@@ -30,7 +30,7 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     }
     let new = Scaffold::new(site, super::MADE).await?;
     match &site.config.bootstrap {
-        Bootstrap::InitDb => make(site, &new).await?,
+        Bootstrap::InitDb(options) => make(site, options, &new).await?,
         Bootstrap::Command(restore) => {
             tracing::info!("a new cluster is made of the backup that bootstrap.command restores");
             let config = restored::first(site, restore, &new).await?;
@@ -46,18 +46,26 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
 }
 
 /// An empty one.
-async fn make(site: &Site, new: &Scaffold) -> Result<(), JobError> {
+async fn make(site: &Site, options: &InitDb, new: &Scaffold) -> Result<(), JobError> {
     let password = Password::write(site)?;
     let login = &site.config.superuser;
-    let made = Tool::new(site, "initdb")
+    let tool = Tool::new(site, "initdb");
+    let tool = match &options.icu_locale {
+        None => tool,
+        Some(icu) => tool.arg("--locale-provider=icu").arg(format!("--icu-locale={icu}")),
+    };
+    // What Postgres says is said in English, whatever it sorts by: it is for operators and for haad.
+    let made = tool
         .path("--pgdata=", new.path())
         .path("--pwfile=", &password.0)
         .arg(format!("--username={}", login.user))
         .arg("--auth-local=scram-sha-256")
         .arg("--auth-host=scram-sha-256")
         .arg("--data-checksums")
-        .arg("--encoding=UTF8")
-        .arg("--locale=C.UTF-8")
+        .arg(format!("--encoding={}", options.encoding))
+        .arg(format!("--locale={}", options.locale))
+        .arg("--lc-messages=C")
+        .arg(format!("--wal-segsize={}", options.wal_segment_size >> 20))
         .run(|line| tracing::debug!(line, "initdb"))
         .await;
     drop(password);

@@ -1,9 +1,12 @@
-//! What is made ready for a failover: logins, slots, the first segment of a timeline. Each must do no harm besides.
+//! What is made ready: a new database as the operator wants it; logins, slots, the first segment of a timeline for a
+//! failover. Each must do no harm besides.
 
 use std::path::PathBuf;
 
+use haa::config::{Bootstrap, InitDb};
 use haa_core::effect::{Begin, Job, SlotsWish};
-use haa_core::observe::Door;
+use haa_core::input::JobResult;
+use haa_core::observe::{DataDir, Door};
 use haa_core::units::{Lsn, MemberName, Millis, Timeline};
 
 use super::member::Member;
@@ -111,4 +114,40 @@ async fn a_limit_that_was_lowered_does_not_keep_it_from_starting() {
 async fn shown(member: &Member) -> String {
     let client = member.client().await;
     client.query_one("SHOW max_connections", &[]).await.expect("it answers").get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_database_sorts_and_writes_as_the_operator_wants() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    let mut wanted = InitDb {
+        icu_locale: Some("de-DE".to_owned()),
+        encoding: "LATIN1".to_owned(),
+        wal_segment_size: 1 << 20,
+        ..InitDb::default()
+    };
+    a.config.bootstrap = Bootstrap::InitDb(wanted.clone());
+    a.again().await;
+    let why = a.failed(Job::InitDb).await;
+    assert!(why.contains("encoding mismatch"), "{why}");
+    assert_eq!(a.facts(|_| true).await.data, DataDir::Empty);
+
+    wanted.encoding = "UTF8".to_owned();
+    a.config.bootstrap = Bootstrap::InitDb(wanted);
+    a.again().await;
+    let mut b = Member::new("b", root.path());
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    a.sql("CREATE TABLE t AS SELECT unnest(ARRAY['zebra', 'ähre', 'Birne']) AS word").await;
+    let asked = "SELECT string_agg(word, ' ' ORDER BY word), current_setting('wal_segment_size'), \
+                 current_setting('lc_messages') FROM t";
+    let row = a.client().await.query_one(asked, &[]).await.expect("a row");
+    let said: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+    assert_eq!(said, ["ähre Birne zebra", "1MB", "C"]);
+
+    // A promotion in the midst of many.
+    a.sql("INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 5000)").await;
+    b.done(Job::Detach(None)).await;
+    assert_eq!(b.promote(3, &[&a]).await, JobResult::Done);
+    b.sql("INSERT INTO t VALUES ('neu')").await;
 }
