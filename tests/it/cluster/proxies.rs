@@ -18,10 +18,10 @@ const NGINX: &str = include_str!("../../../deploy/nginx/haa.stream.conf");
 const NGINX_JS: &str = include_str!("../../../deploy/nginx/haa.js");
 
 /// A proxy of this test; it goes with it.
-struct Proxy {
+pub(super) struct Proxy {
     child: Child,
     log: PathBuf,
-    write: Address,
+    pub(super) write: Address,
     read: Option<Address>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn with(shipped: &str, changes: &[(&str, String)]) -> String {
 }
 
 impl Proxy {
-    fn start(
+    pub(super) fn start(
         mut command: Command,
         directory: &Path,
         addresses: (Address, Option<Address>),

@@ -1,15 +1,31 @@
-//! The example application in front of a real cluster: orders through failovers, and reads of what was just written.
+//! The example application in front of a real cluster, also behind nginx: orders through failovers, and reads of what was
+//! just written.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use haa_core::units::Address;
 use haa_example_shop::database::Databases;
 use haa_example_shop::orders::{Orders, SCHEMA, Wish};
 use haa_example_shop::routes::Routes;
+use haa_example_shop::web;
+use http_body_util::BodyExt;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::fixture::Cluster;
+use super::pooled::free;
+use super::proxies::{Proxy, with};
+
+const NGINX: &str = include_str!("../../../deploy/nginx/haa.http.conf");
 
 /// Clients that order one thing after another.
 const CLIENTS: usize = 4;
@@ -39,10 +55,11 @@ async fn client(
         let began = Instant::now();
         let order = shop.place(&key, &Wish { item: key.clone() }).await.expect("it is placed");
         longest = longest.max(began.elapsed());
-        let seen = order.seen.as_deref();
-        let read = shop.show(order.id, seen).await.expect("somebody can be read");
-        let read = read.unwrap_or_else(|| panic!("{key} is not there, read at {seen:?}"));
-        assert_eq!(read.item, key);
+        if let Some(seen) = order.seen.as_deref() {
+            let read = shop.show(order.id, Some(seen)).await.expect("somebody can be read");
+            let read = read.unwrap_or_else(|| panic!("{key} is not there, read at {seen}"));
+            assert_eq!(read.item, key);
+        }
         placed.push(key);
         tell.send(()).expect("the test listens");
     }
@@ -80,6 +97,10 @@ async fn the_example_places_each_order_once_through_failovers() {
         longest = longest.max(wait);
     }
     println!("{} orders through a crash and a switchover; one took {longest:?}", placed.len());
+    each_is_there_once(&cluster, placed).await;
+}
+
+async fn each_is_there_once(cluster: &Cluster, mut placed: Vec<String>) {
     let primary = cluster.primary().await;
     let client = cluster.connect(&cluster.playground.postgres(&primary)).await;
     let rows = client.expect("it accepts").query("SELECT key FROM orders", &[]).await;
@@ -88,4 +109,140 @@ async fn the_example_places_each_order_once_through_failovers() {
     there.sort();
     placed.sort();
     assert_eq!(there, placed, "each was acknowledged, and is there once");
+}
+
+/// An application that can be killed: all of it runs in here.
+struct Instance {
+    runtime: Runtime,
+    at: SocketAddr,
+}
+
+impl Instance {
+    async fn start(cluster: &Cluster) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let at = listener.local_addr().expect("bound");
+        let listener = listener.into_std().expect("a listener");
+        let shop = {
+            let _inside = runtime.enter();
+            shop(cluster)
+        };
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            axum::serve(listener, web::router(shop)).await
+        });
+        Self { runtime, at }
+    }
+
+    fn kill(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+fn nginx(instances: [SocketAddr; 2], directory: &Path) -> Proxy {
+    let at = free();
+    let [one, other] = instances.map(|at| at.to_string());
+    let text = with(
+        NGINX,
+        &[
+            ("10.0.0.21:3000", one),
+            ("10.0.0.22:3000", other),
+            ("listen 80;", format!("listen {at};")),
+        ],
+    );
+    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let paths = paths.map(|of| format!("{of}_temp_path {}/{of};\n", directory.display())).concat();
+    let main = format!(
+        "daemon off;\npid {}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}}}\n",
+        directory.display(),
+    );
+    let file = directory.join("nginx.conf");
+    std::fs::write(&file, main).expect("a temporary file");
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(directory).arg("-c").arg(file).args(["-e", "stderr"]);
+    Proxy::start(command, directory, (at, None))
+}
+
+/// Over a connection of its own; nothing where that broke.
+async fn ask(at: &Address, request: Request<Body>) -> Option<Response<String>> {
+    let stream = TcpStream::connect(at.to_string()).await.ok()?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await.ok()?.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    Some(Response::from_parts(head, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// As [`client`], over HTTP: asks again with the same key where it is not known, and is told how often.
+async fn customer(
+    at: Address,
+    number: usize,
+    (tell, stop): (mpsc::UnboundedSender<()>, watch::Receiver<bool>),
+) -> (Vec<String>, usize) {
+    let (mut placed, mut again) = (Vec::new(), 0);
+    while !*stop.borrow() {
+        let key = format!("{number}-{}", placed.len());
+        let order = Request::post("/orders").header("host", "shop").header("idempotency-key", &key);
+        let order = order.header("content-type", "application/json");
+        let order = order.body(Body::from(format!(r#"{{"item": "{key}"}}"#))).expect("a request");
+        let answer = ask(&at, order).await;
+        let Some(answer) = answer.filter(|answer| answer.status() == StatusCode::CREATED) else {
+            again += 1;
+            continue;
+        };
+        let order: serde_json::Value = serde_json::from_str(answer.body()).expect("an order");
+        // Whose primary died between COMMIT and the question how far it is: nothing is promised.
+        let seen = answer.headers()["x-seen"].clone();
+        if !seen.is_empty() {
+            let read = Request::get(format!("/orders/{}", order["id"])).header("host", "shop");
+            let read = read.header("x-seen", seen).body(Body::empty()).expect("a request");
+            let read = ask(&at, read).await.expect("an answer");
+            assert_eq!(read.status(), StatusCode::OK, "{}", read.body());
+            assert!(read.body().contains(&format!("\"{key}\"")), "{}", read.body());
+        }
+        placed.push(key);
+        tell.send(()).expect("the test listens");
+    }
+    (placed, again)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_behind_nginx_places_each_order_once() {
+    let (cluster, first, _) = Cluster::start_voting().await;
+    cluster.execute(SCHEMA).await;
+    let (one, other) = (Instance::start(&cluster).await, Instance::start(&cluster).await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let nginx = nginx([one.at, other.at], directory.path());
+    // It has opened its port.
+    while TcpStream::connect(nginx.write.to_string()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let mut customers = JoinSet::new();
+    for number in 0..CLIENTS {
+        let ways = (tell.clone(), stopped.clone());
+        customers.spawn(customer(nginx.write.clone(), number, ways));
+    }
+    let mut some = async || {
+        for _ in 0..50 {
+            told.recv().await.expect("customers who order");
+        }
+    };
+    some().await;
+    one.kill();
+    some().await;
+    cluster.playground.kill_postgres(&first).expect("it ran");
+    some().await;
+    stop.send_replace(true);
+    let (mut placed, mut repeated) = (Vec::new(), 0);
+    while let Some(done) = customers.join_next().await {
+        let (keys, again) = done.expect("a customer who ends");
+        placed.extend(keys);
+        repeated += again;
+    }
+    println!("{} orders through nginx; {repeated} times asked again", placed.len());
+    each_is_there_once(&cluster, placed).await;
+    other.kill();
 }
