@@ -43,8 +43,9 @@ impl Tool {
     fn named(name: &'static str, mut command: Command) -> Self {
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy();
-            // What libpq would take for its settings.
-            if key.starts_with("PG") && !key.starts_with("PGBACKREST_") {
+            // What libpq would take for its settings, and systemd's socket, on which it would speak for haad.
+            let libpq = key.starts_with("PG") && !key.starts_with("PGBACKREST_");
+            if libpq || key == "NOTIFY_SOCKET" {
                 command.env_remove(key.as_ref());
             }
         }
