@@ -4,7 +4,7 @@ use haa_core::observe::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Ailing, Ails, Examined, Exception, Slot};
+use crate::postgres::{Ailing, Ails, Broken, Examined, Exception, Slot};
 
 use super::{Finding, Promise, Severity};
 
@@ -54,6 +54,7 @@ pub(super) fn findings(said: &Examined, promise: Promise) -> Vec<Finding> {
             "leave it on only where queries on replicas must not be cancelled, and bound them by statement_timeout",
         ));
     }
+    found.extend(said.broken.iter().map(|one| broken(one, said.in_recovery)));
     found.extend(carriers(said, promise));
     found.extend(said.slots.iter().filter_map(|one| slot(one, said.in_recovery)));
     found.extend(said.ailing.iter().map(ailing));
@@ -89,6 +90,27 @@ fn carriers(said: &Examined, promise: Promise) -> Vec<Finding> {
         })
     };
     ["max_wal_senders", "max_replication_slots"].into_iter().filter_map(few).collect()
+}
+
+/// Its disk gave back another page than was written.
+fn broken(Broken { database, times, last }: &Broken, in_recovery: bool) -> Finding {
+    let place = match database {
+        Some(database) => format!("the database {}", shown(database)),
+        None => "the catalogs that all databases share".to_owned(),
+    };
+    let often = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+    Finding::problem(
+        format!("{place}: what was read did not match its checksum {often}, last at {last}"),
+        "whoever reads such a page gets an error, and the disk or the memory of this machine is not to be trusted; \
+         each other member has pages of its own, which may be well",
+        if in_recovery {
+            "look after the disk (its kernel's log, smartctl); then haactl reinit, with this member's name: its data \
+             are copied anew"
+        } else {
+            "haactl switchover to a member without this finding, at once; look after the disk of this one; then haactl \
+             reinit, with its name"
+        },
+    )
 }
 
 /// How it stands to its parameters.
@@ -328,6 +350,27 @@ mod tests {
             assert_eq!(found[0].severity, severity, "{name}");
             assert!(found[0].what.contains(says), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_page_is_told_with_a_way_out_for_who_has_it() {
+        let broken = |database: Option<&str>| Broken {
+            database: database.map(str::to_owned),
+            times: 2,
+            last: "2027-01-31 12:00:00 UTC".to_owned(),
+        };
+        let mut said = well();
+        said.broken = vec![broken(Some("shop")), broken(None)];
+        let found = findings(&said, THREE);
+        let what: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
+        let says =
+            "what was read did not match its checksum 2 times, last at 2027-01-31 12:00:00 UTC";
+        let common = "the catalogs that all databases share";
+        assert_eq!(what, [format!("the database shop: {says}"), format!("{common}: {says}")]);
+        assert!(found.iter().all(|one| one.severity == Problem), "{found:?}");
+        assert!(found[0].remedy.contains("haactl switchover"), "{found:?}");
+        said.in_recovery = true;
+        assert!(findings(&said, THREE)[0].remedy.contains("then haactl reinit"));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Examined {
     pub ailing: Vec<Ailing>,
     /// `synchronous_commit` below `on` for a role or a database.
     pub commits: Vec<Exception>,
+    /// Databases some of whose pages this disk gave back wrong.
+    pub broken: Vec<Broken>,
     /// Roles that haad logs in with for replication or rewinding, and that are superusers.
     pub superusers: Vec<String>,
 }
@@ -66,6 +68,17 @@ pub struct Slot {
     pub holds: Option<u64>,
     /// Bytes of WAL that may be written before it loses some; `None` where nothing bounds it, or it has lost some.
     pub left: Option<u64>,
+}
+
+/// Pages that did not match their checksums when they were read, since these data were made or crashed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// The database; none for the catalogs that all share.
+    pub database: Option<String>,
+    /// How often; a page that is read again counts again.
+    pub times: u64,
+    /// When last, in UTC.
+    pub last: String,
 }
 
 /// A parameter that is set by `ALTER ROLE` or `ALTER DATABASE`.
@@ -131,6 +144,7 @@ impl Examiner {
             },
             ailing: site.kept.now().into_values().filter_map(|slot| slot.ailing).collect(),
             commits: rows(COMMITS.to_owned()).await?.iter().filter_map(exception).collect(),
+            broken: rows(BROKEN.to_owned()).await?.iter().filter_map(broken).collect(),
             superusers: superusers
                 .iter()
                 .filter_map(|row| row.text(0))
@@ -152,6 +166,16 @@ const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FRO
      CROSS JOIN LATERAL unnest(s.setconfig) said LEFT JOIN pg_roles r ON r.oid = s.setrole \
      LEFT JOIN pg_database d ON d.oid = s.setdatabase \
      WHERE said LIKE 'synchronous\\_commit=%' ORDER BY 1, 2";
+
+/// Of this server alone: its replicas have pages of their own.
+const BROKEN: &str = "SELECT datname, checksum_failures, \
+     to_char(checksum_last_failure AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' \
+     FROM pg_stat_database WHERE checksum_failures > 0 ORDER BY 1";
+
+fn broken(row: &Row) -> Option<Broken> {
+    let last = row.text(2).unwrap_or("an unknown time").to_owned();
+    Some(Broken { database: row.text(0).map(str::to_owned), times: row.parse(1)?, last })
+}
 
 fn slot(row: &Row) -> Option<Slot> {
     Some(Slot {

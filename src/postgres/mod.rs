@@ -91,7 +91,7 @@ use tokio::task::JoinHandle;
 
 pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
-pub use examine::{Examined, Examiner, Exception, Slot};
+pub use examine::{Broken, Examined, Examiner, Exception, Slot};
 pub use inspect::inspect;
 pub use kept::{Ailing, Ails, LostSlot, Shown};
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};

@@ -27,17 +27,45 @@ fn diagnosis(cluster: &Cluster) -> (i32, Value) {
     (code, document.unwrap_or_else(|error| panic!("{error}: {said}")))
 }
 
-/// What an agent found stands for 2 s: until both that were planted have been looked at.
-async fn until_ill(cluster: &Cluster) -> Value {
+/// What an agent found stands for 2 s: until all that was planted has been looked at.
+async fn until(cluster: &Cluster, planted: &str) -> Value {
     let began = Instant::now();
     loop {
         let (code, ill) = diagnosis(cluster);
-        if code == 1 && ill.to_string().contains("max_slot_wal_keep_size") {
+        if code == 1 && ill.to_string().contains(planted) {
             return ill;
         }
         assert!(began.elapsed() < LONG, "what was planted is not found: {ill:#}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// A table that this standby has read from its disk since it was started, with another page than was written.
+async fn break_a_page(cluster: &Cluster, standby: &haa_core::units::MemberName) {
+    cluster.execute("CREATE TABLE worn AS SELECT 1 AS id").await;
+    cluster.execute("CHECKPOINT").await;
+    let at = cluster.playground.postgres(standby);
+    let path = async || {
+        let client = cluster.connect(&at).await.ok()?;
+        client.batch_execute("CHECKPOINT").await.ok()?;
+        let row = client.query_one("SELECT pg_relation_filepath('worn')", &[]).await.ok()?;
+        row.get::<_, Option<String>>(0)
+    };
+    let path = loop {
+        match path().await {
+            Some(path) => break path,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    let (code, said) = cluster.haactl(&["restart", standby.as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    let file = cluster.playground.data(standby).join(path);
+    let mut page = std::fs::read(&file).expect("one page");
+    page[8_000] ^= 1;
+    std::fs::write(&file, page).expect("it is there");
+    let client = cluster.connect(&at).await.expect("it accepts");
+    let read = client.query_one("SELECT id FROM worn", &[]).await;
+    assert!(read.is_err(), "nobody is given a broken page");
 }
 
 /// The findings of a severity: whom, and what.
@@ -78,7 +106,7 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     cluster.until_shown(&replica, "max_slot_wal_keep_size", "-1").await;
 
     let primary = format!("[\"{}\"]", cluster.primary().await);
-    let ill = until_ill(&cluster).await;
+    let ill = until(&cluster, "max_slot_wal_keep_size").await;
     assert_eq!(
         found(&ill, "problem"),
         [(primary.clone(), "\"synchronous_commit is off for role app\"".to_owned())],
@@ -93,6 +121,17 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
 
     let waits = "max_connections waits for a restart: Postgres goes by 100, and the files say 123";
     assert!(advised(&format!("[\"{replica}\"]"), waits), "{ill:#}");
+
+    // A page of the third was changed on its disk, and somebody reads it.
+    let names = cluster.playground.names();
+    let third = names.into_iter().find(|name| *name != replica && !primary.contains(name.as_str()));
+    let third = third.expect("three members");
+    break_a_page(&cluster, &third).await;
+    let ill = until(&cluster, "did not match its checksum").await;
+    let broken = found(&ill, "problem").into_iter().find(|(_, what)| what.contains("checksum"));
+    let (whom, what) = broken.expect("it is a problem");
+    assert_eq!(whom, format!("[\"{third}\"]"), "{ill:#}");
+    assert!(what.contains("the database postgres: what was read did not match its checksum once"));
 
     // It says for people what to do; and what only a silent member knows is missed aloud.
     cluster.playground.kill(&replica, Part::Agent).expect("its agent ends");

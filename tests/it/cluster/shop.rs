@@ -1,5 +1,5 @@
-//! The example application in front of a real cluster, also behind nginx: orders through failovers, and reads of what was
-//! just written.
+//! The example application in front of a real cluster, also behind nginx: orders through failovers, and reads of what
+//! was just written.
 
 use std::net::SocketAddr;
 use std::path::Path;
