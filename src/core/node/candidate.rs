@@ -21,6 +21,11 @@ impl Node {
         token: Token,
         since: Millis,
     ) -> Option<(Role, Reason)> {
+        // A candidate's is a standby. This one somebody promoted by hand, and it may be long until an answer comes.
+        let borne = self.off.is(Mechanism::OpenWithoutLeadership);
+        if self.belief.primary().is_some() && !borne {
+            return Some(Role::close(Reason::OpenWithoutLeadership));
+        }
         if let Some(timeline) = self.elected(token) {
             // The watch may show it before the answer or a read confirms it: only then it is proven.
             let term = self.belief.leadership_of_key(now)?.term();
