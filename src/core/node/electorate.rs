@@ -153,7 +153,7 @@ impl Node {
         }
         let patience = settings.timing.voter_timeout;
         let others = sync.other_voters();
-        let gone = others.keys().find(|name| {
+        let gone = others.keys().filter(|name| {
             let record = self.belief.member(name);
             let made_anew = record.is_some_and(|record| {
                 let new = record.incarnation.filter(|data| others.get(*name) != Some(data));
@@ -165,16 +165,16 @@ impl Node {
                 || self.electorate.is_gone(now, name, patience)
         });
         let k = sync.k as usize;
-        if let Some(gone) = gone {
-            let left = others.iter().filter(|(name, _)| *name != gone);
-            let left = left.filter(|voter| self.is_well(*voter)).count();
+        let gone: Vec<&MemberName> = gone.collect();
+        let spared = gone.iter().find(|gone| {
+            let left = others.iter().filter(|(name, _)| *name != **gone);
+            left.filter(|voter| self.is_well(*voter)).count() >= k
+        });
+        match spared {
+            Some(gone) if k + 2 <= sync.voters.len() => return Turn::Remove((*gone).clone()),
             // Where nobody can be spared, somebody has to join first.
-            if k + 2 <= sync.voters.len() && left >= k {
-                return Turn::Remove(gone.clone());
-            }
-            if k > 1 {
-                return Turn::Lower;
-            }
+            Some(_) | None if k > 1 && !gone.is_empty() => return Turn::Lower,
+            Some(_) | None => {}
         }
         let new = fit.into_iter().find(|(name, _)| !others.contains_key(name));
         if let Some((name, incarnation)) = new {
