@@ -195,7 +195,7 @@ pub struct Tags {
     #[serde(with = "word", skip_serializing_if = "std::ops::Not::not")]
     pub nosync: bool,
     /// Streams from this member instead of from the leader, while that one is well. Never a voter.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "name", skip_serializing_if = "Option::is_none")]
     pub replicatefrom: Option<MemberName>,
     /// Any other tags, shown and usable as `?tag_KEY=VALUE`.
     #[serde(flatten)]
@@ -215,6 +215,11 @@ impl Tags {
         let site = self.free.get("site");
         site.is_some() && site == other.free.get("site")
     }
+}
+
+/// It was free once: what is no name names nobody.
+fn name<'de, D: serde::Deserializer<'de>>(text: D) -> Result<Option<MemberName>, D::Error> {
+    Ok(String::deserialize(text)?.parse().ok())
 }
 
 /// A tag that is younger than others, as an agent that does not know it reads it: among the free ones, which are texts.

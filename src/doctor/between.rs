@@ -91,13 +91,14 @@ fn common(asked: &[Asked]) -> Vec<Finding> {
             "install the newest on all, then haactl restart --rolling",
         ));
     }
-    let may_lead = reports.iter().filter(|report| !report.nofailover).count();
+    let leads = |report: &&&Report| !report.nofailover && report.replicatefrom.is_none();
+    let may_lead = reports.iter().filter(leads).count();
     if may_lead < 2 && asked.len() > 1 && reports.len() == asked.len() {
         let who = if may_lead == 0 { "every member" } else { "every member but one" };
         found.push(Finding::problem(
-            format!("{who} is tagged nofailover"),
+            format!("{who} is kept from leading by its tags (nofailover, replicatefrom)"),
             "when the primary is lost, nobody may lead",
-            "take nofailover out of [tags] of at least two members, and restart their haad",
+            "take these tags away from at least two members, then haactl reload",
         ));
     }
     let may_vote = reports.iter().filter(|report| !report.never_votes).count();
@@ -233,11 +234,11 @@ mod tests {
         let barred = |name| Report { nofailover: true, ..report(name) };
         assert_eq!(
             says(&[report("n1"), barred("n2")].map(asked)),
-            ["every member but one is tagged nofailover"]
+            ["every member but one is kept from leading by its tags (nofailover, replicatefrom)"]
         );
         assert_eq!(
             says(&[barred("n1"), barred("n2")].map(asked)),
-            ["every member is tagged nofailover"]
+            ["every member is kept from leading by its tags (nofailover, replicatefrom)"]
         );
         let mute = |name| Report { never_votes: true, quorum: true, ..report(name) };
         assert_eq!(
@@ -250,14 +251,17 @@ mod tests {
         let from =
             |name, from: &str| Report { replicatefrom: Some(from.to_owned()), ..report(name) };
         assert_eq!(
-            says(&[report("n1"), from("n2", "n3"), from("n3", "n2"), from("n4", "n1")].map(asked)),
+            says(
+                &[report("n1"), report("n5"), from("n2", "n3"), from("n3", "n2"), from("n4", "n1")]
+                    .map(asked)
+            ),
             [
                 "n2 is to stream from n3, which is to stream from n2 in the end",
                 "n3 is to stream from n2, which is to stream from n3 in the end",
             ]
         );
         assert_eq!(
-            says(&[report("n1"), from("n2", "n9")].map(asked)),
+            says(&[report("n1"), report("n5"), from("n2", "n9")].map(asked)),
             ["n2 is to stream from n9, and there is no member n9"]
         );
         let idle = Report { quorum: false, ..mute("n2") };

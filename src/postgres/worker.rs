@@ -224,8 +224,8 @@ impl Worker {
     /// changing meanwhile, and can wait.
     fn reconcile(&mut self, wish: SlotsWish) {
         let at_work = self.slots.as_ref().filter(|(_, work)| !work.is_finished());
-        let slots = |of: &SlotsWish| (of.members.clone(), of.strangers.clone(), of.kept.clone());
-        if at_work.is_some_and(|(known, _)| slots(known) == slots(&wish)) {
+        let wanted = (&wish.members, &wish.strangers, &wish.kept);
+        if at_work.is_some_and(|(at, _)| (&at.members, &at.strangers, &at.kept) == wanted) {
             return;
         }
         let before = self.slots.take().map(|(_, work)| work);

@@ -79,10 +79,9 @@ impl Belief {
     pub(super) fn newcomer(&self, now: Millis) -> bool {
         self.peers.keys().any(|name| {
             let streams = self.heard(now, name).filter(|beat| beat.state == PeerState::Streaming);
-            let listed = |beat: &Heartbeat| beat.tags.replicatefrom.is_none();
             let may = |beat: &Heartbeat| match self.quorum() {
                 Some(_) => beat.tags.votes(),
-                None => listed(beat),
+                None => beat.tags.replicatefrom.is_none(),
             };
             streams.is_some_and(may) && !self.listed(name)
         })

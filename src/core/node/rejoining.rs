@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Job;
 use crate::units::{Millis, Term};
 
+use super::upstream::Cascading;
+
 /// The first wait after failed work, doubled up to the last.
 const FIRST_WAIT: Millis = Millis(1_000);
 pub(super) const LAST_WAIT: Millis = Millis(60_000);
@@ -59,9 +61,8 @@ pub(super) struct Rejoining {
     /// Until when our Postgres, which died while it led, need not be started.
     #[serde(default)]
     pub(super) yields_until: Millis,
-    /// When the member that our tags name may be streamed from again.
     #[serde(default)]
-    pub(super) upstream_from: Millis,
+    pub(super) cascading: Cascading,
 }
 
 impl Default for Rejoining {
@@ -84,7 +85,7 @@ impl Default for Rejoining {
             promote_failed: false,
             promote_done: false,
             yields_until: Millis(0),
-            upstream_from: Millis(0),
+            cascading: Cascading::default(),
         }
     }
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
-use crate::records::{Ask, Key, Loss, Manner, Record, RequestId, RequestRecord, RequestState};
+use crate::records::{
+    Ask, Key, Loss, Manner, MemberRecord, Record, RequestId, RequestRecord, RequestState,
+};
 use crate::routes::undrain_first;
 use crate::units::{MemberName, Millis, Revision, Term};
 
@@ -351,6 +353,12 @@ impl Node {
         }
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
+        }
+        let cascades = |record: &MemberRecord| record.tags.replicatefrom.is_some();
+        if self.belief.member(name).is_some_and(cascades) && !self.belief.listed(name) {
+            let why =
+                format!("{name} is tagged replicatefrom: whoever streams from another never leads");
+            return Err(Unfit::Never(why));
         }
         let votes = self.belief.member(name).is_none_or(|record| record.tags.votes());
         if !votes && self.belief.quorum().is_some() && !self.belief.listed(name) {

@@ -78,7 +78,11 @@ impl Node {
     /// On a standby.
     pub(super) fn ready_slots(&mut self, now: Millis) {
         (self.slots.known, self.slots.newborn) = (None, false);
-        let slots = self.operators_slots();
+        let mut slots = self.operators_slots();
+        if self.config.tags.replicatefrom.is_some() && !self.belief.is_voter() {
+            // Postgres copies logical ones from a primary alone.
+            slots.retain(|_, slot| matches!(slot, KeptSlot::Physical));
+        }
         self.want_slots(now, AGAIN, Kept { slots, ..Kept::default() });
     }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::iter::successors;
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::Source;
 use crate::observe::{PeerState, Standby};
 use crate::off::Mechanism;
@@ -13,6 +15,36 @@ use crate::units::{Lsn, MemberName, Millis};
 use super::Node;
 use super::belief::{Belief, Leader};
 
+/// Whoever is further apart than this is not moved to another source: one that has less refuses to send, and one that
+/// has more may have thrown away what comes next.
+const APART: u64 = 16 << 20;
+/// A source from which nothing came is left alone for twice as long each time, up to this.
+const LONGEST: Millis = Millis(600_000);
+
+/// What came of streaming from the member that our tags name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Cascading {
+    /// When it may be tried again.
+    from: Millis,
+    /// For how long it is left alone when next nothing comes.
+    wait: Millis,
+    /// Since when our standby asks it.
+    attached_at: Option<Millis>,
+}
+
+/// What a member is as a source of WAL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Supply {
+    /// It has the leader's WAL as it is written: it goes by this leader, streams, and is on its timeline. What it has
+    /// of an older one it has compared.
+    Flows { end: Lsn },
+    /// It is silent, or has not heard of this leader yet.
+    Unsure,
+    /// It says that it has not.
+    Dry,
+}
+
 impl Belief {
     /// Who is said to stream from another than the leader, if it can.
     fn cascades(&self) -> impl Iterator<Item = (&MemberName, &MemberRecord)> {
@@ -21,14 +53,18 @@ impl Belief {
         members.filter(|(_, record)| record.tags.replicatefrom.is_some())
     }
 
-    /// Whether this member has the leader's WAL as it is written: it goes by this leader, streams, and is on its
-    /// timeline. What it has of an older one it has compared.
-    fn passes_on(&self, now: Millis, name: &MemberName, leader: &Leader) -> bool {
-        self.heard(now, name).is_some_and(|beat| {
-            let there = beat.position.is_some_and(|end| end.timeline == leader.line.timeline);
-            let follows = beat.term >= leader.term && there;
-            beat.state == PeerState::Streaming && (follows || self.off.is(Mechanism::Upstream))
-        })
+    fn supply(&self, now: Millis, name: &MemberName, leader: &Leader) -> Supply {
+        let Some(beat) = self.heard(now, name) else { return Supply::Unsure };
+        let blind = self.off.is(Mechanism::Upstream);
+        // The store may not show yet that it is to stream from us.
+        let flows = beat.state == PeerState::Streaming && beat.upstream.as_ref() != Some(&self.me);
+        match beat.position.filter(|_| flows) {
+            Some(end) if blind || end.timeline == leader.line.timeline => {
+                let knows = blind || beat.term >= leader.term;
+                if knows { Supply::Flows { end: end.lsn } } else { Supply::Unsure }
+            }
+            Some(_) | None => Supply::Dry,
+        }
     }
 
     /// Whether WAL from this member would have come from us.
@@ -40,7 +76,8 @@ impl Belief {
 }
 
 impl Node {
-    /// Whom our standby is to stream from. One that was not well is left alone for as long as a voter would be.
+    /// Whom our standby is to stream from. One that was not well is left alone for as long as a voter would be; while
+    /// WAL comes from it, its silence is borne, as a primary's that sends WAL is.
     pub(super) fn upstream(
         &mut self,
         now: Millis,
@@ -50,27 +87,70 @@ impl Node {
         let Some(source) = self.named_upstream(leader) else { return self.source(leader) };
         let timing = self.belief.settings().timing;
         let attached = standby.source.as_ref() == Some(&source.address);
+        let own = standby.position;
         let born = self.born_at.unwrap_or(now);
-        let not_heard_yet = now.since(born) < timing.suspect_after
-            && !self.belief.peers.contains_key(&source.member);
-        let dry = self.belief.dry_since.filter(|_| attached);
-        let dry = dry.is_some_and(|since| now.since(since) >= timing.stall_timeout);
-        let well = self.belief.passes_on(now, &source.member, leader);
-        if (dry || !well) && !(attached && not_heard_yet) {
-            self.rejoining.upstream_from = now.after(timing.voter_return);
+        let last_word = self.belief.peers.get(&source.member).map_or(born, |(at, _)| *at);
+        let supply = self.belief.supply(now, &source.member, leader);
+        let well = match supply {
+            Supply::Flows { .. } => true,
+            Supply::Unsure => {
+                let flows = standby.streaming && own.timeline == leader.line.timeline;
+                attached && flows && now.since(last_word) < timing.agent_silent_after
+            }
+            Supply::Dry => false,
+        };
+        // Nothing came for long: from the member that is named, or from the leader where we are instead.
+        let dry = self.is_dry(now, attached);
+        let cascading = &mut self.rejoining.cascading;
+        if dry && attached {
+            cascading.from = now.after(cascading.wait.max(timing.voter_return));
+            cascading.wait = cascading.wait.max(timing.voter_return).times(2).min(LONGEST);
+        } else if !well {
+            cascading.from = now.after(timing.voter_return);
         }
-        if now >= self.rejoining.upstream_from {
+        let near = match supply {
+            Supply::Flows { end } => {
+                own.lsn.bytes_since(end).max(end.bytes_since(own.lsn)) <= APART
+            }
+            Supply::Unsure | Supply::Dry => true,
+        };
+        if now < cascading.from {
+            self.desk.wake_at(cascading.from);
+        } else if attached || near || dry {
             return Some(source);
         }
-        self.desk.wake_at(self.rejoining.upstream_from);
         self.source(leader)
+    }
+
+    /// Whether our standby has asked its source for `stall_timeout`, and nothing came. That much later it is trusted.
+    fn is_dry(&mut self, now: Millis, attached: bool) -> bool {
+        let timing = self.belief.settings().timing;
+        let cascading = &mut self.rejoining.cascading;
+        let since = match cascading.attached_at.filter(|_| attached) {
+            None if attached => *cascading.attached_at.insert(now),
+            None => {
+                cascading.attached_at = None;
+                Millis(0)
+            }
+            Some(at) => at,
+        };
+        let Some(dry) = self.belief.dry_since else {
+            if attached && now.since(since) >= cascading.wait.max(timing.voter_return) {
+                cascading.wait = Millis(0);
+            }
+            return false;
+        };
+        now.since(dry.max(since)) >= timing.stall_timeout
     }
 
     /// The member that our tags name, if we may stream from it at all.
     fn named_upstream(&self, leader: &Leader) -> Option<Source> {
         let named = self.config.tags.replicatefrom.as_ref()?;
         let ours = *named == leader.member || self.belief.is_below_us(named);
-        let address = self.belief.address(named).filter(|_| !ours && !self.belief.is_voter())?;
+        // Whatever our data are, as far as they can be seen: commits may wait for them.
+        let votes =
+            self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(&self.config.name));
+        let address = self.belief.address(named).filter(|_| !ours && !votes)?;
         Some(Source { member: named.clone(), address })
     }
 
