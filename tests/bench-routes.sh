@@ -92,10 +92,14 @@ pids="$pids $!"
 PGPASSWORD=$(find "$here/haa" -name 'superuser*' -type f | head -1 | xargs cat)
 export PGPASSWORD
 until pgbench -i -q -s 10 -h 127.0.0.1 -p "$router" -U postgres postgres >/dev/null 2>&1; do sleep 1; done
+# What comes later in a run is measured on a warmer server: they take turns.
 for run in $(seq "$runs"); do
+    if [ $((run % 2)) = 1 ]; then ways="router:$router HAProxy:$proxy"; else ways="HAProxy:$proxy router:$router"; fi
     for more in "" -C; do
-        # shellcheck disable=SC2086
-        { transactions direct "$server" $more; transactions router "$router" $more; transactions HAProxy "$proxy" $more; }
+        for way in "direct:$server" $ways; do
+            # shellcheck disable=SC2086
+            transactions "${way%:*}" "${way##*:}" $more
+        done
     done
 done
 
