@@ -249,7 +249,7 @@ impl Node {
         match input {
             Input::Promised(promises) => self.promised.learn(promises),
             Input::Discarded(lost) => self.telling.learn(lost),
-            Input::Tags(tags) => self.config.tags = tags.clone(),
+            Input::Tags(tags) => self.take_tags(tags),
             Input::Lease(LeaseNews::Gone { .. }) => self.desk.lease_is_gone(),
             Input::Stop(leave) => {
                 let (_, since) = self.leaving.unwrap_or((*leave, now));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Source;
 use crate::observe::{PeerState, Standby};
 use crate::off::Mechanism;
-use crate::records::MemberRecord;
+use crate::records::{MemberRecord, Tags};
 use crate::units::{Lsn, MemberName, Millis};
 
 use super::Node;
@@ -95,18 +95,24 @@ impl Node {
             Supply::Flows { .. } => true,
             Supply::Unsure => {
                 let flows = standby.streaming && own.timeline == leader.line.timeline;
-                attached && flows && now.since(last_word) < timing.agent_silent_after
+                // Whoever was frozen itself hears nobody when it wakes.
+                let frozen = self.belief.facts.as_ref();
+                let frozen = frozen.is_some_and(|facts| facts.is_stale(now, timing));
+                let silent = now.since(last_word) >= timing.agent_silent_after;
+                attached && flows && (frozen || !silent)
             }
             Supply::Dry => false,
         };
-        // Nothing came for long: from the member that is named, or from the leader where we are instead.
+        // Nothing came for long.
         let dry = self.is_dry(now, attached);
+        // A leader that has nothing more to give us, or that we do not reach: the other may.
+        let starves = dry && standby.dry && standby.source == self.belief.address(&leader.member);
         let cascading = &mut self.rejoining.cascading;
-        if dry && attached {
+        if dry && attached && now >= cascading.from {
             cascading.from = now.after(cascading.wait.max(timing.voter_return));
             cascading.wait = cascading.wait.max(timing.voter_return).times(2).min(LONGEST);
         } else if !well {
-            cascading.from = now.after(timing.voter_return);
+            cascading.from = cascading.from.max(now.after(timing.voter_return));
         }
         let near = match supply {
             Supply::Flows { end } => {
@@ -116,10 +122,18 @@ impl Node {
         };
         if now < cascading.from {
             self.desk.wake_at(cascading.from);
-        } else if attached || near || dry {
+        } else if attached || near || starves {
             return Some(source);
         }
         self.source(leader)
+    }
+
+    /// As the file has them now. What was learnt of one source holds for no other.
+    pub(super) fn take_tags(&mut self, tags: &Tags) {
+        if tags.replicatefrom != self.config.tags.replicatefrom {
+            self.rejoining.cascading = Cascading::default();
+        }
+        self.config.tags = tags.clone();
     }
 
     /// Whether our standby has asked its source for `stall_timeout`, and nothing came. That much later it is trusted.
