@@ -161,15 +161,14 @@ fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {
     let timing = status.settings.timing;
     let sync = status.sync.as_ref();
     let quorum = sync.filter(|sync| sync.durability == Durability::Quorum);
-    let site = status.members.get(primary).map(|member| &member.record.tags);
+    let last = status.members.get(primary).map(|member| &member.record.tags);
     let mut fit: Vec<(Position, (i32, bool), &MemberName)> = status
         .members
         .keys()
         .filter(|name| *name != primary)
         .filter_map(|name| {
             let (position, tags) = could_lead(status, now, name, sync)?;
-            let near = site.is_some_and(|site| site.is_near(tags));
-            Some((position, (tags.failover_priority, near), name))
+            Some((position, tags.preference(last), name))
         })
         .collect();
     fit.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));

@@ -209,11 +209,13 @@ impl Tags {
         !self.nofailover && !self.nosync && self.replicatefrom.is_none()
     }
 
-    /// Whether both say where they are, and it is the same place.
+    /// What decides between members with as much WAL, the greater first: the operator's number, then whether it is
+    /// where the last leader was, as far as both say: its clients are there.
     #[must_use]
-    pub fn is_near(&self, other: &Self) -> bool {
-        let site = self.free.get("site");
-        site.is_some() && site == other.free.get("site")
+    pub fn preference(&self, last: Option<&Self>) -> (i32, bool) {
+        let own = self.free.get("site");
+        let near = own.is_some() && own == last.and_then(|last| last.free.get("site"));
+        (self.failover_priority, near)
     }
 }
 

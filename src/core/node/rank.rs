@@ -10,7 +10,7 @@ use crate::units::{MemberName, Millis, Position, Timeline};
 use super::belief::Belief;
 
 /// What candidates are compared by; the greatest stands first.
-type Rank = (Position, i32, bool, Reverse<MemberName>);
+type Rank = (Position, (i32, bool), Reverse<MemberName>);
 
 impl Belief {
     /// Whether this member's data may lead: it is on the list in `sync` with this incarnation; before there is
@@ -128,10 +128,9 @@ impl Belief {
         Some(self.rank(position, &beat.tags, name))
     }
 
-    /// More WAL first, then the operator's number, then whoever is where the last leader was: its clients are there.
+    /// More WAL first, then what the tags say.
     fn rank(&self, end: Position, tags: &Tags, name: &MemberName) -> Rank {
-        let near = self.last_tags().is_some_and(|last| last.is_near(tags));
-        (self.weigh(end), tags.failover_priority, near, Reverse(name.clone()))
+        (self.weigh(end), tags.preference(self.last_tags()), Reverse(name.clone()))
     }
 
     /// Of whoever led last, as far as it was heard: it may have left the store.

@@ -389,8 +389,8 @@ impl Node {
             primary.replicas.iter().filter(|(name, _)| self.target(Some(*name), primary).is_ok());
         let ranked = fit.map(|(name, sender)| {
             let tags = self.belief.member(name).map(|record| &record.tags);
-            let tags = tags.map(|tags| (tags.failover_priority, tags.is_near(&self.config.tags)));
-            ((sender.flushed, tags, std::cmp::Reverse(name)), name)
+            let preference = tags.map(|tags| tags.preference(Some(&self.config.tags)));
+            ((sender.flushed, preference, std::cmp::Reverse(name)), name)
         });
         ranked.max().map(|(_, name)| name.clone())
     }
