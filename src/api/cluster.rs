@@ -268,10 +268,7 @@ fn own(status: &Status) -> Seen<'_> {
                 (false, true) => "streaming",
                 (false, false) => state,
             },
-            upstream: status.members.iter().find_map(|(name, member)| {
-                let from = Some(&member.record.postgres) == standby.source.as_ref();
-                (from && standby.streaming).then_some(name)
-            }),
+            upstream: status.upstream.as_ref(),
             received: Some(standby.position.lsn),
             replayed: Some(standby.replayed),
             progress,

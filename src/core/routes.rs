@@ -42,6 +42,9 @@ pub struct Status {
     /// This member's standby has replayed nothing for `stall_timeout`, though there is WAL.
     #[serde(default)]
     pub stalled: bool,
+    /// Whom this member's standby streams from.
+    #[serde(default)]
+    pub upstream: Option<MemberName>,
     /// The last look at Postgres.
     pub postgres: Option<PostgresFacts>,
     /// The `leader` key.

@@ -173,6 +173,7 @@ fn primary() -> Status {
         failsafe: false,
         vouched: None,
         stalled: false,
+        upstream: None,
         postgres: Some(facts(server)),
         leader: Some((name("n1"), TERM)),
         members: BTreeMap::from([

@@ -30,11 +30,10 @@ pub(super) struct Cascading {
     /// For how long it is left alone when next nothing comes.
     wait: Millis,
     /// Since when our standby asks it.
-    attached_at: Option<Millis>,
+    asked_at: Option<Millis>,
 }
 
 /// What a member is as a source of WAL.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Supply {
     /// It has the leader's WAL as it is written: it goes by this leader, streams, and is on its timeline. What it has
     /// of an older one it has compared.
@@ -90,36 +89,33 @@ impl Node {
         let own = standby.position;
         let born = self.born_at.unwrap_or(now);
         let last_word = self.belief.peers.get(&source.member).map_or(born, |(at, _)| *at);
-        let supply = self.belief.supply(now, &source.member, leader);
-        let well = match supply {
-            Supply::Flows { .. } => true,
+        let (well, near) = match self.belief.supply(now, &source.member, leader) {
+            Supply::Flows { end } => {
+                (true, own.lsn.bytes_since(end).max(end.bytes_since(own.lsn)) <= APART)
+            }
             Supply::Unsure => {
                 let flows = standby.streaming && own.timeline == leader.line.timeline;
                 // Whoever was frozen itself hears nobody when it wakes.
                 let frozen = self.belief.facts.as_ref();
                 let frozen = frozen.is_some_and(|facts| facts.is_stale(now, timing));
                 let silent = now.since(last_word) >= timing.agent_silent_after;
-                attached && flows && (frozen || !silent)
+                (attached && flows && (frozen || !silent), true)
             }
-            Supply::Dry => false,
+            Supply::Dry => (false, true),
         };
-        // Nothing came for long.
-        let dry = self.is_dry(now, attached);
+        let cascading = &mut self.rejoining.cascading;
+        cascading.asked_at = attached.then(|| cascading.asked_at.unwrap_or(now));
+        let dry = self.is_dry(now);
         // A leader that has nothing more to give us, or that we do not reach: the other may.
         let starves = dry && standby.dry && standby.source == self.belief.address(&leader.member);
         let cascading = &mut self.rejoining.cascading;
+        let wait = cascading.wait.max(timing.voter_return);
         if dry && attached && now >= cascading.from {
-            cascading.from = now.after(cascading.wait.max(timing.voter_return));
-            cascading.wait = cascading.wait.max(timing.voter_return).times(2).min(LONGEST);
+            cascading.from = now.after(wait);
+            cascading.wait = wait.times(2).min(LONGEST);
         } else if !well {
             cascading.from = cascading.from.max(now.after(timing.voter_return));
         }
-        let near = match supply {
-            Supply::Flows { end } => {
-                own.lsn.bytes_since(end).max(end.bytes_since(own.lsn)) <= APART
-            }
-            Supply::Unsure | Supply::Dry => true,
-        };
         if now < cascading.from {
             self.desk.wake_at(cascading.from);
         } else if attached || near || starves {
@@ -136,25 +132,19 @@ impl Node {
         self.config.tags = tags.clone();
     }
 
-    /// Whether our standby has asked its source for `stall_timeout`, and nothing came. That much later it is trusted.
-    fn is_dry(&mut self, now: Millis, attached: bool) -> bool {
+    /// Whether nothing has come for `stall_timeout`; from the member that is named, since it is asked. One that has
+    /// given for as long as it would be left alone is trusted again.
+    fn is_dry(&mut self, now: Millis) -> bool {
         let timing = self.belief.settings().timing;
-        let cascading = &mut self.rejoining.cascading;
-        let since = match cascading.attached_at.filter(|_| attached) {
-            None if attached => *cascading.attached_at.insert(now),
-            None => {
-                cascading.attached_at = None;
-                Millis(0)
-            }
-            Some(at) => at,
-        };
+        let Cascading { wait, asked_at, .. } = &mut self.rejoining.cascading;
         let Some(dry) = self.belief.dry_since else {
-            if attached && now.since(since) >= cascading.wait.max(timing.voter_return) {
-                cascading.wait = Millis(0);
+            let long = (*wait).max(timing.voter_return);
+            if asked_at.is_some_and(|at| now.since(at) >= long) {
+                *wait = Millis(0);
             }
             return false;
         };
-        now.since(dry.max(since)) >= timing.stall_timeout
+        now.since(asked_at.map_or(dry, |at| dry.max(at))) >= timing.stall_timeout
     }
 
     /// The member that our tags name, if we may stream from it at all.
@@ -169,7 +159,7 @@ impl Node {
     }
 
     /// Whom our standby streams from, as far as the store knows that address.
-    pub(super) fn streams_from(&self) -> Option<MemberName> {
+    pub(super) fn upstream_now(&self) -> Option<MemberName> {
         let standby = self.belief.standby().filter(|standby| standby.streaming)?;
         let mut members = self.belief.view.iter().flat_map(|view| &view.members);
         let from = members.find(|(_, kept)| Some(&kept.value.postgres) == standby.source.as_ref());
