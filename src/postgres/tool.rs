@@ -18,6 +18,12 @@ const KEPT: usize = 200;
 /// What a tool that has ended said is read within this time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Variables that Postgres and its tools are not given: what libpq would take for its settings, but for those that
+/// begin with `but`; and systemd's socket, on which they would speak for haad.
+pub(super) fn is_withheld(key: &str, but: &str) -> bool {
+    key == "NOTIFY_SOCKET" || key.starts_with("PG") && !key.starts_with(but)
+}
+
 /// A tool and its arguments.
 pub(super) struct Tool {
     name: &'static str,
@@ -43,9 +49,7 @@ impl Tool {
     fn named(name: &'static str, mut command: Command) -> Self {
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy();
-            // What libpq would take for its settings, and systemd's socket, on which it would speak for haad.
-            let libpq = key.starts_with("PG") && !key.starts_with("PGBACKREST_");
-            if libpq || key == "NOTIFY_SOCKET" {
+            if is_withheld(&key, "PGBACKREST_") {
                 command.env_remove(key.as_ref());
             }
         }

@@ -16,6 +16,7 @@ use crate::postgres::log::ServerLog;
 use crate::postgres::process::{self, Process};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
+use crate::postgres::tool::is_withheld;
 use crate::postgres::watcher::says_ready;
 use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
@@ -155,7 +156,7 @@ fn spawn(site: &Site, revision: Revision) -> Result<(ServerLog, Process), JobErr
     let more = output.try_clone().map_err(JobError::file("open", &site.state("postgres.log")))?;
     let mut command = Command::new(&program);
     for (key, _) in std::env::vars_os() {
-        if is_not_for_postgres(&key.to_string_lossy()) {
+        if is_withheld(&key.to_string_lossy(), "PG_OOM_ADJUST_") {
             command.env_remove(key);
         }
     }
@@ -172,11 +173,6 @@ fn spawn(site: &Site, revision: Revision) -> Result<(ServerLog, Process), JobErr
         Some(process) => Ok((log, process)),
         None => Err(JobError::Refused(format!("Postgres did not start: {}", log.why()))),
     }
-}
-
-/// What libpq would take for its settings, and systemd's socket, on which Postgres would speak for haad.
-fn is_not_for_postgres(key: &str) -> bool {
-    key == "NOTIFY_SOCKET" || key.starts_with("PG") && !key.starts_with("PG_OOM_ADJUST_")
 }
 
 /// For an instant after `exec`, the kernel lets nobody look at a process. Nothing may come in between
