@@ -93,22 +93,25 @@ fn common(asked: &[Asked]) -> Vec<Finding> {
     }
     let leads = |report: &&&Report| !report.nofailover && report.replicatefrom.is_none();
     let may_lead = reports.iter().filter(leads).count();
-    if may_lead < 2 && asked.len() > 1 && reports.len() == asked.len() {
-        let who = if may_lead == 0 { "every member" } else { "every member but one" };
-        found.push(Finding::problem(
-            format!("{who} is kept from leading by its tags (nofailover, replicatefrom)"),
-            "when the primary is lost, nobody may lead",
-            "take these tags away from at least two members, then haactl reload",
-        ));
-    }
     let may_vote = reports.iter().filter(|report| !report.never_votes).count();
     let quorum = reports.iter().any(|report| report.quorum);
-    if quorum && may_vote < 2 && asked.len() > 1 && reports.len() == asked.len() {
-        let who = if may_vote == 0 { "every member" } else { "every member but one" };
-        found.push(Finding::problem(
-            format!("{who} is kept from voting by its tags (nofailover, nosync, replicatefrom)"),
+    let whole = asked.len() > 1 && reports.len() == asked.len();
+    let too_few = |count: usize, from: &str, why: &str| {
+        let who = if count == 0 { "every member" } else { "every member but one" };
+        let remedy = "take these tags away from at least two members, then haactl reload";
+        (whole && count < 2)
+            .then(|| Finding::problem(format!("{who} is kept from {from}"), why, remedy))
+    };
+    found.extend(too_few(
+        may_lead,
+        "leading by its tags (nofailover, replicatefrom)",
+        "when the primary is lost, nobody may lead",
+    ));
+    if quorum {
+        found.extend(too_few(
+            may_vote,
+            "voting by its tags (nofailover, nosync, replicatefrom)",
             "in quorum commits wait for another voter, and only a voter may lead",
-            "take these tags away from at least two members, then haactl reload",
         ));
     }
     found.extend(upstreams(asked, &reports));

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haa_core::records::SyncRecord;
 use haa_core::routes::Status;
 use haa_core::settings::Durability;
 use rustix::fs::{Access, access};
@@ -129,6 +128,7 @@ impl Examiner {
         findings.sort();
         // A reload may have brought others than it began with.
         let tags = status.as_ref().map_or(&self.config.tags, |status| &status.record.tags);
+        let wished = status.as_ref().and_then(|status| status.settings.durability);
         Report {
             member: self.config.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,10 +137,7 @@ impl Examiner {
             nofailover: tags.nofailover,
             never_votes: !tags.votes(),
             replicatefrom: tags.replicatefrom.as_ref().map(ToString::to_string),
-            quorum: status.as_ref().is_some_and(|status| {
-                let settings = status.settings.durability == Some(Durability::Quorum);
-                settings || status.sync.as_ref().is_some_and(SyncRecord::is_quorum)
-            }),
+            quorum: [promise.durability, wished].contains(&Some(Durability::Quorum)),
             flush: facts.flush,
             etcd_read: etcd.reads.as_deref().ok().and_then(Spread::of),
             findings,
