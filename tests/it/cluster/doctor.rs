@@ -51,11 +51,13 @@ async fn break_a_page(cluster: &Cluster, standby: &haa_core::units::MemberName) 
         let row = client.query_one("SELECT pg_relation_filepath('worn')", &[]).await.ok()?;
         row.get::<_, Option<String>>(0)
     };
+    let began = Instant::now();
     let path = loop {
-        match path().await {
-            Some(path) => break path,
-            None => tokio::task::yield_now().await,
+        if let Some(path) = path().await {
+            break path;
         }
+        assert!(began.elapsed() < LONG, "the table does not come to {standby}");
+        tokio::task::yield_now().await;
     };
     let (code, said) = cluster.haactl(&["restart", standby.as_str(), "--yes"]);
     assert_eq!(code, 0, "{said}");

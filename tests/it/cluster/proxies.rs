@@ -44,7 +44,7 @@ pub(super) fn with(shipped: &str, changes: &[(&str, String)]) -> String {
 }
 
 impl Proxy {
-    pub(super) fn start(
+    fn start(
         mut command: Command,
         directory: &Path,
         addresses: (Address, Option<Address>),
@@ -92,16 +92,27 @@ impl Proxy {
             ],
         );
         let modules = "/usr/lib/nginx/modules";
+        let modules = format!(
+            "load_module {modules}/ngx_stream_module.so;\nload_module {modules}/ngx_stream_js_module.so;\n"
+        );
+        Self::start_nginx(directory, (&modules, &stream), (write, Some(read)))
+    }
+
+    /// nginx with its modules and what it is to serve.
+    pub(super) fn start_nginx(
+        directory: &Path,
+        (modules, serves): (&str, &str),
+        addresses: (Address, Option<Address>),
+    ) -> Self {
         let main = format!(
-            "load_module {modules}/ngx_stream_module.so;\nload_module {modules}/ngx_stream_js_module.so;\n\
-             daemon off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\n{stream}",
+            "{modules}daemon off;\npid {}/pid;\nerror_log stderr;\nevents {{}}\n{serves}",
             directory.display(),
         );
         let file = directory.join("nginx.conf");
         std::fs::write(&file, main).expect("a temporary file");
         let mut command = Command::new("/usr/sbin/nginx");
         command.arg("-p").arg(directory).arg("-c").arg(file).args(["-e", "stderr"]);
-        Self::start(command, directory, (write, Some(read)))
+        Self::start(command, directory, addresses)
     }
 
     /// Before another proxy.
@@ -116,7 +127,7 @@ impl Proxy {
         Self::start(command, directory, (write, None))
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::fixture::Cluster;
+use super::fixture::{Cluster, LONG};
 use super::pooled::free;
 use super::proxies::{Proxy, with};
 
@@ -43,13 +42,57 @@ fn shop(cluster: &Cluster) -> Arc<Orders> {
     Arc::new(Orders { routes, databases: Databases::new(login) })
 }
 
+/// How a client tells of each order, and is told to stop.
+type Ways = (mpsc::UnboundedSender<()>, watch::Receiver<bool>);
+
+/// Clients at work: each says in the end what it placed, and something of its own.
+struct Crowd<T> {
+    told: mpsc::UnboundedReceiver<()>,
+    stop: watch::Sender<bool>,
+    clients: JoinSet<(Vec<String>, T)>,
+}
+
+impl<T: Send + 'static> Crowd<T> {
+    fn start<F>(client: impl Fn(usize, Ways) -> F) -> Self
+    where
+        F: Future<Output = (Vec<String>, T)> + Send + 'static,
+    {
+        let (tell, told) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let mut clients = JoinSet::new();
+        for number in 0..CLIENTS {
+            clients.spawn(client(number, (tell.clone(), stopped.clone())));
+        }
+        Self { told, stop, clients }
+    }
+
+    /// Until they have placed some more.
+    async fn places_some(&mut self) {
+        for _ in 0..50 {
+            self.told.recv().await.expect("clients that order");
+        }
+    }
+
+    /// All that was placed.
+    async fn end(mut self) -> (Vec<String>, Vec<T>) {
+        self.stop.send_replace(true);
+        let (mut placed, mut said) = (Vec::new(), Vec::new());
+        while let Some(done) = self.clients.join_next().await {
+            let (keys, own) = done.expect("a client that ends");
+            placed.extend(keys);
+            said.push(own);
+        }
+        (placed, said)
+    }
+}
+
+/// Whose primary died between COMMIT and the question how far it is, that client is promised nothing for its next read:
+/// once for each primary that goes, for it has one order under way.
+const UNPROMISED: usize = 2;
+
 /// Orders and reads each back at once, until told to stop: the keys of what was placed, and the longest wait.
-async fn client(
-    shop: Arc<Orders>,
-    number: usize,
-    (tell, stop): (mpsc::UnboundedSender<()>, watch::Receiver<bool>),
-) -> (Vec<String>, Duration) {
-    let (mut placed, mut longest) = (Vec::new(), Duration::ZERO);
+async fn client(shop: Arc<Orders>, number: usize, (tell, stop): Ways) -> (Vec<String>, Duration) {
+    let (mut placed, mut longest, mut unread) = (Vec::new(), Duration::ZERO, 0);
     while !*stop.borrow() {
         let key = format!("{number}-{}", placed.len());
         let began = Instant::now();
@@ -59,10 +102,13 @@ async fn client(
             let read = shop.show(order.id, Some(seen)).await.expect("somebody can be read");
             let read = read.unwrap_or_else(|| panic!("{key} is not there, read at {seen}"));
             assert_eq!(read.item, key);
+        } else {
+            unread += 1;
         }
         placed.push(key);
         tell.send(()).expect("the test listens");
     }
+    assert!(unread <= UNPROMISED, "{unread} orders came without a position to read at");
     (placed, longest)
 }
 
@@ -71,31 +117,15 @@ async fn the_example_places_each_order_once_through_failovers() {
     let (cluster, first, _) = Cluster::start_voting().await;
     let shop = shop(&cluster);
     cluster.execute(SCHEMA).await;
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
-    let mut clients = JoinSet::new();
-    for number in 0..CLIENTS {
-        clients.spawn(client(Arc::clone(&shop), number, (tell.clone(), stopped.clone())));
-    }
-    let mut some = async || {
-        for _ in 0..50 {
-            told.recv().await.expect("clients that order");
-        }
-    };
-    some().await;
+    let mut clients = Crowd::start(|number, ways| client(Arc::clone(&shop), number, ways));
+    clients.places_some().await;
     cluster.playground.kill_postgres(&first).expect("it ran");
-    some().await;
+    clients.places_some().await;
     let (code, said) = cluster.haactl(&["switchover", "--yes"]);
     assert_eq!(code, 0, "{said}");
-    some().await;
-    stop.send_replace(true);
-
-    let (mut placed, mut longest) = (Vec::new(), Duration::ZERO);
-    while let Some(done) = clients.join_next().await {
-        let (keys, wait) = done.expect("a client that ends");
-        placed.extend(keys);
-        longest = longest.max(wait);
-    }
+    clients.places_some().await;
+    let (placed, waits) = clients.end().await;
+    let longest = waits.into_iter().max().expect("clients");
     println!("{} orders through a crash and a switchover; one took {longest:?}", placed.len());
     each_is_there_once(&cluster, placed).await;
 }
@@ -152,15 +182,8 @@ fn nginx(instances: [SocketAddr; 2], directory: &Path) -> Proxy {
     );
     let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let paths = paths.map(|of| format!("{of}_temp_path {}/{of};\n", directory.display())).concat();
-    let main = format!(
-        "daemon off;\npid {}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}}}\n",
-        directory.display(),
-    );
-    let file = directory.join("nginx.conf");
-    std::fs::write(&file, main).expect("a temporary file");
-    let mut command = Command::new("/usr/sbin/nginx");
-    command.arg("-p").arg(directory).arg("-c").arg(file).args(["-e", "stderr"]);
-    Proxy::start(command, directory, (at, None))
+    let serves = format!("http {{\naccess_log off;\n{paths}{text}}}\n");
+    Proxy::start_nginx(directory, ("", &serves), (at, None))
 }
 
 /// Over a connection of its own; nothing where that broke.
@@ -175,12 +198,8 @@ async fn ask(at: &Address, request: Request<Body>) -> Option<Response<String>> {
 }
 
 /// As [`client`], over HTTP: asks again with the same key where it is not known, and is told how often.
-async fn customer(
-    at: Address,
-    number: usize,
-    (tell, stop): (mpsc::UnboundedSender<()>, watch::Receiver<bool>),
-) -> (Vec<String>, usize) {
-    let (mut placed, mut again) = (Vec::new(), 0);
+async fn customer(at: Address, number: usize, (tell, stop): Ways) -> (Vec<String>, usize) {
+    let (mut placed, mut again, mut unread) = (Vec::new(), 0, 0);
     while !*stop.borrow() {
         let key = format!("{number}-{}", placed.len());
         let order = Request::post("/orders").header("host", "shop").header("idempotency-key", &key);
@@ -192,9 +211,10 @@ async fn customer(
             continue;
         };
         let order: serde_json::Value = serde_json::from_str(answer.body()).expect("an order");
-        // Whose primary died between COMMIT and the question how far it is: nothing is promised.
         let seen = answer.headers()["x-seen"].clone();
-        if !seen.is_empty() {
+        if seen.is_empty() {
+            unread += 1;
+        } else {
             let read = Request::get(format!("/orders/{}", order["id"])).header("host", "shop");
             let read = read.header("x-seen", seen).body(Body::empty()).expect("a request");
             let read = ask(&at, read).await.expect("an answer");
@@ -204,6 +224,7 @@ async fn customer(
         placed.push(key);
         tell.send(()).expect("the test listens");
     }
+    assert!(unread <= UNPROMISED, "{unread} orders came without a position to read at");
     (placed, again)
 }
 
@@ -214,34 +235,19 @@ async fn the_example_behind_nginx_places_each_order_once() {
     let (one, other) = (Instance::start(&cluster).await, Instance::start(&cluster).await);
     let directory = tempfile::tempdir().expect("a directory");
     let nginx = nginx([one.at, other.at], directory.path());
-    // It has opened its port.
+    let began = Instant::now();
     while TcpStream::connect(nginx.write.to_string()).await.is_err() {
+        assert!(began.elapsed() < LONG, "nginx does not open its port:\n{}", nginx.log());
         tokio::task::yield_now().await;
     }
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
-    let mut customers = JoinSet::new();
-    for number in 0..CLIENTS {
-        let ways = (tell.clone(), stopped.clone());
-        customers.spawn(customer(nginx.write.clone(), number, ways));
-    }
-    let mut some = async || {
-        for _ in 0..50 {
-            told.recv().await.expect("customers who order");
-        }
-    };
-    some().await;
+    let mut customers = Crowd::start(|number, ways| customer(nginx.write.clone(), number, ways));
+    customers.places_some().await;
     one.kill();
-    some().await;
+    customers.places_some().await;
     cluster.playground.kill_postgres(&first).expect("it ran");
-    some().await;
-    stop.send_replace(true);
-    let (mut placed, mut repeated) = (Vec::new(), 0);
-    while let Some(done) = customers.join_next().await {
-        let (keys, again) = done.expect("a customer who ends");
-        placed.extend(keys);
-        repeated += again;
-    }
+    customers.places_some().await;
+    let (placed, repeated) = customers.end().await;
+    let repeated: usize = repeated.into_iter().sum();
     println!("{} orders through nginx; {repeated} times asked again", placed.len());
     each_is_there_once(&cluster, placed).await;
     other.kill();
