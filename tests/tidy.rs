@@ -67,7 +67,7 @@ fn files_are_short() {
 /// slots of the operator that are kept, and which of them were lost, 90; what is asked for in advance, 100; from whom
 /// copies are made, and whose a new cluster of a backup is, 10; who is no voter by its tags, is where the lost leader
 /// was, or streams from another, 240.
-const CORE: usize = 8_600;
+const CORE: usize = 8_620;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

@@ -33,6 +33,9 @@ pub struct PostgresFacts {
     /// How the server stands to its parameters.
     #[serde(default)]
     pub parameters: Parameters,
+    /// Of a standby: a logical slot of the settings that it has no copy of, which would be lost if it led.
+    #[serde(default)]
+    pub lacks_slot: Option<String>,
 }
 
 /// How a server stands to the parameters that are written for it. A restart is answered by it; nothing else is decided.
@@ -342,6 +345,9 @@ pub struct Heartbeat {
     /// How its server stands to its parameters.
     #[serde(default)]
     pub parameters: Parameters,
+    /// See [`PostgresFacts::lacks_slot`].
+    #[serde(default)]
+    pub lacks_slot: Option<String>,
 }
 
 /// What a peer's Postgres is.

@@ -164,7 +164,9 @@ fn ailing(Ailing { ails, what, remedy }: &Ailing) -> Finding {
         Ails::Badly => {
             (Severity::Problem, "its consumer cannot go on, or could not after a failover")
         }
-        Ails::NotYet => (Severity::Advice, "a failover to this member would lose it"),
+        Ails::NotYet | Ails::NotCopied => {
+            (Severity::Advice, "a failover to this member would lose it")
+        }
     };
     Finding::new(severity, what, why, remedy)
 }

@@ -317,6 +317,7 @@ mod tests {
             progress: None,
             server_version: 0,
             parameters: Parameters::default(),
+            lacks_slot: None,
         }
     }
 

@@ -114,8 +114,16 @@ impl Watcher {
             DataDir::Empty | DataDir::Foreign(_) | DataDir::Present { .. } => self.of_data.over(),
         }
         let parameters = self.parameters(&server).await;
-        let (progress, server_version) = (self.site.progress(), self.site.version);
-        PostgresFacts { began_at, data, server, job, progress, server_version, parameters }
+        PostgresFacts {
+            began_at,
+            data,
+            server,
+            job,
+            progress: self.site.progress(),
+            server_version: self.site.version,
+            parameters,
+            lacks_slot: self.site.kept.lacks(),
+        }
     }
 
     /// How a server that answers stands to them. Nothing is asked for it while something happens.

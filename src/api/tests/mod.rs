@@ -87,6 +87,7 @@ fn facts(server: Server) -> PostgresFacts {
         job: None,
         server_version: 150_004,
         parameters: Parameters::default(),
+        lacks_slot: None,
     }
 }
 
@@ -119,6 +120,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         settings: Revision(7),
         drained: Revision::ABSENT,
         parameters: Parameters::default(),
+        lacks_slot: None,
     };
     (clock::now(), beat)
 }

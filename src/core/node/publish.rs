@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
-use crate::observe::{Door, Heartbeat, Parameters, PeerState, Server, Standby};
+use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
 use crate::routes::{MemberStatus, PoolsAre, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
@@ -236,8 +236,7 @@ impl Node {
         self.told.beats += 1;
         self.told.beat_at = Some(now);
         self.told.urgent = Some(urgent);
-        let hears = self.belief.peers.keys();
-        let hears = hears.filter(|name| self.belief.heard(now, name).is_some()).cloned();
+        let facts = self.belief.facts.as_ref();
         let beat = Heartbeat {
             from: self.config.name.clone(),
             instance: self.config.instance,
@@ -252,8 +251,8 @@ impl Node {
             tags: self.config.tags.clone(),
             upstream: self.upstream_now(),
             behind_ms: self.belief.standby().and_then(Standby::behind_ms),
-            progress: self.belief.facts.as_ref().and_then(|facts| facts.progress),
-            hears: hears.collect(),
+            progress: facts.and_then(|facts| facts.progress),
+            hears: self.hears(now),
             asks,
             bound,
             grant,
@@ -265,14 +264,16 @@ impl Node {
             stalled: self.belief.is_stalled(),
             settings,
             drained,
-            parameters: self.parameters(),
+            parameters: facts.map(|facts| facts.parameters.clone()).unwrap_or_default(),
+            lacks_slot: facts.and_then(|facts| facts.lacks_slot.clone()),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true
     }
 
-    fn parameters(&self) -> Parameters {
-        self.belief.facts.as_ref().map(|facts| facts.parameters.clone()).unwrap_or_default()
+    fn hears(&self, now: Millis) -> Vec<MemberName> {
+        let known = self.belief.peers.keys();
+        known.filter(|name| self.belief.heard(now, name).is_some()).cloned().collect()
     }
 
     /// The key is ours and is to go: what keeps it from going is no reason for others to wait.

@@ -186,7 +186,18 @@ impl Node {
         if reason == Reason::Drained {
             self.spare(&self.config.name, primary)?;
         }
-        self.target(to, primary)
+        let target = self.target(to, primary)?;
+        match self.lacks_slot(&target).filter(|_| reason != Reason::Failover) {
+            None => Ok(target),
+            Some(slot) => Err(Unfit::Yet(format!(
+                "{target} has no copy of the slot {slot} yet, whose consumer could not go on: haactl doctor says \
+                 more; haactl failover --to {target} does without"
+            ))),
+        }
+    }
+
+    fn lacks_slot(&self, target: &MemberName) -> Option<&str> {
+        self.belief.peers.get(target)?.1.lacks_slot.as_deref()
     }
 
     /// What a member does, or has done, without the leadership going to another.
@@ -390,7 +401,8 @@ impl Node {
         let ranked = fit.map(|(name, sender)| {
             let tags = self.belief.member(name).map(|record| &record.tags);
             let preference = tags.map(|tags| tags.preference(Some(&self.config.tags)));
-            ((sender.flushed, preference, std::cmp::Reverse(name)), name)
+            let copied = self.lacks_slot(name).is_none();
+            ((copied, sender.flushed, preference, std::cmp::Reverse(name)), name)
         });
         ranked.max().map(|(_, name)| name.clone())
     }

@@ -56,6 +56,8 @@ pub enum Ails {
     Badly,
     /// A standby does not have it yet.
     NotYet,
+    /// A standby has no copy of a logical one, and could not make one.
+    NotCopied,
 }
 
 /// How a slot is on this server.
@@ -93,6 +95,14 @@ impl Known {
 
     pub(super) fn now(&self) -> BTreeMap<String, Shown> {
         self.shown.borrow().clone()
+    }
+
+    /// One that would be lost if this standby led.
+    pub(super) fn lacks(&self) -> Option<String> {
+        let ails = |shown: &Shown| shown.ailing.as_ref().map(|ailing| ailing.ails);
+        let shown = self.shown.borrow();
+        let lacks = shown.iter().find(|(_, shown)| ails(shown) == Some(Ails::NotCopied));
+        lacks.map(|(name, _)| name.clone())
     }
 
     /// What is asked for anew is as if it had never been there.
@@ -148,7 +158,7 @@ pub(super) async fn keep(
         let Ailing { ails, what, remedy } = &ailing;
         match ails {
             Ails::Badly => tracing::warn!("{what}: {remedy}"),
-            Ails::NotYet => tracing::debug!(name, "{what}"),
+            Ails::NotYet | Ails::NotCopied => tracing::debug!(name, "{what}"),
         }
     }
     Ok(())

@@ -123,7 +123,7 @@ fn ailing(site: &Site, name: &str, own: Option<&There>, slot: &KeptSlot) -> Opti
             );
             let remedy = "it is, once its consumer has confirmed something since the replica came: is it running? \
                           Postgres' log of this replica says more";
-            (Ails::NotYet, what, remedy)
+            (Ails::NotCopied, what, remedy)
         }
     };
     Some(Ailing { ails, what, remedy: remedy.to_owned() })

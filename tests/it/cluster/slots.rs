@@ -113,6 +113,7 @@ async fn a_consumer_reads_every_change_after_a_failover() {
     let failover = "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'";
     until_there(&cluster, &old, failover, "true").await;
     let mut read = BTreeSet::new();
+    no_hand_over_before_the_copy(&cluster, &old).await;
     insert(&client, 1..=50).await;
     copied(&cluster, &old, &client, &mut read).await;
     // What nobody has read yet, and what is read after the copy.
@@ -178,6 +179,31 @@ async fn copied(
     println!("every replica has copied the slot after {:?}", began.elapsed());
 }
 
+/// Nothing was confirmed by its consumer yet: no replica can have copied it.
+async fn no_hand_over_before_the_copy(cluster: &Cluster, primary: &MemberName) {
+    for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
+        unready(cluster, &member).await;
+    }
+    let (code, said) = cluster.haactl(&["switchover", "--yes"]);
+    assert!(code == 1 && said.contains("has no copy of the slot cdc yet"), "{code}: {said}");
+    assert_eq!(cluster.primary().await, *primary, "nothing was stopped");
+}
+
+/// It says that it has no copy, or none that serves.
+async fn unready(cluster: &Cluster, member: &MemberName) {
+    let began = Instant::now();
+    loop {
+        let answer = cluster.playground.http_get(member, "/metrics").await;
+        let (_, metrics) = answer.expect("it answers");
+        let ours = |line: &&str| line.contains("haa_slot_ready") && line.contains("\"cdc\"");
+        if metrics.lines().find(ours).is_some_and(|line| line.ends_with(" 0")) {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{member} does not say that it lacks the slot");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn until_there(cluster: &Cluster, member: &MemberName, question: &str, wanted: &str) {
     until(cluster, member, &format!("SELECT (SELECT coalesce(({question}), ''))"), wanted).await;
 }
@@ -197,10 +223,7 @@ async fn a_lost_slot_is_told_and_not_made_again(
         assert!(began.elapsed() < LONG, "no event tells of it");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (_, metrics) = cluster.playground.http_get(primary, "/metrics").await.expect("it answers");
-    let line =
-        metrics.lines().find(|line| line.contains("haa_slot_ready") && line.contains("\"cdc\""));
-    assert!(line.is_some_and(|line| line.ends_with(" 0")), "{line:?}");
+    unready(cluster, primary).await;
     // Begun anew by the operator.
     set(cluster, &["slots.cdc="]);
     set(cluster, &["slots.cdc.database=postgres"]);

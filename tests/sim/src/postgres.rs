@@ -119,6 +119,8 @@ pub struct Postgres {
     pub kept: BTreeSet<String>,
     /// Those of them that it was told are lost.
     pub lost: BTreeSet<String>,
+    /// A logical one of the operator's that it found no copy of when it last looked.
+    pub lacks: Option<String>,
     /// Whether it replays.
     pub replay: Replay,
     /// What the promotion under way begins with.
@@ -168,6 +170,7 @@ impl Default for Postgres {
             slots: BTreeMap::new(),
             kept: BTreeSet::new(),
             lost: BTreeSet::new(),
+            lacks: None,
             replay: Replay::Runs,
             opens_with: None,
             waiting: Vec::new(),
@@ -240,6 +243,7 @@ impl Postgres {
             progress: None,
             server_version: 150_006,
             parameters: Parameters::default(),
+            lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
         }
     }
 

@@ -227,6 +227,7 @@ impl Servers {
             progress: None,
             server_version: VERSION,
             parameters: Parameters::default(),
+            lacks_slot: None,
         };
         let server = &self.all[member];
         let Some(disk) = &server.disk else {

@@ -63,6 +63,7 @@ impl World {
         if !matches!(process, Process::Primary | Process::Standby) {
             return;
         }
+        self.members[member].postgres.lacks = None;
         for (name, slot) in &kept.slots {
             let logical = matches!(slot, KeptSlot::Logical { .. });
             let copied = source.as_ref().is_some_and(|there| there.contains(name));
@@ -75,6 +76,9 @@ impl World {
                 continue;
             }
             let primary = process == Process::Primary;
+            if logical && !may && !primary {
+                postgres.lacks.get_or_insert_with(|| name.clone());
+            }
             let (news, what) = match !logical || may {
                 true => (postgres.kept.insert(name.clone()), "made"),
                 false => (primary && postgres.lost.insert(name.clone()), "is lost"),
