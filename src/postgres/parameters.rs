@@ -91,15 +91,20 @@ impl Standing {
             }
             seen.loaded.clone()
         };
-        let taken = self.0.borrow().parameters.taken;
         let found = inspect(site, session, &site.wishes.now().told).await?;
+        self.inspected(loaded, found);
+        Ok(())
+    }
+
+    /// Somebody may have applied a later revision while the session was asked.
+    fn inspected(&self, loaded: Option<String>, found: Parameters) {
         self.0.send_modify(|seen| {
             seen.inspected = loaded;
+            let taken = seen.parameters.taken;
             // What could not be written is not in the files, and no session tells of it.
             let objection = found.objection.clone().or(seen.parameters.objection.take());
             seen.parameters = Parameters { taken, objection, ..found };
         });
-        Ok(())
     }
 }
 
@@ -207,4 +212,18 @@ async fn own(site: &Site, session: &Session, told: &Told) -> Result<Vec<Own>, Sq
         Some(Own { name: name.to_owned(), value: value.to_owned(), from })
     };
     Ok(rows.iter().filter_map(other).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_while_a_look_asked_stays_taken() {
+        let standing = Standing::unknown();
+        let asked_before = Parameters { taken: Revision(6), ..Parameters::default() };
+        standing.found(Parameters { taken: Revision(7), ..Parameters::default() });
+        standing.inspected(Some("then".to_owned()), asked_before);
+        assert_eq!(standing.now().taken, Revision(7));
+    }
 }
