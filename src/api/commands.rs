@@ -123,8 +123,9 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
         }
         // Whoever names nobody means: away from the one that leads now.
         let from = leader.or_else(|| leads.filter(|_| to.is_none()).cloned());
-        if from.is_some() && from == to {
-            let says = "candidate: it is the leader that is to hand over; name another".to_owned();
+        if let Some(to) = to.as_ref().filter(|to| from.as_ref() == Some(*to)) {
+            let says =
+                format!("candidate: {to} leads, and is to hand over; name another, or nobody");
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let step = Step { ask: Ask::Switchover { to }, from };

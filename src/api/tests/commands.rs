@@ -236,7 +236,7 @@ async fn what_cannot_wait_is_refused_at_once() {
         ("/switchover", r#"{"scheduled_at": "2020-01-01T00:00:00Z"}"#, 422, "is over"),
         ("/switchover", r#"{"candidate": "n9", "scheduled_at": "+2h"}"#, 400, "no member 'n9'"),
         ("/switchover", r#"{"leader": "n2", "scheduled_at": "+2h"}"#, 412, "n2 does not lead"),
-        ("/switchover", r#"{"leader": "n1", "candidate": "n1"}"#, 412, "name another"),
+        ("/switchover", r#"{"leader": "n1", "candidate": "n1"}"#, 412, "n1 leads"),
         ("/drain", r#"{"member": "n2", "scheduled_at": "soon"}"#, 422, "'soon' is no time"),
         ("/remove", r#"{"member": "n2", "scheduled_at": "+2h"}"#, 400, "unknown field"),
         ("/restart", r#"{"everybody": true}"#, 400, "with a schedule and without a member"),
