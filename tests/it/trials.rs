@@ -11,7 +11,7 @@ use haa::postgres::{find_binaries, server_version};
 use crate::postgres::{door, note, probe, sync};
 use crate::support::become_postgres;
 
-/// From the system; else as `tests/fetch-postgres.sh` laid them down.
+/// From the system; else as `tests/fetch-servers.sh` laid them down.
 pub(crate) fn binaries(major: u32) -> Option<PathBuf> {
     become_postgres();
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/postgres/{major}"));
