@@ -7,7 +7,8 @@ use haa::playground::Part;
 use nix::sys::signal::Signal;
 
 use super::fixture::{LONG, print_times};
-use super::pooled::{Pooled, Writers, free};
+use super::pooled::{Pooled, free};
+use super::writers::Writers;
 
 /// `HAA_SWITCHOVERS=20` for more of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,7 +19,7 @@ async fn a_switchover_measured_through_pgbouncer_loses_nothing_and_shows_no_erro
     let (made, said) = pooled.pgbench(&["-i", "-q", "-s", "1"]).ended();
     assert!(made, "pgbench makes its tables: {said}");
     let bench = pooled.pgbench(&["-n", "-c", "4", "-R", "40", "-T", "3600"]);
-    let writers = Writers::start(&pooled);
+    let writers = Writers::start(&pooled.cluster, &pooled.at);
     let mut pauses = Vec::new();
     for _ in 0..runs {
         cluster.all_stream().await;
@@ -53,7 +54,7 @@ async fn a_transaction_that_does_not_end_refuses_the_switchover_and_nobody_stays
     let target = cluster.other_than(&primary);
     let idle = pooled.client().await;
     idle.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await.expect("it begins");
-    let writers = Writers::start(&pooled);
+    let writers = Writers::start(&pooled.cluster, &pooled.at);
     writers.go_on(20).await;
 
     let (status, said) = pooled.switchover(&target).await;
@@ -85,7 +86,7 @@ async fn a_transaction_that_does_not_end_refuses_the_switchover_and_nobody_stays
 async fn a_pgbouncer_that_a_dead_leader_left_paused_is_resumed_by_the_next() {
     let pooled = Pooled::start("databases = [\"postgres\"]", None).await;
     let cluster = &pooled.cluster;
-    let writers = Writers::start(&pooled);
+    let writers = Writers::start(&pooled.cluster, &pooled.at);
     writers.go_on(50).await;
     let console = pooled.session("pgbouncer", "pgbouncer").await;
     console.simple_query("PAUSE postgres").await.expect("nobody stays in a transaction");

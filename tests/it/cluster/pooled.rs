@@ -1,11 +1,8 @@
-//! A cluster behind a real PgBouncer that its agents know, and clients that note every error. Tests nothing itself.
+//! A cluster behind a real PgBouncer that its agents know. Tests nothing itself.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use haa::playground::ports;
 use haa_core::units::{Address, MemberName};
@@ -14,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tokio_postgres::NoTls;
 
-use super::fixture::{Cluster, LONG};
+use super::fixture::Cluster;
 use super::proxies::with;
 use super::secured::Papers;
 
@@ -152,92 +149,4 @@ fn encrypt(file: &Path, papers: &Papers) {
     );
     let text = with(&text, &[("[pgbouncer]\n", tls)]);
     std::fs::write(file, text).expect("a file");
-}
-
-/// A row that was acknowledged: when its client sent it, and when it heard.
-type Row = (Instant, Instant, i64);
-
-/// Clients of the pool, with one row a transaction. Whoever sees an error notes it and connects anew.
-pub(super) struct Writers {
-    stop: Arc<AtomicBool>,
-    rows: Arc<Mutex<Vec<Row>>>,
-    errors: Arc<Mutex<Vec<String>>>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Writers {
-    pub(super) fn start(pooled: &Pooled) -> Self {
-        let config = pooled.cluster.playground.superuser(&pooled.at).expect("a password");
-        let rows = Arc::<Mutex<Vec<Row>>>::default();
-        let errors = Arc::<Mutex<Vec<String>>>::default();
-        let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(1_000)));
-        let writer = |_| {
-            let (config, stop, next) = (config.clone(), stop.clone(), next.clone());
-            let (rows, errors) = (rows.clone(), errors.clone());
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = write_on(&config, &stop, &next, &rows).await {
-                        errors.lock().expect("no panic").push(format!("{error:?}"));
-                    }
-                }
-            })
-        };
-        let tasks = (0..4).map(writer).collect();
-        Self { stop, rows, errors, tasks }
-    }
-
-    fn count(&self) -> usize {
-        self.rows.lock().expect("no panic").len()
-    }
-
-    /// Waits until so many more rows are acknowledged.
-    pub(super) async fn go_on(&self, more: usize) {
-        let (began, before) = (Instant::now(), self.count());
-        while self.count() < before + more {
-            assert!(began.elapsed() < LONG, "no writes get through: {:?}", self.errors.lock());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// The longest that a client has waited for one row since then.
-    pub(super) fn pause_since(&self, since: Instant) -> Duration {
-        let rows = self.rows.lock().expect("no panic");
-        let waits = rows.iter().filter(|row| row.1 > since).map(|row| row.1 - row.0);
-        waits.max().expect("writes went on")
-    }
-
-    /// Ends them: the errors that they saw. Every acknowledged row is there.
-    pub(super) async fn end(self, cluster: &Cluster) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
-            task.await.expect("a writer does not panic");
-        }
-        let primary = cluster.playground.postgres(&cluster.primary().await);
-        let client = cluster.connect(&primary).await.expect("it accepts");
-        let there = client.query("SELECT id FROM t", &[]).await.expect("a table");
-        let there: std::collections::BTreeSet<i64> = there.iter().map(|row| row.get(0)).collect();
-        let rows = std::mem::take(&mut *self.rows.lock().expect("no panic"));
-        let lost = rows.iter().filter(|row| !there.contains(&row.2)).count();
-        println!("{} rows acknowledged, {lost} of them lost", rows.len());
-        assert_eq!(lost, 0);
-        std::mem::take(&mut *self.errors.lock().expect("no panic"))
-    }
-}
-
-async fn write_on(
-    config: &tokio_postgres::Config,
-    stop: &AtomicBool,
-    next: &AtomicI64,
-    rows: &Mutex<Vec<Row>>,
-) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    while !stop.load(Ordering::Relaxed) {
-        let (began, id) = (Instant::now(), next.fetch_add(1, Ordering::Relaxed));
-        // No prepared statement: a pool of transactions would not know it.
-        client.simple_query(&format!("INSERT INTO t VALUES ({id})")).await?;
-        rows.lock().expect("no panic").push((began, Instant::now(), id));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
 }

@@ -1,17 +1,18 @@
-//! What `deploy/` ships for real proxies, in front of a real cluster: its primary's Postgres is killed under writers.
-//! Only addresses and paths are changed in those files. Times are printed, never asserted.
+//! What `deploy/` ships for real proxies, in front of a real cluster: its primary is lost under writers, and nobody goes
+//! on talking to it. Only addresses and paths are changed in those files. Times are printed, never asserted.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use haa::playground::Part;
-use haa_core::units::Address;
+use haa_core::units::{Address, MemberName};
+use rustix::process::Signal;
 
 use super::fixture::{Cluster, LONG};
 use super::pooled::{free, pgbouncer_file};
+use super::sessions::Watch;
+use super::writers::Writers;
 
 const HAPROXY: &str = include_str!("../../../deploy/haproxy/haproxy.cfg");
 const NGINX: &str = include_str!("../../../deploy/nginx/haa.stream.conf");
@@ -132,114 +133,96 @@ impl Proxy {
     }
 }
 
-/// Clients that write through a proxy, each with one row a transaction, until they are told to stop.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<(Instant, i64)>>>,
+/// What is tried, whom its clients talk to, and who leads to the servers.
+type Ways<'a> = (&'a str, &'a Proxy, &'a Proxy);
+
+/// What happens to a primary.
+#[derive(Clone, Copy)]
+enum Accident {
+    /// Its postmaster is killed.
+    Killed,
+    /// Its agent stands still; the guard closes its Postgres when its leadership ends.
+    Frozen,
+    /// So does the guard: nobody is left who could close its Postgres.
+    FrozenWithGuard,
 }
 
-impl Writers {
-    fn start(cluster: &Cluster, at: &Address) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let next = Arc::new(AtomicI64::new(1_000));
-        let config = cluster.playground.superuser(at).expect("the password is there");
-        let tasks = (0..4).map(|_| {
-            let (stop, next, config) = (stop.clone(), next.clone(), config.clone());
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let connected = config.connect(tokio_postgres::NoTls);
-                    let Ok(Ok((client, connection))) =
-                        tokio::time::timeout(Duration::from_secs(15), connected).await
-                    else {
-                        continue;
-                    };
-                    let connection = tokio::spawn(connection);
-                    while !stop.load(Ordering::Relaxed) {
-                        let id = next.fetch_add(1, Ordering::Relaxed);
-                        // No prepared statement: a pool of transactions would not know it.
-                        let sql = format!("INSERT INTO t VALUES ({id})");
-                        let written = client.simple_query(&sql);
-                        let written = tokio::time::timeout(Duration::from_secs(15), written).await;
-                        let Ok(Ok(_)) = written else { break };
-                        acknowledged.push((Instant::now(), id));
-                    }
-                    connection.abort();
-                }
-                acknowledged
-            })
-        });
-        let tasks = tasks.collect();
-        Self { stop, tasks }
+impl Accident {
+    fn happens(self, cluster: &Cluster, to: &MemberName) {
+        let playground = &cluster.playground;
+        match self {
+            Self::Killed => playground.kill(to, Part::Postgres).expect("it was running"),
+            Self::Frozen => playground.freeze_agent(to).expect("it runs"),
+            Self::FrozenWithGuard => {
+                let guard = playground.guard(to).expect("a member").expect("it has a guard");
+                guard.signal(Signal::STOP).expect("it runs");
+                playground.freeze_agent(to).expect("it runs");
+            }
+        }
     }
 
-    /// Every acknowledged write, in order of time.
-    async fn stop(self) -> Vec<(Instant, i64)> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
-        for task in self.tasks {
-            all.extend(task.await.expect("a writer does not panic"));
+    fn told(self) -> &'static str {
+        match self {
+            Self::Killed => "its Postgres killed",
+            Self::Frozen => "its agent frozen",
+            Self::FrozenWithGuard => "its agent and its guard frozen",
         }
-        all.sort();
-        all
     }
 }
 
-/// Established TCP connections to a port of this machine.
-fn connections_to(port: u16) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
-    let local = format!("0100007F:{port:04X}");
-    let established = |line: &&str| {
-        let mut words = line.split_whitespace().skip(1);
-        let own = words.next() == Some(&local);
-        own && words.nth(1) == Some("01")
-    };
-    table.lines().filter(established).count()
+/// Waits until a member that is well leads to another primary.
+async fn another_is_named(cluster: &Cluster, old: &MemberName) -> Instant {
+    let (began, asked) = (Instant::now(), cluster.other_than(old));
+    let at = cluster.playground.postgres(old).to_string();
+    loop {
+        let path = "/routes/primary?format=hostport";
+        let answer = cluster.playground.http_get(&asked, path).await;
+        if answer.is_ok_and(|(code, said)| code == 200 && said.trim() != at) {
+            return Instant::now();
+        }
+        assert!(began.elapsed() < LONG, "nobody takes over");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
-/// Kills the primary's postmaster under writers through `at`; nothing acknowledged is lost, and soon nobody talks to
-/// the old one.
-async fn kill_under(cluster: &Cluster, what: &str, proxy: &Proxy) {
-    let writers = Writers::start(cluster, &proxy.write);
-    let rows = async || {
-        let client = cluster.connect(&cluster.playground.postgres(&cluster.primary().await)).await;
-        let row = client.ok()?.query_one("SELECT count(*) FROM t", &[]).await.ok()?;
-        Some(row.get::<_, i64>(0))
-    };
-    let more_than = async |count: i64| {
-        let began = Instant::now();
-        while rows().await.is_none_or(|rows| rows <= count) {
-            assert!(began.elapsed() < LONG, "no writes get through {what}:\n{}", proxy.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    more_than(200).await;
+/// A primary is lost under writers through a proxy, and soon the one that leads to the servers has no session with it.
+async fn loses(
+    cluster: &Cluster,
+    writers: &Writers,
+    (what, _, back): Ways<'_>,
+    accident: Accident,
+) {
+    writers.go_on(200).await;
     let old = cluster.primary().await;
-    let port = cluster.playground.postgres(&old).port;
-    cluster.playground.kill(&old, Part::Postgres).expect("it was running");
-    let killed = Instant::now();
-    while cluster.primary().await == old {
-        assert!(killed.elapsed() < LONG, "nobody takes over");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let at = cluster.playground.postgres(&old);
+    let direct = cluster.connect(&at).await.expect("it accepts");
+    // It asks nothing, and so gives up nothing: only a cut ends it.
+    let rests = cluster.connect(&back.write).await.expect("it leads to the primary");
+    let watch = Watch::begin(back.child.id(), &at);
+    let began = Instant::now();
+    accident.happens(cluster, &old);
+    let named = another_is_named(cluster, &old).await - began;
+    writers.go_on(200).await;
+    let (outage, over) = writers.outage_since(began);
+    let (asked, later) = (Instant::now(), over + Duration::from_secs(1));
+    while watch.now() > 0 || Instant::now() < later {
+        let says = || format!("{what} still talks to the old primary:\n{}", back.log());
+        assert!(asked.elapsed() < LONG, "{}", says());
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let before = rows().await.unwrap_or_default();
-    more_than(before + 200).await;
-    while connections_to(port) > 0 {
-        assert!(killed.elapsed() < LONG, "somebody still talks to the old primary");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    if let Accident::FrozenWithGuard = accident {
+        direct.query_one("SELECT 1", &[]).await.expect("the deposed primary answers by itself");
     }
-    let left_alone = killed.elapsed();
-    let acknowledged = writers.stop().await;
-    let pairs = acknowledged.windows(2).filter(|pair| pair[1].0 > killed);
-    let outage = pairs.map(|pair| pair[1].0 - pair[0].0).max().expect("writes went on");
-    println!("{what}: killed under writers, {outage:?} without an acknowledged write");
-    println!("{what}: nobody talks to the old primary after at most {left_alone:?}");
-    let client = cluster.connect(&cluster.playground.postgres(&cluster.primary().await)).await;
-    let there = client.expect("it accepts").query("SELECT id FROM t", &[]).await.expect("a table");
-    let there: std::collections::BTreeSet<i64> = there.iter().map(|row| row.get(0)).collect();
-    let lost = acknowledged.iter().filter(|(_, id)| !there.contains(id)).count();
-    println!("{what}: {} writes acknowledged, {lost} of them lost", acknowledged.len());
-    assert_eq!(lost, 0);
+    drop(rests);
+    writers.go_on(200).await;
+    assert_eq!(watch.now(), 0, "{what} went back to the old primary");
+    let (then, alone) = watch.end(later);
+    println!(
+        "{what}, {}: another is named after {named:?}, {outage:?} without an acknowledged write; \
+         {then} sessions with the old one a second later, none since {:?} after the accident",
+        accident.told(),
+        alone.saturating_duration_since(began)
+    );
 }
 
 /// Whoever reads through it reads from a replica, once it has asked: HAProxy takes every server for up before.
@@ -263,24 +246,35 @@ fn directory() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("haa-proxy-").tempdir_in("/tmp").expect("a directory")
 }
 
-/// A proxy before a cluster: readers are led to replicas, and writers outlive their primary.
-async fn before_a_cluster(what: &str, start: fn(&Cluster, &Path) -> Proxy) {
+/// A proxy before a cluster: readers are led to replicas, and writers outlive their primary, twice.
+async fn before_a_cluster(what: &str, start: fn(&Cluster, &Path) -> Proxy, then: Accident) {
     let cluster = Cluster::start().await;
     cluster.all_vote().await;
     let home = directory();
     let proxy = start(&cluster, home.path());
     reads(&cluster, what, &proxy).await;
-    kill_under(&cluster, what, &proxy).await;
+    outlives(&cluster, (what, &proxy, &proxy), then).await;
+}
+
+/// Nothing that was acknowledged is lost, and nobody goes on talking to who has led.
+async fn outlives(cluster: &Cluster, ways: Ways<'_>, then: Accident) {
+    let writers = Writers::start(cluster, &ways.1.write);
+    loses(cluster, &writers, ways, Accident::Killed).await;
+    cluster.all_stream().await;
+    cluster.all_vote().await;
+    loses(cluster, &writers, ways, then).await;
+    println!("errors of {}'s clients: {}", ways.0, writers.end(cluster).await.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_through_haproxy_lose_nothing_when_the_primary_dies() {
-    before_a_cluster("HAProxy", Proxy::haproxy).await;
+    before_a_cluster("HAProxy", Proxy::haproxy, Accident::FrozenWithGuard).await;
 }
 
+/// nginx cuts nobody: the guard closes a Postgres whose agent stands still, and its sessions with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_through_nginx_lose_nothing_when_the_primary_dies() {
-    before_a_cluster("nginx", Proxy::nginx).await;
+    before_a_cluster("nginx", Proxy::nginx, Accident::Frozen).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,5 +284,6 @@ async fn writers_through_pgbouncer_lose_nothing_when_the_primary_dies() {
     let (home, pool) = (directory(), directory());
     let proxy = Proxy::haproxy(&cluster, home.path());
     let bouncer = Proxy::pgbouncer(&cluster, pool.path(), &proxy.write);
-    kill_under(&cluster, "PgBouncer before HAProxy", &bouncer).await;
+    let ways = ("PgBouncer before HAProxy", &bouncer, &proxy);
+    outlives(&cluster, ways, Accident::FrozenWithGuard).await;
 }
