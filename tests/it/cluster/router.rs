@@ -57,7 +57,7 @@ async fn server_of(client: &tokio_postgres::Client) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_find_the_primary_readers_are_spread_and_a_cancel_finds_its_session() {
-    let cluster = routed("").await;
+    let cluster = routed("router.drain = '30s'").await;
     let primary = cluster.primary().await;
     for (id, member) in (1_i64..).zip(cluster.playground.names()) {
         let client = cluster.connect(&write_port(&cluster, &member)).await.expect("it leads there");
@@ -86,6 +86,23 @@ async fn writers_find_the_primary_readers_are_spread_and_a_cancel_finds_its_sess
     cancelled_alone(readers).await;
     let client = cluster.connect(&write_port(&cluster, &primary)).await.expect("it leads there");
     cancelled_alone(vec![client]).await;
+    stops_last_for_who_is_connected(&cluster, &cluster.other_than(&primary)).await;
+}
+
+/// A router that stops takes nobody new, and leaves who is connected the time to end.
+async fn stops_last_for_who_is_connected(cluster: &Cluster, router: &MemberName) {
+    let at = write_port(cluster, router);
+    let stays = cluster.connect(&at).await.expect("it leads there");
+    let began = Instant::now();
+    cluster.playground.terminate_agent(router).expect("it runs");
+    while cluster.connect(&at).await.is_ok() {
+        assert!(began.elapsed() < LONG, "it takes clients though it stops");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stays.execute("INSERT INTO t VALUES (10)", &[]).await.expect("it is not cut");
+    drop(stays);
+    cluster.agent_is_gone(router).await;
+    println!("a router ended {:?} after it was told to, its last client gone", began.elapsed());
 }
 
 /// Every client sleeps; the cancelled one alone wakes.
