@@ -1,5 +1,5 @@
-//! What `deploy/` ships for real proxies, in front of a real cluster: its primary is lost under writers, and nobody goes
-//! on talking to it. Only addresses and paths are changed in those files. Times are printed, never asserted.
+//! What `deploy/` ships for real proxies, in front of a real cluster: its primary is lost under writers, and nobody
+//! goes on talking to it. Only addresses and paths are changed in those files. Times are printed, never asserted.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
