@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, delete, on, post};
 use haa_core::records::{RequestId, RequestRecord};
@@ -177,6 +177,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/requests", asked(requests::requests))
         .route("/requests/{id}", delete(requests::cancel))
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(query::commanded))
         .layer(from_fn_with_state(Arc::clone(&api), questions::asked))
         .with_state(Arc::clone(&api))
         .merge(peers)

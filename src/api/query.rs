@@ -1,6 +1,8 @@
 //! Parameters of a question. What cannot be read is refused by name, never ignored.
 
+use axum::extract::Request;
 use axum::http::Uri;
+use axum::middleware::Next;
 use axum::response::Response;
 use haa_core::checks::Measure;
 use haa_core::reads::ReplicaDemand;
@@ -37,6 +39,19 @@ pub(super) struct BadQuery(pub(super) String);
 impl BadQuery {
     pub(super) fn response(self) -> Response {
         complaint(axum::http::StatusCode::BAD_REQUEST, self.0)
+    }
+}
+
+/// Before a command: what it is to do stands in its body, and is not passed over in its address.
+pub(super) async fn commanded(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    match uri.query().filter(|query| !query.is_empty() && !request.method().is_safe()) {
+        None => next.run(request).await,
+        Some(query) => {
+            let (path, query) = (uri.path(), query.escape_debug());
+            let says = "takes no parameter in its address, but JSON in its body; here was";
+            BadQuery(format!("{path} {says} '{query}'")).response()
+        }
     }
 }
 

@@ -124,6 +124,18 @@ async fn every_question_for_every_role() {
     }
 }
 
+/// `/failover?candidate=n2` would make anybody lead, if it were passed over.
+#[tokio::test]
+async fn a_command_takes_nothing_from_its_address() {
+    let bench = alone(Questions::Open);
+    for (method, path, body, _) in COMMANDS {
+        let path = format!("{path}?candidate=n2");
+        let answer = bench.send(request(method, &path, "admin-admin-admin-admin", body)).await;
+        assert_eq!(answer.code, 400, "{method} {path}");
+        assert!(answer.error().ends_with("here was 'candidate=n2'"), "{}", answer.error());
+    }
+}
+
 /// A route that somebody adds is in one of the tables above.
 #[test]
 fn no_route_is_forgotten() {
