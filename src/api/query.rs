@@ -129,6 +129,8 @@ pub(super) enum Choose {
     All,
     /// The one that has replayed the most.
     LeastLag,
+    /// The one with the fewest sessions of clients.
+    LeastConnections,
 }
 
 /// What a path of routes takes.
@@ -156,9 +158,7 @@ pub(super) fn wish(uri: &Uri, takes: Takes) -> Result<Wish, BadQuery> {
                 );
             }
             ("format", word, Takes::Format | Takes::Demand) => wish.format = form(word)?,
-            ("choose", "all", Takes::Demand) => wish.choose = Choose::All,
-            ("choose", "least-lag", Takes::Demand) => wish.choose = Choose::LeastLag,
-            ("choose", _, Takes::Demand) => return Err(bad(&key, &value, "all or least-lag")),
+            ("choose", word, Takes::Demand) => wish.choose = choice(word)?,
             (_, _, Takes::Demand) if demanded(&mut wish.demand, &key, &value)? => {}
             (_, _, Takes::Wait) => return Err(unknown(&key, "wait")),
             (_, _, Takes::Format) => return Err(unknown(&key, "format, wait")),
@@ -177,6 +177,15 @@ fn form(word: &str) -> Result<Format, BadQuery> {
         "uri" => Ok(Format::Uri),
         "json" => Ok(Format::Json),
         _ => Err(bad("format", word, "hostport, dsn, uri or json")),
+    }
+}
+
+fn choice(word: &str) -> Result<Choose, BadQuery> {
+    match word {
+        "all" => Ok(Choose::All),
+        "least-lag" => Ok(Choose::LeastLag),
+        "least-connections" => Ok(Choose::LeastConnections),
+        _ => Err(bad("choose", word, "all, least-lag or least-connections")),
     }
 }
 

@@ -48,9 +48,10 @@ pub(super) async fn read(asked: Asked) -> Response {
             Turn::Early => routes.replicas.clone(),
             Turn::Last => routes.reading(&wish.demand),
         };
-        if wish.choose == Choose::LeastLag {
-            found.sort_by_key(|route| route.lag_bytes.unwrap_or(u64::MAX));
-            found.truncate(1);
+        match wish.choose {
+            Choose::All => {}
+            Choose::LeastLag => first(&mut found, |route| route.lag_bytes),
+            Choose::LeastConnections => first(&mut found, |route| route.sessions),
         }
         if found.is_empty() {
             return Err("no replica that can be read from meets this: read from the primary, \
@@ -59,6 +60,12 @@ pub(super) async fn read(asked: Asked) -> Response {
         Ok(many(wish.format, &found))
     })
     .await
+}
+
+/// Leaves the one with the least of something; who does not say how much it has comes last.
+fn first<T: Ord>(found: &mut Vec<Route>, of: impl Fn(&Route) -> Option<T>) {
+    found.sort_by_key(|route| (of(route).is_none(), of(route)));
+    found.truncate(1);
 }
 
 /// `GET /routes/stream`: the same as `/routes`, at once and whenever it changes.

@@ -24,7 +24,7 @@ pub enum Input {
     /// is heard, it is taken to be so.
     StoreRevokesEarly(bool),
     /// What Postgres is, as of `facts.began_at`.
-    Postgres(PostgresFacts),
+    Postgres(Box<PostgresFacts>),
     /// The work in the job slot has ended.
     Job(JobId, JobResult),
     /// A note on our disk: a rewind or a clone has taken this back. Told again by each run of the agent until the note
@@ -33,7 +33,7 @@ pub enum Input {
     /// This is on our disk.
     Promised(Promises),
     /// A peer spoke.
-    Peer(Heartbeat),
+    Peer(Box<Heartbeat>),
     /// The operator has given this member other tags.
     Tags(Tags),
     /// The wall clock, milliseconds since 1970; told again and again while something waits for its time.

@@ -157,6 +157,9 @@ pub struct Standby {
     /// Whom it lets in; `None` while it does not say.
     #[serde(default)]
     pub door: Option<Door>,
+    /// Sessions of clients, ours among them; `None` while it does not say.
+    #[serde(default)]
+    pub sessions: Option<u32>,
     /// Unix milliseconds of the postmaster's start.
     pub started_unix_ms: u64,
 }
@@ -304,6 +307,9 @@ pub struct Heartbeat {
     /// How long ago what it has and did not replay was committed; see [`Standby::behind_ms`].
     #[serde(default)]
     pub behind_ms: Option<u64>,
+    /// Sessions of clients on a standby; see [`Standby::sessions`].
+    #[serde(default)]
+    pub sessions: Option<u32>,
     /// How far it is with being cloned, in percent.
     #[serde(default)]
     pub progress: Option<u8>,

@@ -78,16 +78,20 @@ impl Status {
             behind_ms: beat.behind_ms,
             tags: &beat.tags,
         };
-        let lag = beat.replayed.and_then(|replayed| self.lag(replayed));
-        (fresh && self.meets(&reader, demand).is_ok())
-            .then(|| Route::to(name, &member.record.postgres, lag))
+        (fresh && self.meets(&reader, demand).is_ok()).then(|| Route {
+            lag_bytes: beat.replayed.and_then(|replayed| self.lag(replayed)),
+            sessions: beat.sessions,
+            ..Route::to(name, &member.record.postgres)
+        })
     }
 
     fn own_route(&self, demand: &ReplicaDemand) -> Option<Route> {
         let standby = self.own_standby()?;
-        let lag = self.lag(standby.replayed);
-        let meets = self.meets(&self.own_reader(standby), demand).is_ok();
-        meets.then(|| Route::to(&self.me, &self.record.postgres, lag))
+        self.meets(&self.own_reader(standby), demand).is_ok().then(|| Route {
+            lag_bytes: self.lag(standby.replayed),
+            sessions: standby.sessions,
+            ..Route::to(&self.me, &self.record.postgres)
+        })
     }
 
     /// Our Postgres, if it is a standby.

@@ -126,6 +126,9 @@ pub struct Route {
     /// Bytes of WAL that it has not replayed, for a replica whose lag is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_bytes: Option<u64>,
+    /// Sessions of clients that it has, for a replica that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
 }
 
 impl Routes {
@@ -143,8 +146,9 @@ impl Routes {
 }
 
 impl Route {
-    pub(crate) fn to(member: &MemberName, address: &Address, lag_bytes: Option<u64>) -> Self {
-        Self { member: member.clone(), host: address.host.clone(), port: address.port, lag_bytes }
+    pub(crate) fn to(member: &MemberName, address: &Address) -> Self {
+        let (host, port) = (address.host.clone(), address.port);
+        Self { member: member.clone(), host, port, lag_bytes: None, sessions: None }
     }
 }
 
@@ -243,12 +247,12 @@ impl Status {
 
     fn primary_route(&self, now: Millis) -> Option<Route> {
         if self.primary(now).is_ok() {
-            return Some(Route::to(&self.me, &self.record.postgres, None));
+            return Some(Route::to(&self.me, &self.record.postgres));
         }
         let (leader, term) = self.leader.as_ref().filter(|(leader, _)| *leader != self.me)?;
         let record = &self.members.get(leader)?.record;
         let open = record.role == MemberRole::Primary { term: *term };
-        open.then(|| Route::to(leader, &record.postgres, None))
+        open.then(|| Route::to(leader, &record.postgres))
     }
 
     /// Why a failover that names this member would come to nothing, in a sentence.

@@ -236,6 +236,9 @@ pub struct RouteView {
     /// Bytes that it has not replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_bytes: Option<u64>,
+    /// Sessions of clients that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
 }
 
 #[cfg(test)]

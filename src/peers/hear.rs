@@ -45,7 +45,7 @@ impl Peers for Hearing {
         let mut beats = request.into_inner();
         while let Some(beat) = beats.message().await? {
             let heartbeat = self.read(&beat)?;
-            if self.inputs.send(Input::Peer(heartbeat)).await.is_err() {
+            if self.inputs.send(Input::Peer(Box::new(heartbeat))).await.is_err() {
                 return Err(Status::unavailable("this agent is stopping"));
             }
         }

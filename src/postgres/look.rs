@@ -130,11 +130,13 @@ SELECT r.standby,
   current_setting('synchronous_standby_names'), current_setting('haa.door', true),
   (SELECT string_agg(slot_name::text, ' ') FROM pg_get_replication_slots()
    WHERE slot_type = 'physical' AND slot_name LIKE 'haa\\_%'),
-  pg_conf_load_time()
+  pg_conf_load_time(),
+  CASE WHEN r.standby THEN
+    (SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE backend_type = 'client backend') END
 FROM r LEFT JOIN pg_stat_get_wal_receiver() w ON w.pid IS NOT NULL
 UNION ALL
 SELECT NULL, NULL, flush_lsn, application_name, replay_lsn, NULL, NULL, w.state,
-  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  sync_priority, sync_state, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_stat_get_wal_senders() w JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
@@ -192,6 +194,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         dry: !source.is_empty() && waits,
         paused: row.is_true(6),
         door: row.text(15).and_then(door::parse),
+        sessions: row.parse(18),
         started_unix_ms: row.need(1)?,
     })
 }

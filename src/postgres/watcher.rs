@@ -79,7 +79,7 @@ impl Watcher {
     pub(super) async fn run(mut self, nudge: Arc<Notify>) {
         loop {
             let facts = self.look().await;
-            if self.inputs.send(Input::Postgres(facts)).await.is_err() {
+            if self.inputs.send(Input::Postgres(Box::new(facts))).await.is_err() {
                 return;
             }
             let pause = if Instant::now() < self.alert_until { LIVELY } else { STEADY };

@@ -134,6 +134,7 @@ async fn routes_from_any_member_in_every_form() {
             ("primary?format=uri", "postgresql://10.0.0.1:5001/?target_session_attrs=read-write\n"),
             ("read?format=hostport", "10.0.0.1:5002\n10.0.0.1:5003\n"),
             ("read?format=dsn", "host=10.0.0.1 port=5002\nhost=10.0.0.1 port=5003\n"),
+            ("read?format=uri", "postgresql://10.0.0.1:5002/\npostgresql://10.0.0.1:5003/\n"),
         ] {
             let answer = bench.ask(Method::GET, &format!("/routes/{query}")).await;
             assert_eq!((answer.code, answer.body.as_str()), (200, text), "{query}");

@@ -96,6 +96,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         upstream: None,
         run: 1,
         behind_ms: Some(0),
+        sessions: Some(5),
         progress: None,
         from: name(from),
         instance: Instance(2),
@@ -208,6 +209,7 @@ fn replica() -> Status {
         dry: false,
         paused: false,
         door: Some(Door::Open),
+        sessions: Some(4),
         started_unix_ms: 1_700_000_000_123,
     });
     let mut status = primary();

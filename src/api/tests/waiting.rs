@@ -100,6 +100,8 @@ async fn readers_are_chosen_by_lag_and_tags() {
     let read = |query: &str| format!("/routes/read?format=hostport&{query}");
     let least = bench.ask(Method::GET, &read("choose=least-lag")).await;
     assert_eq!(least.body, "10.0.0.1:5003\n", "n2 lags by 4096 bytes");
+    let calm = bench.ask(Method::GET, &read("choose=least-connections")).await;
+    assert_eq!(calm.body, "10.0.0.1:5002\n", "n3 has one more");
     let near = bench.ask(Method::GET, &read("max_lag=4095")).await;
     assert_eq!(near.body, "10.0.0.1:5003\n");
     let soon = bench.ask(Method::GET, &read("max_lag=999ms")).await;
@@ -121,7 +123,7 @@ async fn a_parameter_that_cannot_be_used_is_named() {
         ("/routes/primary?min_lsn=0/1", "min_lsn"),
         ("/routes/read?min_lsn=5000000", "0/3000060"),
         ("/routes/read?max_lag=near", "max_lag"),
-        ("/routes/read?choose=best", "least-lag"),
+        ("/routes/read?choose=best", "least-connections"),
         ("/routes/read?tag_=x", "tag_"),
         ("/routes/stream?wait=1s", "wait=1s"),
     ] {

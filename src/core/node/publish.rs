@@ -208,8 +208,7 @@ impl Node {
         let bound = self.bound().cloned();
         let grant = self.grant();
         let asks = self.asks();
-        let blind = self.is_blind(now);
-        let gave_up = self.gave_up();
+        let (blind, gave_up) = (self.is_blind(now), self.gave_up());
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
         let (settings, drained) = (self.settings_revision(), self.belief.drained_at());
@@ -251,6 +250,7 @@ impl Node {
             tags: self.config.tags.clone(),
             upstream: self.upstream_now(),
             behind_ms: self.belief.standby().and_then(Standby::behind_ms),
+            sessions: self.belief.standby().and_then(|standby| standby.sessions),
             progress: facts.and_then(|facts| facts.progress),
             hears: self.hears(now),
             asks,

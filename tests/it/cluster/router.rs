@@ -86,7 +86,28 @@ async fn writers_find_the_primary_readers_are_spread_and_a_cancel_finds_its_sess
     cancelled_alone(readers).await;
     let client = cluster.connect(&write_port(&cluster, &primary)).await.expect("it leads there");
     cancelled_alone(vec![client]).await;
+    who_has_fewer_clients_is_named(&cluster, &primary).await;
     stops_last_for_who_is_connected(&cluster, &cluster.other_than(&primary)).await;
+}
+
+/// Of two replicas, by a member that hears of their clients from them.
+async fn who_has_fewer_clients_is_named(cluster: &Cluster, primary: &MemberName) {
+    let names = cluster.playground.names();
+    let replicas: Vec<&MemberName> = names.iter().filter(|name| *name != primary).collect();
+    let path = "/routes/read?choose=least-connections&format=hostport";
+    for (busy, calm) in [(replicas[0], replicas[1]), (replicas[1], replicas[0])] {
+        let (busy, calm) = (cluster.playground.postgres(busy), cluster.playground.postgres(calm));
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(cluster.connect(&busy).await.expect("it accepts"));
+        }
+        let began = Instant::now();
+        while cluster.playground.http_get(primary, path).await.ok() != Some((200, calm.to_string()))
+        {
+            assert!(began.elapsed() < LONG, "{calm} has fewer clients than {busy}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 /// A router that stops takes nobody new, and leaves who is connected the time to end.

@@ -232,7 +232,7 @@ impl Member {
         while tokio::time::Instant::now() < deadline {
             if let Input::Postgres(facts) = self.input().await {
                 if facts.began_at >= now && wanted(&facts) {
-                    return facts;
+                    return *facts;
                 }
                 last = Some(facts);
             }

@@ -297,6 +297,7 @@ impl Postgres {
             dry: self.source.is_some() && self.replayed_all() && self.stream == Stream::Idle,
             paused: self.replay == Replay::Paused,
             door: Some(self.door),
+            sessions: None,
             started_unix_ms: self.started.0 / 1_000,
         }
     }

@@ -131,7 +131,7 @@ impl Agent {
     }
 
     fn look(&self, now: Millis) -> Input {
-        Input::Postgres(self.servers(|servers| servers.look(self.member, now)))
+        Input::Postgres(Box::new(self.servers(|servers| servers.look(self.member, now))))
     }
 
     /// What Postgres was made to do is seen at once.
@@ -167,7 +167,7 @@ impl Agent {
             Effect::Beat(beat) => {
                 for peer in &self.peers {
                     // As the network would: whoever is too busy to hear it misses it.
-                    if peer.try_send(Input::Peer((*beat).clone())).is_err() {
+                    if peer.try_send(Input::Peer(beat.clone())).is_err() {
                         self.tally.deaf();
                     }
                 }

@@ -261,6 +261,7 @@ impl Servers {
             dry: !streaming,
             paused: false,
             door: Some(server.door),
+            sessions: None,
             started_unix_ms: 1,
         }
     }

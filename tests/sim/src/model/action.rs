@@ -107,7 +107,7 @@ impl State {
             }
             Action::Hear(m, from) => {
                 if let Some(beat) = self.member(m).heard.remove(&from) {
-                    self.deliver(m, &Input::Peer(beat));
+                    self.deliver(m, &Input::Peer(Box::new(beat)));
                 }
             }
             Action::ReadBack(m) => self.read_back(m),

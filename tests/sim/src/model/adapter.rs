@@ -79,7 +79,7 @@ impl State {
             if news || them.heard.contains_key(&member) {
                 self.member(other).heard.insert(member, beat.clone());
             } else {
-                self.member(other).inbox.push_back(Input::Peer(beat.clone()));
+                self.member(other).inbox.push_back(Input::Peer(Box::new(beat.clone())));
             }
         }
     }
@@ -232,7 +232,7 @@ impl State {
         if let Server::Primary(primary) = &mut facts.server {
             primary.replicas = self.walsenders(member);
         }
-        Input::Postgres(facts)
+        Input::Postgres(Box::new(facts))
     }
 
     /// The next input that waits for a running agent.

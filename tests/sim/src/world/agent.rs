@@ -249,7 +249,7 @@ impl World {
         if let Some(grant) = &beat.grant {
             self.members[member].agent.granted = Some(grant.attempt.clone());
         }
-        let beat = Rc::new(Input::Peer(beat));
+        let beat = Rc::new(Input::Peer(Box::new(beat)));
         for to in 0..self.members.len() {
             if to == member {
                 continue;
@@ -351,7 +351,7 @@ impl World {
         let facts = agent.sight.take();
         self.tell_wall(member);
         if let Some(facts) = facts {
-            self.deliver(member, &Input::Postgres(*facts));
+            self.deliver(member, &Input::Postgres(facts));
         }
         let agent = &self.members[member].agent;
         if agent.looking != Ongoing::No {
