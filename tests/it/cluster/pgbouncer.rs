@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use haa::playground::Part;
 use nix::sys::signal::Signal;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::fixture::{LONG, print_times};
 use super::pooled::{Pooled, free};
@@ -84,7 +85,8 @@ async fn a_transaction_that_does_not_end_refuses_the_switchover_and_nobody_stays
 /// As if its leader had died amid a hand-over: its PgBouncer is paused, and whoever leads next lets its clients go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pgbouncer_that_a_dead_leader_left_paused_is_resumed_by_the_next() {
-    let pooled = Pooled::start("databases = [\"postgres\"]", None).await;
+    let databases = r#"databases = ["postgres", "to_n1", "to_n2", "to_n3"]"#;
+    let pooled = Pooled::start(databases, None).await;
     let cluster = &pooled.cluster;
     let writers = Writers::start(&pooled.cluster, &pooled.at);
     writers.go_on(50).await;
@@ -99,6 +101,13 @@ async fn a_pgbouncer_that_a_dead_leader_left_paused_is_resumed_by_the_next() {
     cluster.all_stream().await;
     cluster.all_vote().await;
     let old = cluster.primary().await;
+    let mut clients = Vec::new();
+    for name in cluster.playground.names() {
+        let client = pooled.session("postgres", &format!("to_{name}")).await;
+        client.simple_query("SELECT").await.expect("it answers");
+        clients.push(client);
+    }
+    assert_eq!(servers_of_members(&console).await, clients.len());
     cluster.playground.kill(&old, Part::Postgres).expect("it was running");
     let began = Instant::now();
     while cluster.primary().await == old {
@@ -107,4 +116,21 @@ async fn a_pgbouncer_that_a_dead_leader_left_paused_is_resumed_by_the_next() {
     }
     writers.go_on(200).await;
     println!("errors of clients at a kill: {:?}", writers.end(cluster).await);
+    // Those of the members that live would rest for minutes, if PgBouncer were not told to connect anew.
+    while servers_of_members(&console).await > 0 {
+        assert!(began.elapsed() < LONG, "PgBouncer keeps its sessions from before the failover");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How many sessions PgBouncer has with the members themselves.
+async fn servers_of_members(console: &tokio_postgres::Client) -> usize {
+    let shown = console.simple_query("SHOW SERVERS").await.expect("it answers");
+    let of = |row: &SimpleQueryMessage| match row {
+        SimpleQueryMessage::Row(row) => {
+            row.get("database").is_some_and(|name| name.starts_with("to_"))
+        }
+        _ => false,
+    };
+    shown.iter().filter(|row| of(row)).count()
 }

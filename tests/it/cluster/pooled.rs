@@ -84,6 +84,7 @@ impl Pooled {
         let router = cluster.playground.router(&names[0]).expect("it has one").0;
         let file = pgbouncer_file(directory.path(), (&at, &router), &secret);
         encrypt(&file, &papers);
+        also_leads_to_each(&file, &cluster);
         let bouncer = Program::start(Command::new("/usr/sbin/pgbouncer").arg("-q").arg(file));
         cluster.playground.start_all().await.expect("everything starts");
         cluster.all_stream().await;
@@ -117,6 +118,18 @@ impl Pooled {
         command.args(["-h", &self.at.host, "-p", &self.at.port.to_string(), "-U", "postgres"]);
         Program::start(command.args(more).arg("postgres").env("PGPASSWORD", &self.secret))
     }
+}
+
+/// And to each member's Postgres, whatever it is, as `to_n1`.
+fn also_leads_to_each(file: &Path, cluster: &Cluster) {
+    let ways = cluster.playground.names().into_iter().map(|name| {
+        let Address { host, port } = cluster.playground.postgres(&name);
+        format!("to_{name} = host={host} port={port} dbname=postgres\n")
+    });
+    let ways: String = ways.collect();
+    let text = std::fs::read_to_string(file).expect("a file");
+    let text = with(&text, &[("[databases]\n", format!("[databases]\n{ways}"))]);
+    std::fs::write(file, text).expect("a file");
 }
 
 /// Its configuration as it is shipped, listening there and leading to the other, with users that have this password.
