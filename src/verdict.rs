@@ -1,6 +1,8 @@
 //! The verdict: is the cluster well, and what would happen if its primary died now? Judges what is known here; decides
 //! nothing.
 
+pub(crate) mod standby;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -31,8 +33,11 @@ pub struct Verdict {
     /// Commands that wait for their time, the first one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduled: Vec<Planned>,
-    /// If that one died now; nothing while there is none.
+    /// If that one died now; nothing while there is none. Of a standby cluster, if its leader did.
     pub outlook: Option<Outlook>,
+    /// What a standby cluster follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Box<standby::Following>>,
 }
 
 /// A command that waits for its time.
@@ -100,11 +105,17 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
         pause,
         scheduled: scheduled.clone(),
         outlook: None,
+        standby: None,
     };
     let Ok(routes) = status.routes(now) else {
         let why = "this member does not hear from etcd: ask another";
         return without(Health::Unknown, why.to_owned());
     };
+    if let Some(follows) = &status.follows {
+        let mut verdict = Verdict { ails: Vec::new(), ..without(Health::Down, String::new()) };
+        standby::of(status, now, follows, &mut verdict);
+        return verdict;
+    }
     let Some(primary) = routes.primary.map(|route| route.member) else {
         let why = status.waits.clone();
         return without(Health::Down, why.unwrap_or_else(|| "an election is under way".to_owned()));
@@ -139,7 +150,7 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
     ails.extend(gone.into_iter().map(|name| format!("{name} is gone: its agent is not in etcd")));
     let health = if ails.is_empty() { Health::Healthy } else { Health::Degraded };
     let (primary, outlook) = (Some(primary), Some(outlook));
-    Verdict { health, ails, primary, pending, pause, scheduled, outlook }
+    Verdict { health, ails, primary, pending, pause, scheduled, outlook, standby: None }
 }
 
 /// What waits for its time, the first one first; of those at the same time, as they are asked for.

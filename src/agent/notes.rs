@@ -187,6 +187,7 @@ mod tests {
             remembered: None,
             promises: haa_core::voters::Promises::default(),
             pools: haa_core::node::Pools::None,
+            follows: None,
         };
         (memory, Node::new(config))
     }

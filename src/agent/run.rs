@@ -28,7 +28,7 @@ use super::tally::Tally;
 use super::{calls, clock, signals, wall};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Metrics};
-use crate::config::{self, Config};
+use crate::config::{self, Bootstrap, Config};
 use crate::doctor::{Examiner, Sources};
 use crate::guard::Tether;
 use crate::hooks::Hooks;
@@ -287,6 +287,10 @@ fn node_config(config: &Config, memory: &Memory, promises: Promises) -> NodeConf
         remembered: memory.leadership(),
         promises,
         pools: if config.pgbouncer.is_some() { Pools::Known } else { Pools::None },
+        follows: match &config.postgres.bootstrap {
+            Bootstrap::Standby(site) => Some(site.clone()),
+            Bootstrap::InitDb(_) | Bootstrap::Command(_) => None,
+        },
     }
 }
 

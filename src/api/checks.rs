@@ -98,7 +98,7 @@ fn passes(
     let answer = match check {
         Check::Primary => status.primary(now),
         Check::Leader => status.leads(now),
-        Check::StandbyLeader => status.leads_standbys(),
+        Check::StandbyLeader => status.leads_standbys(now),
         Check::Replica => status.replica(&demand(uri)?),
         Check::ReadOnly => status.readable(now, &demand(uri)?),
         Check::Synchronous => status.synchronous(&demand(uri)?),

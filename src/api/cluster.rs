@@ -36,6 +36,9 @@ struct Cluster<'a> {
     members: Vec<Member<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commits: Option<Commits<'a>>,
+    /// The cluster that this one follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standby_of: Option<String>,
     /// Why the member that was asked does not stand while nobody leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<&'a str>,
@@ -144,14 +147,23 @@ pub(super) fn cluster(api: &Api, _: &Uri) -> Response {
     let members =
         status.members.iter().map(|(name, known)| member(api.scheme, &status, name, known, now));
     let members = members.collect();
-    let commits = status.sync.as_ref().map(Commits::of);
+    let commits = status.sync.as_ref().filter(|_| status.follows.is_none()).map(Commits::of);
+    let standby_of = status.follows.as_ref().map(|follows| follows.site.to_string());
     let waits = status.waits.as_deref();
     let pause = status.settings.pause;
     let scheduled = verdict::planned(&status);
     let scheduled_switchover = Switchover::next(&status);
     let scope = &api.cluster;
-    let cluster =
-        Cluster { scope, pause, members, commits, waits, scheduled_switchover, scheduled };
+    let cluster = Cluster {
+        scope,
+        pause,
+        members,
+        commits,
+        standby_of,
+        waits,
+        scheduled_switchover,
+        scheduled,
+    };
     json(StatusCode::OK, &cluster)
 }
 
@@ -237,6 +249,7 @@ fn member<'a>(
     Member {
         name,
         role: match (leads, votes) {
+            (true, _) if status.follows.is_some() => "standby_leader",
             (true, _) => "leader",
             (false, true) => "quorum_standby",
             (false, false) => "replica",
@@ -311,6 +324,7 @@ const fn word(role: MemberRole) -> &'static str {
         | MemberRole::Promoting { .. }
         | MemberRole::Opening { .. }
         | MemberRole::Replica => "running",
+        MemberRole::StandbyLeader { .. } => "streaming",
         MemberRole::Streaming => "streaming",
         MemberRole::Starting => "starting",
         MemberRole::Initialising => "initializing new cluster",

@@ -375,7 +375,7 @@ const fn unavailable(says: String) -> Refusal {
 }
 
 /// Writes the request down and waits for what comes of it.
-async fn carry_out(api: &Arc<Api>, ask: Ask, by: String) -> Result<String, Refusal> {
+pub(super) async fn carry_out(api: &Arc<Api>, ask: Ask, by: String) -> Result<String, Refusal> {
     carry(api, ask, by, outcome).await?.1
 }
 

@@ -197,6 +197,11 @@ fn role(status: &Status) -> &'static str {
         Some((Server::Primary(_), _)) => "primary",
         Some((_, DataDir::Empty)) | None => "uninitialized",
         Some((Server::Refusing(_), _)) if is_open(status) => "primary",
+        Some((Server::Standby(_), _))
+            if matches!(status.record.role, MemberRole::StandbyLeader { .. }) =>
+        {
+            "standby_leader"
+        }
         Some((
             Server::Standby(_)
             | Server::Starting

@@ -31,6 +31,7 @@ mod routes;
 mod schedule;
 mod serve;
 mod settings;
+mod sites;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -172,6 +173,8 @@ pub fn router(api: Api, peers: Router) -> Router {
         .route("/restart", post(commands::restart).delete(schedule::forget_restart))
         .route("/reload", post(reload::reload))
         .route("/undrain", post(commands::undrain))
+        .route("/promote-cluster", post(sites::promote))
+        .route("/demote-cluster", post(sites::demote))
         .route("/remove", post(commands::remove))
         .route("/reinitialize", post(commands::reinitialize))
         .route("/requests", asked(requests::requests))

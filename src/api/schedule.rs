@@ -95,6 +95,8 @@ fn grace(ask: &Ask) -> Duration {
         | Ask::Restart { .. }
         | Ask::Reinit { .. }
         | Ask::Remove { .. }
+        | Ask::PromoteCluster { .. }
+        | Ask::DemoteCluster { .. }
         | Ask::Promote { .. }
         | Ask::KeepSlot { .. } => GRACE,
     }

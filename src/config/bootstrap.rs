@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use haa_core::units::Lsn;
+use haa_core::site::Site;
+use haa_core::units::{Address, Lsn};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,10 +20,15 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BootstrapFile {
-    /// `initdb`: an empty database; `command`: a backup that `command` restores. Default: `initdb`.
+    /// `initdb`: an empty database; `command`: a backup that `command` restores; `standby`: a copy of another cluster,
+    /// which it follows. Default: `initdb`.
     pub(super) method: Option<Text>,
     /// The program with its path, and its arguments. It restores into `$HAA_DATA_DIRECTORY`.
     pub(super) command: Option<Said<Vec<Text>>>,
+    /// Of a standby cluster: where the Postgres of each member of the other cluster listens, such as `10.0.0.1:5432`.
+    pub(super) standby_of: Option<Said<Vec<Text>>>,
+    /// Of a standby cluster: the replication slot that it uses there. Default: none.
+    pub(super) standby_slot: Option<Text>,
     /// How long it may take. Default: 24h.
     pub(super) timeout: Option<Text>,
     /// The locale of an empty database. Default: `C.UTF-8`.
@@ -55,12 +61,19 @@ impl Checker<'_> {
         let restores = match method.map(|said| said.value().as_str()) {
             None | Some("initdb") => None,
             Some("command") => method,
+            Some("standby") => return self.standby(file, method?),
             Some(other) => {
-                let says =
-                    format!("bootstrap.method: '{other}' is no method: write initdb or command");
+                let says = format!(
+                    "bootstrap.method: '{other}' is no method: write initdb, command or standby"
+                );
                 return self.refuse_said(method?, says);
             }
         };
+        if file.standby_of.is_some() || file.standby_slot.is_some() {
+            let says = "bootstrap: standby_of and standby_slot are for method = \"standby\": write \
+                        that, or take them out";
+            return self.refuse(super::error::At::File, says.to_owned());
+        }
         let target = self.target(file);
         let timeout = file.timeout.as_ref();
         let timeout = self.patience("bootstrap.timeout", timeout, (USUAL, LONGEST));
@@ -90,6 +103,61 @@ impl Checker<'_> {
                 self.refuse(super::error::At::File, says.to_owned())
             }
         }
+    }
+
+    /// A standby cluster: everything else is as the other cluster has it.
+    fn standby(&mut self, file: &BootstrapFile, method: &Text) -> Option<Bootstrap> {
+        let slot = file.standby_slot.as_ref();
+        let slot = slot.map(|said| self.slot_name(said)).unwrap_or(Some(None))?;
+        let Some(said) = &file.standby_of else {
+            let says = "bootstrap.standby_of is missing: write where the Postgres of each member of \
+                        the other cluster listens, such as [\"10.0.0.1:5432\"]";
+            return self.refuse_said(method, says.to_owned());
+        };
+        let mut hosts: Vec<Address> = Vec::new();
+        for one in said.value() {
+            match one.value().parse::<Address>() {
+                Ok(address) if address.port > 0 && !address.host.contains(',') => {
+                    hosts.push(address);
+                }
+                Ok(_) | Err(_) => {
+                    let says = format!(
+                        "bootstrap.standby_of: '{}' is not an address such as 10.0.0.1:5432",
+                        one.value()
+                    );
+                    return self.refuse_said(one, says);
+                }
+            }
+        }
+        if hosts.is_empty() {
+            let says =
+                "bootstrap.standby_of is empty: write the other cluster's members".to_owned();
+            return self.refuse_said(said, says);
+        }
+        let alone = BootstrapFile {
+            method: file.method.clone(),
+            standby_of: file.standby_of.clone(),
+            standby_slot: file.standby_slot.clone(),
+            ..BootstrapFile::default()
+        };
+        if format!("{alone:?}") != format!("{file:?}") {
+            let says = "bootstrap: a standby cluster is as the other cluster is: take out what is \
+                        there beside method, standby_of and standby_slot";
+            return self.refuse(super::error::At::File, says.to_owned());
+        }
+        Some(Bootstrap::Standby(Site { hosts, slot }))
+    }
+
+    fn slot_name(&mut self, said: &Text) -> Option<Option<String>> {
+        let name = said.value();
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.is_empty() && name.len() < 64 && name.chars().all(legal) {
+            return Some(Some(name.clone()));
+        }
+        let says = format!(
+            "bootstrap.standby_slot: '{name}' is no name of a slot: small letters, digits and _"
+        );
+        self.refuse_said(said, says)
     }
 
     /// What is no name is refused here. Whether there is such a locale, initdb says.

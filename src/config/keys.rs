@@ -65,6 +65,8 @@ pub(super) static KEYS: &[Key] = &[
     key("postgres.rewind.password_file", Kind::Text, "HAAD_POSTGRES_REWIND_PASSWORD_FILE"),
     key("bootstrap.method", Kind::Text, "HAAD_BOOTSTRAP_METHOD"),
     key("bootstrap.command", Kind::FileOnly, ""),
+    key("bootstrap.standby_of", Kind::List, "HAAD_BOOTSTRAP_STANDBY_OF"),
+    key("bootstrap.standby_slot", Kind::Text, "HAAD_BOOTSTRAP_STANDBY_SLOT"),
     key("bootstrap.timeout", Kind::Text, "HAAD_BOOTSTRAP_TIMEOUT"),
     key("bootstrap.locale", Kind::Text, "HAAD_BOOTSTRAP_LOCALE"),
     key("bootstrap.icu_locale", Kind::Text, "HAAD_BOOTSTRAP_ICU_LOCALE"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haa_core::records::Tags;
 use haa_core::settings::Settings;
+use haa_core::site::Site;
 use haa_core::units::{Address, MemberName, Millis};
 use toml::de::DeTable;
 
@@ -219,6 +220,8 @@ pub enum Bootstrap {
     InitDb(InitDb),
     /// A backup.
     Command(Restore),
+    /// A copy of another cluster, which it follows.
+    Standby(Site),
 }
 
 impl Default for Bootstrap {

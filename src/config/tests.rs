@@ -343,6 +343,14 @@ const WRONG: &[(&str, &str)] = &[
     ("[api]", "[[clone.method]]\nname = \"a\"\n[[clone.method]]\ncommand = [\"@/secret\"]\n[api]"),
     ("[api]", "[bootstrap]\nmethod = \"restore\"\n[api]"),
     ("[api]", "[bootstrap]\nmethod = \"command\"\n[api]"),
+    ("[api]", "[bootstrap]\nmethod = \"standby\"\n[api]"),
+    ("[api]", "[bootstrap]\nstandby_of = [\"10.0.0.1:5432\"]\n[api]"),
+    ("[api]", "[bootstrap]\nmethod = \"standby\"\nstandby_of = [\"10.0.0.1\"]\n[api]"),
+    ("[api]", "[bootstrap]\nmethod = \"standby\"\nstandby_of = [\"a:1\"]\nlocale = \"C\"\n[api]"),
+    (
+        "[api]",
+        "[bootstrap]\nmethod = \"standby\"\nstandby_of = [\"a:1\"]\nstandby_slot = \"A b\"\n[api]",
+    ),
     (
         "[api]",
         "[bootstrap]\nlocale = \"-x\"\nicu_locale = \"\"\nencoding = \"U 8\"\n\

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Incarnation, MemberName, Term};
+use crate::site::Site;
+use crate::units::{Incarnation, Lsn, MemberName, Term};
 
 /// The name of a request: random, drawn by the agent that took it.
 pub type RequestId = String;
@@ -86,6 +87,16 @@ pub enum Ask {
         /// Whom.
         member: MemberName,
     },
+    /// Make a standby cluster one that accepts writes.
+    PromoteCluster {
+        /// Not before it has replayed this much of the other cluster's WAL.
+        at_least: Option<Lsn>,
+    },
+    /// Stop writes for good, and follow another cluster, which follows this one until then.
+    DemoteCluster {
+        /// Which.
+        to: Site,
+    },
     /// Promote a member that was elected. Never asked: it is told where the operator's own program was against it.
     Promote {
         /// Whom.
@@ -131,6 +142,11 @@ impl Ask {
             },
             Self::Remove { member } => format!("remove {member}"),
             Self::Reinit { member, .. } => format!("reinit {member}"),
+            Self::PromoteCluster { at_least: None } => "promote the cluster".to_owned(),
+            Self::PromoteCluster { at_least: Some(at) } => {
+                format!("promote the cluster once it has replayed {at}")
+            }
+            Self::DemoteCluster { to } => format!("have the cluster follow {to}"),
             Self::Promote { member, term } => format!("promote {member} in term {term}"),
             Self::KeepSlot { member, slot } => format!("keep the slot {slot} on {member}"),
             Self::Settings { changes } => {

@@ -1,6 +1,7 @@
 //! Health checks beyond `/primary` and `/replica`: what passes and why not. Never talks HTTP.
 
 use crate::reads::ReplicaDemand;
+use crate::records::MemberRole;
 use crate::routes::{Answer, Status};
 use crate::settings::Durability;
 use crate::units::{Lsn, Millis};
@@ -28,20 +29,29 @@ impl Status {
         }
     }
 
-    /// `/standby-leader`.
+    /// `/standby-leader`: it leads a standby cluster, by an unexpired lease, and its Postgres is in recovery.
     ///
     /// # Errors
-    /// Always: there are no standby clusters yet.
-    pub const fn leads_standbys(&self) -> Answer {
-        Err("this cluster is not a standby of another")
+    /// Why not.
+    pub fn leads_standbys(&self, now: Millis) -> Answer {
+        let Some(follows) = &self.follows else {
+            return Err("this cluster is not a standby of another");
+        };
+        match (follows.until, &self.record.role) {
+            (Some(until), _) if now >= until => Err("this member's leadership has run out"),
+            (Some(_), MemberRole::StandbyLeader { .. }) => Ok(()),
+            (Some(_), _) => Err("this member leads, but its Postgres is no standby now"),
+            (None, _) => Err("this member does not lead"),
+        }
     }
 
-    /// `/read-only`: a primary, or a replica that meets the demand.
+    /// `/read-only`: a primary, a standby cluster's leader, or a replica that meets the demand.
     ///
     /// # Errors
     /// Why not, as a replica.
     pub fn readable(&self, now: Millis, demand: &ReplicaDemand) -> Answer {
-        self.primary(now).or_else(|_| self.replica(demand))
+        let leads = self.primary(now).or_else(|_| self.leads_standbys(now));
+        leads.or_else(|_| self.replica(demand))
     }
 
     /// `/sync`: a replica that meets the demand and is one of those that acknowledge commits.

@@ -1,6 +1,7 @@
 //! Everything that a node can want. Wishes: safe to repeat, safe to lose. None says how.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use crate::reason::{Reason, Transition};
 use crate::records::{Key, Record};
 use crate::routes::Status;
 use crate::settings::KeptSlot;
+use crate::site::Site;
 use crate::units::{Address, JobId, LeaseId, Lsn, MemberName, Millis, Revision, Timeline, TxnId};
 use crate::voters::Promises;
 
@@ -129,10 +131,22 @@ pub struct Txn {
 /// Where a standby streams from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Source {
-    /// Whom.
+    /// Whom; ourselves, where it is another cluster.
     pub member: MemberName,
     /// Where its Postgres listens.
     pub address: Address,
+    /// The other cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.site {
+            Some(site) => write!(f, "the cluster at {site}"),
+            None => self.member.fmt(f),
+        }
+    }
 }
 
 /// Where a timeline begins.

@@ -18,6 +18,7 @@
 //! | [`voters`] | voters, attempts and grants |
 //! | [`reason`] | why |
 //! | [`routes`] | where to write and where to read |
+//! | [`site`] | another cluster that this one follows |
 //! | [`seat`] | where a connection goes and when it must leave |
 //! | [`checks`] | health checks beyond those two |
 //! | [`node`] | the decision |
@@ -39,6 +40,7 @@ pub mod records;
 pub mod routes;
 pub mod seat;
 pub mod settings;
+pub mod site;
 pub mod units;
 pub mod voters;
 

@@ -188,6 +188,9 @@ pub struct Primary {
     pub oldest: Option<Lsn>,
     /// Who streams from it, by member name; others are not listed.
     pub replicas: BTreeMap<MemberName, Walsender>,
+    /// The leaders of standby clusters that stream from it, by the names that they have there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub abroad: BTreeMap<MemberName, Walsender>,
     /// Whom commits wait for, as a session shows it; `None` for a text that haa did not write.
     #[serde(default)]
     pub shown: Option<List>,

@@ -124,6 +124,8 @@ pub enum Mechanism {
     Upstream,
     /// Data that an operator gives up are no voter's before they go.
     ReinitOfVoter,
+    /// In a standby cluster nobody can prove that it may accept writes.
+    NoLeadershipInStandby,
     /// A logical slot that was lost with its position is not made again as if it were new.
     LostSlots,
 }
@@ -169,7 +171,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -231,5 +233,6 @@ impl Mechanism {
         Self::Upstream,
         Self::ReinitOfVoter,
         Self::LostSlots,
+        Self::NoLeadershipInStandby,
     ];
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::observe::{Door, PeerState, Server, Standby};
-use crate::records::{MemberRecord, Tags};
+use crate::records::{MemberRecord, MemberRole, Tags};
 use crate::routes::{Answer, MemberStatus, Route, Status};
 use crate::units::{Lsn, MemberName, Millis};
 
@@ -44,6 +44,11 @@ impl Status {
     pub fn replica(&self, demand: &ReplicaDemand) -> Answer {
         self.healthy()?;
         let standby = self.own_standby().ok_or("this member is not a replica")?;
+        if let MemberRole::StandbyLeader { .. } = self.record.role {
+            return Err(
+                "this member leads a standby cluster: /read-only and /standby-leader pass here",
+            );
+        }
         self.meets(&self.own_reader(standby), demand)
     }
 

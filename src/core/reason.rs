@@ -26,6 +26,10 @@ pub enum Reason {
     Drained,
     /// An operator restarts the last leader's Postgres, and it is to lead again.
     Restarted,
+    /// An operator has this cluster follow another.
+    ClusterDemoted,
+    /// An operator has this cluster accept writes, which followed another.
+    ClusterPromoted,
     /// The last leader's agent was stopped in order.
     AgentStopped,
     /// The transaction that makes a leader was accepted.
@@ -87,6 +91,10 @@ impl Reason {
             Self::Failover => "an operator asked for a failover",
             Self::Drained => "an operator drained the leader",
             Self::Restarted => "an operator restarted the leader's Postgres in place",
+            Self::ClusterDemoted => "an operator has this cluster follow another",
+            Self::ClusterPromoted => {
+                "an operator has this cluster, which followed another, accept writes"
+            }
             Self::AgentStopped => "the leader's agent was stopped in order",
             Self::Elected => "this member was elected",
             Self::OutRun => "another member was faster",

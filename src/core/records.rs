@@ -9,6 +9,7 @@ use crate::discard::Discarded;
 use crate::line::{Fork, Line};
 use crate::reason::Reason;
 use crate::settings::{Durability, Settings};
+use crate::site::Site;
 use crate::units::{
     Address, Incarnation, Instance, LeaseId, MemberName, Position, Revision, SystemId, Term,
     Timeline, Token,
@@ -112,6 +113,10 @@ pub struct SyncRecord {
     /// The members that may stand in `async`, and are asked in a store outage: those that have streamed and are
     /// not further behind than `maximum_lag_on_failover`.
     pub members: BTreeMap<MemberName, Incarnation>,
+    /// The cluster that this one follows, if it is a standby cluster: then nobody accepts writes. Here, and not among
+    /// the settings: whoever is elected has compared this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Site>,
 }
 
 /// `members/<name>`, on the member's lease: written on change only.
@@ -156,6 +161,11 @@ pub enum MemberRole {
     /// It leads this term and can be copied and streamed from; clients are let in when enough voters have flushed
     /// the beginning of its timeline.
     Opening {
+        /// Its leadership.
+        term: Term,
+    },
+    /// It leads this term of a standby cluster: it streams from the other cluster, and can be copied and streamed from.
+    StandbyLeader {
         /// Its leadership.
         term: Term,
     },

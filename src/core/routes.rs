@@ -11,6 +11,7 @@ use crate::records::{
     ClusterRecord, MemberRecord, MemberRole, RequestId, RequestRecord, SyncRecord,
 };
 use crate::settings::Settings;
+use crate::site::Site;
 use crate::units::{Address, Lsn, MemberName, Millis, Position, Revision, Term};
 
 /// What the API answers from; published by the node whenever it changes.
@@ -72,6 +73,20 @@ pub struct Status {
     pub settings_revision: Revision,
     /// When the store last answered us (lease or read), on our clock.
     pub store_heard_at: Option<Millis>,
+    /// What this cluster follows, if it is a standby cluster.
+    #[serde(default)]
+    pub follows: Option<Follows>,
+}
+
+/// What a standby cluster follows, as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Follows {
+    /// The other cluster.
+    pub site: Site,
+    /// On its leader: until when it leads.
+    pub until: Option<Millis>,
+    /// On its leader: since when nothing comes from there.
+    pub dry_since: Option<Millis>,
 }
 
 /// What the PgBouncers before this cluster are to do, by the word of this member.
@@ -163,6 +178,9 @@ impl Status {
     /// # Errors
     /// Why not.
     pub fn primary(&self, now: Millis) -> Answer {
+        if self.follows.is_some() {
+            return Err("this cluster is a standby of another: nobody here accepts writes");
+        }
         self.leads(now)?;
         let Some(facts) = self.postgres.as_ref() else {
             return Err("Postgres was not looked at yet");
@@ -195,6 +213,9 @@ impl Status {
     /// # Errors
     /// Why not.
     pub fn leads(&self, now: Millis) -> Answer {
+        if self.follows.is_some() {
+            return self.leads_standbys(now);
+        }
         match self.leadership {
             Some(proof) if now < proof.until() => Ok(()),
             Some(_) => Err("this member's leadership has run out"),

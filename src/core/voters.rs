@@ -135,6 +135,7 @@ mod tests {
             voters: (0..count).map(|n| (name(n), Incarnation(n))).collect(),
             k,
             members: BTreeMap::new(),
+            standby: None,
         }
     }
 

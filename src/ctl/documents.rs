@@ -20,6 +20,9 @@ pub struct ClusterView {
     /// What an acknowledgement means.
     #[serde(default)]
     pub commits: Option<CommitsView>,
+    /// The cluster that this one follows.
+    #[serde(default)]
+    pub standby_of: Option<String>,
     /// Nothing begins by itself.
     #[serde(default)]
     pub pause: bool,

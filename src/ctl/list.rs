@@ -49,6 +49,9 @@ pub struct Overview {
     pub members: Vec<MemberView>,
     /// What an acknowledgement means.
     pub commits: Option<CommitsView>,
+    /// The cluster that this one follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby_of: Option<String>,
     /// Nothing begins by itself.
     pub pause: bool,
     /// What waits for its time.
@@ -98,6 +101,7 @@ impl Overview {
             cluster: cluster.scope,
             members: cluster.members,
             commits: cluster.commits,
+            standby_of: cluster.standby_of,
             pause: cluster.pause,
             scheduled: cluster.scheduled,
         })
@@ -108,8 +112,15 @@ impl Overview {
     pub fn headline(&self) -> String {
         let term = self.term.map_or("unknown".to_owned(), |term| term.to_string());
         let leader = self.leader.as_deref().unwrap_or("none");
-        let open = if self.writable.is_some() { "" } else { "  (nobody accepts writes)" };
-        let commits = self.commits.as_ref().map_or_else(String::new, CommitsView::sentence);
+        let open = if self.writable.is_some() || self.standby_of.is_some() {
+            ""
+        } else {
+            "  (nobody accepts writes)"
+        };
+        let commits = match &self.standby_of {
+            Some(site) => format!("standby of the cluster at {site}"),
+            None => self.commits.as_ref().map_or_else(String::new, CommitsView::sentence),
+        };
         let paused = if self.pause { "PAUSED  " } else { "" };
         let line = format!(
             "{paused}cluster {}  term {term}  leader {leader}{open}  {commits}",

@@ -21,6 +21,7 @@ mod requests;
 mod restart;
 mod routes;
 mod settings;
+mod sites;
 mod status;
 mod switchover;
 pub mod target;
@@ -67,6 +68,8 @@ enum Verb {
     Watch(watch::WatchArgs),
     Switchover(switchover::SwitchoverArgs),
     Failover(switchover::FailoverArgs),
+    PromoteCluster(sites::PromoteClusterArgs),
+    DemoteCluster(sites::DemoteClusterArgs),
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
     Restart(restart::RestartArgs),
@@ -102,6 +105,8 @@ pub async fn run(cli: &Cli) -> Result<(), CtlError> {
         Verb::Watch(args) => watch::run(args, &target()?).await,
         Verb::Switchover(args) => switchover::switchover(args, &target()?).await,
         Verb::Failover(args) => switchover::failover(args, &target()?).await,
+        Verb::PromoteCluster(args) => sites::promote(args, &target()?).await,
+        Verb::DemoteCluster(args) => sites::demote(args, &target()?).await,
         Verb::Drain(args) => drain::drain(args, &target()?).await,
         Verb::Undrain(args) => drain::undrain(args, &target()?).await,
         Verb::Restart(args) => restart::run(args, &target()?).await,

@@ -7,6 +7,7 @@ use super::error::CtlError;
 use super::list::readable;
 use super::print::{Output, document, say};
 use super::target::Target;
+use crate::verdict::standby::Following;
 use crate::verdict::{Health, Loss, Outlook, Verdict};
 use clap::Args;
 
@@ -44,6 +45,10 @@ fn primary(verdict: &Verdict) -> &str {
 pub(super) fn headline(verdict: &Verdict) -> String {
     let primary = primary(verdict);
     let paused = if verdict.pause { "PAUSED, " } else { "" };
+    if let Some(following) = verdict.standby.as_ref().filter(|_| verdict.health != Health::Unknown)
+    {
+        return format!("{paused}{}", standby(verdict, following));
+    }
     let verdict_line = match verdict.health {
         Health::Healthy => format!("HEALTHY: {primary} accepts writes, and every member is well."),
         Health::Degraded => format!("DEGRADED: {primary} accepts writes, but"),
@@ -51,6 +56,26 @@ pub(super) fn headline(verdict: &Verdict) -> String {
         Health::Unknown => "UNKNOWN:".to_owned(),
     };
     format!("{paused}{verdict_line}")
+}
+
+/// The same of a cluster that follows another.
+fn standby(verdict: &Verdict, Following { site, leader, behind_ms }: &Following) -> String {
+    let what = format!("this is a standby of the cluster at {site}");
+    let Some(leader) = leader else {
+        return format!("DOWN: {what}, and nobody streams from there. Of this member:");
+    };
+    let behind = behind_ms
+        .map_or_else(String::new, |ms| format!(", {}.{} s behind", ms / 1_000, ms % 1_000 / 100));
+    match verdict.health {
+        Health::Healthy => {
+            format!(
+                "HEALTHY: {what}; {leader} streams from there{behind}, and every member is well."
+            )
+        }
+        Health::Degraded | Health::Down | Health::Unknown => {
+            format!("DEGRADED: {what}; {leader} leads it{behind}, but")
+        }
+    }
 }
 
 fn story(verdict: &Verdict) -> String {
@@ -66,9 +91,32 @@ fn story(verdict: &Verdict) -> String {
     }
     if let Some(outlook) = &verdict.outlook {
         let what = if verdict.pause { PAUSED.to_owned() } else { sentence(outlook) };
-        let _ = write!(text, "\nIf {} died now: {what}", primary(verdict));
+        match &verdict.standby {
+            None => {
+                let _ = write!(text, "\nIf {} died now: {what}", primary(verdict));
+            }
+            Some(following) => text.push_str(&abroad(outlook, following)),
+        }
     }
     text
+}
+
+/// What would happen in one that follows another.
+fn abroad(outlook: &Outlook, following: &Following) -> String {
+    let leader = following.leader.as_ref().map_or("its leader", |name| name.as_str());
+    let next = match (&outlook.successor, outlook.host_ms) {
+        (Some(name), Some(ms)) => {
+            format!(
+                "{name} would stream from there after about {}.{} s.",
+                ms / 1_000,
+                ms % 1_000 / 100
+            )
+        }
+        (_, _) => "nobody would follow before it is back.".to_owned(),
+    };
+    format!(
+        "\nIf {leader} died now: {next}\nNobody here accepts writes before haactl promote-cluster."
+    )
 }
 
 /// What would happen in a cluster that is paused.
@@ -118,7 +166,26 @@ mod tests {
             pause: false,
             scheduled: Vec::new(),
             outlook: Some(Outlook { successor, host_ms, loss }),
+            standby: None,
         }
+    }
+
+    #[test]
+    fn a_standby_cluster_says_what_it_follows_and_what_would_come() {
+        let leader = Some("n1".parse().expect("a legal name"));
+        let following = Following { site: "a:1,b:2".to_owned(), leader, behind_ms: Some(250) };
+        let verdict = Verdict {
+            primary: None,
+            standby: Some(Box::new(following)),
+            ..verdict(Some("n2"), Loss::Nothing)
+        };
+        assert_eq!(
+            story(&verdict),
+            "HEALTHY: this is a standby of the cluster at a:1,b:2; n1 streams from there, 0.2 s behind, and every \
+             member is well.\n\
+             If n1 died now: n2 would stream from there after about 1.2 s.\n\
+             Nobody here accepts writes before haactl promote-cluster."
+        );
     }
 
     #[test]

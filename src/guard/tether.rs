@@ -282,6 +282,7 @@ mod tests {
     /// The first status of a node that has heard nothing.
     fn status() -> Status {
         let mut node = Node::new(NodeConfig {
+            follows: None,
             name: "n1".parse().unwrap(),
             instance: Instance(1),
             postgres: "127.0.0.1:5432".parse().unwrap(),

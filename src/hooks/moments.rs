@@ -185,6 +185,7 @@ const fn part(known: Option<Part>, role: MemberRole) -> Option<Part> {
         MemberRole::Primary { .. } => Some(Part::Primary),
         MemberRole::Promoting { .. } | MemberRole::Opening { .. } => known,
         MemberRole::Streaming
+        | MemberRole::StandbyLeader { .. }
         | MemberRole::Replica
         | MemberRole::Starting
         | MemberRole::Initialising

@@ -198,14 +198,22 @@ pub(super) fn write_source(
     incarnation: Incarnation,
 ) -> io::Result<String> {
     let conninfo = source.map_or_else(String::new, |source| {
-        let name = conninfo::application_name(&site.me, incarnation);
+        let name = match &source.site {
+            None => conninfo::application_name(&site.me, incarnation),
+            Some(_) => conninfo::name_abroad(&site.me, incarnation),
+        };
         let user = &site.config.replication.user;
         let mut more = vec![("application_name", name.as_str())];
         // Who copies logical slots asks there.
         more.extend((site.major() >= kept::COPIED_FROM).then_some(("dbname", "postgres")));
-        conninfo::to(&source.address, user, &site.state("pgpass"), &more)
+        conninfo::to(source, user, &site.state("pgpass"), &more)
     });
     let mut text = format!("{HEAD}primary_conninfo = {}\n", setting(&conninfo));
+    if let Some(other) = source.and_then(|source| source.site.as_ref()) {
+        // Ours is a slot of this cluster's.
+        let slot = other.slot.as_deref().unwrap_or_default();
+        text.push_str(&format!("primary_slot_name = {}\n", setting(slot)));
+    }
     if source.is_none() {
         text.push_str("max_standby_streaming_delay = 0\nmax_standby_archive_delay = 0\n");
         // A reload or a promotion ends this wait at once; each round of it writes a line to the log.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use haa_core::effect::Source;
 use haa_core::units::{Address, Lsn, MemberName};
 
 use super::control::Control;
@@ -12,7 +13,9 @@ use super::{binaries, conninfo, door, list, waldump};
 #[test]
 fn fuzz_connection_strings() {
     let address: Address = "10.0.0.1:5433".parse().expect("an address");
-    let own = conninfo::to(&address, "o'brien\\", Path::new("/a b/pass"), &[("sslmode", "prefer")]);
+    let member = "n1".parse().expect("a name");
+    let own = Source { member, address, site: None };
+    let own = conninfo::to(&own, "o'brien\\", Path::new("/a b/pass"), &[("sslmode", "prefer")]);
     crate::fuzz::text(&[&own, "host=a  port = 1 user='b c'", "host=h hostaddr=::1"], |text| {
         let Some(parts) = conninfo::parse(text) else { return };
         let borrowed: Vec<(&str, &str)> =

@@ -212,11 +212,15 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
     let timeline = file.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(Timeline);
     let timeline = timeline.ok_or(SqlError::Odd { column: 3 })?;
     let lineage: Vec<Fork> = timeline::lineage(&site.pg_wal(), timeline)?;
-    let mut by_name = BTreeMap::new();
+    let (mut by_name, mut abroad) = (BTreeMap::new(), BTreeMap::new());
     for row in replicas {
-        let Some((member, incarnation)) = row.text(3).and_then(conninfo::parse_application_name)
-        else {
-            continue;
+        let name = row.text(3).unwrap_or_default();
+        let (whose, (member, incarnation)) = match conninfo::parse_application_name(name) {
+            Some(ours) => (&mut by_name, ours),
+            None => match conninfo::parse_name_abroad(name) {
+                Some(theirs) => (&mut abroad, theirs),
+                None => continue,
+            },
         };
         let walsender = Walsender {
             incarnation,
@@ -228,8 +232,8 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
         };
         // A dead connection may linger beside the new one; the one that streams counts.
         let better = |old: &Walsender| !old.streaming || walsender.streaming;
-        if by_name.get(&member).is_none_or(better) {
-            by_name.insert(member, walsender);
+        if whose.get(&member).is_none_or(better) {
+            whose.insert(member, walsender);
         }
     }
     let shown = list::parse(row.text(14).unwrap_or_default());
@@ -240,6 +244,7 @@ fn primary(site: &Site, row: &Row, replicas: &[&Row]) -> Result<Primary, LookErr
         inserted: row.need(13)?,
         lineage,
         replicas: by_name,
+        abroad,
         effective: site.sync.proven().filter(|list| Some(list) == shown.as_ref()),
         shown,
         door: row.text(15).and_then(door::parse),

@@ -23,7 +23,7 @@ pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
     sheet.truth(
         "patroni_standby_leader",
         "1 where /standby-leader is 200",
-        status.leads_standbys(),
+        status.leads_standbys(now),
     );
     // Whoever has not read the cluster has not read its settings.
     if status.cluster.is_some() {

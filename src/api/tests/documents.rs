@@ -195,6 +195,7 @@ async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
         voters: all.clone(),
         k: 1,
         members: all,
+        standby: None,
     };
     status.sync = Some(sync.clone());
     let body = Bench::new(status.clone()).json("/status").await;

@@ -156,6 +156,7 @@ fn primary() -> Status {
         lineage: Vec::new(),
         oldest: None,
         replicas: BTreeMap::from([(name("n2"), walsender)]),
+        abroad: BTreeMap::new(),
         inserted: Lsn(0x500_0000),
         shown: Some(List::Nothing),
         effective: Some(List::Nothing),
@@ -193,6 +194,7 @@ fn primary() -> Status {
         settings: Settings::default(),
         settings_revision: Revision(7),
         store_heard_at: Some(clock::now()),
+        follows: None,
     }
 }
 

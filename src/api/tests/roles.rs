@@ -5,7 +5,7 @@ use crate::api::questions::{For, meant_for};
 use crate::api::tokens::Role;
 
 /// Commands, and the role that each needs.
-const COMMANDS: [(&str, &str, &str, Role); 18] = [
+const COMMANDS: [(&str, &str, &str, Role); 20] = [
     ("POST", "/switchover", "", Role::Operator),
     ("POST", "/failover", "", Role::Operator),
     ("POST", "/failover", r#"{"accept_loss": false}"#, Role::Operator),
@@ -15,6 +15,8 @@ const COMMANDS: [(&str, &str, &str, Role); 18] = [
     ("POST", "/restart", "", Role::Operator),
     ("POST", "/reload", "", Role::Operator),
     ("POST", "/remove", r#"{"member": "n2"}"#, Role::Admin),
+    ("POST", "/promote-cluster", "", Role::Admin),
+    ("POST", "/demote-cluster", r#"{"to": ["10.1.0.1:5432"]}"#, Role::Admin),
     ("POST", "/reinitialize", r#"{"member": "n2"}"#, Role::Admin),
     ("DELETE", "/requests/17", "", Role::Operator),
     ("PATCH", "/config", r#"{"pause": true}"#, Role::Operator),

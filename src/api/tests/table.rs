@@ -224,6 +224,7 @@ async fn voters_are_synchronous_and_others_are_not() {
         voters: voter,
         k: 1,
         members: BTreeMap::new(),
+        standby: None,
     });
     let bench = Bench::new(status.clone());
     assert_eq!(bench.code("/sync").await, 200);

@@ -12,6 +12,7 @@ use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Serv
 use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
+use crate::site::Site;
 use crate::units::{
     Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, Revision, SystemId,
     Term,
@@ -26,6 +27,9 @@ pub(super) struct Belief {
     instance: Instance,
     /// What the settings are until the store shows some.
     first_settings: Settings,
+    /// What a new cluster follows.
+    #[serde(default)]
+    pub(super) first_site: Option<Site>,
     /// The newest view of the store; `None` until the first linearizable one.
     pub(super) view: Option<StoreView>,
     /// The highest term seen in any view.
@@ -109,6 +113,7 @@ impl Belief {
             me: config.name.clone(),
             instance: config.instance,
             first_settings: config.settings.clone(),
+            first_site: config.follows.clone(),
             view: None,
             term: Term(0),
             lease: None,
@@ -286,7 +291,8 @@ impl Belief {
             return;
         }
         let leads = self.leader().is_some_and(|leader| leader.member == beat.from);
-        if leads && beat.state == PeerState::Primary && beat.position.is_some() {
+        let first = beat.state == PeerState::Primary || self.site().is_some();
+        if leads && first && beat.position.is_some() {
             self.primary_position = beat.position;
         }
         let sitting = self.sitting().is_some_and(|(leader, _)| *leader == beat.from);

@@ -27,6 +27,9 @@ impl Node {
             return Some(Role::close(Reason::OpenWithoutLeadership));
         }
         if let Some(timeline) = self.elected(token) {
+            if let Some((term, _)) = self.belief.standing(now).filter(|_| self.stays_standby()) {
+                return Some((Role::StandbyLeader { term, silent_since: None }, Reason::Elected));
+            }
             // The watch may show it before the answer or a read confirms it: only then it is proven.
             let term = self.belief.leadership_of_key(now)?.term();
             self.chronicle.elected(now);
@@ -107,10 +110,15 @@ impl Node {
         let member = self.config.name.clone();
         let instance = self.config.instance;
         let term = attempt.value.term;
-        let timeline = self.belief.free_timeline();
+        // A standby cluster's timelines are the other cluster's: nothing is reserved, and nothing forks.
+        let (timeline, reserved) = if self.stays_standby() {
+            (standby.position.timeline, attempt.value.reserved)
+        } else {
+            (self.belief.free_timeline(), self.belief.free_timeline())
+        };
         let record = TermRecord {
             term,
-            reserved: timeline,
+            reserved,
             holder: Holder::Leader {
                 member: member.clone(),
                 token,
@@ -126,7 +134,10 @@ impl Node {
         if self.belief.quorum().is_none() {
             compare.push((Key::Leader, Revision::ABSENT));
         }
-        let line = standby.line().fork(standby.position.lsn, timeline);
+        let line = match standby.line() {
+            line if self.stays_standby() => line,
+            line => line.fork(standby.position.lsn, timeline),
+        };
         let sync = self.sync_under(term, line, view.sync.as_ref().map(|kept| &kept.value));
         let change = Change::default()
             .put(Record::Term(record))
@@ -149,6 +160,7 @@ impl Node {
             voters: last.map_or_else(BTreeMap::new, |sync| sync.voters.clone()),
             k: last.map_or(0, |sync| sync.k),
             members,
+            standby: self.belief.site().cloned(),
         }
     }
 }

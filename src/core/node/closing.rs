@@ -60,6 +60,11 @@ impl Node {
         now.after(self.belief.settings().timing.stop_timeout).after(AT_ONCE)
     }
 
+    /// What is written when a leadership is let go that had opened nothing.
+    pub(super) fn lets_go_because(&mut self, reason: Reason) {
+        self.let_go = Some(LetGo { reason, checkpoint: None, successor: None });
+    }
+
     /// Whoever does not lead and is still named by `leader` lets go of it. Postgres is closed: a replica's is
     /// never open, and whoever led has come here through `Closing`.
     pub(super) fn release(&mut self) {
@@ -78,7 +83,14 @@ impl Node {
                     checkpoint: go.as_ref().and_then(|go| go.checkpoint),
                     successor: go.as_ref().and_then(|go| go.successor.clone()),
                 };
-                let reason = go.map_or(Reason::PostgresDied, |go| go.reason);
+                let reason = go.as_ref().map_or(Reason::PostgresDied, |go| go.reason);
+                let end = go.filter(|go| go.reason == Reason::ClusterDemoted);
+                if let Some((also, more)) =
+                    end.and_then(|go| go.checkpoint).and_then(|end| self.demotion(end))
+                {
+                    compare.extend(also);
+                    change = more.delete(Key::Leader);
+                }
                 change = change.put(Record::Term(TermRecord { holder, reason, ..last }));
             }
             Some(_) | None => compare.truncate(1),

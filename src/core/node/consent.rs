@@ -60,6 +60,7 @@ impl Node {
             Role::Candidate { .. }
             | Role::Promoting { .. }
             | Role::Primary { .. }
+            | Role::StandbyLeader { .. }
             | Role::Closing(_)
             | Role::Refused(_) => false,
         };

@@ -148,7 +148,7 @@ impl Node {
     fn gathers(&self, now: Millis, from: Millis) -> Option<Millis> {
         let until = from.after(self.belief.settings().timing.gather_timeout);
         let asked = self.wish() != Wish::None || self.belief.quorum().is_some();
-        let asked = asked || self.off.is(Mechanism::Gathering);
+        let asked = asked || self.belief.site().is_some() || self.off.is(Mechanism::Gathering);
         let known = asked || self.belief.last_end().is_some() || self.belief.end_is_told(now);
         (!known && now < until).then_some(until)
     }

@@ -72,6 +72,7 @@ impl Node {
             | Role::Replica
             | Role::Candidate { .. }
             | Role::Promoting { .. }
+            | Role::StandbyLeader { .. }
             | Role::Refused(_) => {
                 self.belief.consent = None;
                 return self.failsafe.forget(Term(0));

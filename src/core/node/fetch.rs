@@ -84,6 +84,6 @@ impl Node {
 
 impl Source {
     pub(super) fn of((name, kept): (&MemberName, &Kept<MemberRecord>)) -> Self {
-        Self { member: name.clone(), address: kept.value.postgres.clone() }
+        Self { member: name.clone(), address: kept.value.postgres.clone(), site: None }
     }
 }

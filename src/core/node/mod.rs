@@ -1,5 +1,6 @@
 //! The node: beliefs, a role, and the one function that turns an input into wishes. Never acts.
 
+mod abroad;
 mod ballot;
 mod belief;
 mod bootstrap;
@@ -38,6 +39,7 @@ mod role;
 mod roll;
 mod schedule;
 mod slots;
+mod standby;
 mod suspicion;
 mod telling;
 mod upstream;
@@ -56,6 +58,7 @@ use crate::off::Off;
 use crate::reason::{Reason, Transition};
 use crate::records::{RequestId, Tags};
 use crate::settings::Settings;
+use crate::site::Site;
 use crate::units::{Address, Instance, MemberName, Millis, Term};
 use crate::voters::Promises;
 
@@ -103,6 +106,9 @@ pub struct Config {
     /// Whether its agent knows PgBouncers that can hold their clients.
     #[serde(default)]
     pub pools: Pools,
+    /// The cluster that a new one is a copy of, and follows from its first moment.
+    #[serde(default)]
+    pub follows: Option<Site>,
 }
 
 /// The PgBouncers before this cluster.
@@ -322,6 +328,9 @@ impl Node {
             Role::Primary { term, to_tell, silent_since } => {
                 self.primary(now, term, to_tell, silent_since)
             }
+            Role::StandbyLeader { term, silent_since } => {
+                self.standby_leader(now, term, silent_since)
+            }
             Role::Closing(closing) => self.closing(now, &closing),
             Role::Refused(why) => {
                 if !self.stops_what_it_started() {
@@ -352,6 +361,7 @@ impl Node {
             | Role::Replica
             | Role::Candidate { .. }
             | Role::Primary { .. }
+            | Role::StandbyLeader { .. }
             | Role::Refused(_) => {}
         }
         self.role = role;
@@ -412,7 +422,8 @@ impl Node {
     /// Whether a lease of another ttl may take the place of ours: nothing is under way that rests on it, and all that
     /// hangs on it is ours to move.
     fn may_change_lease(&self, lease: Lease) -> bool {
-        let calm = matches!(self.role, Role::Replica | Role::Primary { .. });
+        let calm =
+            matches!(self.role, Role::Replica | Role::Primary { .. } | Role::StandbyLeader { .. });
         let key = self.belief.own_leader_key();
         calm && key.is_none_or(|key| key.lease == Some(lease.id))
     }

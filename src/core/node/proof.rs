@@ -9,8 +9,12 @@ use crate::units::{LeaseId, Millis, Term};
 use super::belief::Belief;
 
 impl Belief {
-    /// The proof that we lead, if there is one at this instant.
+    /// The proof that we lead, and may accept writes, if there is one at this instant. In a standby cluster there is
+    /// none.
     pub(super) fn leadership(&self, now: Millis) -> Option<Leadership> {
+        if self.site().is_some() && !self.off.is(Mechanism::NoLeadershipInStandby) {
+            return None;
+        }
         let proofs = self.leadership_by_lease(now).into_iter().chain(self.leadership_by_all(now));
         proofs.max_by_key(|proof| (proof.term(), proof.until()))
     }
@@ -32,6 +36,14 @@ impl Belief {
         let ours = self.own_leader_key().is_some_and(|key| key.value.term >= consent.term);
         let stands = ours || self.is_unclaimed(consent.term);
         if stands { consent.leadership(now) } else { None }
+    }
+
+    /// Whether we lead a standby cluster: in which term, and until when by the lease. It opens nothing.
+    pub(super) fn standing(&self, now: Millis) -> Option<(Term, Millis)> {
+        let term = self.own_leader_key()?.value.term;
+        self.site()?;
+        let proof = self.leadership_by_lease(now).filter(|proof| proof.term() == term)?;
+        Some((term, proof.until()))
     }
 
     /// The same, where nothing of a later number is under way.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, Job};
 use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
 use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
-use crate::routes::{MemberStatus, PoolsAre, Status};
+use crate::routes::{Follows, MemberStatus, PoolsAre, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 use crate::voters::{Attempt, Question};
 
@@ -51,6 +51,8 @@ pub(super) struct Told {
     leadership: Option<crate::lease::Leadership>,
     leader: Option<(MemberName, Term)>,
     #[serde(default)]
+    follows: Option<Follows>,
+    #[serde(default)]
     settings: Revision,
     #[serde(default)]
     drained: BTreeSet<MemberName>,
@@ -68,6 +70,7 @@ impl Node {
         let beat_due = self.beat(now);
         let leadership = self.belief.leadership(now);
         let leader = self.leader_key();
+        let follows = self.follows(now);
         let backed = self.backed_until(now);
         let closed = backed == Some(Millis(0));
         let settings = self.settings_revision();
@@ -79,6 +82,7 @@ impl Node {
             || self.told.record.as_ref() != Some(&record)
             || self.told.closed != closed
             || self.told.leadership != leadership
+            || self.told.follows != follows
             || self.told.leader != leader;
         let quarter = Millis(self.belief.settings().timing.suspect_after.0 / BEATS);
         let again = STATUS_AGAIN.min(quarter);
@@ -88,6 +92,7 @@ impl Node {
             self.told.record = Some(record.clone());
             self.told.leadership = leadership;
             self.told.leader = leader;
+            self.told.follows = follows;
             self.told.settings = settings;
             self.told.drained = drained;
             self.told.pools = pools;
@@ -153,9 +158,14 @@ impl Node {
                 Some(Door::Open) | None => MemberRole::Primary { term: *term },
             },
             Role::Promoting { term, .. } => MemberRole::Promoting { term: *term },
+            Role::StandbyLeader { term, .. } if self.belief.standby().is_some() => {
+                MemberRole::StandbyLeader { term: *term }
+            }
             Role::Closing(_) => MemberRole::Closing,
             Role::Refused(_) => MemberRole::Refused,
-            Role::Waking | Role::Replica | Role::Candidate { .. } => self.standby_role(),
+            Role::Waking | Role::Replica | Role::Candidate { .. } | Role::StandbyLeader { .. } => {
+                self.standby_role()
+            }
         }
     }
 
@@ -285,6 +295,7 @@ impl Node {
             | Role::Candidate { .. }
             | Role::Promoting { .. }
             | Role::Primary { .. }
+            | Role::StandbyLeader { .. }
             | Role::Refused(_) => false,
         };
         closes && self.belief.own_leader_key().is_some() && self.belief.quorum().is_some()
@@ -322,6 +333,7 @@ impl Node {
             | Role::Replica
             | Role::Promoting { .. }
             | Role::Primary { .. }
+            | Role::StandbyLeader { .. }
             | Role::Closing(_)
             | Role::Refused(_) => None,
         }
@@ -365,6 +377,7 @@ impl Node {
             | Role::Candidate { .. }
             | Role::Promoting { .. }
             | Role::Primary { .. }
+            | Role::StandbyLeader { .. }
             | Role::Closing(_) => self.reason.sentence().to_owned(),
         };
         let requests = view.into_iter().flat_map(|view| &view.requests);
@@ -393,6 +406,7 @@ impl Node {
             settings: self.belief.settings().clone(),
             settings_revision: self.settings_revision(),
             store_heard_at: self.belief.store_heard_at,
+            follows: self.follows(now),
         }
     }
 }

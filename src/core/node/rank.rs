@@ -46,7 +46,9 @@ impl Belief {
     /// Whether a position is within `maximum_lag_on_failover` of the last that was heard of the primary.
     pub(super) fn close_enough(&self, position: Position) -> bool {
         let Some(primary) = self.last_end() else { return true };
-        if self.off.is(Mechanism::LagLimit) || self.quorum().is_some() {
+        // A standby cluster has acknowledged nothing.
+        let bears = self.quorum().is_some() || self.site().is_some();
+        if self.off.is(Mechanism::LagLimit) || bears {
             return true;
         }
         primary.lsn.bytes_since(position.lsn) <= self.settings().maximum_lag_on_failover
@@ -90,6 +92,18 @@ impl Belief {
     /// Whether we hear anybody else who could lead.
     pub(super) fn any_candidate(&self, now: Millis) -> bool {
         self.candidates(now).next().is_some()
+    }
+
+    /// Whether this peer could lead.
+    pub(super) fn is_candidate(&self, now: Millis, name: &MemberName) -> bool {
+        self.candidate_rank(now, name).is_some()
+    }
+
+    /// Of the peers that could lead the one that would stand first.
+    pub(super) fn best_candidate(&self, now: Millis) -> Option<&MemberName> {
+        let ranked =
+            self.peers.keys().filter_map(|name| Some((self.candidate_rank(now, name)?, name)));
+        ranked.max().map(|(_, name)| name)
     }
 
     /// Whether those who are heard can elect one of them without us, and let its clients in; or do so for the leader
@@ -185,7 +199,7 @@ impl Belief {
     }
 
     /// The highest timeline number that anybody is known to have.
-    fn highest_timeline(&self) -> Timeline {
+    pub(super) fn highest_timeline(&self) -> Timeline {
         let own = self.server().and_then(crate::observe::Server::timeline);
         let peers = self.peers.values().filter_map(|(_, beat)| beat.position);
         let reserved = self.term_key().map(|kept| kept.value.reserved);

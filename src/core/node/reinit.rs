@@ -110,6 +110,17 @@ impl Node {
         }
     }
 
+    /// Writes `sync` once more, if it is older than our word for this request.
+    pub(super) fn affirm_after(&mut self, id: &RequestId) {
+        let view = self.belief.view.as_ref();
+        let kept = view.and_then(|view| view.requests.get(id)).map(|kept| kept.revision);
+        let sync = view.and_then(|view| view.sync.as_ref());
+        if let Some(sync) = sync.filter(|sync| Some(sync.revision) < kept) {
+            let same = sync.value.clone();
+            self.write_sync(same);
+        }
+    }
+
     /// Whether its data are not needed, neither for as long as a clone takes nor as a voter's.
     fn may_go_without(
         &self,
@@ -140,7 +151,8 @@ impl Node {
     pub(super) fn is_condemned(&self, now: Millis, leader: &Leader) -> bool {
         let beat = self.belief.heard(now, &leader.member);
         let open = beat.is_some_and(|beat| {
-            beat.state == PeerState::Primary && beat.term == leader.term && !beat.blind
+            let first = beat.state == PeerState::Primary || self.belief.site().is_some();
+            first && beat.term == leader.term && !beat.blind
         });
         let own = self.belief.data().map(|(_, data)| data);
         let Some((_, kept, data)) = self.belief.reinit_of(&self.config.name) else { return false };

@@ -23,6 +23,8 @@ impl Belief {
     /// Compare an exact position, seen at `looked_at`, with the leader's history.
     pub(super) fn compare(&self, own: &Standby, leader: &Leader, looked_at: Millis) -> Compared {
         let younger = self.linear_at.is_some_and(|at| at >= looked_at);
+        // The other cluster's timelines come to a member before its leader has told of them.
+        let younger = younger && !self.is_past(own, leader);
         let younger = younger || self.off.is(Mechanism::FreshErase);
         match leader.line.beside(&own.line(), own.position.lsn) {
             _ if self.off.is(Mechanism::Comparison) => Compared::Part,
@@ -36,7 +38,9 @@ impl Belief {
     pub(super) fn is_open(&self, leader: &Leader) -> bool {
         let record = self.member(&leader.member);
         record.is_some_and(|record| match record.role {
-            MemberRole::Primary { term } | MemberRole::Opening { term } => term == leader.term,
+            MemberRole::Primary { term }
+            | MemberRole::Opening { term }
+            | MemberRole::StandbyLeader { term } => term == leader.term,
             MemberRole::Promoting { .. }
             | MemberRole::Streaming
             | MemberRole::Replica

@@ -20,14 +20,6 @@ const REWINDS_BEFORE_CLONE: u32 = 3;
 /// A cloned or rewound Postgres that does not start this often is cloned again.
 const STARTS_BEFORE_CLONE: u32 = 3;
 
-/// Where the timeline of this leadership begins, as it was foretold at the election. For a standby that has replayed
-/// all of the timeline that was left there: one that lacks some of it receives that first, and Postgres would take a
-/// file of the newest timeline in its `pg_wal` for the next to replay, find nothing in it, and end, at each start anew.
-fn begin(leader: &Leader, standby: &Standby) -> Option<Begin> {
-    let lsn = leader.line.begins_at(standby.position)?;
-    (standby.replayed == lsn).then_some(Begin { timeline: leader.line.timeline, lsn })
-}
-
 impl Node {
     pub(super) fn replica(&mut self, now: Millis) -> Option<(Role, Reason)> {
         let borne = self.off.is(Mechanism::OpenWithoutLeadership);
@@ -100,7 +92,7 @@ impl Node {
 
     pub(super) fn source(&self, leader: &Leader) -> Option<Source> {
         let address = self.belief.address(&leader.member)?;
-        Some(Source { member: leader.member.clone(), address })
+        Some(Source { member: leader.member.clone(), address, site: None })
     }
 
     /// From a stopped Postgres to a standby that runs.
@@ -272,7 +264,9 @@ impl Node {
             self.rejoining.compared = None;
         }
         // Or ours.
-        if leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part {
+        if !self.belief.is_past(standby, leader)
+            && leader.line.beside(&standby.line(), standby.position.lsn) != Beside::Part
+        {
             self.rejoining.compared = self.rejoining.compared.filter(|term| *term != leader.term);
         }
         let compared = self.rejoining.compared == Some(leader.term);
@@ -290,7 +284,7 @@ impl Node {
             return;
         }
         if compared {
-            return self.desk.job(Job::Follow(source, begin(leader, standby)));
+            return self.desk.job(Job::Follow(source, self.begin(leader, standby)));
         }
         if !standby.detached {
             return self.desk.job(Job::Detach(None));
@@ -298,7 +292,7 @@ impl Node {
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
-                self.desk.job(Job::Follow(source, begin(leader, standby)));
+                self.desk.job(Job::Follow(source, self.begin(leader, standby)));
             }
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
@@ -307,6 +301,16 @@ impl Node {
                 self.desk.job(Job::Stop(self.unhurried_stop()));
             }
         }
+    }
+
+    /// Where the timeline of this leadership begins, as it was foretold at the election. For a standby that has
+    /// replayed all of the timeline that was left there: one that lacks some of it receives that first, and Postgres
+    /// would take a file of the newest timeline in its `pg_wal` for the next to replay, find nothing in it, and end, at
+    /// each start anew. In a standby cluster nothing is foretold.
+    fn begin(&self, leader: &Leader, standby: &Standby) -> Option<Begin> {
+        let lsn = leader.line.begins_at(standby.position)?;
+        let here = standby.replayed == lsn && self.belief.site().is_none();
+        here.then_some(Begin { timeline: leader.line.timeline, lsn })
     }
 
     /// Nobody waits for a replica that stops to be made anew, and one that is stopped in order can be rewound.

@@ -56,9 +56,12 @@ impl Node {
     }
 
     /// What came of a request to an earlier leadership; nothing yet, where this one goes on with it.
-    fn inherits(&self, request: &RequestRecord, term: Term) -> Option<RequestState> {
+    pub(super) fn inherits(&self, request: &RequestRecord, term: Term) -> Option<RequestState> {
         let me = self.config.name.clone();
-        let done = leads_now(&me, term);
+        let done = match self.belief.site() {
+            None => leads_now(&me, term),
+            Some(_) => RequestState::Done { what: format!("{me} leads now, in term {term}") },
+        };
         Some(match (&request.ask, &request.state) {
             (Ask::Switchover { .. }, RequestState::Pending) => RequestState::Refused {
                 why: format!("the leader was lost before it could act; {me} leads now"),
@@ -82,6 +85,13 @@ impl Node {
                 let why = format!("{member} did not come back in time; {me} leads now");
                 RequestState::Refused { why }
             }
+            (Ask::PromoteCluster { .. }, RequestState::Accepted { .. }) => done,
+            (Ask::DemoteCluster { .. }, RequestState::Accepted { .. }) => RequestState::Refused {
+                why: format!(
+                    "the leader was lost, or its Postgres did not stop in order: {me} leads now, and this cluster \
+                     follows no other"
+                ),
+            },
             (Ask::Reinit { member, .. }, _) if *member == me => {
                 RequestState::Refused { why: format!("{me} leads now, and keeps its data") }
             }
@@ -91,6 +101,8 @@ impl Node {
                 | Ask::Restart { .. }
                 | Ask::Reinit { .. }
                 | Ask::Remove { .. }
+                | Ask::PromoteCluster { .. }
+                | Ask::DemoteCluster { .. }
                 | Ask::Promote { .. }
                 | Ask::KeepSlot { .. }
                 | Ask::Settings { .. },
@@ -128,7 +140,9 @@ impl Node {
                 Ask::Restart { member, manner: Manner::InPlace } if *member == self.config.name => {
                     (None, Reason::Restarted)
                 }
-                Ask::Restart { .. }
+                Ask::DemoteCluster { .. } => (None, Reason::ClusterDemoted),
+                Ask::PromoteCluster { .. }
+                | Ask::Restart { .. }
                 | Ask::Reinit { .. }
                 | Ask::Remove { .. }
                 | Ask::Undrain { .. }
@@ -183,6 +197,10 @@ impl Node {
         if reason == Reason::Restarted {
             return Ok(self.config.name.clone());
         }
+        if reason == Reason::ClusterDemoted {
+            self.is_followed(primary)?;
+            return Ok(self.config.name.clone());
+        }
         if reason == Reason::Drained {
             self.spare(&self.config.name, primary)?;
         }
@@ -216,10 +234,15 @@ impl Node {
                 self.admit_reinit(now, asked, member, (term, primary));
             }
             Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
+            Ask::PromoteCluster { .. } => {
+                let why = "this cluster follows no other: it accepts writes already".to_owned();
+                self.answer(id, request, RequestState::Refused { why });
+            }
             Ask::Switchover { .. }
             | Ask::Failover { .. }
             | Ask::Drain { .. }
             | Ask::Undrain { .. }
+            | Ask::DemoteCluster { .. }
             | Ask::Promote { .. }
             | Ask::KeepSlot { .. }
             | Ask::Settings { .. } => {}
@@ -334,7 +357,7 @@ impl Node {
         self.desk.txn(Purpose::Request(id.clone()), compare, change);
     }
 
-    fn forget_requests(&mut self) {
+    pub(super) fn forget_requests(&mut self) {
         let Some(view) = self.belief.view.as_ref() else { return };
         let ended = view.requests.iter().filter(|(_, kept)| !kept.value.is_open());
         let mut ended: Vec<_> =

@@ -40,6 +40,13 @@ pub enum Role {
         /// Since when Postgres does not answer.
         silent_since: Option<Millis>,
     },
+    /// It leads a standby cluster: its Postgres stays in recovery and follows another cluster.
+    StandbyLeader {
+        /// Its leadership.
+        term: Term,
+        /// Since when Postgres does not answer.
+        silent_since: Option<Millis>,
+    },
     /// Writes are being closed. What we hold in the store is kept until Postgres is seen stopped.
     Closing(Closing),
     /// It cannot be part of this cluster.
@@ -81,6 +88,7 @@ impl Role {
             Self::Candidate { .. } => "candidate",
             Self::Promoting { .. } => "promoting",
             Self::Primary { .. } => "primary",
+            Self::StandbyLeader { .. } => "standby_leader",
             Self::Closing(_) => "closing",
             Self::Refused(_) => "refused",
         }

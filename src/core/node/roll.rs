@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observe::Primary;
+use crate::line::Line;
+use crate::observe::{PeerState, Primary, Standby};
 use crate::off::Mechanism;
 use crate::records::{Holder, Key, Record, SyncRecord};
 use crate::units::{Incarnation, Lsn, MemberName, Millis, Term};
@@ -86,7 +87,30 @@ impl Node {
             }
         }
         // Foretold at the election; what Postgres says now counts.
-        let line = primary.line();
+        self.write_list(members, primary.line());
+    }
+
+    /// The same of a standby cluster's leader, which hears who streams. Its line goes on with the other cluster's.
+    pub(super) fn keep_followers(&mut self, now: Millis, standby: &Standby) {
+        let gone = self.gone_for_good(now);
+        let Some(view) = self.belief.view.as_ref() else { return };
+        let Some(sync) = view.sync.as_ref() else { return };
+        let mut members = sync.value.members.clone();
+        members.retain(|name, _| *name == self.config.name || !gone.contains(name));
+        for (name, kept) in &view.members {
+            let beat = self.belief.heard(now, name);
+            let streams = beat.is_some_and(|beat| beat.state == PeerState::Streaming);
+            let follows = streams && kept.value.tags.replicatefrom.is_none();
+            if let Some(data) = kept.value.incarnation.filter(|_| follows) {
+                members.insert(name.clone(), data);
+            }
+        }
+        self.write_list(members, standby.line());
+    }
+
+    fn write_list(&mut self, members: BTreeMap<MemberName, Incarnation>, line: Line) {
+        let Some(view) = self.belief.view.as_ref() else { return };
+        let Some(sync) = view.sync.as_ref() else { return };
         if members == sync.value.members && line == sync.value.line {
             return;
         }

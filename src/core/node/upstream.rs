@@ -155,7 +155,7 @@ impl Node {
         let votes =
             self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(&self.config.name));
         let address = self.belief.address(named).filter(|_| !ours && !votes)?;
-        Some(Source { member: named.clone(), address })
+        Some(Source { member: named.clone(), address, site: None })
     }
 
     /// Whom our standby streams from, as far as the store knows that address.

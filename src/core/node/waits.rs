@@ -160,6 +160,10 @@ impl Node {
         let (Some(own), Some(line)) = (self.belief.standby(), self.belief.newest_line()) else {
             return false;
         };
+        // A standby cluster's goes on with the other cluster's, whether its leader came to say so or not.
+        if self.belief.site().is_some() && own.position.timeline > line.timeline {
+            return self.belief.primary_position.is_some_and(|end| own.left_before(end));
+        }
         line.beside(&own.line(), own.position.lsn) == Beside::Elsewhere
     }
 

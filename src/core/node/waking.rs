@@ -41,6 +41,10 @@ impl Node {
                 (Role::Replica, Reason::Started)
             });
         }
+        if self.belief.standby().is_some() && self.stays_standby() {
+            let (term, _) = self.belief.standing(now)?;
+            return Some((Role::StandbyLeader { term, silent_since: None }, Reason::Resumed));
+        }
         if !open || !self.open_as_elected() {
             // A promotion may still be under way: only a stopped Postgres ends that leadership.
             return Self::own_without_primary(&facts.server);

@@ -67,8 +67,9 @@ pub enum ImportError {
     },
     /// It follows another cluster.
     #[error(
-        "{}:{line}: this is a standby cluster, which haa does not have: imported, it would accept \
-         writes",
+        "{}:{line}: this is a standby cluster, which is not imported: take `standby_cluster` out, import, \
+         write `[bootstrap] method = \"standby\"` and `standby_of` into haad.toml, and have it copied anew \
+         (docs/operations.md)",
         path.display()
     )]
     StandbyCluster {

@@ -42,11 +42,16 @@ pub(super) async fn run(site: &Site, source: &Source, new: &Scaffold) -> Result<
     Err(JobError::Refused(said.join("; ")))
 }
 
-async fn basebackup(site: &Site, source: &Source, new: &Scaffold) -> Result<Line, JobError> {
+/// By `pg_basebackup`, into `new`.
+pub(super) async fn basebackup(
+    site: &Site,
+    source: &Source,
+    new: &Scaffold,
+) -> Result<Line, JobError> {
     let user = &site.config.replication.user;
     let name = format!("haa clone of {}", site.me);
     let more = [("application_name", name.as_str())];
-    let from = conninfo::to(&source.address, user, &site.state("pgpass"), &more);
+    let from = conninfo::to(source, user, &site.state("pgpass"), &more);
     let mut told = Instant::now();
     let rate = site.config.cloning.rate_limit.map(|rate| format!("--max-rate={}k", rate >> 10));
     let tool = Tool::new(site, "pg_basebackup")
@@ -62,7 +67,7 @@ async fn basebackup(site: &Site, source: &Source, new: &Scaffold) -> Result<Line
             site.note_progress(line);
             if told.elapsed() >= REPORT {
                 told = Instant::now();
-                tracing::info!(from = %source.member, "cloning: {}", line.trim());
+                tracing::info!(from = %source, "cloning: {}", line.trim());
             }
         })
         .await?;

@@ -3,14 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use haa_core::effect::Source;
 use haa_core::observe::DataDir;
 
 use super::keep::{self, Scaffold};
-use super::recover::FIRST;
-use super::restored;
+use super::recover::{self, FIRST, Until};
+use super::{copy, restored};
 use crate::config::{Bootstrap, InitDb, Login};
 use crate::postgres::error::JobError;
-use crate::postgres::files::write_private;
+use crate::postgres::files::{self, write_private};
 use crate::postgres::limits::LIMITS;
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
@@ -37,12 +38,25 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
             let superuser = &site.config.superuser;
             make_roles(site, &new, (Some(superuser), Some(&config))).await?;
         }
+        Bootstrap::Standby(other) => follow(site, other, &new).await?,
     }
     let untouched = new.path().join(look::UNTOUCHED);
     std::fs::write(&untouched, "").map_err(JobError::file("write", &untouched))?;
     incarnation::make(new.path()).map_err(JobError::file("write into", new.path()))?;
     new.place(site, keep::aside(site)?)?;
     Ok(())
+}
+
+/// A copy of another cluster, for a standby cluster: with its roles, and consistent, so that it starts without a source
+/// like any other data.
+async fn follow(site: &Site, other: &haa_core::site::Site, new: &Scaffold) -> Result<(), JobError> {
+    tracing::info!("a new cluster is made as a standby of the cluster at {other}");
+    files::write_passwords(site).map_err(JobError::file("write", &site.state("pgpass")))?;
+    let (member, address) = (site.me.clone(), other.address());
+    let source = Source { member, address, site: Some(other.clone()) };
+    copy::basebackup(site, &source, new).await?;
+    let control = restored::examine(site, new.path(), None)?;
+    recover::run(site, new.path(), &control, Until::Consistent).await.map(drop)
 }
 
 /// An empty one.

@@ -104,7 +104,7 @@ async fn plan(site: &Site, source: &Source) -> Result<Said, JobError> {
 fn pg_rewind(site: &Site, source: &Source) -> Tool {
     let more = [("dbname", "postgres"), ("application_name", "haa rewind")];
     let user = &site.config.rewind.user;
-    let from = conninfo::to(&source.address, user, &site.state("pgpass"), &more);
+    let from = conninfo::to(source, user, &site.state("pgpass"), &more);
     Tool::new(site, "pg_rewind")
         .path("--target-pgdata=", site.data())
         .arg(format!("--source-server={from}"))

@@ -20,7 +20,8 @@ pub(super) async fn keep(
     kept: &BTreeMap<String, KeptSlot>,
 ) -> Result<BTreeMap<String, Shown>, JobError> {
     let source = session.value("SELECT current_setting('primary_conninfo')").await?;
-    let source = source.as_deref().and_then(conninfo::address);
+    // Another cluster's slots are its own.
+    let source = source.as_deref().and_then(conninfo::address).filter(|source| source.port > 0);
     let theirs = match source {
         None => BTreeMap::new(),
         Some(source) => {

@@ -33,6 +33,7 @@ mod sessions;
 mod settings;
 mod shop;
 mod slots;
+mod standby;
 mod stops;
 mod systemd;
 mod watched;

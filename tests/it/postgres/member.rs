@@ -82,7 +82,7 @@ impl Member {
     }
 
     pub(crate) fn source(&self) -> Source {
-        Source { member: self.name.clone(), address: self.config.address.clone() }
+        Source { member: self.name.clone(), address: self.config.address.clone(), site: None }
     }
 
     pub(crate) fn hands(&self) -> &Postgres {

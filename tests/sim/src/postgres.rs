@@ -268,6 +268,7 @@ impl Postgres {
                 lineage: wals.lineage(disk.wal.branch),
                 oldest: Some(disk.oldest),
                 replicas: BTreeMap::new(),
+                abroad: BTreeMap::new(),
                 shown: self.lists.last().cloned(),
                 effective: self.lists.first().filter(|_| self.lists.len() == 1).cloned(),
                 door: Some(self.door),

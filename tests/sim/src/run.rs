@@ -130,6 +130,8 @@ pub fn run(seed: u64, options: Options) -> Report {
     let haads = At::ms(settings.timing.receiver_timeout().0);
     let receiver_timeout = if quick { haads } else { At::secs(5) };
     let plan = Plan {
+        other_site: None,
+        follows: false,
         seed,
         members,
         settings,

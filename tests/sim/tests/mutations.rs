@@ -68,7 +68,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
-const STORIES: [Story; 54] = [
+const STORIES: [Story; 55] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -144,6 +144,7 @@ const STORIES: [Story; 54] = [
     (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::ReinitOfVoter), "reinit-of-a-voter", "none of 1 writes acknowledged"),
+    (core(Mechanism::NoLeadershipInStandby), "standby-cluster", "VIOLATION A6 "),
     (core(Mechanism::LostSlots), "slots-kept", "n2 slot late: made"),
     (core(Mechanism::MayBePromoting), "quorum-elected-agent-dies", "VIOLATION I5 "),
     (core(Mechanism::Upstream), "cascade-diverged", "VIOLATION I10 "),

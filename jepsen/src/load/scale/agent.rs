@@ -93,6 +93,7 @@ fn config((name, postgres): &(MemberName, Address)) -> Config {
         remembered: None,
         promises: Promises::default(),
         pools: Pools::None,
+        follows: None,
     }
 }
 

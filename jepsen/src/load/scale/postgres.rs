@@ -269,6 +269,7 @@ impl Servers {
     fn as_primary(&self, member: usize, disk: &Disk) -> Primary {
         let server = &self.all[member];
         Primary {
+            abroad: BTreeMap::new(),
             position: disk.position,
             inserted: disk.position.lsn,
             lineage: disk.lineage.clone(),

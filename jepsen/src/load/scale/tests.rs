@@ -28,7 +28,7 @@ fn cost_is_shared_by_the_agents() {
 #[test]
 fn a_stand_in_is_cloned_streams_and_is_counted() {
     let all = members();
-    let source = Source { member: all[0].0.clone(), address: all[0].1.clone() };
+    let source = Source { member: all[0].0.clone(), address: all[0].1.clone(), site: None };
     let mut servers = Servers::new(&all, 7);
     let works = |servers: &mut Servers, member: usize, job: &Job| {
         assert_eq!(servers.work(member, job), JobResult::Done, "{job:?}");

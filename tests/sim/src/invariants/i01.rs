@@ -17,7 +17,8 @@ pub(super) fn check(world: &World, deed: Deed) -> Result<(), Violation> {
         let elected =
             postgres.wal().is_some_and(|wal| world.wals.branch(wal.branch).term.is_some());
         // Whose commits still wait for voters was deposed before an operator chose `async`.
-        postgres.open() && elected && postgres.lists.contains(&List::Nothing)
+        let ours = world.plan.other_site != Some(*member);
+        postgres.open() && ours && elected && postgres.lists.contains(&List::Nothing)
     };
     let writers: Vec<usize> = (0..world.members.len()).filter(open).collect();
     if writers.len() <= 1 || writers.iter().any(|&member| excused(world, member)) {

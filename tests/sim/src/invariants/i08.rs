@@ -27,7 +27,9 @@ pub(super) fn check(world: &World, ledger: &Ledger, deed: Deed) -> Result<(), Vi
         let theirs = &world.members[leader].postgres;
         (asked || theirs.open()) && theirs.wal().is_some_and(|wal| world.wals.holds(wal, lost))
     };
-    if later || others().any(|(term, &leader)| *term >= written && has_all(leader)) {
+    // An operator has the leader of a standby cluster copied anew, which left the history of the other.
+    let given_up = asked && world.is_standby();
+    if given_up || later || others().any(|(term, &leader)| *term >= written && has_all(leader)) {
         return Ok(());
     }
     let lost = world.wals.position(lost);

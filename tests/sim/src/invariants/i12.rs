@@ -62,6 +62,9 @@ impl World {
 
     fn joined(&self, able: impl Fn(usize) -> bool) -> bool {
         let leads = |member: &usize| {
+            if self.is_standby() {
+                return self.plan.other_site == Some(*member);
+            }
             let who = &self.members[*member];
             let status = who.agent.status.as_ref();
             able(*member)
@@ -81,8 +84,10 @@ impl World {
         let run = self.members[source].postgres.run;
         let joined = matches!(postgres.stream, Stream::Joined { run: r, .. } if r == run);
         let tags = self.plan.tags.get(&member);
-        let cascades = tags
-            .is_some_and(|tags| tags.replicatefrom.as_ref() == Some(&self.members[source].name));
+        let cascades = self.is_standby()
+            || tags.is_some_and(|tags| {
+                tags.replicatefrom.as_ref() == Some(&self.members[source].name)
+            });
         joined && (source == leader || cascades && self.follows(source, leader))
     }
 }

@@ -5,6 +5,7 @@ mod a2;
 mod a3;
 mod a4;
 mod a5;
+mod a6;
 mod i01;
 mod i02;
 mod i03;
@@ -98,6 +99,7 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     a3::check(world, deed)?;
     a4::check(world, ledger, deed)?;
     a5::check(world, deed)?;
+    a6::check(world, deed)?;
     i08::check(world, ledger, deed)?;
     i09::check(world, ledger, deed)?;
     i10::check(world, deed)?;

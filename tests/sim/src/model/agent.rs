@@ -21,6 +21,7 @@ impl State {
         who.lives += 1;
         let postgres = postgres::address(member);
         let config = Config {
+            follows: None,
             name: name(member),
             instance: Instance(member as u64 + 1),
             api: Address { host: postgres.host.clone(), port: 8008 },

@@ -9,6 +9,7 @@ use super::plan::{set, span};
 use crate::conduct::Conduct;
 use crate::net::Weather;
 use crate::postgres::{Process, Replay};
+use crate::world::abroad::Abroad;
 use crate::world::faults::{Fault, When};
 use crate::world::member::Life;
 use crate::world::slots::Much;
@@ -84,7 +85,37 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
             vec![Fault::Plan(planned(verb, rest)?, When::In(span(time)?))]
         }
         ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
-        _ => vec![Fault::Request(asked(verb, rest)?)],
+        _ => vec![abroad(world, verb, rest)?],
+    })
+}
+
+/// What happens at another cluster, or between the two; else what an operator asks for.
+fn abroad(world: &World, verb: &str, words: &[&str]) -> Result<Fault, String> {
+    let all = || Some(world.members[world.plan.other_site?].postgres.wal()?.end);
+    Ok(match (verb, words) {
+        ("other-site", ["fails-over"]) => Fault::Abroad(Abroad::FailsOver),
+        ("other-site", ["loses", bytes]) => {
+            Fault::Abroad(Abroad::Loses(bytes.parse().map_err(|_| "how many bytes?")?))
+        }
+        ("other-site", ["stops"]) => Fault::Abroad(Abroad::Stops),
+        ("other-site", ["promotes"]) => Fault::Abroad(Abroad::Promotes),
+        ("other-site", ["follows", member]) => {
+            let member = world.index(&named(member)?).ok_or("there is no such member")?;
+            Fault::Abroad(Abroad::Follows(member))
+        }
+        ("promote-cluster", ["at-least", "all"]) => {
+            Fault::Request(Ask::PromoteCluster { at_least: all() })
+        }
+        ("promote-cluster", ["at-least", "more"]) => {
+            Fault::Request(Ask::PromoteCluster { at_least: Some(Lsn(u64::MAX)) })
+        }
+        ("promote-cluster", []) => Fault::Request(Ask::PromoteCluster { at_least: None }),
+        ("demote-cluster", []) => {
+            let to = world.site().ok_or("there is no other site")?;
+            Fault::Request(Ask::DemoteCluster { to })
+        }
+        ("other-site", _) => return Err("what does the other site?".to_owned()),
+        (_, _) => Fault::Request(asked(verb, words)?),
     })
 }
 
@@ -182,6 +213,7 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         | Fault::Hold(..)
         | Fault::RevokeEarly(_)
         | Fault::DeleteLeader
+        | Fault::Abroad(_)
         | Fault::Weather(_)
         | Fault::Conduct(_) => false,
     }

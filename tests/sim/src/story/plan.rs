@@ -21,6 +21,7 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
     let mut etcd = EtcdRelease::New;
     let mut namesakes = BTreeMap::new();
     let mut pools = Pools::None;
+    let mut other = (None, false);
     let (mut apart, mut receiver_timeout) = (At::ms(500), At::secs(5));
     let mut lag = Settings::default().maximum_lag_on_failover;
     for word in words {
@@ -36,6 +37,9 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
             Some(("failsafe", "off")) => failsafe = false,
             Some(("k", value)) => k = Some(value.parse().map_err(|_| "k is how many?")?),
             Some(("pgbouncer", "on")) => pools = Pools::Known,
+            Some((key @ ("other-site" | "standby-of"), name)) => {
+                other = (Some(member(name)?), key == "standby-of");
+            }
             Some(("etcd", "old")) => etcd = EtcdRelease::Old,
             Some(("max_lag", bytes)) => lag = bytes.parse().map_err(|_| "how many bytes?")?,
             Some((key, value)) if TAGS.contains(&key) => tagged(&mut tags, key, value)?,
@@ -61,22 +65,21 @@ pub(super) fn plan(words: &[&str]) -> Result<Plan, String> {
         timing,
         ..Settings::default()
     };
-    let drift_ppm = 0;
-    let broken = None;
-    let seed = 1;
     Ok(Plan {
-        seed,
+        seed: 1,
         members,
         settings,
         guard,
         etcd,
-        broken,
+        broken: None,
         tags,
         namesakes,
         apart,
         receiver_timeout,
-        drift_ppm,
+        drift_ppm: 0,
         pools,
+        other_site: other.0,
+        follows: other.1,
     })
 }
 

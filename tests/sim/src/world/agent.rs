@@ -78,6 +78,7 @@ impl World {
             remembered: who.agent.remembered,
             promises: who.agent.promises.clone(),
             pools: self.plan.pools,
+            follows: self.site().filter(|_| self.plan.follows),
         }
     }
 
@@ -336,6 +337,7 @@ impl World {
             let slots = self.members[member].postgres.slots.keys();
             primary.slots = slots.map(MemberName::slot).collect();
         }
+        self.look_abroad(member, &mut facts.server);
         let agent = &mut self.members[member].agent;
         agent.sight = Some(Box::new(facts));
         let blind = At(agent.blind_until.since(self.now).0);

@@ -11,6 +11,7 @@ use crate::conduct::Conduct;
 use crate::net::Weather;
 use crate::postgres::{Postgres, Process, Replay};
 use crate::time::At;
+use crate::world::abroad::Abroad;
 use crate::world::member::{Life, Ongoing};
 use crate::world::server::End;
 use crate::world::slots::Much;
@@ -74,6 +75,8 @@ pub enum Fault {
     LetGo(usize),
     /// Somebody promotes a standby behind its agent's back.
     PromoteByHand(usize),
+    /// Something happens at the other cluster.
+    Abroad(Abroad),
     /// Somebody deletes the `leader` key with etcd's own tools.
     DeleteLeader,
     /// Nobody looks at this member's Postgres for so long.
@@ -107,8 +110,6 @@ const GRACE_MS: u64 = 15 * 60 * 1_000;
 impl World {
     /// Does it.
     pub fn inject(&mut self, fault: &Fault) {
-        let spoken = self.spoken(fault);
-        self.say(|_| format!("  * {spoken}"));
         self.trouble(fault);
         match fault {
             Fault::KillPostgres(member) => {
@@ -165,6 +166,7 @@ impl World {
             Fault::Hold(member, key) => self.hold(*member, key),
             Fault::LetGo(member) => self.let_go(*member),
             Fault::PromoteByHand(member) => self.promote_by_hand(*member),
+            Fault::Abroad(what) => self.abroad(*what),
             Fault::DeleteLeader => self.delete_leader(),
             Fault::Blind(member, span) => {
                 let blind = &mut self.members[*member].agent.blind_until;
@@ -181,6 +183,8 @@ impl World {
 
     /// Notes whom a fault touches.
     fn trouble(&mut self, fault: &Fault) {
+        let spoken = self.spoken(fault);
+        self.say(|_| format!("  * {spoken}"));
         let all = 0..self.members.len();
         let (one, other) = match fault {
             Fault::KillPostgres(m)
@@ -216,6 +220,7 @@ impl World {
                 return;
             }
             Fault::RevokeEarly(_)
+            | Fault::Abroad(_)
             | Fault::DeleteLeader
             | Fault::Request(_)
             | Fault::Plan(..)
@@ -420,6 +425,7 @@ impl World {
             Fault::ShutDoor(m) => format!("{} is found with its door shut", end(m)),
             Fault::PauseReplay(m) => format!("somebody pauses replay on {}", end(m)),
             Fault::ResumeReplay(m) => format!("replay goes on on {}", end(m)),
+            Fault::Abroad(what) => format!("the other site: {what:?}"),
             Fault::DeleteLeader => "somebody deletes the leader key".to_owned(),
             Fault::SaveEtcd => "etcd is backed up".to_owned(),
             Fault::RestoreEtcd => "etcd is restored".to_owned(),

@@ -36,7 +36,7 @@ impl World {
         self.serial += 1;
         let serial = self.serial;
         let source_run = source(&job)
-            .and_then(|source| self.index(&source.member))
+            .and_then(|source| self.whence(source))
             .map_or(0, |source| self.members[source].postgres.run);
         let slot = Slot { id, job: job.clone(), serial, source_run };
         self.members[member].agent.slot = Some(slot);
@@ -61,7 +61,7 @@ impl World {
             Job::Clone(from) => {
                 if let Some(disk) = self.members[member].postgres.disk {
                     self.deeds.push(overwrites(member, &disk));
-                    let theirs = self.index(&from.member);
+                    let theirs = self.whence(from);
                     let theirs = theirs.and_then(|source| self.members[source].postgres.wal());
                     if let (Some(theirs), None, false) =
                         (theirs, disk.consistent_at, disk.untouched)
@@ -183,7 +183,7 @@ impl World {
             Job::InitDb => done(self.initdb(member)),
             Job::Clone(from) => done(self.clone_from(member, from, slot.source_run)),
             Job::Rewind(from) => done(self.rewind(member, from, slot.source_run)),
-            Job::Follow(from, _) => done(match self.index(&from.member) {
+            Job::Follow(from, _) => done(match self.whence(from) {
                 // Somebody promoted it by hand meanwhile.
                 Some(_) if self.may_write(member) => Err("Postgres is not a standby"),
                 Some(source) => {
@@ -243,6 +243,9 @@ impl World {
         if self.members[member].postgres.disk.is_some() {
             return Err("the data directory is not empty");
         }
+        if let Some(other) = self.plan.other_site.filter(|_| self.plan.follows) {
+            return self.copy_abroad(member, other);
+        }
         let backup = self.conduct.one_backup > 0;
         let system = if backup { SystemId(7) } else { SystemId(self.dice.number()) };
         let branch = self.wals.grow(Branch {
@@ -269,7 +272,7 @@ impl World {
 
     /// How long a copy takes; where nobody answers, as long as its connection string says.
     fn copying(&self, member: usize, from: &Source, span: At) -> At {
-        let source = self.index(&from.member);
+        let source = self.whence(from);
         let run = source.map_or(0, |source| self.members[source].postgres.run);
         if self.readable(member, from, run).is_err() { At::secs(3) } else { span }
     }
@@ -281,7 +284,7 @@ impl World {
         for member in 0..self.members.len() {
             let Some(slot) = &self.members[member].agent.slot else { continue };
             let copies = match &slot.job {
-                Job::Clone(from) | Job::Rewind(from) => self.index(&from.member) == Some(source),
+                Job::Clone(from) | Job::Rewind(from) => self.whence(from) == Some(source),
                 _ => false,
             };
             let serial = slot.serial;
@@ -295,7 +298,7 @@ impl World {
 
     /// The source's disk, if it could be read from the beginning to the end of the work.
     fn readable(&self, member: usize, from: &Source, run: u32) -> Result<Disk, &'static str> {
-        let source = self.index(&from.member).ok_or("no such member")?;
+        let source = self.whence(from).ok_or("no such member")?;
         let postgres = &self.members[source].postgres;
         let serves = matches!(postgres.process, Process::Standby | Process::Primary);
         if source == member || !serves || postgres.run != run {
@@ -325,8 +328,8 @@ impl World {
 
     fn rewind(&mut self, member: usize, from: &Source, run: u32) -> Result<(), &'static str> {
         let disk = self.readable(member, from, run)?;
-        let source = self.index(&from.member).ok_or("no such member")?;
-        if self.members[source].postgres.process != Process::Primary {
+        let source = self.whence(from).ok_or("no such member")?;
+        if self.members[source].postgres.process != Process::Primary && !self.is_standby() {
             return Err("the source is in recovery");
         }
         let own = self.members[member].postgres.disk.ok_or("there is no data to rewind")?;
@@ -424,8 +427,8 @@ fn source(job: &Job) -> Option<&Source> {
 fn spoken(job: &Job, result: &JobResult) -> Option<String> {
     let what = match job {
         Job::InitDb => "initdb".to_owned(),
-        Job::Clone(source) => format!("clone of {}", source.member),
-        Job::Rewind(source) => format!("rewind to {}", source.member),
+        Job::Clone(source) => format!("clone of {source}"),
+        Job::Rewind(source) => format!("rewind to {source}"),
         Job::Fetch { .. } => "fetch of WAL".to_owned(),
         Job::Hold => "hold of PgBouncers".to_owned(),
         Job::Start(..)

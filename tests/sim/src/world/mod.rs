@@ -1,5 +1,6 @@
 //! The world around the nodes, and its one event loop over virtual time. Never judges what it sees.
 
+pub mod abroad;
 pub mod agent;
 pub mod ambush;
 pub mod clients;
@@ -292,6 +293,10 @@ pub struct Plan {
     pub drift_ppm: u32,
     /// Whether there are PgBouncers that agents hold.
     pub pools: Pools,
+    /// Which of the members stands for another cluster.
+    pub other_site: Option<usize>,
+    /// Whether a new cluster follows that one.
+    pub follows: bool,
 }
 
 /// The world.
@@ -387,7 +392,11 @@ impl World {
             events: 0,
             plan,
         };
-        for member in 0..world.members.len() {
+        let other = world.plan.other_site;
+        if let Some(other) = other.filter(|_| world.plan.follows) {
+            world.begin_abroad(other);
+        }
+        for member in (0..world.members.len()).filter(|member| Some(*member) != other) {
             let at = At(world.plan.apart.0 * member as u64);
             world.queue.push(at, Event::Fault(Box::new(Fault::StartAgent(member))));
         }

@@ -38,7 +38,7 @@ impl World {
         door: Door,
     ) -> Result<(), &'static str> {
         let source = match source {
-            Some(source) => Some(self.index(&source.member).ok_or("no such member")?),
+            Some(source) => Some(self.whence(source).ok_or("no such member")?),
             None => None,
         };
         let postgres = &mut self.members[member].postgres;
@@ -330,11 +330,11 @@ impl World {
         let Some(source) = postgres.source else { return };
         let (Stream::Idle, true) = (postgres.stream, postgres.tries == tries) else { return };
         let from = &self.members[source].postgres;
-        let serves =
-            matches!(from.process, Process::Standby | Process::Promoting(_) | Process::Primary);
+        let serves = !matches!(from.process, Process::Down | Process::Starting) && !from.doomed;
         let (Some(own), Some(theirs)) = (postgres.disk, from.disk) else { return };
-        let serves = serves && !from.doomed;
-        let up = serves && self.now >= from.stalled_until && self.net.joined(member, source);
+        let writes = self.plan.other_site != Some(source) || from.open();
+        let awake = self.now >= from.stalled_until && self.net.joined(member, source);
+        let up = serves && writes && awake;
         let fits = own.system == theirs.system && self.wals.holds(theirs.wal, own.wal);
         let there = theirs.oldest <= own.wal.end;
         let run = from.run;

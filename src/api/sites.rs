@@ -1,0 +1,87 @@
+//! Commands about two clusters of which one follows the other. Asks the leader of this one; knows nothing of the other.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use haa_core::records::Ask;
+use haa_core::site::Site;
+use haa_core::units::{Address, Lsn};
+use serde::Deserialize;
+
+use super::Api;
+use super::commands::{Refusal, body, carry_out, current, finish, who};
+use super::tokens::Role;
+
+/// `POST /promote-cluster`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PromoteCluster {
+    at_least: Option<String>,
+}
+
+/// `POST /demote-cluster`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DemoteCluster {
+    to: Vec<String>,
+    slot: Option<String>,
+}
+
+/// Make a standby cluster one that accepts writes.
+pub(super) async fn promote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let who = who(&api, &request, Role::Admin)?;
+        let asked: PromoteCluster = body(request).await?;
+        if current(&api)?.follows.is_none() {
+            let says = "this cluster follows no other: it accepts writes already".to_owned();
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        }
+        let at_least = match asked.at_least.map(|at| at.parse::<Lsn>()) {
+            None => None,
+            Some(Ok(at)) => Some(at),
+            Some(Err(why)) => return Err(wrong(format!("at_least: {why}"))),
+        };
+        carry_out(&api, Ask::PromoteCluster { at_least }, who.by).await
+    };
+    finish(done.await)
+}
+
+/// Have this cluster follow another.
+pub(super) async fn demote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    let done = async {
+        let who = who(&api, &request, Role::Admin)?;
+        let asked: DemoteCluster = body(request).await?;
+        let mut hosts = Vec::new();
+        for host in asked.to {
+            let address: Address = host.parse().map_err(|why| wrong(format!("to: {why}")))?;
+            let status = current(&api)?;
+            if status.members.values().any(|member| member.record.postgres == address) {
+                return Err(wrong(format!("to: {address} is a member of this very cluster")));
+            }
+            if address.host.contains(',') || address.port == 0 {
+                return Err(wrong(format!(
+                    "to: '{address}' is not an address such as 10.0.0.1:5432"
+                )));
+            }
+            hosts.push(address);
+        }
+        if hosts.is_empty() {
+            let says = "to: whom? {\"to\": [\"10.1.0.1:5432\"]} is wanted, with every member of the other cluster";
+            return Err(wrong(says.to_owned()));
+        }
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if let Some(slot) = asked.slot.as_ref().filter(|slot| !slot.chars().all(legal)) {
+            return Err(wrong(format!("slot: '{slot}' is no name of a slot")));
+        }
+        let to = Site { hosts, slot: asked.slot };
+        carry_out(&api, Ask::DemoteCluster { to }, who.by).await
+    };
+    finish(done.await)
+}
+
+const fn wrong(says: String) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, says)
+}
