@@ -160,6 +160,9 @@ pub struct Standby {
     /// Sessions of clients, ours among them; `None` while it does not say.
     #[serde(default)]
     pub sessions: Option<u32>,
+    /// Where the oldest WAL that it still has begins; `None` while unknown.
+    #[serde(default)]
+    pub oldest: Option<Lsn>,
     /// Unix milliseconds of the postmaster's start.
     pub started_unix_ms: u64,
 }

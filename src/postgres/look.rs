@@ -181,6 +181,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
     let newest = newest.map_or_else(|| last_known(site), Ok)?;
     let lsn = received.unwrap_or(replayed);
     let opened_at = session.opened_at;
+    let started_unix_ms = row.need(1)?;
     let proven = opened_at.is_multiple_of(2) && opened_at == site.source_writes();
     let timeline = timeline::owner(&pg_wal, newest, lsn)?;
     Ok(Standby {
@@ -195,7 +196,8 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         paused: row.is_true(6),
         door: row.text(15).and_then(door::parse),
         sessions: row.parse(18),
-        started_unix_ms: row.need(1)?,
+        oldest: site.oldest.of(started_unix_ms, &pg_wal, segment_size(site)?)?,
+        started_unix_ms,
     })
 }
 

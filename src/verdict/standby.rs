@@ -34,9 +34,9 @@ pub(super) fn of(status: &Status, now: Millis, follows: &Follows, verdict: &mut 
     following.behind_ms = behind_ms;
     if streams == Some(false) {
         verdict.ails.push(format!(
-            "{leader} receives nothing from the cluster at {}: nobody there accepts writes, it cannot be reached, or \
-             {leader} has WAL that a failover there has left behind; its Postgres' log says which. In the last case \
-             haactl reinit {leader}",
+            "{leader} receives nothing from the cluster at {}: nobody there accepts writes, it cannot be reached, the \
+             WAL that comes next is gone there, or {leader} has WAL that a failover there has left behind; its \
+             Postgres' log says which. In the last two cases haactl reinit {leader}",
             follows.site
         ));
     }

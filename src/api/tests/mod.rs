@@ -212,6 +212,7 @@ fn replica() -> Status {
         paused: false,
         door: Some(Door::Open),
         sessions: Some(4),
+        oldest: None,
         started_unix_ms: 1_700_000_000_123,
     });
     let mut status = primary();

@@ -40,7 +40,9 @@ impl Node {
     /// Whether no client behind a PgBouncer will notice the stop but by a pause; `None` while it may still come to
     /// that. A failover waits for nobody's transactions.
     pub(super) fn is_held(&mut self, reason: Reason) -> Option<Result<(), String>> {
-        if self.config.pools == Pools::None || reason == Reason::Failover {
+        // Nor does anybody whose next primary is at another site.
+        let at_once = matches!(reason, Reason::Failover | Reason::ClusterDemoted);
+        if self.config.pools == Pools::None || at_once {
             return Some(Ok(()));
         }
         match &self.accepted.as_ref()?.held {

@@ -29,6 +29,8 @@ impl Node {
             Reason::Drained,
             Reason::Restarted,
             Reason::AgentStopped,
+            Reason::ClusterDemoted,
+            Reason::ClusterPromoted,
         ];
         !led && asked.contains(&last.reason)
     }

@@ -256,7 +256,7 @@ impl Node {
             position,
             replayed,
             fit,
-            oldest: self.belief.primary().and_then(|primary| primary.oldest),
+            oldest: self.oldest(),
             tags: self.config.tags.clone(),
             upstream: self.upstream_now(),
             behind_ms: self.belief.standby().and_then(Standby::behind_ms),
@@ -284,6 +284,13 @@ impl Node {
     fn hears(&self, now: Millis) -> Vec<MemberName> {
         let known = self.belief.peers.keys();
         known.filter(|name| self.belief.heard(now, name).is_some()).cloned().collect()
+    }
+
+    /// Whoever follows a leader may lack what it has thrown away.
+    fn oldest(&self) -> Option<Lsn> {
+        let leads = matches!(self.role, Role::StandbyLeader { .. });
+        let standby = self.belief.standby().filter(|_| leads).and_then(|standby| standby.oldest);
+        self.belief.primary().and_then(|primary| primary.oldest).or(standby)
     }
 
     /// The key is ours and is to go: what keeps it from going is no reason for others to wait.

@@ -1,8 +1,9 @@
 //! Two clusters, of which one follows the other: it forms, follows failovers on both sides, and they change places.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use haa::ctl::documents::ClusterView;
+use haa_core::units::MemberName;
 
 use super::fixture::{Cluster, LONG, name};
 
@@ -23,6 +24,16 @@ async fn until_follows(cluster: &Cluster) -> String {
     view.expect("everybody streams").leader().map(|leader| leader.name.clone()).expect("one leads")
 }
 
+impl Cluster {
+    /// Whether somebody uses this slot of the primary's, if there is one.
+    async fn slot_in_use(&self, slot: &str) -> Option<bool> {
+        let primary = self.primary().await;
+        let client = self.connect(&self.playground.postgres(&primary)).await.expect("it accepts");
+        let question = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
+        client.query_opt(question, &[&slot]).await.expect("it answers").map(|row| row.get(0))
+    }
+}
+
 /// A copy of a cluster has its passwords.
 fn same_secrets(from: &Cluster, to: &Cluster) {
     for role in ["superuser", "replication", "rewind"] {
@@ -38,17 +49,69 @@ async fn have_rows(cluster: &Cluster, rows: i64) {
     }
 }
 
+/// An operator's work on a standby cluster. Its leader's data are made anew of the other cluster. Who leads then.
+async fn operate(a: &Cluster, b: &Cluster, leader: &MemberName) -> String {
+    let other = b.other_than(leader);
+    let (code, said) = b.haactl(&["switchover", "--to", other.as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&format!("{other} leads now")), "{said}");
+    let (code, said) = b.haactl(&["reinit", other.as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    let leader = until_follows(b).await;
+    assert_eq!(leader, other.as_str());
+    let (code, said) = b.haactl(&["restart", b.other_than(&other).as_str(), "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = b.haactl(&["drain", other.as_str(), "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("promote-cluster comes first"), "{said}");
+    assert_eq!(a.slot_in_use("site_b").await, Some(true));
+    leader
+}
+
+/// The two change places.
+async fn swap(a: &Cluster, b: &Cluster) {
+    let (code, said) = b.haactl(&["promote-cluster", "--at-least", "FFFF/0", "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("FFFF/0 was asked for"), "{said}");
+    let began = Instant::now();
+    let to = addresses(b).join(",");
+    let (code, said) = a.haactl(&["demote-cluster", "--to", &to, "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(a.route().await.is_none() && a.writable().await.is_empty(), "{said}");
+    let all = said.rsplit("--at-least ").next().map(str::trim).expect("it says from where on");
+    let (code, said) = b.haactl(&["promote-cluster", "--at-least", all, "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    println!("writes go on at the other site after {:?}", began.elapsed());
+    b.write_until_acknowledged(4).await;
+    until_follows(a).await;
+    have_rows(a, 4).await;
+    have_rows(b, 4).await;
+    assert!(a.writable().await.is_empty());
+    let (code, said) = b.haactl(&["promote-cluster", "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("accepts writes already"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sites_change_places_and_lose_nothing() {
     let a = Cluster::start_with(|options| options.members(2)).await;
     a.write_until_acknowledged(1).await;
+    let (code, said) = a.haactl(&["settings", "set", "slots.site_b.type=physical"]);
+    assert_eq!(code, 0, "{said}");
     let hosts = addresses(&a);
     let extra = toml::toml! {
         [bootstrap]
         method = "standby"
         standby_of = hosts
+        standby_slot = "site_b"
     };
-    let mut b = Cluster::prepare(|options| options.members(2).extra(extra));
+    // Its leader's lease ends soon.
+    let settings = toml::toml! {
+        timing.ttl = "4s"
+        timing.round = "1s"
+        timing.margin = "1s"
+    };
+    let mut b = Cluster::prepare(|options| options.members(2).extra(extra).settings(settings));
     same_secrets(&a, &b);
     b.playground.start_all().await.expect("everything starts");
     let leader = until_follows(&b).await;
@@ -60,9 +123,19 @@ async fn two_sites_change_places_and_lose_nothing() {
         let answer = b.playground.http_get(&name(&leader), path).await.expect("it answers");
         assert_eq!(answer.0, code, "{path}: {}", answer.1);
     }
-    let (code, said) = b.haactl(&["status"]);
-    assert_eq!(code, 0, "{said}");
+    let began = Instant::now();
+    let said = loop {
+        // The agents hear of each other's state one after the other.
+        let (code, said) = b.haactl(&["status"]);
+        if code == 0 {
+            break said;
+        }
+        assert!(began.elapsed() < LONG, "{said}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     assert!(said.contains("this is a standby of the cluster at 127.0.0.1:"), "{said}");
+
+    let leader = operate(&a, &b, &name(&leader)).await;
 
     // A failover at either site.
     b.playground.kill_host(&name(&leader)).expect("it ran");
@@ -79,27 +152,7 @@ async fn two_sites_change_places_and_lose_nothing() {
     have_rows(&b, 3).await;
     until_follows(&b).await;
 
-    // They change places.
-    let (code, said) = b.haactl(&["promote-cluster", "--at-least", "FFFF/0", "--yes"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("FFFF/0 was asked for"), "{said}");
-    let began = Instant::now();
-    let to = addresses(&b).join(",");
-    let (code, said) = a.haactl(&["demote-cluster", "--to", &to, "--yes"]);
-    assert_eq!(code, 0, "{said}");
-    assert!(a.route().await.is_none() && a.writable().await.is_empty(), "{said}");
-    let all = said.rsplit("--at-least ").next().map(str::trim).expect("it says from where on");
-    let (code, said) = b.haactl(&["promote-cluster", "--at-least", all, "--yes"]);
-    assert_eq!(code, 0, "{said}");
-    println!("writes go on at the other site after {:?}", began.elapsed());
-    b.write_until_acknowledged(4).await;
-    until_follows(&a).await;
-    have_rows(&a, 4).await;
-    have_rows(&b, 4).await;
-    assert!(a.writable().await.is_empty());
-    let (code, said) = b.haactl(&["promote-cluster", "--yes"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("accepts writes already"), "{said}");
+    swap(&a, &b).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

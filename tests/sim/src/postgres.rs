@@ -299,6 +299,7 @@ impl Postgres {
             paused: self.replay == Replay::Paused,
             door: Some(self.door),
             sessions: None,
+            oldest: Some(disk.oldest),
             started_unix_ms: self.started.0 / 1_000,
         }
     }

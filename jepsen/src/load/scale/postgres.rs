@@ -262,6 +262,7 @@ impl Servers {
             paused: false,
             door: Some(server.door),
             sessions: None,
+            oldest: None,
             started_unix_ms: 1,
         }
     }

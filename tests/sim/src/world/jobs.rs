@@ -318,6 +318,8 @@ impl World {
         self.members[member].postgres.disk = Some(Disk {
             incarnation: Incarnation(self.dice.number()),
             replayed: disk.wal.end,
+            // A copy of another cluster has none of the WAL before it. One of a leader has, as its slots hold it.
+            oldest: if from.site.is_some() { disk.wal.end } else { disk.oldest },
             consistent_at: Some(disk.wal.end),
             untouched: false,
             shutdown: Shutdown::Crashed,
