@@ -190,6 +190,10 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
                             asks for one after the other";
                 return Err(Refusal(StatusCode::BAD_REQUEST, says.to_owned()));
             };
+            if status.follows.is_some() {
+                let says = "everybody: in a standby cluster not at a time; haactl restart --rolling does it at once";
+                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says.to_owned()));
+            }
             return plan(&api, &at, &who.by, rolling(&status)).await;
         }
         let member = member.unwrap_or_else(|| status.me.clone());

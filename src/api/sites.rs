@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use haa_core::records::Ask;
 use haa_core::site::Site;
-use haa_core::units::{Address, Lsn};
+use haa_core::units::{Address, Position};
 use serde::Deserialize;
 
 use super::Api;
@@ -39,7 +39,7 @@ pub(super) async fn promote(State(api): State<Arc<Api>>, request: Request<Body>)
             let says = "this cluster follows no other: it accepts writes already".to_owned();
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
-        let at_least = match asked.at_least.map(|at| at.parse::<Lsn>()) {
+        let at_least = match asked.at_least.map(|at| at.parse::<Position>()) {
             None => None,
             Some(Ok(at)) => Some(at),
             Some(Err(why)) => return Err(wrong(format!("at_least: {why}"))),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
-use crate::units::{Incarnation, Lsn, MemberName, Term};
+use crate::units::{Incarnation, MemberName, Position, Term};
 
 /// The name of a request: random, drawn by the agent that took it.
 pub type RequestId = String;
@@ -89,8 +89,8 @@ pub enum Ask {
     },
     /// Make a standby cluster one that accepts writes.
     PromoteCluster {
-        /// Not before it has replayed this much of the other cluster's WAL.
-        at_least: Option<Lsn>,
+        /// Not before it has replayed this much of the other cluster's WAL, of that very timeline.
+        at_least: Option<Position>,
     },
     /// Stop writes for good, and follow another cluster, which follows this one until then.
     DemoteCluster {

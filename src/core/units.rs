@@ -205,6 +205,28 @@ impl fmt::Display for Position {
     }
 }
 
+impl Position {
+    /// As an operator is told it, and says it again: `6:0/5000060`.
+    #[must_use]
+    pub fn mark(self) -> String {
+        format!("{}:{}", self.timeline, self.lsn)
+    }
+}
+
+impl FromStr for Position {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let wrong = || {
+            let says = "is not a timeline and a WAL position on it, such as 6:0/5000060";
+            Unreadable(format!("'{text}' {says}"))
+        };
+        let (timeline, lsn) = text.split_once(':').ok_or_else(wrong)?;
+        let timeline = Timeline(timeline.parse().map_err(|_| wrong())?);
+        Ok(Self { timeline, lsn: lsn.parse().map_err(|_| wrong())? })
+    }
+}
+
 /// A member's name: 1 to 48 of `a-z 0-9 -`, beginning with a letter. It becomes part of slot names (where `-`
 /// is written `_`, so that no two names share a slot) and of `application_name`.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -194,6 +194,12 @@ impl MemberView {
         matches!(self.role.as_str(), "leader" | "standby_leader")
     }
 
+    /// It leads a standby cluster.
+    #[must_use]
+    pub fn leads_standby(&self) -> bool {
+        self.role == "standby_leader"
+    }
+
     /// It is a replica that streams.
     #[must_use]
     pub fn streams(&self) -> bool {

@@ -89,6 +89,10 @@ async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
     };
     let body = json!({ "leader": old, "candidate": null });
     order("switchover", "/switchover", &body, target).await?;
+    if now.members.iter().any(|member| member.leads_standby()) {
+        // Nothing was open there, and nothing was stopped.
+        return one(old, Manner::Rolling, target).await;
+    }
     // That has stopped and started it.
     let began = Instant::now();
     let voted = now.votes(old);

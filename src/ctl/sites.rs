@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::json;
 
-use haa_core::units::{Address, Lsn};
+use haa_core::units::{Address, Position};
 
 use super::error::CtlError;
 use super::list::Overview;
@@ -15,7 +15,7 @@ use super::target::Target;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  haactl promote-cluster --at-least 0/5000060    # as haactl demote-cluster said at the other site
+  haactl promote-cluster --at-least 6:0/5000060  # as haactl demote-cluster said at the other site
   haactl promote-cluster                         # the other site is lost
 
 Nothing but you keeps the other cluster from accepting writes too: they have no etcd in common. Without
@@ -25,8 +25,8 @@ Exit codes: 0 the new primary accepts writes, 1 refused or failed, 2 wrong usage
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct PromoteClusterArgs {
     /// Not before this much of the other cluster's WAL is replayed here
-    #[arg(long, value_name = "LSN")]
-    at_least: Option<Lsn>,
+    #[arg(long, value_name = "TIMELINE:LSN")]
+    at_least: Option<Position>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -71,7 +71,7 @@ pub(super) async fn promote(args: &PromoteClusterArgs, target: &Target) -> Resul
         };
         confirm(&format!("{}\n{question}", now.table()))?;
     }
-    let at_least = args.at_least.map(|at| at.to_string());
+    let at_least = args.at_least.map(Position::mark);
     order("promote-cluster", "/promote-cluster", &json!({ "at_least": at_least }), target).await
 }
 

@@ -20,6 +20,11 @@ use super::desk::{Change, seen};
 use super::requests::Unfit;
 use super::role::Role;
 
+/// Whether WAL that was replayed up to there holds all up to this one. Of another timeline it may hold something else.
+pub(super) fn has(replayed: Position, at: Position) -> bool {
+    replayed.timeline == at.timeline && replayed.lsn >= at.lsn
+}
+
 impl Node {
     /// Acts on what was asked of a standby cluster's leader, and follows the other cluster unless that was to end it.
     pub(super) fn standby_requests(
@@ -78,18 +83,20 @@ impl Node {
         &mut self,
         now: Millis,
         (id, request): (&RequestId, &RequestRecord),
-        (at_least, term): (Option<Lsn>, Term),
+        (at_least, term): (Option<Position>, Term),
         (facts, standby): (&PostgresFacts, &Standby),
     ) -> bool {
-        if let Some(at) = at_least.filter(|at| standby.replayed < *at) {
+        let own = Position { lsn: standby.replayed, ..standby.position };
+        if let Some(at) = at_least.filter(|at| !has(own, *at)) {
             if self.may_wait(now, id) {
                 self.desk.look(now, Millis(100));
                 return false;
             }
             let why = format!(
-                "{} has replayed up to {}, and {at} was asked for: what is missing was committed at the other cluster. \
-                 Nothing was changed; see haactl status for whether it streams, and ask again",
-                self.config.name, standby.replayed
+                "{} has replayed up to {own}, and {at} was asked for: what is missing was committed at the other \
+                 cluster. Nothing was changed. If it streams by haactl status, ask again; if not, and the other site \
+                 is demoted already, haactl promote-cluster takes it back there, to be demoted anew",
+                self.config.name
             );
             self.answer(id, request, RequestState::Refused { why });
             return false;
@@ -103,7 +110,7 @@ impl Node {
             }
             return true;
         }
-        if let Some((also, change)) = self.turned(standby) {
+        if let Some((also, change)) = self.turned(now, standby, at_least) {
             let state = RequestState::Accepted { term };
             self.answer_with(id, request, state, (change, also));
         }
@@ -255,7 +262,11 @@ impl Node {
     pub(super) fn is_followed(&self, primary: &Primary) -> Result<(), Unfit> {
         let limit = self.belief.settings().maximum_lag_on_failover;
         let lag = |flushed: Lsn| primary.position.lsn.bytes_since(flushed);
-        let streams = primary.abroad.values().filter(|sender| sender.streaming);
+        // What was left behind by a failover of ours says how far it is on a timeline that is no more.
+        let begins = primary.lineage.last().map_or(Lsn(0), |fork| fork.lsn);
+        let ours = begins..=primary.position.lsn;
+        let streams = primary.abroad.values();
+        let streams = streams.filter(|sender| sender.streaming && ours.contains(&sender.flushed));
         match streams.map(|sender| lag(sender.flushed)).min() {
             Some(lag) if lag <= limit => Ok(()),
             Some(lag) => Err(Unfit::Yet(format!(
@@ -289,7 +300,7 @@ impl Node {
             ..sync.value.clone()
         };
         // Whoever has replayed past where that record begins has all of it.
-        let all = Lsn(end.lsn.0 + 1);
+        let all = Position { lsn: Lsn(end.lsn.0 + 1), ..end }.mark();
         let what = format!(
             "writes are closed, and this cluster follows {to}; there: haactl promote-cluster --at-least {all}"
         );

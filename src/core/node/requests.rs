@@ -235,8 +235,11 @@ impl Node {
             }
             Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
             Ask::PromoteCluster { .. } => {
+                let earlier =
+                    matches!(request.state, RequestState::Accepted { term: of } if of < term);
                 let why = "this cluster follows no other: it accepts writes already".to_owned();
-                self.answer(id, request, RequestState::Refused { why });
+                let done = earlier.then(|| self.inherits(request, term)).flatten();
+                self.answer(id, request, done.unwrap_or(RequestState::Refused { why }));
             }
             Ask::Switchover { .. }
             | Ask::Failover { .. }

@@ -97,6 +97,8 @@ impl Node {
         let Some(sync) = view.sync.as_ref() else { return };
         let mut members = sync.value.members.clone();
         members.retain(|name, _| *name == self.config.name || !gone.contains(name));
+        // Ours may have been made anew.
+        members.extend(self.belief.data().map(|(_, data)| (self.config.name.clone(), data)));
         for (name, kept) in &view.members {
             let beat = self.belief.heard(now, name);
             let streams = beat.is_some_and(|beat| beat.state == PeerState::Streaming);

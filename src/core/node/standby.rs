@@ -8,9 +8,10 @@ use crate::reason::Reason;
 use crate::records::{Holder, Key, Record, SyncRecord, TermRecord};
 use crate::routes::Follows;
 use crate::site::Site;
-use crate::units::{Millis, Position, Revision, Term, Timeline};
+use crate::units::{MemberName, Millis, Position, Revision, Term, Timeline};
 
 use super::Node;
+use super::abroad::has;
 use super::belief::{Belief, Leader};
 use super::desk::Change;
 use super::role::Role;
@@ -158,11 +159,26 @@ impl Node {
         }
     }
 
+    fn has_replayed(&self, now: Millis, name: &MemberName, at: Position) -> bool {
+        self.belief.heard(now, name).is_some_and(|beat| {
+            let own = beat.position.zip(beat.replayed);
+            own.is_some_and(|(end, lsn)| has(Position { lsn, ..end }, at))
+        })
+    }
+
     /// What makes a standby cluster one that accepts writes, as far as it can be done in one step: from then on there
-    /// is an election like any other. Our Postgres receives from nobody any more.
-    pub(super) fn turned(&self, standby: &Standby) -> Option<(Vec<(Key, Revision)>, Change)> {
+    /// is an election like any other. Our Postgres receives from nobody any more. Only who has what was named may lead.
+    pub(super) fn turned(
+        &self,
+        now: Millis,
+        standby: &Standby,
+        at_least: Option<Position>,
+    ) -> Option<(Vec<(Key, Revision)>, Change)> {
         let view = self.belief.view.as_ref()?;
         let (last, sync) = (view.term.as_ref()?, view.sync.as_ref()?);
+        let mut members = sync.value.members.clone();
+        members.retain(|name, _| at_least.is_none_or(|at| self.has_replayed(now, name, at)));
+        members.insert(self.config.name.clone(), self.belief.data()?.1);
         let highest = self.belief.highest_timeline();
         let term = TermRecord {
             reserved: Timeline(highest.0.saturating_add(APART)),
@@ -177,6 +193,7 @@ impl Node {
         let record = SyncRecord {
             version: sync.value.version + 1,
             line: standby.line(),
+            members,
             standby: None,
             ..sync.value.clone()
         };

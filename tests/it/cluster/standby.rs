@@ -70,9 +70,9 @@ async fn operate(a: &Cluster, b: &Cluster, leader: &MemberName) -> String {
 
 /// The two change places.
 async fn swap(a: &Cluster, b: &Cluster) {
-    let (code, said) = b.haactl(&["promote-cluster", "--at-least", "FFFF/0", "--yes"]);
+    let (code, said) = b.haactl(&["promote-cluster", "--at-least", "1:FFFF/0", "--yes"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("FFFF/0 was asked for"), "{said}");
+    assert!(said.contains("FFFF/0 on timeline 1 was asked for"), "{said}");
     let began = Instant::now();
     let to = addresses(b).join(",");
     let (code, said) = a.haactl(&["demote-cluster", "--to", &to, "--yes"]);

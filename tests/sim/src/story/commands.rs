@@ -3,7 +3,7 @@
 use haa_core::line::Fork;
 use haa_core::observe::Door;
 use haa_core::records::{Altered, Ask, Key, Loss, Manner};
-use haa_core::units::{Lsn, MemberName, Timeline};
+use haa_core::units::{Lsn, MemberName, Position, Timeline};
 
 use super::plan::{set, span};
 use crate::conduct::Conduct;
@@ -91,7 +91,10 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
 
 /// What happens at another cluster, or between the two; else what an operator asks for.
 fn abroad(world: &World, verb: &str, words: &[&str]) -> Result<Fault, String> {
-    let all = || Some(world.members[world.plan.other_site?].postgres.wal()?.end);
+    let all = || {
+        let wal = world.members[world.plan.other_site?].postgres.wal()?;
+        Some(world.wals.position(wal))
+    };
     Ok(match (verb, words) {
         ("other-site", ["fails-over"]) => Fault::Abroad(Abroad::FailsOver),
         ("other-site", ["loses", bytes]) => {
@@ -107,7 +110,8 @@ fn abroad(world: &World, verb: &str, words: &[&str]) -> Result<Fault, String> {
             Fault::Request(Ask::PromoteCluster { at_least: all() })
         }
         ("promote-cluster", ["at-least", "more"]) => {
-            Fault::Request(Ask::PromoteCluster { at_least: Some(Lsn(u64::MAX)) })
+            let more = |all| Position { lsn: Lsn(u64::MAX), ..all };
+            Fault::Request(Ask::PromoteCluster { at_least: all().map(more) })
         }
         ("promote-cluster", []) => Fault::Request(Ask::PromoteCluster { at_least: None }),
         ("demote-cluster", []) => {
