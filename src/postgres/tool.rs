@@ -113,19 +113,19 @@ impl Tool {
                 drop(stdin.write_all(self.stdin.as_bytes()).await);
             }
         };
-        let (lines, mut said) = tokio::sync::mpsc::channel::<String>(64);
-        let mut kept = Said(VecDeque::new());
+        let (lines, mut said) = tokio::sync::mpsc::channel::<(Way, String)>(64);
+        let mut kept = Said::default();
         let listen = async {
-            while let Some(line) = said.recv().await {
+            while let Some((way, line)) = said.recv().await {
                 on_line(&line);
                 if last.is_some_and(|last| line.contains(last)) {
                     interrupt(own.as_ref());
                 }
-                kept.push(line);
+                kept.push(way, line);
             }
         };
-        let stderr = forward(stderr, lines.clone());
-        let stdout = forward(stdout, lines);
+        let stderr = forward(stderr, (Way::Complaint, lines.clone()));
+        let stdout = forward(stdout, (Way::Output, lines));
         let status = {
             let mut talk = std::pin::pin!(async { tokio::join!(feed, listen, stdout, stderr) });
             tokio::select! {
@@ -147,11 +147,21 @@ impl Tool {
     }
 }
 
-async fn forward(from: Option<impl AsyncRead + Unpin>, to: tokio::sync::mpsc::Sender<String>) {
+/// Where a tool says a line: on its standard output, or where errors go, and with most of them progress.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Output,
+    Complaint,
+}
+
+async fn forward(
+    from: Option<impl AsyncRead + Unpin>,
+    (way, to): (Way, tokio::sync::mpsc::Sender<(Way, String)>),
+) {
     let Some(from) = from else { return };
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if to.send(line).await.is_err() {
+        if to.send((way, line)).await.is_err() {
             return;
         }
     }
@@ -190,33 +200,56 @@ impl Drop for Group {
 }
 
 /// The last lines that a tool said.
-pub(super) struct Said(VecDeque<String>);
+#[derive(Default)]
+pub(super) struct Said {
+    lines: VecDeque<String>,
+    /// Those of them that are no output. The two come in any order.
+    complaints: VecDeque<String>,
+}
 
 impl Said {
-    fn push(&mut self, line: String) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+    fn push(&mut self, way: Way, line: String) {
+        if way == Way::Complaint {
+            keep(&mut self.complaints, line.clone());
         }
-        self.0.push_back(line);
+        keep(&mut self.lines, line);
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.lines.iter().map(String::as_str)
     }
 
-    /// The last three lines that are not progress.
+    /// The last three lines that are not progress; of what it complained of, if it did.
     fn end(&self) -> String {
         let told = |line: &&str| !line.trim().is_empty() && !line.contains("kB (");
-        let mut lines: Vec<&str> = self.lines().filter(told).collect();
+        let complaints = self.complaints.iter().map(String::as_str);
+        let mut lines: Vec<&str> = complaints.filter(told).collect();
+        if lines.is_empty() {
+            lines.extend(self.lines().filter(told));
+        }
         let from = lines.len().saturating_sub(3);
         lines.drain(..from);
         lines.join(" | ")
     }
 }
 
+fn keep(lines: &mut VecDeque<String>, line: String) {
+    if lines.len() == KEPT {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_tool_complains_of_is_told_whatever_else_it_says() {
+        let tool = Tool::shell("echo wrong >&2; echo 1; echo 2; echo 3; exit 1");
+        let error = tool.run(|_| ()).await.err().expect("it fails");
+        assert!(error.to_string().contains("wrong (exit"), "{error}");
+    }
 
     #[tokio::test]
     async fn a_child_in_the_background_does_not_keep_a_tool_from_ending() {
