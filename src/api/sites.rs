@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::Api;
 use super::commands::{Refusal, body, carry_out, current, finish, who};
 use super::tokens::Role;
+use crate::config::name_objection;
 
 /// `POST /promote-cluster`
 #[derive(Debug, Default, Deserialize)]
@@ -35,10 +36,6 @@ pub(super) async fn promote(State(api): State<Arc<Api>>, request: Request<Body>)
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
         let asked: PromoteCluster = body(request).await?;
-        if current(&api)?.follows.is_none() {
-            let says = "this cluster follows no other: it accepts writes already".to_owned();
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
-        }
         let at_least = match asked.at_least.map(|at| at.parse::<Position>()) {
             None => None,
             Some(Ok(at)) => Some(at),
@@ -72,9 +69,8 @@ pub(super) async fn demote(State(api): State<Arc<Api>>, request: Request<Body>) 
             let says = "to: whom? {\"to\": [\"10.1.0.1:5432\"]} is wanted, with every member of the other cluster";
             return Err(wrong(says.to_owned()));
         }
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if let Some(slot) = asked.slot.as_ref().filter(|slot| !slot.chars().all(legal)) {
-            return Err(wrong(format!("slot: '{slot}' is no name of a slot")));
+        if let Some(why) = asked.slot.as_deref().and_then(name_objection) {
+            return Err(wrong(format!("slot: {why}")));
         }
         let to = Site { hosts, slot: asked.slot };
         carry_out(&api, Ask::DemoteCluster { to }, who.by).await

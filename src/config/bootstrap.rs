@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::check::Checker;
 use super::file::{Said, Text};
 use super::size::bytes;
-use super::{Bootstrap, InitDb, Restore};
+use super::{Bootstrap, InitDb, Restore, name_objection};
 
 /// A large database takes hours.
 const USUAL: Duration = Duration::from_secs(24 * 3_600);
@@ -150,14 +150,10 @@ impl Checker<'_> {
 
     fn slot_name(&mut self, said: &Text) -> Option<Option<String>> {
         let name = said.value();
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if !name.is_empty() && name.len() < 64 && name.chars().all(legal) {
-            return Some(Some(name.clone()));
+        match name_objection(name) {
+            None => Some(Some(name.clone())),
+            Some(why) => self.refuse_said(said, format!("bootstrap.standby_slot: '{name}': {why}")),
         }
-        let says = format!(
-            "bootstrap.standby_slot: '{name}' is no name of a slot: small letters, digits and _"
-        );
-        self.refuse_said(said, says)
     }
 
     /// What is no name is refused here. Whether there is such a locale, initdb says.

@@ -64,8 +64,7 @@ fn standby(verdict: &Verdict, Following { site, leader, behind_ms }: &Following)
     let Some(leader) = leader else {
         return format!("DOWN: {what}, and nobody streams from there. Of this member:");
     };
-    let behind = behind_ms
-        .map_or_else(String::new, |ms| format!(", {}.{} s behind", ms / 1_000, ms % 1_000 / 100));
+    let behind = behind_ms.map(|ms| format!(", {} behind", seconds(ms / 100))).unwrap_or_default();
     match verdict.health {
         Health::Healthy => {
             format!(
@@ -106,17 +105,18 @@ fn abroad(outlook: &Outlook, following: &Following) -> String {
     let leader = following.leader.as_ref().map_or("its leader", |name| name.as_str());
     let next = match (&outlook.successor, outlook.host_ms) {
         (Some(name), Some(ms)) => {
-            format!(
-                "{name} would stream from there after about {}.{} s.",
-                ms / 1_000,
-                ms % 1_000 / 100
-            )
+            format!("{name} would stream from there after about {}.", seconds(ms / 100))
         }
         (_, _) => "nobody would follow before it is back.".to_owned(),
     };
     format!(
         "\nIf {leader} died now: {next}\nNobody here accepts writes before haactl promote-cluster."
     )
+}
+
+/// From tenths of one.
+fn seconds(tenths: u64) -> String {
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 /// What would happen in a cluster that is paused.
@@ -130,9 +130,8 @@ fn sentence(outlook: &Outlook) -> String {
     };
     let when = match outlook.host_ms.map(|ms| ms.div_ceil(100)) {
         Some(tenths) => format!(
-            "{successor} would lead; if its host were gone, writes would go on after about {}.{} s",
-            tenths / 10,
-            tenths % 10
+            "{successor} would lead; if its host were gone, writes would go on after about {}",
+            seconds(tenths)
         ),
         None => format!(
             "{successor} would lead; if its host were gone, nobody could write before another voter is \

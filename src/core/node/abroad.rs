@@ -10,7 +10,6 @@ use crate::records::{
     Ask, Holder, Key, Loss, Manner, Record, RequestId, RequestRecord, RequestState, SyncRecord,
     TermRecord,
 };
-use crate::routes::undrain_first;
 use crate::settings::Durability;
 use crate::site::Site;
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
@@ -38,8 +37,7 @@ impl Node {
         let mut turns = false;
         for (id, request) in open {
             let asked = (&id, &request);
-            let earlier = matches!(request.state, RequestState::Accepted { term: of } if of < term);
-            if let Some(state) = earlier.then(|| self.inherits(&request, term)).flatten() {
+            if let Some(state) = self.inherits_taken(&request, term) {
                 self.answer(&id, &request, state);
                 continue;
             }
@@ -160,17 +158,10 @@ impl Node {
 
     fn heir(&self, now: Millis, to: Option<&MemberName>) -> Result<MemberName, Unfit> {
         let Some(name) = to else {
-            let why = "no replica is fit to take over: see haactl list for members that stream";
             let best = self.belief.best_candidate(now).cloned();
-            return best.ok_or_else(|| Unfit::Yet(why.to_owned()));
+            return best.ok_or_else(Unfit::nobody);
         };
-        if *name == self.config.name {
-            return Err(Unfit::Never(format!("{name} is the leader already")));
-        }
-        self.alive(name)?;
-        if self.belief.is_drained(name) {
-            return Err(Unfit::Never(undrain_first(name)));
-        }
+        self.may_be_named(name)?;
         let why = || Unfit::Yet(format!("{name} is not fit to lead: see haactl list"));
         self.belief.is_candidate(now, name).then(|| name.clone()).ok_or_else(why)
     }

@@ -111,10 +111,12 @@ impl Node {
         let instance = self.config.instance;
         let term = attempt.value.term;
         // A standby cluster's timelines are the other cluster's: nothing is reserved, and nothing forks.
-        let (timeline, reserved) = if self.stays_standby() {
-            (standby.position.timeline, attempt.value.reserved)
+        let line = standby.line();
+        let (timeline, reserved, line) = if self.stays_standby() {
+            (standby.position.timeline, attempt.value.reserved, line)
         } else {
-            (self.belief.free_timeline(), self.belief.free_timeline())
+            let next = self.belief.free_timeline();
+            (next, next, line.fork(standby.position.lsn, next))
         };
         let record = TermRecord {
             term,
@@ -134,10 +136,6 @@ impl Node {
         if self.belief.quorum().is_none() {
             compare.push((Key::Leader, Revision::ABSENT));
         }
-        let line = match standby.line() {
-            line if self.stays_standby() => line,
-            line => line.fork(standby.position.lsn, timeline),
-        };
         let sync = self.sync_under(term, line, view.sync.as_ref().map(|kept| &kept.value));
         let change = Change::default()
             .put(Record::Term(record))

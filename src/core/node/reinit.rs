@@ -85,16 +85,12 @@ impl Node {
         name: &MemberName,
         primary: &Primary,
     ) {
-        let Some((_, kept, data)) = self.belief.reinit_of(name) else { return };
+        let Some((_, _, data)) = self.belief.reinit_of(name) else { return };
         let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
             return;
         };
         if sync.value.voters.get(name) != Some(data) {
-            if sync.revision < kept.revision {
-                let same = sync.value.clone();
-                self.write_sync(same);
-            }
-            return;
+            return self.affirm_after(id);
         }
         let unchanged = (Key::Sync, sync.revision);
         match self.may_go_without(now, id, name, primary) {

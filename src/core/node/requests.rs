@@ -42,6 +42,13 @@ pub(super) enum Unfit {
     Yet(String),
 }
 
+impl Unfit {
+    pub(super) fn nobody() -> Self {
+        let why = "no replica is fit to take over: see haactl list for members that stream";
+        Self::Yet(why.to_owned())
+    }
+}
+
 /// So many finished requests are kept for people to read.
 const KEPT: usize = 20;
 
@@ -55,8 +62,18 @@ impl Node {
         }
     }
 
+    /// What came of a request that an earlier leadership had taken; of any other nothing.
+    pub(super) fn inherits_taken(
+        &self,
+        request: &RequestRecord,
+        term: Term,
+    ) -> Option<RequestState> {
+        let earlier = matches!(request.state, RequestState::Accepted { term: of } if of < term);
+        earlier.then(|| self.inherits(request, term)).flatten()
+    }
+
     /// What came of a request to an earlier leadership; nothing yet, where this one goes on with it.
-    pub(super) fn inherits(&self, request: &RequestRecord, term: Term) -> Option<RequestState> {
+    fn inherits(&self, request: &RequestRecord, term: Term) -> Option<RequestState> {
         let me = self.config.name.clone();
         let done = match self.belief.site() {
             None => leads_now(&me, term),
@@ -235,10 +252,8 @@ impl Node {
             }
             Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
             Ask::PromoteCluster { .. } => {
-                let earlier =
-                    matches!(request.state, RequestState::Accepted { term: of } if of < term);
                 let why = "this cluster follows no other: it accepts writes already".to_owned();
-                let done = earlier.then(|| self.inherits(request, term)).flatten();
+                let done = self.inherits_taken(request, term);
                 self.answer(id, request, done.unwrap_or(RequestState::Refused { why }));
             }
             Ask::Switchover { .. }
@@ -378,16 +393,9 @@ impl Node {
     /// To whom the leadership can go; else why it cannot, in a sentence.
     fn target(&self, to: Option<&MemberName>, primary: &Primary) -> Result<MemberName, Unfit> {
         let Some(name) = to else {
-            let why = "no replica is fit to take over: see haactl list for members that stream";
-            return self.best_replica().ok_or_else(|| Unfit::Yet(why.to_owned()));
+            return self.best_replica().ok_or_else(Unfit::nobody);
         };
-        if *name == self.config.name {
-            return Err(Unfit::Never(format!("{name} is the leader already")));
-        }
-        self.alive(name)?;
-        if self.belief.is_drained(name) {
-            return Err(Unfit::Never(undrain_first(name)));
-        }
+        self.may_be_named(name)?;
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
@@ -417,6 +425,18 @@ impl Node {
             return Err(Unfit::Yet(why));
         }
         Ok(name.clone())
+    }
+
+    /// What whoever is to lead next has to be, in any kind of cluster.
+    pub(super) fn may_be_named(&self, name: &MemberName) -> Result<(), Unfit> {
+        if *name == self.config.name {
+            return Err(Unfit::Never(format!("{name} is the leader already")));
+        }
+        self.alive(name)?;
+        if self.belief.is_drained(name) {
+            return Err(Unfit::Never(undrain_first(name)));
+        }
+        Ok(())
     }
 
     /// The replica that has most, among those that could take over.
