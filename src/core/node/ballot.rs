@@ -25,8 +25,6 @@ impl Node {
         standby: &Standby,
     ) -> Option<(Role, Reason)> {
         let ours = attempt.attempt()?;
-        // Our own grant is like any other: on disk first, then detached.
-        self.promise(ours.clone());
         let own = self.grant().filter(|grant| grant.attempt == ours)?;
         let sync = self.belief.quorum()?.clone();
         let own_data = Some(own.incarnation);

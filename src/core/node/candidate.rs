@@ -50,6 +50,10 @@ impl Node {
         if !settled || self.desk.waits_for(&Purpose::Term) {
             return None;
         }
+        if let (Some(_), Some(ours)) = (self.belief.quorum(), attempt.attempt()) {
+            // Our own grant is like any other: on disk, and detached.
+            self.promise(ours);
+        }
         if !standby.detached && !self.off.is(Mechanism::Detach) {
             self.detach_to_lead(now);
             return None;

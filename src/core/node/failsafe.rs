@@ -56,6 +56,12 @@ impl Failsafe {
         self.running = Running::No;
     }
 
+    /// Until when an answer to one of our questions may bind somebody, who counts from when it came.
+    pub(super) fn binds_until(&self) -> Millis {
+        let ends = self.asked.values().map(|asked| asked.at.after(asked.ttl.times(2)));
+        ends.max().unwrap_or_default()
+    }
+
     fn forget(&mut self, term: Term) {
         *self = Self { term, last: self.last, ..Self::default() };
     }

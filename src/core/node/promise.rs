@@ -174,12 +174,13 @@ impl Node {
         }
     }
 
-    /// Whoever is bound receives from nobody; the promise comes first.
+    /// Whoever is bound receives from nobody. The promise is on its way to the disk meanwhile: only both are a grant.
     pub(super) fn detach_if_bound(&mut self, now: Millis, standby: &Standby) -> bool {
-        let Some(attempt) = self.bound().cloned() else { return false };
-        let kept = self.promised.keeps(&attempt);
+        if self.bound().is_none() {
+            return false;
+        }
         let off = self.off.is(Mechanism::Detach);
-        if kept && !standby.detached && !off && self.may_try(now) {
+        if !standby.detached && !off && self.may_try(now) {
             self.desk.job(Job::Detach(None));
         }
         true

@@ -26,7 +26,7 @@ impl Node {
         if self.belief.primary().is_some() && !borne {
             return Some(Role::close(Reason::OpenWithoutLeadership));
         }
-        self.release();
+        self.release(now);
         if self.leaving.is_some() {
             self.leave(now);
             return None;
