@@ -11,7 +11,7 @@ use haa_core::records::HistoryRecord;
 
 use crate::checkers::{Isolation, Leadership, Options, TimelineEnd};
 use crate::hosts::tools::run;
-use crate::hosts::{Lab, MEMBERS, Watch, places};
+use crate::hosts::{Lab, MEMBERS, Place, Watch, places};
 use crate::workloads::record::FAITHFUL;
 use crate::workloads::{Crew, Kind, Recorder, Session, TOTAL, Workload};
 
@@ -102,8 +102,7 @@ async fn read(crew: &Crew, member: &'static str, replica: bool) -> anyhow::Resul
     let place =
         places.iter().find(|place| place.member == member).context("a member has a place")?;
     let failed = |said: String| anyhow::anyhow!("the last read of {member} failed: {said}");
-    let mut session =
-        Session::open(place, replica).await.map_err(|failure| failed(failure.said))?;
+    let mut session = open(place, replica).await.map_err(failed)?;
     let kind = if replica { Kind::Reader(member) } else { Kind::Pinned(member) };
     let process = crew.recorder.process(kind);
     for op in crew.workload.last() {
@@ -115,6 +114,22 @@ async fn read(crew: &Crew, member: &'static str, replica: bool) -> anyhow::Resul
         crew.recorder.ok(process, op, stamp);
     }
     Ok(())
+}
+
+/// A session, also where sessions that clients gave up still hold every place: Postgres whose clock jumped back finds no
+/// deadlock before it has caught up.
+async fn open(place: &Place, replica: bool) -> Result<Session, String> {
+    let began = Instant::now();
+    loop {
+        let failure = match Session::open(place, replica).await {
+            Ok(session) => return Ok(session),
+            Err(failure) => failure.said,
+        };
+        if began.elapsed() > PATIENCE {
+            return Err(failure);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The timelines that led to the last primary's, by its own history file.
