@@ -297,7 +297,10 @@ impl Node {
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
             Compared::Beyond => {
-                self.rejoining.plan(now, Plan::Rewind(leader.term));
+                // pg_rewind before 16 sees nothing to take back where a promotion wrote no checkpoint.
+                let in_vain = self.rejoining.copied_in == Some(leader.term);
+                let (rewind, clone) = (Plan::Rewind(leader.term), Plan::Clone(leader.term));
+                self.rejoining.plan(now, if in_vain { clone } else { rewind });
                 self.desk.job(Job::Stop(self.unhurried_stop()));
             }
         }

@@ -9,6 +9,8 @@ pub struct Conduct {
     pub slow_percent: u64,
     /// A rewind fails.
     pub rewind_fails: u32,
+    /// Above zero: a rewind sees nothing that it would have to take back.
+    pub rewind_blind: u32,
     /// A clone fails.
     pub clone_fails: u32,
     /// A start fails.
@@ -46,6 +48,7 @@ impl Default for Conduct {
         Self {
             slow_percent: 100,
             rewind_fails: 0,
+            rewind_blind: 0,
             clone_fails: 0,
             start_fails: 0,
             promote_fails: 0,
