@@ -139,7 +139,9 @@ impl Node {
         }
         let best = match &go.successor {
             Some(name) => Some(name).filter(|name| self.belief.is_candidate(now, name)),
-            None if go.reason == Reason::PostgresDied => self.belief.best_candidate(now),
+            None if go.reason == Reason::PostgresDied && !self.is_paused() => {
+                self.belief.best_candidate(now)
+            }
             None => None,
         };
         let heard = |name: &MemberName| self.belief.peers.get(name).map(|(at, _)| now.since(*at));
