@@ -140,12 +140,17 @@ pub(super) fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> St
 }
 
 /// Makes an empty first segment for a timeline that is about to be received, as the WAL receiver would, but without
-/// writing it full of zeros: that would be a third of a failover.
+/// writing it full of zeros: that would be a third of a failover. Beside it the stubs of the numbers that were left out
+/// before it: the receiver would fetch each, and sync it.
 ///
 /// Only for a timeline that this member has not followed yet: the receiver fetches its history before anything else,
 /// and later the first segment may have been recycled.
 pub(super) fn make_room(data: &Path, pg_wal: &Path, begin: Begin) -> io::Result<()> {
     let size = Control::read(data)?.segment_size;
+    let newest = newest_real(pg_wal)?;
+    if newest < begin.timeline {
+        fill(pg_wal, newest, begin.timeline)?;
+    }
     let path = pg_wal.join(segment(size, (begin.timeline, begin.lsn)));
     if path.exists() || history_path(pg_wal, begin.timeline).exists() {
         return Ok(());
@@ -219,7 +224,7 @@ pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Resul
     let forks = lineage(pg_wal, current)?;
     for number in (2..end.0).map(Timeline) {
         let path = history_path(pg_wal, number);
-        if path.exists() {
+        if !is_lost(&path)? {
             continue;
         }
         let ancestor = forks.iter().any(|fork| fork.timeline == number);
@@ -233,6 +238,15 @@ pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Resul
         std::fs::rename(&new, &path)?;
     }
     Ok(())
+}
+
+/// It is not there, or was not on disk yet when power was lost: then it is there and empty.
+fn is_lost(path: &Path) -> io::Result<bool> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(text.iter().all(|byte| *byte == 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// The highest timeline with a history file that is no stub; 1 without any.
@@ -258,7 +272,9 @@ fn histories(pg_wal: &Path) -> io::Result<(Vec<Timeline>, Timeline)> {
     for name in names(pg_wal)? {
         let Some(number) = name.strip_suffix(".history") else { continue };
         let Ok(number) = u32::from_str_radix(number, 16) else { continue };
-        if std::fs::read_to_string(pg_wal.join(&name))?.starts_with(STUB) {
+        // A stub whose contents power took is one still: Postgres would take it for a timeline without a past, and wait for
+        // WAL of it for ever.
+        if parse_history(&std::fs::read_to_string(pg_wal.join(&name))?).is_empty() {
             stubs.push(Timeline(number));
         } else {
             newest = newest.max(Timeline(number));
@@ -298,7 +314,15 @@ mod tests {
         fill(pg_wal, Timeline(1), Timeline(4)).expect("writable");
         touch(pg_wal, "00000004.history", "1\t0/3000100\tno recovery target specified\n");
         fill(pg_wal, Timeline(4), Timeline(6)).expect("writable");
-        assert_eq!(remove_stubs(pg_wal).expect("writable"), [Timeline(5)]);
+        touch(pg_wal, "00000006.history", "");
+        assert_eq!(remove_stubs(pg_wal).expect("writable"), [Timeline(5), Timeline(6)]);
+        touch(pg_wal, "00000003.history", "");
+        touch(pg_wal, "00000002.history", "\0\0");
+        fill(pg_wal, Timeline(4), Timeline(4)).expect("writable");
+        for lost in ["00000002.history", "00000003.history"] {
+            let text = std::fs::read_to_string(pg_wal.join(lost)).expect("it is there");
+            assert!(text.starts_with(STUB), "{text}");
+        }
         assert!(pg_wal.join("00000003.history").exists());
         assert_eq!(newest_real(pg_wal).expect("readable"), Timeline(4));
     }
