@@ -58,6 +58,12 @@ pub(super) enum JobError {
     Sql(#[from] SqlError),
     #[error("cannot signal Postgres")]
     Signal(#[source] io::Error),
+    #[error(
+        "recovery waits for WAL that is not in pg_wal, or cannot be read there, and would wait for ever ({} has the position); \
+         these data are not started alone again: they are cloned from whoever leads",
+        _0.display()
+    )]
+    Starved(PathBuf),
     #[error("{0}")]
     Refused(String),
 }

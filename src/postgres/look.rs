@@ -13,7 +13,7 @@ use super::error::sentence;
 use super::jobs::rewind;
 use super::site::Site;
 use super::sql::{Row, Session, SqlError};
-use super::{conninfo, door, incarnation, list, timeline};
+use super::{conninfo, door, incarnation, list, starved, timeline};
 
 /// What is in the data directory.
 pub(super) fn data(site: &Site) -> DataDir {
@@ -75,6 +75,7 @@ fn present(site: &Site) -> io::Result<DataDir> {
         system_id: control.system_id,
         incarnation: number(site)?,
         needs_source: is_incomplete(site, &control)?
+            || starved::is_marked(site)?
             // Started alone it would wait for this for ever.
             || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),

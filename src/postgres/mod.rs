@@ -64,6 +64,7 @@ mod segment;
 mod site;
 mod slot;
 mod sql;
+mod starved;
 mod sync;
 mod timeline;
 mod tool;

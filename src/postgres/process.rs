@@ -174,8 +174,20 @@ pub(super) fn title(pid: u32) -> String {
 }
 
 fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// Its state, and how much of the processor it has had so far, in the kernel's ticks.
+pub(super) fn rest(pid: u32) -> Option<(char, u64)> {
+    let fields = stat(pid)?;
+    let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
+    Some((fields.first()?.chars().next()?, number(11)? + number(12)?))
+}
+
+/// The fields of `/proc/<pid>/stat` from the state on, which is the third (`man 5 proc`).
+fn stat(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
+    Some(stat.rsplit_once(") ")?.1.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The process `pid`, if it is a child of `postmaster` in the Postgres in `data`.

@@ -20,7 +20,7 @@ use crate::postgres::tool::is_withheld;
 use crate::postgres::watcher::says_ready;
 use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
-use crate::postgres::{door, files, incarnation, limits, list, look, timeline};
+use crate::postgres::{door, files, incarnation, limits, list, look, starved, timeline};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -92,6 +92,10 @@ async fn with(
     let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
+        waits = starved::wait(site), if source.is_none() => {
+            waits.map_err(JobError::Signal)?;
+            return give_up(site).await;
+        }
         ended = ended(&postmaster) => {
             ended?;
             // The first start of a moved socket directory and the like are found in the log.
@@ -104,6 +108,13 @@ async fn with(
         door::taken(site, &wished.told.hba);
     }
     Ok(())
+}
+
+/// Its recovery will not come to an end by itself.
+async fn give_up(site: &Site) -> Result<(), JobError> {
+    starved::mark(site).map_err(JobError::file("write into", &site.state("")))?;
+    process::close(site.data()).await.map_err(JobError::Signal)?;
+    Err(JobError::Starved(site.state("postgres.log")))
 }
 
 async fn ended(postmaster: &Process) -> Result<(), JobError> {

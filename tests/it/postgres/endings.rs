@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haa_core::effect::Job;
-use haa_core::observe::{Door, Server, Shutdown};
+use haa_core::observe::{DataDir, Door, Server, Shutdown};
 use haa_core::units::Millis;
 use nix::sys::signal::Signal;
 
@@ -118,4 +118,32 @@ async fn a_password_that_a_killed_agent_left_is_removed_at_the_start() {
     assert!(!left.exists());
     again.done(Job::InitDb).await;
     assert!(!left.exists());
+}
+
+/// Power was lost, and the last checkpoint's record with it: Postgres waits for somebody who has it, and nobody is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_that_waits_for_wal_that_is_gone_is_given_up() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    a.become_primary(2, &[]).await;
+    a.sql("CREATE TABLE t (n int)").await;
+    a.done(Job::Stop(Millis(10_000))).await;
+    let pg_wal = a.config.data_directory.join("pg_wal");
+    let files = std::fs::read_dir(&pg_wal).expect("it is there");
+    let names = files.map(|file| file.expect("it is listed").file_name());
+    for name in names.filter(|name| name.len() == 24) {
+        let file = std::fs::OpenOptions::new().write(true).open(pg_wal.join(name));
+        let file = file.expect("it is ours");
+        let size = file.metadata().expect("it is there").len();
+        // The first page stays: it looks like WAL that was received.
+        file.set_len(8192).expect("it can be cut");
+        file.set_len(size).expect("it can grow");
+    }
+    let began = Instant::now();
+    let why = a.failed(Job::Start(None, Door::Shut)).await;
+    note(&format!("a recovery without an end, to its end: {:?}", began.elapsed()));
+    assert!(why.contains("recovery waits for WAL that is not in pg_wal"), "{why}");
+    assert_eq!(a.processes(), 0, "nobody is left behind");
+    let facts = a.stopped().await;
+    assert!(matches!(facts.data, DataDir::Present { needs_source: true, .. }), "{facts:?}");
 }
