@@ -162,12 +162,14 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
         anyhow::bail!("{} is missing: install libfaketime", library.display());
     }
     let workload = name(asked.workload);
-    let kinds: Vec<String> = asked.nemesis.iter().map(|kind| name(*kind)).collect();
-    let nemesis = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" and ") };
+    let kinds = schedule.kinds(&asked.nemesis);
+    let names: Vec<String> = kinds.iter().map(|kind| name(*kind)).collect();
+    let nemesis = if names.is_empty() { "nothing".to_owned() } else { names.join(" and ") };
     let wish = exam::Wish {
         plan,
         workload: asked.workload,
         isolation: isolation(asked.isolation),
+        kinds,
         schedule,
         length,
         seed,
@@ -190,6 +192,7 @@ fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
         plan,
         workload: asked.workload,
         isolation: isolation(asked.isolation),
+        kinds: Vec::new(),
         schedule: Schedule::default(),
         length: Duration::from_secs(asked.seconds),
         seed,

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::checkers::{Anomaly, Finding, Isolation, Verdict, judge};
 use crate::files;
 use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
-use crate::nemesis::{self, Schedule, Struck};
+use crate::nemesis::{self, Schedule, Struck, Trace};
 use crate::report;
 use crate::soak::{self, Soak};
 use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload};
@@ -32,6 +33,8 @@ pub struct Wish {
     pub workload: Sort,
     /// What their transactions ask for.
     pub isolation: Isolation,
+    /// Kinds of faults that were asked for: one of each must strike.
+    pub kinds: Vec<nemesis::Kind>,
     /// What is broken, and when.
     pub schedule: Schedule,
     /// For how long, at least.
@@ -96,8 +99,8 @@ async fn examine(
     let sampler = lanes::Sampler::begin(watch.clone(), Arc::clone(&recorder));
     let (crew, at_work, asking) = send_out(wish, &workload, &recorder, clients);
     say("clients are at work");
-    let faults = safety(lab, &watch, wish, &recorder, say).await;
-    let end = faults.as_ref().map_or(0, |(faults, _)| faults.len());
+    let tried = safety(lab, &watch, wish, &recorder, say).await;
+    let end = tried.as_ref().map_or(0, |(trace, _)| trace.struck.len());
     let what = if wish.soak.is_some() { "verbs were tried" } else { "faults struck" };
     say(&format!("{end} {what}; healing"));
     let healing = recorder.now();
@@ -114,8 +117,8 @@ async fn examine(
     at_work.finish().await;
     drop(asking);
     let mut options = last::read_all(lab, &watch, &crew, clients, wish).await?;
-    let (faults, wrong) = faults?;
-    options.loss_accepted = faults.iter().filter_map(|fault| fault.loss).max();
+    let (trace, wrong) = tried?;
+    options.loss_accepted = trace.struck.iter().filter_map(|fault| fault.loss).max();
     let (lanes, lag) = sampler.finish();
     let events = recorder.events();
     files::save(&wish.out, &events, &options)?;
@@ -125,11 +128,20 @@ async fn examine(
     })
     .await?;
     judgement.add(wrong);
-    let faults = faults.into_iter().map(told).collect();
+    let never = never(&wish.kinds, &trace);
+    let faults = trace.struck.into_iter().map(told).collect();
+    let skipped = trace.skipped.into_iter().map(|one| (one.name, one.at)).collect();
     let mut facts = facts(lab, wish, took);
     facts.extend(options.loss_accepted.map(|at| ("loss accepted".to_owned(), until(at))));
     let (title, command) = (wish.title.clone(), wish.command.clone());
-    Ok(report::Run { title, command, facts, events, faults, lanes, lag, judgement })
+    Ok(report::Run { title, command, facts, events, faults, skipped, never, lanes, lag, judgement })
+}
+
+/// What was asked for and did not strike once.
+fn never(asked: &[nemesis::Kind], trace: &Trace) -> Vec<String> {
+    let idle = asked.iter().filter(|kind| !trace.kinds.contains(kind));
+    let name = |kind: &nemesis::Kind| kind.to_possible_value().map(|v| v.get_name().to_owned());
+    idle.filter_map(name).collect()
 }
 
 /// Clients at work, and who asks the routes for them.
@@ -164,19 +176,23 @@ async fn safety(
     wish: &Wish,
     recorder: &Recorder,
     say: &mut (impl FnMut(&str) + Send),
-) -> anyhow::Result<(Vec<Struck>, Vec<Finding>)> {
+) -> anyhow::Result<(Trace, Vec<Finding>)> {
     let began = tokio::time::Instant::now();
-    let struck = match (wish.sabotage, &wish.soak) {
-        (Some(sabotage), _) => sabotage.commit(lab, watch, recorder).await?,
+    let trace = match (wish.sabotage, &wish.soak) {
+        (Some(sabotage), _) => {
+            let struck = sabotage.commit(lab, watch, recorder).await?;
+            Trace { struck, ..Trace::default() }
+        }
         (None, Some(soak)) => {
             let done = soak::run(soak, (wish.length, wish.seed), (lab, watch), recorder, say);
             let done = done.await?;
-            return Ok((done.steps, done.wrong.into_iter().map(finding).collect()));
+            let trace = Trace { struck: done.steps, ..Trace::default() };
+            return Ok((trace, done.wrong.into_iter().map(finding).collect()));
         }
         (None, None) => nemesis::run(&wish.schedule, (lab, watch), recorder, say).await,
     };
     tokio::time::sleep_until(began + wish.length).await;
-    Ok((struck, Vec::new()))
+    Ok((trace, Vec::new()))
 }
 
 fn finding(wrong: soak::Wrong) -> Finding {

@@ -29,7 +29,7 @@ use crate::hosts::{Lab, MEMBERS, Quality, Watch};
 
 use cure::Cure;
 
-pub use run::{Struck, heal_everything, run};
+pub use run::{Skipped, Struck, Trace, heal_everything, run};
 pub use schedule::{Entry, Schedule};
 
 /// A kind of fault, as it is asked for.

@@ -1,5 +1,6 @@
 //! Follows a schedule: strikes, waits, heals, and remembers what acted. Never changes the schedule.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -29,6 +30,26 @@ pub struct Struck {
     pub loss: Option<u64>,
 }
 
+/// A fault that found nothing to break, or whose wish was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Which, as the schedule has it.
+    pub name: String,
+    /// When it was given up, nanoseconds since the run began.
+    pub at: u64,
+}
+
+/// What came of a schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// What struck.
+    pub struck: Vec<Struck>,
+    /// What did not.
+    pub skipped: Vec<Skipped>,
+    /// The kinds of which one struck at least.
+    pub kinds: BTreeSet<Kind>,
+}
+
 /// For how long, and how often, a fault looks for something to break.
 const AGAIN_FOR: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(200);
@@ -39,7 +60,7 @@ pub async fn run(
     (lab, watch): (&mut Lab, &Watch),
     recorder: &Recorder,
     say: &mut (impl FnMut(&str) + Send),
-) -> Vec<Struck> {
+) -> Trace {
     let began = Instant::now();
     let entries = schedule.0.iter().enumerate();
     let mut steps: Vec<(u64, usize, bool)> = entries
@@ -48,7 +69,7 @@ pub async fn run(
         })
         .collect();
     steps.sort_unstable();
-    let mut struck: Vec<Struck> = Vec::new();
+    let Trace { mut struck, mut skipped, mut kinds } = Trace::default();
     let mut open: Vec<Option<(usize, Wound, Instant)>> = schedule.0.iter().map(|_| None).collect();
     for (at, number, heals) in steps {
         sleep_until(began + Duration::from_millis(at)).await;
@@ -73,11 +94,14 @@ pub async fn run(
                     let ago = ago.map(|ago| u64::try_from(ago).unwrap_or(u64::MAX));
                     let loss = ago.map(|ago| recorder.now().saturating_sub(ago));
                     struck.push(Struck { name, from, to: None, proof, loss });
+                    kinds.insert(schedule.0[number].fault.kind());
                     open[number] = Some((struck.len() - 1, wound, since));
                 }
                 Ok(None) => {
-                    let fault = serde_json::to_string(&schedule.0[number].fault);
-                    say(&format!("skipped, nothing to break: {}", fault.unwrap_or_default()));
+                    let name = serde_json::to_string(&schedule.0[number].fault);
+                    let name = name.unwrap_or_default();
+                    say(&format!("skipped, nothing to break: {name}"));
+                    skipped.push(Skipped { name, at: recorder.now() });
                     continue;
                 }
                 Err(error) => {
@@ -90,7 +114,7 @@ pub async fn run(
             }
         }
     }
-    struck
+    Trace { struck, skipped, kinds }
 }
 
 /// Another fault may have left nothing to break: then a moment is given to what comes back.

@@ -1,5 +1,6 @@
 //! Which fault comes when: drawn from a seed, printed, and read back from its print. Never looks at the cluster.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -68,6 +69,14 @@ impl Schedule {
     #[must_use]
     pub fn needs(&self, kind: Kind) -> bool {
         self.0.iter().any(|entry| entry.fault.kind() == kind)
+    }
+
+    /// The kinds that are in it, and those that were asked for: a short one may have none of some.
+    #[must_use]
+    pub fn kinds(&self, asked: &[Kind]) -> Vec<Kind> {
+        let drawn = self.0.iter().map(|entry| entry.fault.kind());
+        let all: BTreeSet<Kind> = asked.iter().copied().chain(drawn).collect();
+        all.into_iter().collect()
     }
 
     /// One JSON object a line.
@@ -185,6 +194,15 @@ mod tests {
         assert_ne!(one, Schedule::draw(&kinds, MINUTE, 8));
         assert!(one.0.len() > 4 && one.0.iter().all(|entry| entry.at_ms + entry.for_ms <= 120_000));
         assert_eq!(Schedule::read(&one.print()).unwrap(), one);
+    }
+
+    /// What the gate runs with, and calls unknown if a kind is missing.
+    #[test]
+    fn the_gates_schedule_has_every_kind_that_it_asks_for() {
+        let kinds = [Kind::Kill, Kind::Freeze, Kind::Partition, Kind::Etcd];
+        let drawn = Schedule::draw(&kinds, Duration::from_secs(90), 7);
+        assert_eq!(drawn.kinds(&[]), kinds);
+        assert_eq!(Schedule::default().kinds(&kinds), kinds);
     }
 
     #[test]

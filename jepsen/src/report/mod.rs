@@ -1,5 +1,6 @@
 //! A run as people look at it: one page with pictures that needs nothing else, and `results.json`. Never judges,
-//! but for this: a fault that did not prove that it acted leaves a valid run unknown.
+//! but for this: a fault that did not prove that it acted, or none of a kind that was asked for, leaves a valid run
+//! unknown.
 
 mod lag;
 mod lanes;
@@ -41,6 +42,10 @@ pub struct Run {
     pub events: Vec<Event>,
     /// What was broken, in order.
     pub faults: Vec<Fault>,
+    /// What found nothing to break, and when it was given up.
+    pub skipped: Vec<(String, u64)>,
+    /// Kinds of faults that were asked for and of which none struck.
+    pub never: Vec<String>,
     /// What each member was, one lane a member.
     pub lanes: Vec<Lane>,
     /// How far each replica was behind.
@@ -117,10 +122,18 @@ impl Run {
             .filter(|fault| fault.proof.is_none())
             .map(|fault| fault.name.as_str())
             .collect();
+        let mut reasons = Vec::new();
+        if !idle.is_empty() {
+            reasons.push(format!("Nothing shows that these faults acted: {}.", idle.join(", ")));
+        }
+        if !self.never.is_empty() {
+            let kinds = self.never.join(", ");
+            reasons.push(format!(
+                "Of these kinds no fault struck: {kinds}. Take a longer --seconds, or another --seed."
+            ));
+        }
         match &self.judgement.verdict {
-            Verdict::Valid if !idle.is_empty() => Verdict::Unknown {
-                reason: format!("Nothing shows that these faults acted: {}.", idle.join(", ")),
-            },
+            Verdict::Valid if !reasons.is_empty() => Verdict::Unknown { reason: reasons.join(" ") },
             verdict => verdict.clone(),
         }
     }

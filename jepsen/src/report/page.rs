@@ -165,6 +165,10 @@ fn faults(run: &Run) -> Markup {
                 }
             }
         }
+        @if !run.skipped.is_empty() {
+            p class="soft" { "Nothing to break was found by these:" }
+            ul { @for (name, at) in &run.skipped { li { (name) ", at " (seconds(*at)) " s" } } }
+        }
     }
 }
 

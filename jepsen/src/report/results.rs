@@ -28,6 +28,12 @@ pub struct Results {
     pub longest_write_gap_ms: u64,
     /// What was broken.
     pub faults: Vec<Broken>,
+    /// What found nothing to break.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+    /// Kinds of faults that were asked for and of which none struck.
+    #[serde(default)]
+    pub never_struck: Vec<String>,
 }
 
 /// Milliseconds, at what share of the answers.
@@ -54,6 +60,15 @@ pub struct Broken {
     pub to_ms: Option<u64>,
     /// What shows that it acted.
     pub proof: Option<String>,
+}
+
+/// A fault that found nothing to break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Which, as the schedule has it.
+    pub name: String,
+    /// When it was given up, milliseconds since the run began.
+    pub at_ms: u64,
 }
 
 /// An operation that ended, for the pictures.
@@ -103,6 +118,7 @@ pub(super) fn of(run: &Run) -> Results {
         to_ms: fault.to.map(millis),
         proof: fault.proof.clone(),
     };
+    let skipped = |(name, at): &(String, u64)| Skipped { name: name.clone(), at_ms: millis(*at) };
     Results {
         title: run.title.clone(),
         command: run.command.clone(),
@@ -113,6 +129,8 @@ pub(super) fn of(run: &Run) -> Results {
         latency: latencies(&answers),
         longest_write_gap_ms: millis(longest_gap(&answers)),
         faults: run.faults.iter().map(broken).collect(),
+        skipped: run.skipped.iter().map(skipped).collect(),
+        never_struck: run.never.clone(),
     }
 }
 

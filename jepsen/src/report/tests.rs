@@ -75,6 +75,8 @@ fn run() -> Run {
             fault("slow disk n2", 70, 100, None),
             fault("kill agent n2", 112, 114, Some("pid 12 is gone")),
         ],
+        skipped: vec![("{\"wal\":\"primary\"} <skipped>".into(), 90 * SECOND)],
+        never: Vec::new(),
         lanes: vec![
             lane(
                 "n1",
@@ -169,6 +171,8 @@ fn a_run_is_one_page_and_its_figures() {
     let results = fs::read_to_string(directory.path().join(RESULTS)).unwrap();
     let results: Results = serde_json::from_str(&results).unwrap();
     assert_eq!(results.faults.len(), 5);
+    assert_eq!((results.skipped.len(), results.skipped[0].at_ms), (1, 90_000));
+    assert!(page.contains("&lt;skipped&gt;, at 90.0 s"));
     assert!(
         (6500..7800).contains(&results.longest_write_gap_ms),
         "{}",
@@ -184,6 +188,18 @@ fn a_fault_without_proof_leaves_a_valid_run_unknown() {
     assert!(matches!(&verdict, Verdict::Unknown { reason } if reason.contains("slow disk n2")));
     run.faults.retain(|fault| fault.proof.is_some());
     assert!(run.verdict().is_valid());
+}
+
+/// A run that broke nothing of what it was asked to break tried nothing.
+#[test]
+fn a_kind_that_never_struck_leaves_a_valid_run_unknown() {
+    let mut run = run();
+    run.judgement.verdict = Verdict::Valid;
+    run.faults.clear();
+    assert!(run.verdict().is_valid(), "nothing was asked for");
+    run.never = vec!["wal".into()];
+    let verdict = results::of(&run).verdict;
+    assert!(matches!(&verdict, Verdict::Unknown { reason } if reason.contains("struck: wal.")));
 }
 
 #[test]
