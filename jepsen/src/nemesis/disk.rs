@@ -1,6 +1,10 @@
 //! The disk that a member's data are on, a small file system of its own: full, or it hangs.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -25,26 +29,66 @@ impl Harm {
     pub(super) const ALL: [Self; 2] = [Self::Full, Self::Hang];
 }
 
+/// Postgres may give back what it held meanwhile: then there is a little room again.
+const FILLS: usize = 5;
+/// A process that writes comes to wait at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) fn strike(harm: Harm, member: &'static str, lab: &mut Lab) -> anyhow::Result<Wound> {
     let name = format!("disk {} of {member}", serde_word(&harm));
     let disk = lab.disk(member);
     match harm {
-        Harm::Full => {
-            let ballast = disk.join("ballast");
-            // Until nothing more fits: that dd fails is what is wanted.
-            let _ = run(&["dd", "if=/dev/zero", &format!("of={}", ballast.display()), "bs=64k"]);
-            let size = fs::metadata(&ballast).map(|found| found.len()).unwrap_or_default();
-            let proof =
-                (size > 0).then(|| format!("{} MB of ballast, nothing more fits", size >> 20));
-            Ok(Wound::new(name, proof, Cure::Room(member)))
-        }
+        Harm::Full => Ok(Wound::new(name, fill(&disk), Cure::Room(member))),
         Harm::Hang => {
             let place = disk.to_string_lossy().into_owned();
             run(&["fsfreeze", "--freeze", &place])?;
-            let proof = Some("the kernel says that the file system is frozen".to_owned());
+            let waits = write_that_waits(&disk)?;
+            let proof = waits.map(|pid| format!("process {pid} writes there and waits (state D)"));
             Ok(Wound::new(name, proof, Cure::Unfreeze(member)))
         }
     }
+}
+
+/// Until nothing more fits; what the kernel says to one more write.
+fn fill(disk: &Path) -> Option<String> {
+    let (ballast, probe) = (disk.join("ballast"), disk.join("probe"));
+    for _ in 0..FILLS {
+        let target = format!("of={}", ballast.display());
+        // That dd fails is what is wanted.
+        let more = ["oflag=append", "conv=notrunc"];
+        let _ = run(&[&["dd", "if=/dev/zero", &target, "bs=64k"][..], &more].concat());
+        let refused = fs::write(&probe, [1; 65_536]).err();
+        let _ = fs::remove_file(&probe);
+        let full = refused.filter(|error| error.kind() == ErrorKind::StorageFull);
+        if let Some(error) = full {
+            let size = fs::metadata(&ballast).map(|found| found.len()).unwrap_or_default();
+            return Some(format!("{} MB of ballast; one more write: {error}", size >> 20));
+        }
+    }
+    None
+}
+
+/// A process of ours that writes there, if the kernel says that it waits. It ends when the disk goes on.
+fn write_that_waits(disk: &Path) -> anyhow::Result<Option<u32>> {
+    let probe = disk.join("probe");
+    let mut command = Command::new("dd");
+    command.args(["if=/dev/zero", "bs=4k", "count=1"]).arg(format!("of={}", probe.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().context("dd does not start")?;
+    let (pid, began) = (child.id(), Instant::now());
+    let waits = loop {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let waits = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim().starts_with('D'));
+        if waits || began.elapsed() > PATIENCE || child.try_wait()?.is_some() {
+            break waits;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    std::thread::spawn(move || {
+        let _ = child.wait();
+        let _ = fs::remove_file(probe);
+    });
+    Ok(waits.then_some(pid))
 }
 
 pub(super) fn make_room(member: &'static str, lab: &mut Lab) -> anyhow::Result<Option<String>> {

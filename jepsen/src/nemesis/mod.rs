@@ -46,7 +46,7 @@ pub enum Kind {
     Network,
     /// etcd: its leader or a member killed or frozen, all of it away
     Etcd,
-    /// Wall clocks jump, of one member's processes
+    /// Wall clocks jump, or run fast or slow, of one member's processes
     Clock,
     /// A member's disk is full, or hangs
     Disk,
@@ -106,6 +106,8 @@ pub enum Fault {
     Etcd(etcd::Harm),
     /// The wall clock of a member's processes jumps by so many seconds.
     Clock(i64, Target),
+    /// The wall clock of a member's processes runs at so many percent.
+    Pace(u32, Target),
     /// See `disk`.
     Disk(disk::Harm, Target),
     /// See `fsync`.
@@ -179,7 +181,7 @@ impl Fault {
             Self::Cut(..) => Kind::Partition,
             Self::Network(..) => Kind::Network,
             Self::Etcd(_) => Kind::Etcd,
-            Self::Clock(..) => Kind::Clock,
+            Self::Clock(..) | Self::Pace(..) => Kind::Clock,
             Self::Disk(..) => Kind::Disk,
             Self::Fsync(..) => Kind::Fsync,
             Self::Power(..) => Kind::Power,
@@ -210,7 +212,12 @@ impl Fault {
                 network::strike(*quality, *scope, target.find(watch).await, lab)
             }
             Self::Etcd(harm) => etcd::strike(*harm, lab, watch).await,
-            Self::Clock(seconds, target) => clock::strike(*seconds, target.find(watch).await, lab),
+            Self::Clock(seconds, target) => {
+                clock::jump(*seconds, target.find(watch).await, lab).await
+            }
+            Self::Pace(percent, target) => {
+                clock::pace(*percent, target.find(watch).await, lab).await
+            }
             Self::Disk(harm, target) => disk::strike(*harm, target.find(watch).await, lab),
             Self::Fsync(harm, target) => fsync::strike(*harm, target.find(watch).await, lab),
             Self::Power(extent, target) => power::strike(*extent, target.find(watch).await, lab),
@@ -230,8 +237,8 @@ impl Fault {
             Self::Settings(change) => settings::strike(*change, watch).await,
             Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
             Self::Switchover => operate::switch_over(watch).await,
-            Self::Reinit(target) => operate::reinit(target.find(watch).await, watch).await,
-            Self::Drain(target) => operate::drain(target.find(watch).await, watch).await,
+            Self::Reinit(target) => operate::reinit(target.find(watch).await, lab, watch).await,
+            Self::Drain(target) => operate::drain(target.find(watch).await, lab, watch).await,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What an operator does in the middle of everything: restarts an agent in order, hands over, has a replica cloned
-//! anew, takes a member out of use and back. A refusal is an answer, and no fault of anybody.
+//! anew, takes a member out of use and back. Proof is what is seen of it; a refusal is no fault of anybody, and none.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::hosts::{Lab, MEMBERS, Watch};
 
@@ -13,11 +14,41 @@ use super::{Cure, Wound};
 
 /// Other faults do not wait for an operator.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What was taken up is seen by then, or not told.
+const SEEN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 /// What an answer begins with that is no refusal.
 pub(super) const DONE: &str = "done: ";
 /// So often a member is taken back, with a pause between: nobody may lead at first.
 const UNDRAINS: usize = 60;
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// What became of a wish.
+enum Answer {
+    /// It is done, or was taken up.
+    Done(String),
+    /// It was refused, or nobody answered at all.
+    Refused(String),
+    /// No answer yet: it may be under way.
+    Silent,
+}
+
+impl Answer {
+    fn told(self) -> String {
+        match self {
+            Self::Done(said) => format!("{DONE}{said}"),
+            Self::Refused(said) => said,
+            Self::Silent => format!("no answer in {PATIENCE:?}; it may be under way"),
+        }
+    }
+
+    fn refused(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Done(_) | Self::Silent => false,
+        }
+    }
+}
 
 pub(super) async fn restart(member: &'static str, lab: &mut Lab) -> anyhow::Result<Wound> {
     let name = format!("restart the agent of {member}");
@@ -32,15 +63,63 @@ pub(super) async fn restart(member: &'static str, lab: &mut Lab) -> anyhow::Resu
     Ok(Wound::new(name, proof, Cure::Start(member)))
 }
 
-/// Whatever becomes of it: a clone that a fault ends is begun again by the member itself.
-pub(super) async fn reinit(member: &'static str, watch: &Watch) -> anyhow::Result<Wound> {
-    let said = ordered(watch, "/reinitialize", member).await;
-    Ok(Wound::new(format!("reinit of {member}"), Some(said), Cure::None))
+/// Whatever becomes of it: a clone that a fault ends is begun again by the member itself. Seen is that its Postgres has
+/// ended, or that its data are in another directory.
+pub(super) async fn reinit(
+    member: &'static str,
+    lab: &Lab,
+    watch: &Watch,
+) -> anyhow::Result<Wound> {
+    let name = format!("reinit of {member}");
+    let number = || std::fs::metadata(lab.data(member)).ok().map(|found| found.ino());
+    let (postmaster, before) = (lab.postmaster(member), number());
+    let answer = ask(watch, "/reinitialize", member).await;
+    if answer.refused() {
+        return Ok(Wound::new(name, None, Cure::None));
+    }
+    let proof = until(async || {
+        if number().is_some_and(|now| Some(now) != before) {
+            return Some("its data are in another directory".to_owned());
+        }
+        let ended = postmaster.filter(|old| !old.alive())?;
+        Some(format!("its Postgres, process {}, has ended", ended.pid))
+    });
+    let proof = proof.await.map(|seen| format!("{seen}; {}", answer.told()));
+    Ok(Wound::new(name, proof, Cure::None))
 }
 
-pub(super) async fn drain(member: &'static str, watch: &Watch) -> anyhow::Result<Wound> {
-    let said = ordered(watch, "/drain", member).await;
-    Ok(Wound::new(format!("drain of {member}"), Some(said), Cure::Undrain(member)))
+/// Seen is that commits no longer wait for it, by the word of the Postgres that leads; of a primary, that another
+/// member leads then.
+pub(super) async fn drain(member: &'static str, lab: &Lab, watch: &Watch) -> anyhow::Result<Wound> {
+    let name = format!("drain of {member}");
+    let led = watch.primaries().await == [member];
+    let voted = waited_for(lab, watch).await.is_some_and(|(_, list)| list.contains(member));
+    if !led && !voted {
+        return Ok(Wound::new(name, None, Cure::None));
+    }
+    let answer = ask(watch, "/drain", member).await;
+    if answer.refused() {
+        return Ok(Wound::new(name, None, Cure::None));
+    }
+    let proof = until(async || {
+        let (leader, list) = waited_for(lab, watch).await?;
+        (leader != member && !list.contains(member))
+            .then(|| format!("{leader} waits for {list}, not for {member}"))
+    });
+    let proof = proof.await.map(|seen| format!("{seen}; {}", answer.told()));
+    Ok(Wound::new(name, proof, Cure::Undrain(member)))
+}
+
+/// Who leads, and whom its Postgres says that commits wait for.
+async fn waited_for(lab: &Lab, watch: &Watch) -> Option<(&'static str, String)> {
+    let primaries = watch.primaries().await;
+    let [leader] = primaries[..] else { return None };
+    let asked = async {
+        let client = lab.superuser(leader).await.ok()?;
+        let row = client.query_one("SHOW synchronous_standby_names", &[]).await.ok()?;
+        row.try_get(0).ok()
+    };
+    Some((leader, timeout(PATIENCE, asked).await.ok()??))
 }
 
 /// Until it is done: a cluster without a voter that an operator took away is not whole.
@@ -58,25 +137,51 @@ pub(super) async fn undrain(member: &'static str, watch: &Watch) -> anyhow::Resu
 
 /// Of whoever leads, or of the first agent.
 pub(super) async fn ordered(watch: &Watch, path: &str, member: &'static str) -> String {
+    ask(watch, path, member).await.told()
+}
+
+async fn ask(watch: &Watch, path: &str, member: &'static str) -> Answer {
     let asked = watch.primaries().await.first().copied().unwrap_or(MEMBERS[0]);
     match timeout(PATIENCE, watch.order(asked, path, &json!({ "member": member }))).await {
-        Ok(Ok(said)) => format!("{DONE}{said}"),
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => format!("no answer in {PATIENCE:?}; it may be under way"),
+        Ok(Ok(said)) => Answer::Done(said),
+        Ok(Err(error)) => Answer::Refused(format!("{error:#}")),
+        Err(_) => Answer::Silent,
     }
 }
 
+/// Seen is that another member accepts writes.
 pub(super) async fn switch_over(watch: &Watch) -> anyhow::Result<Wound> {
     let before = watch.primaries().await.first().copied();
     let Some(leader) = before else {
-        let why = "switchover: nobody led, nothing was asked".to_owned();
-        return Ok(Wound::new(why.clone(), Some(why), Cure::None));
+        return Ok(Wound::new("switchover while nobody leads", None, Cure::None));
     };
-    // A refusal is an answer: another fault may be at work.
+    let name = format!("switchover from {leader}");
     let answer = match timeout(PATIENCE, watch.switch_over(leader)).await {
-        Ok(Ok(())) => "done".to_owned(),
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => format!("no answer in {PATIENCE:?}; it may be under way"),
+        Ok(Ok(())) => Answer::Done("it was taken up".to_owned()),
+        Ok(Err(error)) => Answer::Refused(format!("{error:#}")),
+        Err(_) => Answer::Silent,
     };
-    Ok(Wound::new(format!("switchover from {leader}"), Some(answer), Cure::None))
+    if answer.refused() {
+        return Ok(Wound::new(name, None, Cure::None));
+    }
+    let proof = until(async || match watch.primaries().await[..] {
+        [now] if now != leader => Some(format!("{now} accepts writes")),
+        _ => None,
+    });
+    let proof = proof.await.map(|seen| format!("{seen}; {}", answer.told()));
+    Ok(Wound::new(name, proof, Cure::None))
+}
+
+/// What is seen, looked for again and again.
+async fn until(look: impl AsyncFn() -> Option<String>) -> Option<String> {
+    let began = Instant::now();
+    loop {
+        if let Some(seen) = look().await {
+            return Some(seen);
+        }
+        if began.elapsed() > SEEN {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
 }

@@ -11,8 +11,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault, Kind, Target, cut, data, disk, etcd, freeze, fsync, kill, network, page, power, rewind,
-    settings,
+    Fault, Kind, Target, clock, cut, data, disk, etcd, freeze, fsync, kill, network, page, power,
+    rewind, settings,
 };
 
 /// A fault and its time.
@@ -131,8 +131,10 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
         }
         Kind::Etcd => (Fault::Etcd(pick(&etcd::Harm::ALL, rng)), rng.random_range(2_000..25_000)),
         Kind::Clock => {
-            let seconds = pick(&[-3_600, -30, 30, 3_600], rng);
-            (Fault::Clock(seconds, primary), rng.random_range(3_000..12_000))
+            let jumps = [-3_600, -30, 30, 3_600].map(|seconds| Fault::Clock(seconds, primary));
+            let paces = clock::PACES.map(|percent| Fault::Pace(percent, primary));
+            let fault = pick(&[&jumps[..], &paces].concat(), rng);
+            (fault, rng.random_range(3_000..12_000))
         }
         Kind::Disk => {
             (Fault::Disk(pick(&disk::Harm::ALL, rng), primary), rng.random_range(3_000..15_000))
