@@ -1,5 +1,5 @@
-//! What each member was over time, and how far replicas were behind, looked at from outside a few times a second. Only
-//! for the picture: nothing is judged by it.
+//! What each member was over time, and how far replicas were behind, looked at from outside a few times a second: for
+//! the picture. Judged is only who said that it accepts writes after another one began to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use crate::hosts::{MEMBERS, Watch, places};
 use crate::report::{Lag, Lane, Role, Span};
 use crate::workloads::Recorder;
 
+use super::led;
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -24,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(250);
 struct Seen {
     lanes: BTreeMap<&'static str, Vec<Span>>,
     lag: BTreeMap<&'static str, Vec<(u64, u64)>>,
+    /// When a member in a term was last asked and said that it accepts writes.
+    led: BTreeMap<(&'static str, u64), u64>,
 }
 
 /// Who looks.
@@ -66,13 +70,15 @@ impl Sampler {
         Self { seen, looking }
     }
 
-    pub(super) fn finish(self) -> (Vec<Lane>, Vec<Lag>) {
+    pub(super) fn finish(self) -> (Vec<Lane>, Vec<Lag>, Vec<led::Seen>) {
         let seen = self.seen.borrow().clone();
         let lanes = seen.lanes.into_iter();
         let lanes = lanes.map(|(member, spans)| Lane { member: member.to_owned(), spans });
         let lag = seen.lag.into_iter();
         let lag = lag.map(|(member, points)| Lag { member: member.to_owned(), points });
-        (lanes.collect(), lag.collect())
+        let led = seen.led.into_iter();
+        let led = led.map(|((member, term), at)| led::Seen { member: member.to_owned(), term, at });
+        (lanes.collect(), lag.collect(), led.collect())
     }
 }
 
@@ -85,10 +91,23 @@ async fn look(watch: &Watch, recorder: &Recorder, sender: &watch::Sender<Seen>) 
             answer.and_then(|answer| serde_json::from_slice::<Document>(&answer.body).ok())
         }
     });
+    let accepts = places.iter().map(|place| {
+        let ask = Ask::get("/primary").within(LOOK);
+        async move {
+            let answer = ask.send(&place.api).await.ok().filter(|answer| answer.status == 200)?;
+            serde_json::from_slice::<Document>(&answer.body).ok()?.haa.term
+        }
+    });
+    // What is answered was so after this.
+    let before = recorder.now();
     let all = futures_util::future::join_all(asked);
-    let (said, view) = tokio::join!(all, watch.cluster());
+    let accepts = futures_util::future::join_all(accepts);
+    let (said, accepts, view) = tokio::join!(all, accepts, watch.cluster());
     let now = recorder.now();
     sender.send_modify(|seen| {
+        for (member, term) in MEMBERS.into_iter().zip(accepts) {
+            seen.led.extend(term.map(|term| ((member, term), before)));
+        }
         for (member, said) in MEMBERS.into_iter().zip(&said) {
             let (role, term) = role(said.as_ref());
             extend(seen.lanes.entry(member).or_default(), role, term, now);

@@ -1,21 +1,18 @@
 //! The end of a run: everybody follows, everything is read once more on every member, and what the cluster itself
 //! recorded is fetched. Judges none of it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use haa_core::records::HistoryRecord;
-
-use crate::checkers::{Isolation, Leadership, Options, TimelineEnd};
-use crate::hosts::tools::run;
+use crate::checkers::{Checker, Isolation, Options, TimelineEnd};
 use crate::hosts::{Lab, MEMBERS, Place, Watch, places};
 use crate::workloads::record::FAITHFUL;
-use crate::workloads::{Crew, Kind, Recorder, Session, TOTAL, Workload};
+use crate::workloads::{Crew, Kind, Session, TOTAL, Workload};
 
-use super::Wish;
+use super::{Wish, led};
 
 /// One operation of the last reads.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,7 +71,7 @@ pub(super) async fn read_all(
     watch: &Watch,
     crew: &Crew,
     clients: &Handle,
-    wish: &Wish,
+    (wish, seen): (&Wish, &[led::Seen]),
 ) -> anyhow::Result<Options> {
     follow(lab, watch, PATIENCE).await.context("before the last reads")?;
     let primary = watch.primary(PATIENCE).await?;
@@ -92,7 +89,9 @@ pub(super) async fn read_all(
     reads.await.context("the last reads")??;
     options.final_timeline = final_timeline(lab, primary).await?;
     if wish.plan.faketime.is_none() {
-        options.leaderships = leaderships(lab, &crew.recorder)?;
+        // Without a wrong clock the record's times are ours, and there must be one.
+        options.demanded.push(Checker::Record);
+        options.leaderships = led::leaderships(lab, &crew.recorder, seen)?;
     }
     Ok(options)
 }
@@ -154,40 +153,6 @@ fn timeline_end(line: &str) -> Option<TimelineEnd> {
     let (high, low) = fields.next()?.split_once('/')?;
     let (high, low) = (u64::from_str_radix(high, 16).ok()?, u64::from_str_radix(low, 16).ok()?);
     Some(TimelineEnd { timeline, end: Some(high << 32 | low) })
-}
-
-/// Who led, as the cluster wrote it into etcd; each until the next one began.
-fn leaderships(lab: &Lab, recorder: &Recorder) -> anyhow::Result<Vec<Leadership>> {
-    let endpoints: Vec<String> =
-        lab.etcds().iter().map(|host| format!("http://{}:2379", host.address)).collect();
-    let endpoints = format!("--endpoints={}", endpoints.join(","));
-    let prefix = "/haa/jepsen/history/";
-    let get = ["env", "ETCDCTL_API=3", "etcdctl", &endpoints, "get", "--prefix", prefix];
-    let text = run(&get).context("the cluster's own record cannot be read from etcd")?;
-    let lines: Vec<&str> = text.lines().collect();
-    let mut records: Vec<(u64, HistoryRecord)> = lines
-        .chunks(2)
-        .filter_map(|pair| {
-            let term = pair.first()?.strip_prefix(prefix)?.parse().ok()?;
-            Some((term, serde_json::from_str(pair.get(1)?).ok()?))
-        })
-        .collect();
-    records.sort_by_key(|(term, _)| *term);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let began = now.saturating_sub(Duration::from_nanos(recorder.now()));
-    let at = |record: &HistoryRecord| {
-        let since = Duration::from_millis(record.at_unix_ms).saturating_sub(began);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    };
-    let next: Vec<u64> = records.iter().skip(1).map(|(_, record)| at(record)).collect();
-    let told = records.iter().enumerate().map(|(number, (term, record))| Leadership {
-        term: *term,
-        leader: record.leader.to_string(),
-        timeline: Some(record.timeline.0),
-        from: at(record),
-        to: next.get(number).copied(),
-    });
-    Ok(told.collect())
 }
 
 #[cfg(test)]

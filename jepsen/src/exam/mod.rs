@@ -3,6 +3,7 @@
 
 mod lanes;
 mod last;
+mod led;
 mod sabotage;
 
 use std::path::PathBuf;
@@ -116,10 +117,10 @@ async fn examine(
     sleep(CALM).await;
     at_work.finish().await;
     drop(asking);
-    let mut options = last::read_all(lab, &watch, &crew, clients, wish).await?;
+    let (lanes, lag, led) = sampler.finish();
+    let mut options = last::read_all(lab, &watch, &crew, clients, (wish, &led)).await?;
     let (trace, wrong) = tried?;
     options.loss_accepted = trace.struck.iter().filter_map(|fault| fault.loss).max();
-    let (lanes, lag) = sampler.finish();
     let events = recorder.events();
     files::save(&wish.out, &events, &options)?;
     let mut judgement = tokio::task::spawn_blocking({
