@@ -21,8 +21,8 @@ install-deps:  ## PostgreSQL, etcd, protoc, a C compiler where they are missing 
 install-test-deps:  ## the same, and the proxies and network tools that the tests use
 	@deploy/install-deps.sh tests
 
-build: install-deps  ## haad and haactl, for use: target/release
-	cargo build --release --bins
+build: install-deps  ## haad, haactl and haa-jepsen, for use: target/release
+	cargo build --release --bins --package haa --package haa-jepsen
 
 papers: build  ## manual pages and completions for bash, zsh and fish: target/papers
 	@$(TARGET)/release/haad papers $(TARGET)/papers
@@ -87,11 +87,9 @@ jepsen: install-test-deps  ## break real clusters on hosts of their own and judg
 
 SEED ?= 1
 soak: install-test-deps build  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
-	cargo build --release --package haa-jepsen
 	$(TARGET)/release/haa-jepsen soak --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/soak
 
 matrix: install-test-deps build  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1; root, hours; goes on
-	cargo build --release --package haa-jepsen
 	$(TARGET)/release/haa-jepsen matrix --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/matrix
 
 fix:  ## format, and apply what clippy can

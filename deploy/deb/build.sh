@@ -1,6 +1,8 @@
 #!/bin/sh
-# Makes the Debian package of haad and haactl out of programs that are built already. Installs nothing, builds nothing.
-#   deploy/deb/build.sh PROGRAMS DIRECTORY    PROGRAMS has haad and haactl; prints the package, which is in DIRECTORY
+# Makes the Debian package of haad, haactl and haa-jepsen out of programs that are built already. Installs nothing,
+# builds nothing.
+#   deploy/deb/build.sh PROGRAMS DIRECTORY    PROGRAMS has haad and haactl, and haa-jepsen if it is to be in the package;
+#                                             prints the package, which is in DIRECTORY
 # DEBFULLNAME and DEBEMAIL say who makes it, DEB_COMPRESSION how it is packed.
 set -eu
 umask 022
@@ -26,6 +28,10 @@ for program in haad haactl; do
     ! command -v strip >/dev/null || strip "$root/usr/bin/$program"
     "$programs/$program" papers "$root/papers"
 done
+if [ -x "$programs/haa-jepsen" ]; then
+    put 755 "$programs/haa-jepsen" /usr/bin/haa-jepsen
+    ! command -v strip >/dev/null || strip "$root/usr/bin/haa-jepsen"
+fi
 for page in "$root"/papers/man/*.1; do
     put 644 "$page" "/usr/share/man/man1/${page##*/}"
     gzip -9n "$root/usr/share/man/man1/${page##*/}"
@@ -79,6 +85,9 @@ Description: High availability and failover for PostgreSQL
  An agent, haad, stands beside each Postgres; the agents agree through etcd,
  promote a replica when the primary is lost, take the old primary back, and
  tell any client where to write and where to read. Operators use haactl.
+ .
+ haa-jepsen breaks a throw-away cluster on this machine on purpose, and judges
+ what its clients saw. It needs root, and iproute2, iptables, nftables and etcd.
 CONTROL
 
 mkdir -p "$out"

@@ -152,6 +152,7 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     let mut plan = plan(System::Haa, &asked.hosts, settings)?;
     let faults = |kind: Kind| schedule.needs(kind);
     let lies = asked.sabotage.is_some_and(exam::Sabotage::loses_power);
+    plan.seed = seed;
     plan.fsync = faults(Kind::Fsync) || lies;
     plan.state_on_disk = faults(Kind::Power);
     let disks = faults(Kind::Disk) || plan.fsync || plan.state_on_disk;
@@ -272,6 +273,7 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
         faketime: None,
         fsync: false,
         state_on_disk: false,
+        seed: rand::random(),
         guard: true,
     })
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use haa::ctl::documents::Lag as Behind;
 use haa::ctl::http::Ask;
 
-use crate::hosts::{MEMBERS, Watch, places};
+use crate::hosts::{Group, MEMBERS, Watch, places};
 use crate::report::{Lag, Lane, Role, Span};
 use crate::workloads::Recorder;
 
@@ -59,11 +59,11 @@ struct Own {
 }
 
 impl Sampler {
-    pub(super) fn begin(watch: Watch, recorder: Arc<Recorder>) -> Self {
+    pub(super) fn begin(watch: Watch, groups: Vec<Group>, recorder: Arc<Recorder>) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let looking = tokio::spawn(async move {
             loop {
-                look(&watch, &recorder, &sender).await;
+                look((&watch, &groups), &recorder, &sender).await;
                 sleep(LOOK).await;
             }
         });
@@ -82,7 +82,11 @@ impl Sampler {
     }
 }
 
-async fn look(watch: &Watch, recorder: &Recorder, sender: &watch::Sender<Seen>) {
+async fn look(
+    (watch, groups): (&Watch, &[Group]),
+    recorder: &Recorder,
+    sender: &watch::Sender<Seen>,
+) {
     let places = places();
     let asked = places.iter().map(|place| {
         let ask = Ask::get("/patroni").within(LOOK);
@@ -108,8 +112,12 @@ async fn look(watch: &Watch, recorder: &Recorder, sender: &watch::Sender<Seen>) 
         for (member, term) in MEMBERS.into_iter().zip(accepts) {
             seen.led.extend(term.map(|term| ((member, term), before)));
         }
-        for (member, said) in MEMBERS.into_iter().zip(&said) {
-            let (role, term) = role(said.as_ref());
+        for ((member, said), group) in MEMBERS.into_iter().zip(&said).zip(groups) {
+            let (role, term) = match said {
+                Some(said) => role(said),
+                None if stands_still(group) => (Role::Frozen, None),
+                None => (Role::Down, None),
+            };
             extend(seen.lanes.entry(member).or_default(), role, term, now);
         }
         for one in view.iter().flat_map(|view| &view.members) {
@@ -121,8 +129,18 @@ async fn look(watch: &Watch, recorder: &Recorder, sender: &watch::Sender<Seen>) 
     });
 }
 
-fn role(said: Option<&Document>) -> (Role, Option<u64>) {
-    let Some(Document { state, haa }) = said else { return (Role::Down, None) };
+/// The group as a whole, or the agent in it.
+fn stands_still(group: &Group) -> bool {
+    let agent_stopped = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let is_agent = stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with("haad)"));
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        is_agent && state.is_some_and(|state| state.starts_with('T'))
+    };
+    group.is_frozen() || group.members().iter().any(agent_stopped)
+}
+
+fn role(Document { state, haa }: &Document) -> (Role, Option<u64>) {
     match (haa.role.as_str(), state.as_str()) {
         ("primary", "running") => (Role::Primary, haa.term),
         ("replica", "running" | "streaming") => (Role::Replica, None),

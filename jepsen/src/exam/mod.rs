@@ -97,7 +97,9 @@ async fn examine(
         sabotage.prepare(lab, &watch).await?;
     }
     let recorder = Arc::new(Recorder::default());
-    let sampler = lanes::Sampler::begin(watch.clone(), Arc::clone(&recorder));
+    let groups = MEMBERS.iter().map(|name| lab.host(name).map(|host| host.group.clone()));
+    let groups = groups.collect::<anyhow::Result<_>>()?;
+    let sampler = lanes::Sampler::begin(watch.clone(), groups, Arc::clone(&recorder));
     let (crew, at_work, asking) = send_out(wish, &workload, &recorder, clients);
     say("clients are at work");
     let tried = safety(lab, &watch, wish, &recorder, say).await;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use haa::playground::{Process, postmaster_of};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use tokio::runtime::Handle;
 
 use super::cgroup::Group;
@@ -37,6 +39,7 @@ pub struct Lab {
     prefix: String,
     program: PathBuf,
     pub(super) token: String,
+    rng: StdRng,
     /// Locked while we live: `clean` leaves what is locked.
     _owner: File,
 }
@@ -87,6 +90,7 @@ impl Lab {
             fsync::build(directory)?;
         }
         let lab = Self {
+            rng: StdRng::seed_from_u64(plan.seed),
             plan,
             tools,
             directory: directory.to_owned(),
@@ -127,6 +131,11 @@ impl Lab {
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.hosts.keys().copied().filter(|name| *name != "watch").collect()
+    }
+
+    /// A number that follows from the run's seed, another one each time.
+    pub fn draw(&mut self) -> u64 {
+        self.rng.random()
     }
 
     /// The token for commands.

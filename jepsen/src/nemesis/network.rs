@@ -30,14 +30,15 @@ pub(crate) fn strike(
     quality: Quality,
     scope: Scope,
     member: &'static str,
-    lab: &Lab,
+    lab: &mut Lab,
 ) -> anyhow::Result<Wound> {
     let names: Vec<&str> = match scope {
         Scope::Member => vec![member],
         Scope::Everybody => lab.names().into_iter().filter(|name| *name != "clients").collect(),
     };
-    let begun: anyhow::Result<Vec<Slow>> =
-        names.iter().map(|name| Slow::begin(lab.host(name)?, quality, rand::random())).collect();
+    let seeds: Vec<u64> = names.iter().map(|_| lab.draw()).collect();
+    let begin = |(name, seed): (&&str, u64)| Slow::begin(lab.host(name)?, quality, seed);
+    let begun: anyhow::Result<Vec<Slow>> = names.iter().zip(seeds).map(begin).collect();
     let Quality { delay_ms, jitter_ms, loss_permille } = quality;
     let loss = f64::from(loss_permille) / 10.0;
     let name = format!(

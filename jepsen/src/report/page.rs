@@ -114,8 +114,7 @@ fn findings(findings: &[Finding], more: usize) -> Markup {
 fn figures(results: &Results) -> Markup {
     let counts = results.counts;
     let latency = results.latency;
-    let seconds = results.duration_ms.max(1) as f64 / 1000.0;
-    let rate = super::scale::short(super::scale::float(counts.ok as u64) / seconds);
+    let rate = super::scale::short(results.acknowledged_per_second);
     html! {
         p {
             (counts.ok) " acknowledged (" (rate) "/s), " (counts.fail) " failed, " (counts.unknown)

@@ -22,6 +22,9 @@ pub struct Results {
     pub counts: Counts,
     /// How long the run took, in milliseconds.
     pub duration_ms: u64,
+    /// Operations that were acknowledged, a second, over all of that time.
+    #[serde(default)]
+    pub acknowledged_per_second: f64,
     /// How long acknowledged operations took.
     pub latency: Latencies,
     /// The longest time between two acknowledged writes, in milliseconds.
@@ -126,12 +129,19 @@ pub(super) fn of(run: &Run) -> Results {
         checks: run.judgement.checks.clone(),
         counts: run.judgement.counts,
         duration_ms: millis(run.end()),
+        acknowledged_per_second: rate(run.judgement.counts.ok, millis(run.end())),
         latency: latencies(&answers),
         longest_write_gap_ms: millis(longest_gap(&answers)),
         faults: run.faults.iter().map(broken).collect(),
         skipped: run.skipped.iter().map(skipped).collect(),
         never_struck: run.never.clone(),
     }
+}
+
+/// A second, with one digit.
+fn rate(amount: usize, duration_ms: u64) -> f64 {
+    let seconds = super::scale::float(duration_ms.max(1)) / 1000.0;
+    (super::scale::float(amount as u64) / seconds * 10.0).round() / 10.0
 }
 
 fn latencies(answers: &[Answer]) -> Latencies {
@@ -174,6 +184,11 @@ mod tests {
             [5, 9, 10, 10]
         );
         assert_eq!((percentile(&[7], 50), percentile::<u64>(&[], 50)), (Some(7), None));
+    }
+
+    #[test]
+    fn a_rate_is_of_all_the_time() {
+        assert_eq!((rate(1234, 10_000), rate(0, 0)), (123.4, 0.0));
     }
 
     #[test]

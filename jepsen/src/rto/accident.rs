@@ -126,7 +126,8 @@ impl Accident {
             Self::PoorNetwork => {
                 let quality = Quality { delay_ms: 0, jitter_ms: 50, loss_permille: 50 };
                 for name in lab.names().into_iter().filter(|name| *name != "clients") {
-                    let slow = Slow::begin(lab.host(name)?, quality, rand::random())?;
+                    let seed = lab.draw();
+                    let slow = Slow::begin(lab.host(name)?, quality, seed)?;
                     broken.slow.push(Arc::new(slow));
                 }
             }

@@ -80,6 +80,28 @@ fn a_read_of_the_middle_is_g1b() {
 }
 
 #[test]
+fn two_that_build_on_one_state_are_a_lost_update() {
+    let mut script = Script::default();
+    let (one, other) = (t(&[r(1, &[]), a(1, 1)]), t(&[r(1, &[]), a(1, 2)]));
+    together(&mut script, (one, "n1"), (other, "n1"));
+    script.done(3, t(&[r(1, &[1, 2])]), "n1");
+    assert!(found(&script).contains(&Anomaly::LostUpdate), "{:?}", found(&script));
+    // READ COMMITTED promises nothing of that.
+    assert!(!judged(&script, &read_committed()).0.contains(&Anomaly::LostUpdate));
+}
+
+#[test]
+fn one_that_builds_on_what_was_rolled_back_is_a_dirty_update() {
+    let mut script = Script::default();
+    script.invoke(1, t(&[a(1, 1)])).fail(1, t(&[a(1, 1)])).done(2, t(&[a(1, 2)]), "n1");
+    script.done(3, t(&[r(1, &[1, 2])]), "n1");
+    for options in [Options::default(), read_committed()] {
+        let (found, _) = judged(&script, &options);
+        assert!(found.contains(&Anomaly::DirtyUpdate), "{found:?}");
+    }
+}
+
+#[test]
 fn reads_in_a_circle_are_g1c() {
     let mut script = Script::default();
     let (one, other) = (t(&[a(1, 1), r(2, &[2])]), t(&[a(2, 2), r(1, &[1])]));
