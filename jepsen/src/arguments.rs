@@ -27,6 +27,7 @@ Examples:
   haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
   haa-jepsen soak --seconds 1800 --seed 7
   haa-jepsen rto --fault host --runs 10 --json host.json
+  haa-jepsen compare host.json patroni-host.json --out compare.html
   haa-jepsen load --system haa,patroni --json load.json
   haa-jepsen clean"
 )]
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
     Matrix(Matrix),
     /// Time failovers: the same accident again and again under writers
     Rto(Rto),
+    /// Join the figures of several `rto --json` into one table and one picture
+    Compare(Compare),
     /// Measure what a system costs when nothing happens: memory, CPU, requests to etcd, answers a second
     Load(Load),
     /// Judge a history again
@@ -168,6 +171,16 @@ pub(crate) struct Rto {
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) hosts: Hosts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// What `rto --json` wrote, of one fault and one system each
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The page with table and picture
+    #[arg(long, value_name = "FILE", default_value = "compare.html")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

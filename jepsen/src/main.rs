@@ -1,6 +1,7 @@
 //! haa-jepsen: parse, build, run, exit code.
 
 mod arguments;
+mod timed;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,11 +15,11 @@ use haa_jepsen::checkers::{Isolation, Verdict};
 use haa_jepsen::hosts::{Haactl, Plan, System, able, clean};
 use haa_jepsen::load::{footprint, scale};
 use haa_jepsen::nemesis::{Kind, Schedule};
-use haa_jepsen::report::{self, rto};
+use haa_jepsen::report;
 use haa_jepsen::workloads::Sort;
 use haa_jepsen::{exam, files, matrix, soak};
 
-use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Profile, Rto, Verb};
+use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Verb};
 
 /// Everything was judged valid.
 const VALID: u8 = 0;
@@ -26,10 +27,6 @@ const VALID: u8 = 0;
 const NOT_VALID: u8 = 1;
 /// The run itself failed, or could not be made.
 const FAILED: u8 = 2;
-
-/// The shortest times that Patroni takes.
-const PATRONI_FAST: &str =
-    "ttl = 20\nloop_wait = 1\nretry_timeout = 3\nprimary_start_timeout = 0\n";
 
 /// As Debian installs it; `clock` needs it.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
@@ -40,7 +37,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Able => able().map(|()| say("runs can be made on this machine")).map(|()| VALID),
         Verb::Clean => cleaned(),
-        Verb::Rto(wish) => timed(wish),
+        Verb::Rto(wish) => timed::timed(wish),
+        Verb::Compare(wish) => timed::compared(&wish),
         Verb::Load(wish) => weighed(wish),
         Verb::Run(wish) => examined(wish),
         Verb::Soak(wish) => soaked(wish),
@@ -64,30 +62,6 @@ fn cleaned() -> anyhow::Result<u8> {
     };
     let (removed, living) = (names(&cleaned.removed), names(&cleaned.living));
     say(&format!("removed: {removed}; left alone, because it lives: {living}"));
-    Ok(VALID)
-}
-
-fn timed(asked: Rto) -> anyhow::Result<u8> {
-    let settings = match (asked.system, asked.profile) {
-        (_, Profile::Default) => toml::Table::new(),
-        (System::Haa, Profile::Fast) => "profile = \"fast\"".parse()?,
-        (System::Patroni, Profile::Fast) => PATRONI_FAST.parse()?,
-    };
-    let profile = asked.profile.to_possible_value();
-    let wish = haa_jepsen::rto::Wish {
-        plan: plan(asked.system, &asked.hosts, settings)?,
-        accident: asked.fault,
-        runs: asked.runs,
-        writers: usize::from(asked.writers),
-        length: asked.seconds.map_or(asked.fault.usual_length(), Duration::from_secs),
-        profile: profile.map_or_else(String::new, |profile| profile.get_name().to_owned()),
-        keep: asked.hosts.out,
-    };
-    let timing = haa_jepsen::rto::run(&wish, say)?;
-    if let Some(file) = asked.json {
-        write_json(&file, &timing)?;
-    }
-    say(&rto::table(std::slice::from_ref(&timing)));
     Ok(VALID)
 }
 

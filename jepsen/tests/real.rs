@@ -53,6 +53,37 @@ fn without_root_it_is_refused_with_a_sentence() {
     assert!(said(&output).contains("needs root"), "{}", said(&output));
 }
 
+#[test]
+fn figures_of_several_timings_are_one_table_and_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("pages/all.html");
+    let file = |system: &str, outage: u64| {
+        let run = serde_json::json!(
+            { "outage_ms": outage, "lost": 0, "dual_ack_ms": 0, "redundancy_ms": outage }
+        );
+        let series = serde_json::json!({
+            "system": system, "fault": "host", "profile": "fast", "runs": [run],
+            "p50_ms": outage, "p90_ms": outage, "max_ms": outage, "lost_total": 0,
+        });
+        let path = folder.path().join(format!("{system}.json"));
+        std::fs::write(&path, series.to_string()).unwrap();
+        path
+    };
+    let mut command = Command::new(PROGRAM);
+    command.arg("compare").args([file("haa", 900), file("patroni", 21_000)]);
+    let output = command.arg("--out").arg(&page).output().unwrap();
+    let all = said(&output);
+    assert!(output.status.success(), "{all}");
+    assert!(all.contains("| host | haa fast | 1 |"), "{all}");
+    assert!(all.contains("| host | patroni fast | 1 |"), "{all}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches("<svg").count(), 1);
+
+    let output = Command::new(PROGRAM).args(["compare", "Cargo.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("rto --json"), "{}", said(&output));
+}
+
 /// What the gate runs. Where no hosts can be made it says so, and passes: a kernel is no fault of haa.
 #[test]
 #[ignore = "four minutes, and nothing else beside it: make broken"]
@@ -169,6 +200,7 @@ fn timing_pass(out: &Path) {
     let timing: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(timing["runs"].as_array().map(Vec::len), Some(3));
     assert_eq!(timing["lost_total"], 0, "{timing}");
+    assert!(out.join("rto.html").is_file());
     println!("{}", said(&output));
 }
 

@@ -4,7 +4,10 @@
 mod picture;
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
+use anyhow::Context as _;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +113,31 @@ fn drawn(timings: &[Timing]) -> Picture {
     picture::draw(timings)
 }
 
+/// The name of the page in a directory.
+pub const PAGE: &str = "rto.html";
+
+/// Reads what `--json` wrote: one series, or several in a list.
+///
+/// # Errors
+/// Says that it is neither.
+pub fn read(text: &str) -> anyhow::Result<Vec<Timing>> {
+    let one = serde_json::from_str::<Timing>(text).map(|timing| vec![timing]);
+    one.or_else(|_| serde_json::from_str(text))
+        .context("these are no figures of `haa-jepsen rto --json`: name files that it wrote")
+}
+
+/// Writes the page, into a directory that is made if need be.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(file: &Path, title: &str, timings: &[Timing]) -> anyhow::Result<()> {
+    let tell = || format!("cannot write {}", file.display());
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).with_context(tell)?;
+    }
+    fs::write(file, page(title, timings)).with_context(tell)
+}
+
 /// The same as a page, with the table below the picture.
 pub fn page(title: &str, timings: &[Timing]) -> String {
     let body = html! {
@@ -208,7 +236,10 @@ mod tests {
             "p50_ms": 2000, "p90_ms": 3000, "max_ms": 3000, "lost_total": 3,
         });
         assert_eq!(value, whole);
-        assert_eq!(serde_json::from_value::<Timing>(whole).unwrap(), timing);
+        let one = serde_json::to_string(&whole).unwrap();
+        assert_eq!(read(&one).unwrap(), [timing.clone()]);
+        assert_eq!(read(&format!("[{one},{one}]")).unwrap(), [timing.clone(), timing]);
+        assert!(read("{}").unwrap_err().to_string().contains("rto --json"));
     }
 
     #[test]
