@@ -130,7 +130,7 @@ pub(crate) struct Soak {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Matrix {
-    /// Which faults, with commas between; all if left out
+    /// Which faults, with commas between; all if left out, and runs without any
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) nemesis: Vec<Kind>,
     /// Which workloads, with commas between; all if left out

@@ -188,8 +188,10 @@ fn tabled(asked: arguments::Matrix) -> anyhow::Result<u8> {
     let directory = plan.program.parent().map(PathBuf::from).unwrap_or_default();
     let directory = directory.to_string_lossy().into_owned();
     let etcd = asked.hosts.etcd.to_string();
+    let clean = asked.nemesis.is_empty().then_some(None);
+    let nemesis = or_all(asked.nemesis).into_iter().map(Some).chain(clean).collect();
     let wish = matrix::Wish {
-        nemesis: or_all(asked.nemesis),
+        nemesis,
         workloads: or_all(asked.workload),
         seconds: asked.seconds,
         seed: asked.seed,

@@ -1,5 +1,5 @@
-//! Every fault under every workload, one run after the other, each in a directory of its own, and a table of verdicts.
-//! A run that has ended is not made again. Judges nothing.
+//! Every fault, and none, under every workload, one run after the other, each in a directory of its own, and a table of
+//! verdicts. A run that has ended is not made again. Judges nothing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::workloads::Sort;
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The faults, each by itself.
-    pub nemesis: Vec<Kind>,
+    /// The faults, each by itself; `None` is a run in which nothing is broken.
+    pub nemesis: Vec<Option<Kind>>,
     /// The workloads under each.
     pub workloads: Vec<Sort>,
     /// For how long each, in seconds.
@@ -34,7 +34,7 @@ pub struct Wish {
 /// One run of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cell {
-    nemesis: Kind,
+    nemesis: Option<Kind>,
     workload: Sort,
     /// Only transactions over lists ask for one.
     isolation: Option<&'static str>,
@@ -48,6 +48,9 @@ struct Ended {
     code: Option<i32>,
 }
 
+/// The numbers of the runs in which nothing is broken follow this one.
+const CLEAN: u64 = 900;
+
 /// In a run's directory.
 const ENDED: &str = "ended.json";
 const SAID: &str = "said.txt";
@@ -59,12 +62,17 @@ impl Wish {
     fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         let mut number = 0;
-        for nemesis in Kind::value_variants().iter().copied() {
+        let kinds = Kind::value_variants().iter().copied().map(Some);
+        for nemesis in kinds.chain([None]) {
+            if nemesis.is_none() {
+                // More faults are to change no seed of these.
+                number = CLEAN;
+            }
             for workload in Sort::value_variants().iter().copied() {
                 for isolation in isolations(workload) {
                     number += 1;
                     // Nobody can search for an order of what was acknowledged before an accepted loss.
-                    let judged = (nemesis, workload) != (Kind::AcceptLoss, Sort::Register);
+                    let judged = (nemesis, workload) != (Some(Kind::AcceptLoss), Sort::Register);
                     let asked =
                         self.nemesis.contains(&nemesis) && self.workloads.contains(&workload);
                     if judged && asked {
@@ -88,13 +96,13 @@ fn isolations(workload: Sort) -> &'static [Option<&'static str>] {
 impl Cell {
     fn name(&self) -> String {
         let isolation = self.isolation.map_or_else(String::new, |word| format!("-{word}"));
-        format!("{}-{}{isolation}", word(self.nemesis), word(self.workload))
+        format!("{}-{}{isolation}", broken(self.nemesis), word(self.workload))
     }
 
     fn arguments(&self, wish: &Wish, out: &Path) -> Vec<String> {
         let text = |text: &str| text.to_owned();
         let mut words = vec![text("run"), text("--workload"), word(self.workload)];
-        words.extend([text("--nemesis"), word(self.nemesis)]);
+        words.extend(self.nemesis.into_iter().flat_map(|kind| [text("--nemesis"), word(kind)]));
         words.extend([text("--seconds"), wish.seconds.to_string()]);
         words.extend([text("--seed"), self.seed.to_string()]);
         words.extend(self.isolation.into_iter().flat_map(|word| [text("--isolation"), text(word)]));
@@ -166,7 +174,7 @@ fn table(wish: &Wish, cells: &[Cell]) -> String {
 fn row(cell: &Cell, out: &Path) -> String {
     let isolation = cell.isolation.map_or_else(String::new, |word| format!(", {word}"));
     let what =
-        format!("{} | {}{isolation} | {}", word(cell.nemesis), word(cell.workload), cell.seed);
+        format!("{} | {}{isolation} | {}", broken(cell.nemesis), word(cell.workload), cell.seed);
     let text = fs::read_to_string(out.join(RESULTS)).unwrap_or_default();
     match (ended(out), serde_json::from_str::<Results>(&text)) {
         (None, _) => format!("| {what} | not run | | | | | |"),
@@ -182,6 +190,10 @@ fn row(cell: &Cell, out: &Path) -> String {
     }
 }
 
+fn broken(kind: Option<Kind>) -> String {
+    kind.map_or_else(|| "nothing".to_owned(), word)
+}
+
 fn word(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
@@ -193,15 +205,20 @@ mod tests {
     fn wish(nemesis: &[Kind], out: &Path) -> Wish {
         let workloads = Sort::value_variants().to_vec();
         let out = out.to_owned();
-        Wish { nemesis: nemesis.to_vec(), workloads, seconds: 90, seed: 7, more: Vec::new(), out }
+        let nemesis = nemesis.iter().copied().map(Some).chain([None]).collect();
+        Wish { nemesis, workloads, seconds: 90, seed: 7, more: Vec::new(), out }
     }
 
     #[test]
     fn every_fault_meets_every_workload_and_a_shorter_list_keeps_the_seeds() {
         let all = wish(Kind::value_variants(), Path::new("out")).cells();
-        assert_eq!(all.len(), Kind::value_variants().len() * 5 - 1);
+        assert_eq!(all.len(), (Kind::value_variants().len() + 1) * 5 - 1);
         let few = wish(&[Kind::Wal, Kind::AcceptLoss], Path::new("out")).cells();
-        assert_eq!(few.len(), 9);
+        assert_eq!(few.len(), 14);
+        let clean = few.iter().find(|cell| cell.nemesis.is_none()).unwrap();
+        let words = clean.arguments(&wish(&[], Path::new("out")), Path::new("one"));
+        assert!(!words.contains(&"--nemesis".to_owned()), "{words:?}");
+        assert_eq!((clean.seed, clean.name().as_str()), (7_901, "nothing-set"));
         assert!(few.iter().all(|cell| all.contains(cell)));
         let names: std::collections::BTreeSet<String> = all.iter().map(Cell::name).collect();
         assert_eq!(names.len(), all.len());
@@ -218,6 +235,6 @@ mod tests {
         let ended = Ended { command: String::new(), code: Some(2) };
         fs::write(out.join(ENDED), serde_json::to_string(&ended).unwrap()).unwrap();
         assert!(row(cell, &out).contains("FAILED"));
-        assert_eq!(table(&wish, &wish.cells()).lines().count(), 7);
+        assert_eq!(table(&wish, &wish.cells()).lines().count(), 12);
     }
 }

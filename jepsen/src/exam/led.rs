@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use serde::Deserialize;
 
 use haa_core::records::HistoryRecord;
 

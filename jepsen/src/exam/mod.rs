@@ -183,7 +183,7 @@ async fn safety(
     let began = tokio::time::Instant::now();
     let trace = match (wish.sabotage, &wish.soak) {
         (Some(sabotage), _) => {
-            let struck = sabotage.commit(lab, watch, recorder).await?;
+            let struck = sabotage.commit(lab, watch, (recorder, wish.workload)).await?;
             Trace { struck, ..Trace::default() }
         }
         (None, Some(soak)) => {

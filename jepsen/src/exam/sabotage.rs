@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::nemesis::Struck;
-use crate::workloads::Recorder;
+use crate::workloads::{Recorder, Sort};
 
 /// What is done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,7 +20,7 @@ pub enum Sabotage {
     AsyncKill,
     /// Somebody promotes a replica by hand that was cut off before, and lets clients write there
     PromoteStale,
-    /// Acknowledged rows are deleted behind the clients' backs
+    /// Acknowledged rows are deleted or changed behind the clients' backs
     Delete,
     /// Disks say that they synced and did not, and all members lose their power at once
     LyingDisks,
@@ -73,7 +73,7 @@ impl Sabotage {
         self,
         lab: &mut Lab,
         watch: &Watch,
-        recorder: &Recorder,
+        (recorder, workload): (&Recorder, Sort),
     ) -> anyhow::Result<Vec<Struck>> {
         sleep(Duration::from_secs(5)).await;
         let from = recorder.now();
@@ -90,13 +90,27 @@ impl Sabotage {
             Self::PromoteStale => promote_by_hand(primary, lab).await?,
             Self::Delete => {
                 let client = lab.superuser(primary).await?;
-                let text = "DELETE FROM elements WHERE id IN (SELECT id FROM elements ORDER BY id LIMIT 3)";
-                let gone = client.execute(text, &[]).await?;
-                (format!("rows deleted on {primary}"), format!("{gone} rows"))
+                let gone = client.execute(harm(workload), &[]).await?;
+                anyhow::ensure!(gone > 0, "there was nothing to harm");
+                (format!("rows harmed on {primary}"), format!("{gone} rows"))
             }
         };
         let to = Some(recorder.now());
         Ok(vec![Struck { name, from, to, proof: Some(proof), loss: None }])
+    }
+}
+
+/// What no client asked for, to what clients were told is there.
+fn harm(workload: Sort) -> &'static str {
+    match workload {
+        Sort::Set => {
+            "DELETE FROM elements WHERE id IN (SELECT id FROM elements ORDER BY id LIMIT 3)"
+        }
+        Sort::Append => {
+            "UPDATE lists SET list = list[1:cardinality(list) - 1] WHERE cardinality(list) > 0"
+        }
+        Sort::Register => "UPDATE registers SET value = 0 WHERE value <> 0",
+        Sort::Bank => "UPDATE accounts SET balance = balance + 1 WHERE id = 0",
     }
 }
 
