@@ -97,6 +97,9 @@ pub(crate) struct Exam {
     /// How many clients go where the routes lead
     #[arg(long, default_value_t = 16)]
     pub(crate) clients: usize,
+    /// Where the haad is that `upgrade` starts agents from; by default the same one, elsewhere
+    #[arg(long, value_name = "DIR")]
+    pub(crate) upgrade_to: Option<PathBuf>,
     /// Do something wrong on purpose: the run must fail
     #[arg(long, value_enum, conflicts_with_all = ["nemesis", "schedule"])]
     pub(crate) sabotage: Option<Sabotage>,

@@ -131,6 +131,8 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     plan.state_on_disk = faults(Kind::Power);
     let disks = faults(Kind::Disk) || plan.fsync || plan.state_on_disk;
     plan.disk_mb = disks.then_some(DISK_MB);
+    let next = asked.upgrade_to.as_ref().map(|directory| directory.join("haad"));
+    plan.upgrade = faults(Kind::Upgrade).then(|| next.unwrap_or_else(|| plan.program.clone()));
     plan.guard = asked.sabotage.is_none_or(exam::Sabotage::leaves_the_guard);
     plan.faketime = faults(Kind::Clock).then(|| PathBuf::from(FAKETIME));
     if let Some(library) = plan.faketime.as_ref().filter(|library| !library.is_file()) {
@@ -249,6 +251,7 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
         faketime: None,
         fsync: false,
         state_on_disk: false,
+        upgrade: None,
         seed: rand::random(),
         guard: true,
     })

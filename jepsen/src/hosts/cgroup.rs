@@ -38,6 +38,12 @@ impl Group {
         Self { path }
     }
 
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file that a process writes its number to, to be in the group.
     #[must_use]
     pub fn door(&self) -> PathBuf {

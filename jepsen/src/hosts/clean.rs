@@ -59,7 +59,9 @@ pub fn all() -> anyhow::Result<Cleaned> {
             cleaned.removed.push(prefix);
         }
     }
-    let _ = fs::remove_dir(tools.cgroups.join(ROOT));
+    for root in [Some(tools.cgroups), super::cpu::first_version()].into_iter().flatten() {
+        let _ = fs::remove_dir(root.join(ROOT));
+    }
     Ok(cleaned)
 }
 
@@ -93,6 +95,7 @@ pub fn remove(prefix: &str) -> anyhow::Result<()> {
     if groups.exists() {
         note(Group::at(groups).remove());
     }
+    note(super::cpu::remove(prefix));
     for space in entries(Path::new("/run/netns")).iter().filter(|name| name.starts_with(prefix)) {
         note(run(&["ip", "netns", "delete", space]).map(drop));
     }

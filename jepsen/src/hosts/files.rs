@@ -107,15 +107,20 @@ pub(super) fn reachable(plan: &Plan, tools: &Tools, directory: &Path) -> anyhow:
         return patroni::reachable(tools, &plan.program);
     }
     let copy = directory.join("haad");
+    copied(&plan.program, &copy).map(|()| copy)
+}
+
+/// Copies a haad to where the servers' user can run it.
+pub(super) fn copied(program: &Path, to: &Path) -> anyhow::Result<()> {
     let tell = || {
-        let asked = plan.program.display();
+        let asked = program.display();
         format!(
             "there is no haad at {asked}: build it with `make build`, or name its directory with --bin-dir"
         )
     };
-    fs::copy(&plan.program, &copy).with_context(tell)?;
-    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
-    Ok(copy)
+    fs::copy(program, to).with_context(tell)?;
+    fs::set_permissions(to, Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 pub(super) fn secret() -> String {

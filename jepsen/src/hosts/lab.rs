@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use haa::playground::{Process, postmaster_of};
+use haa::playground::Process;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::runtime::Handle;
 
+use super::agents::NEXT;
 use super::cgroup::Group;
 use super::clean;
-use super::files::{reachable, secret};
+use super::files::{copied, reachable, secret};
 use super::host::Host;
 use super::net::{MARK, Net, between};
-use super::plan::{Plan, System};
+use super::plan::Plan;
 use super::room::{room, within};
 use super::tools::{Tools, run, write};
-use super::{etcd, fsync, patroni, shipped};
+use super::{etcd, fsync};
 
 /// The hosts of a run. Dropping it removes everything.
 #[derive(Debug)]
@@ -34,10 +35,12 @@ pub struct Lab {
     pub directory: PathBuf,
     /// The network and its cuts.
     pub net: Net,
-    hosts: BTreeMap<&'static str, Host>,
-    agents: BTreeMap<&'static str, Process>,
+    pub(super) hosts: BTreeMap<&'static str, Host>,
+    pub(super) agents: BTreeMap<&'static str, Process>,
     prefix: String,
-    program: PathBuf,
+    pub(super) program: PathBuf,
+    /// From which file each member's agent was started last, if not from the first.
+    pub(super) moved: BTreeMap<&'static str, PathBuf>,
     pub(super) token: String,
     rng: StdRng,
     /// Locked while we live: `clean` leaves what is locked.
@@ -86,6 +89,9 @@ impl Lab {
             hosts.insert(name, Host { name: name.to_owned(), address, space, ipc, group, home });
         }
         let program = reachable(&plan, &tools, directory)?;
+        if let Some(upgrade) = &plan.upgrade {
+            copied(upgrade, &directory.join(NEXT))?;
+        }
         if plan.fsync {
             fsync::build(directory)?;
         }
@@ -99,6 +105,7 @@ impl Lab {
             agents: BTreeMap::new(),
             prefix: prefix.to_owned(),
             program,
+            moved: BTreeMap::new(),
             token: secret(),
             _owner: owner,
         };
@@ -154,50 +161,6 @@ impl Lab {
             return Ok(());
         }
         host.start(&etcd::launch(&self.tools, host, &self.etcds())).map(drop)
-    }
-
-    /// Starts a member's agent unless it runs.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn start_member(&mut self, name: &'static str) -> anyhow::Result<()> {
-        if self.agent(name).is_some() {
-            return Ok(());
-        }
-        let host = self.host(name)?;
-        let launch = match self.plan.system {
-            System::Haa => shipped::launch(&self.plan, &self.tools, host, &self.program),
-            System::Patroni => patroni::launch(&self.tools, host, &self.program),
-        };
-        let process = host.start(&launch)?;
-        if self.plan.faketime.is_some() {
-            clean::remember_fake(&self.directory, process.pid)?;
-        }
-        self.agents.insert(name, process);
-        Ok(())
-    }
-
-    /// The member's agent, while it lives.
-    #[must_use]
-    pub fn agent(&self, name: &str) -> Option<Process> {
-        self.agents.get(name).copied().filter(|process| process.alive())
-    }
-
-    /// The member's postmaster, while it lives.
-    #[must_use]
-    pub fn postmaster(&self, name: &str) -> Option<Process> {
-        postmaster_of(&self.data(name))
-    }
-
-    /// The processes on this host whose title contains this.
-    #[must_use]
-    pub fn titled(&self, name: &str, title: &str) -> Vec<Process> {
-        let all = self.hosts.get(name).map(|host| host.group.members()).unwrap_or_default();
-        let bears = |pid: &i32| {
-            let title_of = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&title_of).replace('\0', " ").contains(title)
-        };
-        all.into_iter().filter(bears).filter_map(Process::find).collect()
     }
 
     /// Does the work: what it awaits lives on the host that no fault touches, and what it sends out by the handle, on

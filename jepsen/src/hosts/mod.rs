@@ -2,9 +2,11 @@
 //! between them. Decides on no fault and judges nothing. Root only; `clean` removes whatever a crash left.
 
 mod able;
+mod agents;
 mod cgroup;
 pub mod clean;
 mod cluster;
+mod cpu;
 mod ctl;
 mod etcd;
 mod files;

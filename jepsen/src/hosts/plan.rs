@@ -37,6 +37,8 @@ pub struct Plan {
     pub fsync: bool,
     /// What an agent promised lies on the disk that its member's data are on, and loses power with it.
     pub state_on_disk: bool,
+    /// Another haad, or the same one, that agents can be started from instead.
+    pub upgrade: Option<PathBuf>,
     /// What chance decides of faults while they act follows from it: which packet is lost.
     pub seed: u64,
     /// The guard stands beside the agent; without it nobody closes writes when the agent is frozen or dead.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::hosts::{Lab, Slow, Watch};
 
-use super::{clock, cut, data, disk, etcd, freeze, fsync, network, operate, page, power, settings};
+use super::{
+    clock, cpu, cut, data, disk, etcd, freeze, fsync, hand, member, network, operate, page, power,
+    settings,
+};
 
 /// What undoes a fault.
 #[derive(Clone, Debug)]
@@ -47,6 +50,12 @@ pub(super) enum Cure {
     Settings(settings::Change),
     /// This member is taken back.
     Undrain(&'static str),
+    /// This host has all of a processor; so often it had been held back before.
+    Cpu(&'static str, u64),
+    /// What was set by hand on this member is reset.
+    Hand(&'static str),
+    /// This member, which was removed, is added again.
+    Add(&'static str, member::Find),
 }
 
 impl Cure {
@@ -76,6 +85,9 @@ impl Cure {
             Self::Power(names) => power::heal(names, lab),
             Self::Settings(change) => settings::undo(*change, watch).await,
             Self::Undrain(member) => operate::undrain(member, watch).await,
+            Self::Cpu(member, before) => cpu::heal(member, *before, lab),
+            Self::Hand(member) => hand::undo(member, lab).await,
+            Self::Add(member, find) => member::add(member, *find, lab).await,
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn strike(shape: Shape, member: &'static str, lab: &mut Lab) -> anyho
     Ok(Wound::new(name, None, Cure::Mend(ways, before)))
 }
 
-fn ways(shape: Shape, member: &str, lab: &Lab) -> anyhow::Result<Vec<Way>> {
+pub(super) fn ways(shape: Shape, member: &str, lab: &Lab) -> anyhow::Result<Vec<Way>> {
     let own = lab.addresses(&[member]);
     let names = lab.names();
     let where_ = |wanted: &dyn Fn(&str) -> bool| -> Vec<Ipv4Addr> {

@@ -84,7 +84,7 @@ pub(super) async fn stop(member: &str, lab: &Lab) -> anyhow::Result<bool> {
     Ok(ended && postgres_of(&lab.data(member)).is_empty())
 }
 
-async fn empty(member: &'static str, lab: &mut Lab) -> anyhow::Result<Option<String>> {
+pub(super) async fn empty(member: &'static str, lab: &mut Lab) -> anyhow::Result<Option<String>> {
     if !stop(member, lab).await? {
         return Ok(None);
     }

@@ -19,6 +19,8 @@ pub enum Harm {
     FreezeLeader,
     /// A member that follows dies.
     KillFollower,
+    /// A member that follows stands still.
+    FreezeFollower,
     /// All die.
     KillAll,
     /// All stand still.
@@ -26,8 +28,14 @@ pub enum Harm {
 }
 
 impl Harm {
-    pub(super) const ALL: [Self; 5] =
-        [Self::KillLeader, Self::FreezeLeader, Self::KillFollower, Self::KillAll, Self::FreezeAll];
+    pub(super) const ALL: [Self; 6] = [
+        Self::KillLeader,
+        Self::FreezeLeader,
+        Self::KillFollower,
+        Self::FreezeFollower,
+        Self::KillAll,
+        Self::FreezeAll,
+    ];
 }
 
 pub(super) async fn strike(harm: Harm, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Wound> {
@@ -36,10 +44,15 @@ pub(super) async fn strike(harm: Harm, lab: &mut Lab, watch: &Watch) -> anyhow::
     let leads = |name: &&String| leader.as_ref() == Some(*name);
     let victims: Vec<String> = match harm {
         Harm::KillLeader | Harm::FreezeLeader => all.iter().filter(leads).cloned().collect(),
-        Harm::KillFollower => all.iter().filter(|name| !leads(name)).take(1).cloned().collect(),
+        Harm::KillFollower | Harm::FreezeFollower => {
+            all.iter().filter(|name| !leads(name)).take(1).cloned().collect()
+        }
         Harm::KillAll | Harm::FreezeAll => all,
     };
-    let freezes = matches!(harm, Harm::FreezeLeader | Harm::FreezeAll);
+    let freezes = match harm {
+        Harm::FreezeLeader | Harm::FreezeFollower | Harm::FreezeAll => true,
+        Harm::KillLeader | Harm::KillFollower | Harm::KillAll => false,
+    };
     for victim in &victims {
         let group = &lab.host(victim)?.group;
         if freezes { group.freeze()? } else { group.kill()? }

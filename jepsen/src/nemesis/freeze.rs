@@ -8,7 +8,7 @@ use haa::playground::{Process, postgres_of};
 use crate::hosts::Lab;
 
 use super::kill::{numbers, serde_word};
-use super::{Cure, Wound};
+use super::{Cure, Target, Wound};
 
 /// What of a member stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ use super::{Cure, Wound};
 pub enum Part {
     /// The agent; Postgres and the guard live on.
     Agent,
+    /// The guard; the agent lives on.
+    Guard,
     /// The postmaster alone: its backends go on.
     Postmaster,
     /// All of Postgres.
@@ -24,23 +26,43 @@ pub enum Part {
     Walreceiver,
     /// The process that replays it.
     Startup,
+    /// One client's backend.
+    Backend,
+    /// The checkpointer.
+    Checkpointer,
+    /// A process that sends WAL.
+    Walsender,
     /// The whole host.
     Host,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Agent,
+        Self::Guard,
         Self::Postmaster,
         Self::Postgres,
         Self::Walreceiver,
         Self::Startup,
+        Self::Backend,
+        Self::Checkpointer,
+        Self::Walsender,
         Self::Host,
     ];
 
-    /// Found on replicas only.
-    pub(super) fn of_a_replica(self) -> bool {
-        matches!(self, Self::Walreceiver | Self::Startup)
+    /// Whom it is found on, if not on everybody.
+    pub(super) fn only_of(self) -> Option<Target> {
+        match self {
+            Self::Walreceiver | Self::Startup => Some(Target::Replica),
+            Self::Walsender => Some(Target::Primary),
+            Self::Agent
+            | Self::Guard
+            | Self::Postmaster
+            | Self::Postgres
+            | Self::Backend
+            | Self::Checkpointer
+            | Self::Host => None,
+        }
     }
 }
 
@@ -56,6 +78,10 @@ pub(super) fn strike(part: Part, member: &'static str, lab: &mut Lab) -> anyhow:
         Part::Agent => lab.agent(member).into_iter().collect(),
         Part::Postmaster => lab.postmaster(member).into_iter().collect(),
         Part::Postgres => postgres_of(&lab.data(member)),
+        Part::Guard => lab.titled(member, "guard"),
+        Part::Backend => lab.titled(member, "app postgres").into_iter().take(1).collect(),
+        Part::Checkpointer => lab.titled(member, "checkpointer"),
+        Part::Walsender => lab.titled(member, "walsender").into_iter().take(1).collect(),
         Part::Walreceiver => lab.titled(member, "walreceiver"),
         Part::Startup => lab.titled(member, "startup recovering"),
         Part::Host => Vec::new(),

@@ -34,13 +34,14 @@ pub enum Part {
 
 impl Part {
     /// Every part that a default installation must survive.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Postmaster,
         Self::Backend,
         Self::Walsender,
         Self::Checkpointer,
         Self::Agent,
         Self::Guard,
+        Self::AgentAndGuard,
         Self::Host,
     ];
 }

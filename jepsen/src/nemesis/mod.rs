@@ -2,33 +2,41 @@
 //! and judges nothing.
 
 mod clock;
+mod cpu;
 mod cure;
 mod cut;
 mod data;
 mod disk;
 mod etcd;
+mod fault;
+mod flap;
 mod freeze;
 mod fsync;
+mod hand;
 mod kill;
 mod loss;
+mod member;
 mod network;
 mod operate;
 mod page;
 pub(crate) mod power;
+mod reset;
 mod rewind;
 mod run;
 mod schedule;
 mod settings;
+mod upgrade;
 
 use std::time::Instant;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::hosts::{Lab, MEMBERS, Quality, Watch};
+use crate::hosts::{MEMBERS, Watch};
 
 use cure::Cure;
 
+pub use fault::Fault;
 pub use run::{Skipped, Struck, Trace, heal_everything, run};
 pub use schedule::{Entry, Schedule};
 
@@ -76,6 +84,18 @@ pub enum Kind {
     Reinit,
     /// A member is taken out of use, and taken back
     Drain,
+    /// Links of a member go and come back, again and again
+    Flap,
+    /// All connections of a member are reset, a few times
+    Reset,
+    /// A member's host has little of a processor
+    Cpu,
+    /// Agents are stopped in order, and started from another file: see --upgrade-to
+    Upgrade,
+    /// Somebody edits `synchronous_standby_names` of a primary, or drops a slot there
+    ByHand,
+    /// A replica is stopped, forgotten, and added again, with its data or without
+    Member,
 }
 
 /// Who is met, found out when the fault strikes.
@@ -88,50 +108,6 @@ pub enum Target {
     Replica,
     /// The second of the others.
     OtherReplica,
-}
-
-/// One fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// See `kill`.
-    Kill(kill::Part, Target),
-    /// See `freeze`.
-    Freeze(freeze::Part, Target),
-    /// See `cut`.
-    Cut(cut::Shape, Target),
-    /// See `network`.
-    Network(Quality, network::Scope, Target),
-    /// See `etcd`.
-    Etcd(etcd::Harm),
-    /// The wall clock of a member's processes jumps by so many seconds.
-    Clock(i64, Target),
-    /// The wall clock of a member's processes runs at so many percent.
-    Pace(u32, Target),
-    /// See `disk`.
-    Disk(disk::Harm, Target),
-    /// See `fsync`.
-    Fsync(fsync::Harm, Target),
-    /// See `power`.
-    Power(power::Extent, Target),
-    /// See `data`.
-    Data(data::Harm, Target),
-    /// See `page`.
-    Page(page::Harm, Target),
-    /// See `rewind`.
-    Rewind(rewind::Part),
-    /// See `loss`; who is left.
-    AcceptLoss(Target),
-    /// See `settings`.
-    Settings(settings::Change),
-    /// The agent is stopped in order, and started again.
-    Restart(Target),
-    /// A planned switchover.
-    Switchover,
-    /// An operator has a member cloned anew.
-    Reinit(Target),
-    /// An operator takes a member out of use.
-    Drain(Target),
 }
 
 /// What a fault did, and what undoes it.
@@ -153,7 +129,7 @@ impl Wound {
 
     /// Whether only healing can tell that it acted: nothing has met it yet.
     fn tells_later(&self) -> bool {
-        matches!(self.cure, Cure::Mend(..) | Cure::Calm(_) | Cure::Fsync(..))
+        matches!(self.cure, Cure::Mend(..) | Cure::Calm(_) | Cure::Fsync(..) | Cure::Cpu(..))
     }
 }
 
@@ -167,78 +143,6 @@ impl Target {
             Self::Primary => primary,
             Self::Replica => one.unwrap_or(primary),
             Self::OtherReplica => other.unwrap_or(primary),
-        }
-    }
-}
-
-impl Fault {
-    /// Its kind.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Kill(..) => Kind::Kill,
-            Self::Freeze(..) => Kind::Freeze,
-            Self::Cut(..) => Kind::Partition,
-            Self::Network(..) => Kind::Network,
-            Self::Etcd(_) => Kind::Etcd,
-            Self::Clock(..) | Self::Pace(..) => Kind::Clock,
-            Self::Disk(..) => Kind::Disk,
-            Self::Fsync(..) => Kind::Fsync,
-            Self::Power(..) => Kind::Power,
-            Self::Data(data::Harm::Wal, _) => Kind::Wal,
-            Self::Data(data::Harm::Emptied | data::Harm::Control, _) => Kind::Data,
-            Self::Page(..) => Kind::Page,
-            Self::Rewind(_) => Kind::Rewind,
-            Self::AcceptLoss(_) => Kind::AcceptLoss,
-            Self::Settings(settings::Change::Pause) => Kind::Pause,
-            Self::Settings(_) => Kind::Settings,
-            Self::Restart(_) => Kind::Restart,
-            Self::Switchover => Kind::Switchover,
-            Self::Reinit(_) => Kind::Reinit,
-            Self::Drain(_) => Kind::Drain,
-        }
-    }
-
-    /// Lets it happen.
-    ///
-    /// # Errors
-    /// When it cannot be done at all.
-    pub async fn strike(&self, lab: &mut Lab, watch: &Watch) -> anyhow::Result<Wound> {
-        match self {
-            Self::Kill(part, target) => kill::strike(*part, target.find(watch).await, lab),
-            Self::Freeze(part, target) => freeze::strike(*part, target.find(watch).await, lab),
-            Self::Cut(shape, target) => cut::strike(*shape, target.find(watch).await, lab),
-            Self::Network(quality, scope, target) => {
-                network::strike(*quality, *scope, target.find(watch).await, lab)
-            }
-            Self::Etcd(harm) => etcd::strike(*harm, lab, watch).await,
-            Self::Clock(seconds, target) => {
-                clock::jump(*seconds, target.find(watch).await, lab).await
-            }
-            Self::Pace(percent, target) => {
-                clock::pace(*percent, target.find(watch).await, lab).await
-            }
-            Self::Disk(harm, target) => disk::strike(*harm, target.find(watch).await, lab),
-            Self::Fsync(harm, target) => fsync::strike(*harm, target.find(watch).await, lab),
-            Self::Power(extent, target) => power::strike(*extent, target.find(watch).await, lab),
-            Self::Data(harm, target) => {
-                data::strike(*harm, target.find(watch).await, lab, watch).await
-            }
-            Self::Page(harm, target) => {
-                page::strike(*harm, target.find(watch).await, lab, watch).await
-            }
-            Self::Rewind(part) => {
-                rewind::strike(*part, Target::Primary.find(watch).await, lab, watch).await
-            }
-            Self::AcceptLoss(target) => {
-                let (primary, last) = (Target::Primary.find(watch).await, target.find(watch).await);
-                loss::strike(primary, last, lab, watch).await
-            }
-            Self::Settings(change) => settings::strike(*change, watch).await,
-            Self::Restart(target) => operate::restart(target.find(watch).await, lab).await,
-            Self::Switchover => operate::switch_over(watch).await,
-            Self::Reinit(target) => operate::reinit(target.find(watch).await, lab, watch).await,
-            Self::Drain(target) => operate::drain(target.find(watch).await, lab, watch).await,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
 use super::schedule::Schedule;
-use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, page, settings};
+use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, hand, page, settings};
 
 /// A fault that struck. Times are nanoseconds since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,15 +163,22 @@ pub async fn heal_everything(
             disk::unfreeze(member, lab)?;
             disk::make_room(member, lab)?;
         }
+        if schedule.needs(Kind::Cpu) {
+            lab.limit_cpu(member, None)?;
+        }
         if lab.plan.fsync {
             lab.set_fsync(member, Fsync::default())?;
         }
-        for process in postgres_of(&lab.data(member)).into_iter().chain(lab.agent(member)) {
+        let servers = postgres_of(&lab.data(member)).into_iter().chain(lab.agent(member));
+        for process in servers.chain(lab.titled(member, "guard")) {
             process.signal(Signal::CONT)?;
         }
         data::replace(member, lab).await?;
     }
     for member in MEMBERS {
+        if schedule.needs(Kind::ByHand) {
+            hand::undo(member, lab).await?;
+        }
         page::reclone(member, lab, watch).await?;
     }
     if schedule.needs(Kind::Settings) || schedule.needs(Kind::Pause) {

@@ -11,8 +11,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault, Kind, Target, clock, cut, data, disk, etcd, freeze, fsync, kill, network, page, power,
-    rewind, settings,
+    Fault, Kind, Target, clock, cpu, cut, data, disk, etcd, freeze, fsync, hand, kill, member,
+    network, page, power, rewind, settings,
 };
 
 /// A fault and its time.
@@ -113,13 +113,7 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
             let part = pick(&kill::Part::ALL, rng);
             (Fault::Kill(part, primary), rng.random_range(500..9_000))
         }
-        Kind::Freeze => {
-            let part = pick(&freeze::Part::ALL, rng);
-            let target = if part.of_a_replica() { Target::Replica } else { primary };
-            // Less than the lease, about it, and well over it.
-            let span = pick(&[300..3_000, 6_000..12_000, 15_000..25_000], rng);
-            (Fault::Freeze(part, target), rng.random_range(span))
-        }
+        Kind::Freeze => frozen(primary, rng),
         Kind::Partition => {
             let shape = pick(&cut::Shape::ALL, rng);
             (Fault::Cut(shape, primary), rng.random_range(2_000..20_000))
@@ -130,12 +124,7 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
             (Fault::Network(quality, scope, primary), rng.random_range(5_000..25_000))
         }
         Kind::Etcd => (Fault::Etcd(pick(&etcd::Harm::ALL, rng)), rng.random_range(2_000..25_000)),
-        Kind::Clock => {
-            let jumps = [-3_600, -30, 30, 3_600].map(|seconds| Fault::Clock(seconds, primary));
-            let paces = clock::PACES.map(|percent| Fault::Pace(percent, primary));
-            let fault = pick(&[&jumps[..], &paces].concat(), rng);
-            (fault, rng.random_range(3_000..12_000))
-        }
+        Kind::Clock => (wrong_clock(primary, rng), rng.random_range(3_000..12_000)),
         Kind::Disk => {
             (Fault::Disk(pick(&disk::Harm::ALL, rng), primary), rng.random_range(3_000..15_000))
         }
@@ -151,14 +140,7 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
             (Fault::Data(pick(&data::Harm::DATA, rng), primary), rng.random_range(2_000..8_000))
         }
         Kind::Wal => (Fault::Data(data::Harm::Wal, primary), rng.random_range(2_000..8_000)),
-        Kind::Page => {
-            let harm = pick(&page::Harm::ALL, rng);
-            let target = match harm {
-                page::Harm::Stopped => pick(&OTHERS, rng),
-                page::Harm::Running => pick(&OTHERS[..2], rng),
-            };
-            (Fault::Page(harm, target), rng.random_range(4_000..15_000))
-        }
+        Kind::Page => (damaged_page(rng), rng.random_range(4_000..15_000)),
         Kind::Rewind => (Fault::Rewind(pick(&rewind::Part::ALL, rng)), 2_000),
         Kind::AcceptLoss => {
             (Fault::AcceptLoss(pick(&OTHERS[..2], rng)), rng.random_range(30_000..45_000))
@@ -173,7 +155,43 @@ fn draw(kind: Kind, rng: &mut StdRng) -> (Fault, u64) {
         // A primary is refused: draw replicas more often.
         Kind::Reinit => (Fault::Reinit(pick(&OTHERS, rng)), 2_000),
         Kind::Drain => (Fault::Drain(primary), rng.random_range(3_000..15_000)),
+        Kind::Flap => (Fault::Flap(pick(&cut::Shape::ALL, rng), rng.random(), primary), 500),
+        Kind::Reset => (Fault::Reset(rng.random(), primary), 500),
+        Kind::Cpu => {
+            (Fault::Cpu(pick(&cpu::SHARES, rng), primary), rng.random_range(5_000..20_000))
+        }
+        Kind::Upgrade => (Fault::Upgrade(pick(&OTHERS, rng)), 2_000),
+        Kind::ByHand => {
+            (Fault::ByHand(pick(&hand::Slip::ALL, rng)), rng.random_range(3_000..12_000))
+        }
+        Kind::Member => {
+            let find = pick(&member::Find::ALL, rng);
+            (Fault::Member(find, pick(&OTHERS[..2], rng)), rng.random_range(1_000..8_000))
+        }
     }
+}
+
+fn frozen(primary: Target, rng: &mut StdRng) -> (Fault, u64) {
+    let part = pick(&freeze::Part::ALL, rng);
+    let target = part.only_of().unwrap_or(primary);
+    // Less than the lease, about it, well over it, and over three of it.
+    let span = pick(&[300..3_000, 6_000..12_000, 15_000..25_000, 31_000..36_000], rng);
+    (Fault::Freeze(part, target), rng.random_range(span))
+}
+
+fn wrong_clock(primary: Target, rng: &mut StdRng) -> Fault {
+    let jumps = [-3_600, -30, 30, 3_600].map(|seconds| Fault::Clock(seconds, primary));
+    let paces = clock::PACES.map(|percent| Fault::Pace(percent, primary));
+    pick(&[&jumps[..], &paces].concat(), rng)
+}
+
+fn damaged_page(rng: &mut StdRng) -> Fault {
+    let harm = pick(&page::Harm::ALL, rng);
+    let target = match harm {
+        page::Harm::Stopped => pick(&OTHERS, rng),
+        page::Harm::Running => pick(&OTHERS[..2], rng),
+    };
+    Fault::Page(harm, target)
 }
 
 const OTHERS: [Target; 3] = [Target::Replica, Target::OtherReplica, Target::Primary];
@@ -184,6 +202,8 @@ fn pick<T: Clone>(all: &[T], rng: &mut StdRng) -> T {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(120);
@@ -196,6 +216,16 @@ mod tests {
         assert_ne!(one, Schedule::draw(&kinds, MINUTE, 8));
         assert!(one.0.len() > 4 && one.0.iter().all(|entry| entry.at_ms + entry.for_ms <= 120_000));
         assert_eq!(Schedule::read(&one.print()).unwrap(), one);
+    }
+
+    #[test]
+    fn every_kind_draws_its_own_faults_and_they_are_printed_and_read() {
+        for kind in Kind::value_variants() {
+            let drawn = Schedule::draw(&[*kind], Duration::from_secs(600), 11);
+            assert!(drawn.0.len() > 3, "{kind:?}");
+            assert_eq!(drawn.kinds(&[]), [*kind]);
+            assert_eq!(Schedule::read(&drawn.print()).unwrap(), drawn);
+        }
     }
 
     /// What the gate runs with, and calls unknown if a kind is missing.
