@@ -126,7 +126,7 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     let mut plan = plan(System::Haa, &asked.hosts, settings)?;
     let faults = |kind: Kind| schedule.needs(kind);
     let lies = asked.sabotage.is_some_and(exam::Sabotage::loses_power);
-    plan.seed = seed;
+    (plan.seed, plan.router) = (seed, true);
     plan.fsync = faults(Kind::Fsync) || lies;
     plan.state_on_disk = faults(Kind::Power);
     let disks = faults(Kind::Disk) || plan.fsync || plan.state_on_disk;
@@ -163,7 +163,8 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
 
 fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
     let seed = asked.seed.unwrap_or_else(rand::random);
-    let plan = plan(System::Haa, &asked.hosts, soak::Soak::settings()?)?;
+    let mut plan = plan(System::Haa, &asked.hosts, soak::Soak::settings()?)?;
+    (plan.seed, plan.router) = (seed, true);
     Haactl::beside(&plan)?;
     let wish = exam::Wish {
         plan,
@@ -252,6 +253,7 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
         fsync: false,
         state_on_disk: false,
         upgrade: None,
+        router: false,
         seed: rand::random(),
         guard: true,
     })

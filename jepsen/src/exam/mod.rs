@@ -21,7 +21,7 @@ use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
 use crate::nemesis::{self, Schedule, Struck, Trace};
 use crate::report;
 use crate::soak::{self, Soak};
-use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload};
+use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload, record};
 
 pub use sabotage::Sabotage;
 
@@ -135,6 +135,7 @@ async fn examine(
     let faults = trace.struck.into_iter().map(told).collect();
     let skipped = trace.skipped.into_iter().map(|one| (one.name, one.at)).collect();
     let mut facts = facts(lab, wish, took);
+    facts.push(("acknowledged to clients that came by".to_owned(), record::ways(&events)));
     facts.extend(options.loss_accepted.map(|at| ("loss accepted".to_owned(), until(at))));
     let (title, command) = (wish.title.clone(), wish.command.clone());
     Ok(report::Run { title, command, facts, events, faults, skipped, never, lanes, lag, judgement })
@@ -165,12 +166,22 @@ fn send_out(
         seed: wish.seed,
         retries: wish.sabotage.is_some_and(Sabotage::retries),
     };
-    let mut kinds = vec![Kind::Routed; wish.clients];
+    let mut kinds = by_every_way(wish.clients);
     kinds.extend(MEMBERS.map(Kind::Pinned));
     kinds.extend(MEMBERS.map(Kind::Reader));
     kinds.extend([Kind::Faithful; 2]);
     let at_work = crew.begin(&kinds);
     (crew, at_work, asking)
+}
+
+/// Half of them ask `/primary`, a quarter has a list of hosts, a quarter goes by the routers.
+fn by_every_way(clients: usize) -> Vec<Kind> {
+    let way = |number: usize| match number % 4 {
+        2 => Kind::Listed,
+        3 => Kind::Relayed,
+        _ => Kind::Routed,
+    };
+    (0..clients).map(way).collect()
 }
 
 async fn safety(

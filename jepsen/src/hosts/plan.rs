@@ -41,6 +41,8 @@ pub struct Plan {
     pub upgrade: Option<PathBuf>,
     /// What chance decides of faults while they act follows from it: which packet is lost.
     pub seed: u64,
+    /// Agents have a router, for clients that come by it.
+    pub router: bool,
     /// The guard stands beside the agent; without it nobody closes writes when the agent is frozen or dead.
     pub guard: bool,
 }
@@ -53,6 +55,8 @@ const NET: [u8; 3] = [10, 99, 0];
 pub(super) const POSTGRES: u16 = 5432;
 /// Every member's agent.
 pub(super) const API: u16 = 8008;
+/// Every member's router, to whoever leads.
+pub(super) const ROUTER: u16 = 5000;
 
 /// The address of the host with this number.
 #[must_use]
@@ -87,6 +91,8 @@ pub struct Place {
     pub postgres: Address,
     /// Its agent.
     pub api: Address,
+    /// Its router, if agents have one.
+    pub router: Address,
 }
 
 /// The places of all members.
@@ -95,7 +101,8 @@ pub fn places() -> Vec<Place> {
     let of = |(member, last): (&'static str, u8)| {
         let host = address(last).to_string();
         let postgres = Address { host: host.clone(), port: POSTGRES };
-        Place { member, postgres, api: Address { host, port: API } }
+        let router = Address { host: host.clone(), port: ROUTER };
+        Place { member, postgres, api: Address { host, port: API }, router }
     };
     MEMBERS.into_iter().zip(11..).map(of).collect()
 }

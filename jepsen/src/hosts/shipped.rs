@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::fsync;
 use super::host::{Host, Launch};
-use super::plan::{API, POSTGRES, Plan};
+use super::plan::{API, POSTGRES, Plan, ROUTER};
 use super::tools::Tools;
 
 /// Whose names the passwords' files bear.
@@ -49,6 +49,9 @@ pub(super) fn config(
             "listen": format!("0.0.0.0:{API}"), "address": own(API), "token_file": secret("token"),
         },
     });
+    if plan.router {
+        document["router"] = json!({ "read_write": format!("0.0.0.0:{ROUTER}") });
+    }
     if !plan.guard {
         document["guard"] = json!({ "enabled": false });
     }

@@ -9,6 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
 
 use crate::history::{Op, Phase, Step};
 use crate::hosts::Place;
@@ -18,7 +19,7 @@ use super::faithful;
 use super::outcome::{Failure, Fate};
 use super::record::Recorder;
 use super::route::Route;
-use super::session::Session;
+use super::session::{Session, Way};
 
 /// What takes longer is given up, its outcome unknown.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,8 +29,13 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// Where a client goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To whoever accepts writes.
+    /// To whoever accepts writes, by the word of `/primary`.
     Routed,
+    /// To the first of a list of hosts that lets it write, as libpq does (`target_session_attrs=read-write`), for as long
+    /// as that connection lasts.
+    Listed,
+    /// To a router of any member, and where that leads, for as long as that connection lasts.
+    Relayed,
     /// To this member, whatever it is by now, to write: this finds one that does not know that it is deposed. What
     /// such a member is only read for may be old, as the documents say, and is no matter for a judge.
     Pinned(&'static str),
@@ -110,7 +116,7 @@ impl Client {
         let mut stop = stopped.clone();
         while !*stopped.borrow_and_update() {
             let slower = match self.kind {
-                Kind::Routed | Kind::Pinned(_) => 2,
+                Kind::Routed | Kind::Listed | Kind::Relayed | Kind::Pinned(_) => 2,
                 Kind::Faithful => u128::from(self.crew.workload.reader_pause()),
                 Kind::Reader(_) => 2 * u128::from(self.crew.workload.reader_pause()),
             };
@@ -135,6 +141,7 @@ impl Client {
     /// The session that there is, or a new one where it should be.
     async fn session(&mut self) -> Option<Session> {
         let wanted = match (self.kind, &self.session) {
+            (Kind::Listed | Kind::Relayed, _) => return self.by_itself().await,
             // Nobody says that they accept writes: a session that there is may know better.
             (Kind::Routed | Kind::Faithful, Some(session)) if !session.closed() => {
                 self.crew.route.now().unwrap_or(session.member)
@@ -154,10 +161,19 @@ impl Client {
         Session::open(place, matches!(self.kind, Kind::Reader(_))).await.ok()
     }
 
+    /// The connection that there is, or a new one: to whom it leads is not its business.
+    async fn by_itself(&mut self) -> Option<Session> {
+        if let Some(session) = self.session.take().filter(|session| !session.closed()) {
+            return Some(session);
+        }
+        let way = if self.kind == Kind::Relayed { Way::Routers } else { Way::Hosts };
+        Session::by(way, &self.crew.places).await.ok()
+    }
+
     async fn once(&mut self, mut session: Session) {
         let Crew { workload, recorder, .. } = self.crew.clone();
         let op = match self.kind {
-            Kind::Routed => workload.next(&mut self.rng),
+            Kind::Routed | Kind::Listed | Kind::Relayed => workload.next(&mut self.rng),
             Kind::Pinned(_) | Kind::Faithful => workload.next_write(&mut self.rng),
             Kind::Reader(_) => workload.next_read(&mut self.rng),
         };
@@ -167,7 +183,9 @@ impl Client {
         let moved = async {
             match self.kind {
                 Kind::Routed | Kind::Faithful => self.crew.route.moved_from(member).await,
-                Kind::Pinned(_) | Kind::Reader(_) => std::future::pending().await,
+                Kind::Listed | Kind::Relayed | Kind::Pinned(_) | Kind::Reader(_) => {
+                    std::future::pending().await
+                }
             }
         };
         let done = tokio::select! {
@@ -187,11 +205,14 @@ impl Client {
             Err(failure) => {
                 let failure = if op_reads(&op) { failure.of_a_read() } else { failure };
                 let Failure { phase, said, session: fate } = failure;
+                let said_read_only = said.starts_with(SqlState::READ_ONLY_SQL_TRANSACTION.code());
                 recorder.bad(self.process, phase, op, format!("{member}: {said}"));
                 if phase == Phase::Info {
                     self.process = recorder.process(self.kind);
                 }
-                if fate == Fate::Keeps {
+                // One that no longer may write looks for another.
+                let by_itself = matches!(self.kind, Kind::Listed | Kind::Relayed);
+                if fate == Fate::Keeps && !(by_itself && said_read_only) {
                     self.session = Some(session);
                     sleep(AGAIN).await;
                 }

@@ -8,6 +8,9 @@ use crate::history::{Event, Op, Phase, Stamp};
 
 use super::clients::Kind;
 
+/// Clients with a list of hosts have numbers from here on, those of the routers from there; no run gives out so many.
+const LISTED: u32 = 300_000;
+const RELAYED: u32 = 600_000;
 /// Clients that stay at one member have numbers from here on.
 const PINNED: u32 = 1_000_000;
 /// And those that are promised to read their own writes, from here on.
@@ -17,6 +20,22 @@ pub const FAITHFUL: u32 = 2_000_000;
 #[must_use]
 pub fn routed(process: u32) -> bool {
     process < PINNED
+}
+
+/// How the clients came whose operations were acknowledged, and how many operations.
+#[must_use]
+pub fn ways(events: &[Event]) -> String {
+    let ways = [
+        ("asked /primary", 0..LISTED),
+        ("a list of hosts", LISTED..RELAYED),
+        ("the routers", RELAYED..PINNED),
+    ];
+    let count = |range: &std::ops::Range<u32>| {
+        let done = events.iter().filter(|event| event.phase == Phase::Ok);
+        done.filter(|event| range.contains(&event.process)).count()
+    };
+    let told = ways.iter().map(|(name, range)| format!("{name}: {}", count(range)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// The history of a run.
@@ -39,6 +58,8 @@ impl Recorder {
         let number = self.next_process.fetch_add(1, Ordering::Relaxed);
         match kind {
             Kind::Routed => number,
+            Kind::Listed => LISTED + number,
+            Kind::Relayed => RELAYED + number,
             Kind::Pinned(_) | Kind::Reader(_) => PINNED + number,
             Kind::Faithful => FAITHFUL + number,
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement, types::ToSql};
 
 use crate::history::Stamp;
@@ -29,6 +30,23 @@ const PLACE: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_
 pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// What it answers.
 pub type Rows = Result<Vec<Row>, Failure>;
+
+/// One that chooses by itself may meet hosts that are silent first.
+const LOGIN_ANYWHERE: Duration = Duration::from_millis(4000);
+/// Each of these is passed over after so long.
+const HOST: Duration = Duration::from_millis(700);
+
+/// Who this is, whatever leads there.
+const ADDRESS: &str = "SELECT host(inet_server_addr())";
+
+/// How one finds a server that accepts writes without asking any agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The list of all members' Postgres, tried in any order, and one that lets us write.
+    Hosts,
+    /// The list of all members' routers, in any order.
+    Routers,
+}
 
 /// A connection. Dropping it closes the socket at once.
 #[derive(Debug)]
@@ -58,13 +76,49 @@ impl Session {
         let mut config = Config::new();
         config.host(&place.postgres.host).port(place.postgres.port);
         config.user("app").dbname("postgres").application_name("jepsen");
-        let opened = timeout(LOGIN, config.connect(NoTls)).await;
-        let (client, mut connection) = match opened {
+        Self::connect(&config, LOGIN, place.member, reader).await
+    }
+
+    /// Connects as an application that knows all hosts and asks no agent, to write.
+    ///
+    /// # Errors
+    /// Nothing was sent then: whatever was to be done was not.
+    pub async fn by(way: Way, places: &[Place]) -> Result<Self, Failure> {
+        let mut config = Config::new();
+        for place in places {
+            let address = match way {
+                Way::Hosts => &place.postgres,
+                Way::Routers => &place.router,
+            };
+            config.host(&address.host).port(address.port);
+        }
+        config.user("app").dbname("postgres").application_name("jepsen");
+        config.connect_timeout(HOST).load_balance_hosts(LoadBalanceHosts::Random);
+        if way == Way::Hosts {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let mut session = Self::connect(&config, LOGIN_ANYWHERE, "", false).await?;
+        let asked = timeout(LOGIN, session.within(ADDRESS, &[])).await;
+        let rows = asked.map_err(|_| Failure::refused("the server does not say who it is"))??;
+        let address: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+        let place = places.iter().find(|place| Some(&place.postgres.host) == address.as_ref());
+        let odd = || Failure::refused(format!("{address:?} is no member's address"));
+        session.member = place.ok_or_else(odd)?.member;
+        Ok(session)
+    }
+
+    async fn connect(
+        config: &Config,
+        at_most: Duration,
+        member: &'static str,
+        reader: bool,
+    ) -> Result<Self, Failure> {
+        let (client, mut connection) = match timeout(at_most, config.connect(NoTls)).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 return Err(Failure::refused(Failure::of(&error, Sent::Before).said));
             }
-            Err(_) => return Err(Failure::refused(format!("no login within {LOGIN:?}"))),
+            Err(_) => return Err(Failure::refused(format!("no login within {at_most:?}"))),
         };
         let warned = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&warned);
@@ -81,7 +135,7 @@ impl Session {
         });
         let turning = turning.abort_handle();
         let statements = HashMap::new();
-        Ok(Self { member: place.member, reader, client, statements, warned, turning })
+        Ok(Self { member, reader, client, statements, warned, turning })
     }
 
     /// Whether it is of no more use.
