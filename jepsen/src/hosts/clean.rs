@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
 
 use super::cgroup::{Group, ROOT};
+use super::limits;
 use super::net::MARK;
 use super::tools::{Tools, run};
 
@@ -41,7 +42,7 @@ pub fn all() -> anyhow::Result<Cleaned> {
     let tools = Tools::find()?;
     let mut prefixes: BTreeSet<String> = BTreeSet::new();
     let places = [std::env::temp_dir(), PathBuf::from("/run/netns"), tools.cgroups.join(ROOT)];
-    for place in places {
+    for place in places.into_iter().chain(limits::roots()) {
         for name in entries(&place) {
             let prefix: String = name.chars().take(MARK.len() + 4).collect();
             let digits = prefix.strip_prefix(MARK).unwrap_or_default();
@@ -59,8 +60,8 @@ pub fn all() -> anyhow::Result<Cleaned> {
             cleaned.removed.push(prefix);
         }
     }
-    for root in [Some(tools.cgroups), super::cpu::first_version()].into_iter().flatten() {
-        let _ = fs::remove_dir(root.join(ROOT));
+    for root in [tools.cgroups.join(ROOT)].into_iter().chain(limits::roots()) {
+        let _ = fs::remove_dir(root);
     }
     Ok(cleaned)
 }
@@ -95,7 +96,7 @@ pub fn remove(prefix: &str) -> anyhow::Result<()> {
     if groups.exists() {
         note(Group::at(groups).remove());
     }
-    note(super::cpu::remove(prefix));
+    note(limits::remove(prefix));
     for space in entries(Path::new("/run/netns")).iter().filter(|name| name.starts_with(prefix)) {
         note(run(&["ip", "netns", "delete", space]).map(drop));
     }

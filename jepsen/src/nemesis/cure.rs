@@ -40,6 +40,8 @@ pub(super) enum Cure {
     Room(&'static str),
     /// This member's disk goes on.
     Unfreeze(&'static str),
+    /// This member's disk takes as many writes as it can.
+    Writes(&'static str),
     /// This member's fsync is as it should be; so many had been met before.
     Fsync(&'static str, u64),
     /// Data that cannot be read are replaced, and the agent started if it does not run.
@@ -80,6 +82,7 @@ impl Cure {
             Self::Clock(member) => clock::heal(member, lab),
             Self::Room(member) => disk::make_room(member, lab),
             Self::Unfreeze(member) => disk::unfreeze(member, lab),
+            Self::Writes(member) => disk::quick(member, lab),
             Self::Fsync(member, before) => fsync::heal(member, *before, lab),
             Self::Replace(member) => data::replace(member, lab).await,
             Self::Power(names) => power::heal(names, lab),

@@ -1,4 +1,4 @@
-//! The disk that a member's data are on, a small file system of its own: full, or it hangs.
+//! The disk that a member's data are on, a small file system of its own: full, it hangs, or it is slow.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,11 +23,17 @@ pub enum Harm {
     Full,
     /// Whoever writes to it waits.
     Hang,
+    /// It takes few writes a second from the member's host. What the kernel writes back later for no one in particular
+    /// is not held back.
+    Slow,
 }
 
 impl Harm {
-    pub(super) const ALL: [Self; 2] = [Self::Full, Self::Hang];
+    pub(super) const ALL: [Self; 3] = [Self::Full, Self::Hang, Self::Slow];
 }
+
+/// What a slow disk takes.
+const WRITES_A_SECOND: u32 = 20;
 
 /// Postgres may give back what it held meanwhile: then there is a little room again.
 const FILLS: usize = 5;
@@ -45,6 +51,16 @@ pub(super) fn strike(harm: Harm, member: &'static str, lab: &mut Lab) -> anyhow:
             let waits = write_that_waits(&disk)?;
             let proof = waits.map(|pid| format!("process {pid} writes there and waits (state D)"));
             Ok(Wound::new(name, proof, Cure::Unfreeze(member)))
+        }
+        Harm::Slow => {
+            let (_, before) = lab.time_writes(member)?;
+            lab.limit_writes(member, Some(WRITES_A_SECOND))?;
+            let (writes, now) = lab.time_writes(member)?;
+            // As slow as the limit demands, and not because the machine is.
+            let due = Duration::from_secs(1) * writes / WRITES_A_SECOND;
+            let slow = now >= due.mul_f64(0.8) && now > before * 2;
+            let proof = format!("{writes} small writes took {now:.0?}, {before:.0?} before");
+            Ok(Wound::new(name, slow.then_some(proof), Cure::Writes(member)))
         }
     }
 }
@@ -89,6 +105,10 @@ fn write_that_waits(disk: &Path) -> anyhow::Result<Option<u32>> {
         let _ = fs::remove_file(probe);
     });
     Ok(waits.then_some(pid))
+}
+
+pub(super) fn quick(member: &str, lab: &Lab) -> anyhow::Result<Option<String>> {
+    lab.limit_writes(member, None).map(|()| None)
 }
 
 pub(super) fn make_room(member: &'static str, lab: &mut Lab) -> anyhow::Result<Option<String>> {

@@ -56,7 +56,7 @@ pub enum Kind {
     Etcd,
     /// Wall clocks jump, or run fast or slow, of one member's processes
     Clock,
-    /// A member's disk is full, or hangs
+    /// A member's disk is full, hangs, or is slow
     Disk,
     /// fsync of a member's disk is slow, or fails
     Fsync,

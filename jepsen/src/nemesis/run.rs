@@ -12,7 +12,7 @@ use haa::playground::postgres_of;
 use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
-use super::schedule::Schedule;
+use super::schedule::{Entry, Schedule};
 use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, hand, page, settings};
 
 /// A fault that struck. Times are nanoseconds since the run began.
@@ -162,6 +162,10 @@ pub async fn heal_everything(
             lab.restore_power(member)?;
             disk::unfreeze(member, lab)?;
             disk::make_room(member, lab)?;
+        }
+        let slow = |entry: &Entry| matches!(entry.fault, Fault::Disk(disk::Harm::Slow, _));
+        if schedule.0.iter().any(slow) {
+            disk::quick(member, lab)?;
         }
         if schedule.needs(Kind::Cpu) {
             lab.limit_cpu(member, None)?;
