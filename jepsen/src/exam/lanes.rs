@@ -133,7 +133,7 @@ async fn look(
 fn stands_still(group: &Group) -> bool {
     let agent_stopped = |pid: &i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let is_agent = stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with("haad)"));
+        let is_agent = stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with("haad"));
         let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
         is_agent && state.is_some_and(|state| state.starts_with('T'))
     };

@@ -53,16 +53,23 @@ pub(super) fn strike(harm: Harm, member: &'static str, lab: &mut Lab) -> anyhow:
             Ok(Wound::new(name, proof, Cure::Unfreeze(member)))
         }
         Harm::Slow => {
-            let (_, before) = lab.time_writes(member)?;
+            let before = lab.time_writes(member);
             lab.limit_writes(member, Some(WRITES_A_SECOND))?;
-            let (writes, now) = lab.time_writes(member)?;
-            // As slow as the limit demands, and not because the machine is.
-            let due = Duration::from_secs(1) * writes / WRITES_A_SECOND;
-            let slow = now >= due.mul_f64(0.8) && now > before * 2;
-            let proof = format!("{writes} small writes took {now:.0?}, {before:.0?} before");
-            Ok(Wound::new(name, slow.then_some(proof), Cure::Writes(member)))
+            // Another fault may have taken the disk: then nothing is shown.
+            let proof = match (before, lab.time_writes(member)) {
+                (Ok((_, before)), Ok((writes, now))) => slower(writes, before, now),
+                (Err(_), _) | (_, Err(_)) => None,
+            };
+            Ok(Wound::new(name, proof, Cure::Writes(member)))
         }
     }
+}
+
+/// As slow as the limit demands, and not because the machine is.
+fn slower(writes: u32, before: Duration, now: Duration) -> Option<String> {
+    let due = Duration::from_secs(1) * writes / WRITES_A_SECOND;
+    let slow = now >= due.mul_f64(0.8) && now > before * 2;
+    slow.then(|| format!("{writes} small writes took {now:.0?}, {before:.0?} before"))
 }
 
 /// Until nothing more fits; what the kernel says to one more write.
@@ -125,4 +132,17 @@ pub(super) fn unfreeze(member: &str, lab: &Lab) -> anyhow::Result<Option<String>
     // It may have been healed before.
     let _ = run(&["fsfreeze", "--unfreeze", &place]);
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_slow_by_its_limit_and_not_by_the_machine() {
+        let ms = Duration::from_millis;
+        assert!(slower(20, ms(50), ms(1_100)).is_some());
+        assert!(slower(20, ms(600), ms(1_100)).is_none(), "it was as slow before");
+        assert!(slower(20, ms(10), ms(200)).is_none(), "it takes more than it may");
+    }
 }

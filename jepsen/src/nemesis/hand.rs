@@ -1,6 +1,6 @@
-//! What somebody does to a primary's Postgres by hand, behind haa's back, and should not: the list of those that commits
-//! wait for is replaced, a replica's slot dropped. The list only by one that nobody satisfies: an empty one loses what is
-//! acknowledged, which nobody can prevent and a careless cluster shows.
+//! What somebody does to a primary's Postgres by hand, behind haa's back, and should not: the list of those that
+//! commits wait for is replaced, a replica's slot dropped. The list only by one that nobody satisfies: an empty one
+//! loses what is acknowledged, which nobody can prevent and a careless cluster shows.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(super) async fn strike(slip: Slip, member: &'static str, lab: &Lab) -> anyho
             let home = &lab.host(member)?.home;
             let places = ["state", "disk/state"].map(|state| home.join(state).join(FILE));
             let Some(file) = places.into_iter().find(|file| file.is_file()) else {
-                anyhow::bail!("{member} has no file {FILE} in its state directory");
+                return Ok(Wound::new(name, None, Cure::None));
             };
             // In place: it stays the agent's.
             std::fs::write(&file, format!("synchronous_standby_names = '{NOBODY}'\n"))?;

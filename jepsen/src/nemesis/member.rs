@@ -1,5 +1,5 @@
-//! A replica leaves for good: its agent is stopped in order, an operator has it forgotten, and it is added again with what
-//! it had, or with nothing. Only while both others have what an acknowledged commit needs.
+//! A replica leaves for good: its agent is stopped in order, an operator has it forgotten, and it is added again with
+//! what it had, or with nothing. Only while both others have what an acknowledged commit needs.
 
 use std::time::{Duration, Instant};
 

@@ -31,8 +31,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub enum Kind {
     /// To whoever accepts writes, by the word of `/primary`.
     Routed,
-    /// To the first of a list of hosts that lets it write, as libpq does (`target_session_attrs=read-write`), for as long
-    /// as that connection lasts.
+    /// To the first of a list of hosts that lets it write, as libpq does (`target_session_attrs=read-write`), for as
+    /// long as that connection lasts.
     Listed,
     /// To a router of any member, and where that leads, for as long as that connection lasts.
     Relayed,
