@@ -66,8 +66,9 @@ fn files_are_short() {
 /// what is told of parameters, 40; how a promotion is told that an operator's program was against, 20;
 /// slots of the operator that are kept, and which of them were lost, 90; what is asked for in advance, 100; from whom
 /// copies are made, and whose a new cluster of a backup is, 10; who is no voter by its tags, is where the lost leader
-/// was, or streams from another, 240; a cluster that follows another, and two that change places, 690.
-const CORE: usize = 9_330;
+/// was, or streams from another, 240; a cluster that follows another, and two that change places, 690; a postmaster that
+/// hangs alone, and who is named to lead and could not be elected, 70.
+const CORE: usize = 9_400;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

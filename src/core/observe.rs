@@ -36,6 +36,9 @@ pub struct PostgresFacts {
     /// Of a standby: a logical slot of the settings that it has no copy of, which would be lost if it led.
     #[serde(default)]
     pub lacks_slot: Option<String>,
+    /// For how many milliseconds nobody who began a connection was answered; 0 once somebody was.
+    #[serde(default)]
+    pub unanswered_ms: u64,
 }
 
 /// How a server stands to the parameters that are written for it. A restart is answered by it; nothing else is decided.
@@ -386,6 +389,13 @@ impl PostgresFacts {
     #[must_use]
     pub fn is_stale(&self, now: Millis, timing: Timing) -> bool {
         now.since(self.began_at) >= timing.stall_timeout
+    }
+
+    /// Whether nobody new was let in for so long that whoever is connected tells nothing any more: backends live on
+    /// when their postmaster hangs.
+    #[must_use]
+    pub fn is_deaf(&self, timing: Timing) -> bool {
+        Millis(self.unanswered_ms) >= timing.stall_timeout
     }
 }
 

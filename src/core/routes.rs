@@ -188,6 +188,9 @@ impl Status {
         if facts.is_stale(now, self.settings.timing) {
             return Err("this member leads, but nothing was heard of its Postgres for too long");
         }
+        if facts.is_deaf(self.settings.timing) {
+            return Err("this member leads, but its Postgres lets nobody in any more");
+        }
         match self.backed {
             Some(Millis(0)) => {
                 return Err(

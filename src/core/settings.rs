@@ -111,7 +111,7 @@ pub struct Timing {
     pub attempt_timeout: Millis,
     /// A leader that has not come out of recovery by then gives way.
     pub promote_timeout: Millis,
-    /// A primary that answers no query for this long counts as dead.
+    /// A primary that answers no query, or lets nobody in, for this long counts as dead.
     pub stall_timeout: Millis,
     /// An orderly stop that takes longer becomes an immediate one.
     pub stop_timeout: Millis,

@@ -319,6 +319,7 @@ mod tests {
             server_version: 0,
             parameters: Parameters::default(),
             lacks_slot: None,
+            unanswered_ms: 0,
         }
     }
 

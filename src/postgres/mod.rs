@@ -19,6 +19,7 @@
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
+//! | `knock` | whether anybody who begins a connection is answered |
 //! | `examine` | what of the server matters to a setup, for `haactl doctor` |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
@@ -47,6 +48,7 @@ mod inspect;
 mod jobs;
 mod keepers;
 mod kept;
+mod knock;
 mod limits;
 mod list;
 mod log;
@@ -144,6 +146,7 @@ pub struct Postgres {
     worker: JoinHandle<()>,
     watcher: JoinHandle<()>,
     log: JoinHandle<()>,
+    knock: JoinHandle<()>,
 }
 
 impl Postgres {
@@ -172,7 +175,8 @@ impl Postgres {
         let worker = worker::Worker::new(bench, inputs, job, nudge.clone());
         let worker = tokio::spawn(worker.run(wished));
         let log = tokio::spawn(log::keep_small(site.clone()));
-        Ok(Self { site, wishes, nudge, worker, watcher, log })
+        let knock = tokio::spawn(knock::knock(site.clone()));
+        Ok(Self { site, wishes, nudge, worker, watcher, log, knock })
     }
 
     /// Puts long work into the one slot. Its end comes as `Input::Job`.
@@ -327,5 +331,6 @@ impl Drop for Postgres {
         self.watcher.abort();
         self.worker.abort();
         self.log.abort();
+        self.knock.abort();
     }
 }

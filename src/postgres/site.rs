@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::binaries::server_version;
 use super::error::PostgresError;
 use super::kept::Known as Slots;
+use super::knock::Knocks;
 use super::oldest::Oldest;
 use super::parameters::Standing;
 use super::probe::Flushes;
@@ -45,6 +46,8 @@ pub(super) struct Site {
     pub(super) kept: Slots,
     /// How long flushes of WAL take.
     pub(super) flush: Flushes,
+    /// For how long nobody who began a connection was answered.
+    pub(super) knocks: Knocks,
     /// Where the WAL that is there begins.
     pub(super) oldest: Oldest,
     /// WAL is being fetched: what a standby has is not all that it will have.
@@ -87,6 +90,7 @@ impl Site {
             sync: Known::nothing(),
             kept: Slots::default(),
             flush: Flushes::nothing(),
+            knocks: Knocks::none(),
             oldest: Oldest::unknown(),
             fetching: AtomicBool::new(false),
             progress: AtomicU8::new(NO_PROGRESS),

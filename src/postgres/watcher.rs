@@ -123,6 +123,7 @@ impl Watcher {
             server_version: self.site.version,
             parameters,
             lacks_slot: self.site.kept.lacks(),
+            unanswered_ms: self.site.knocks.unanswered_ms(),
         }
     }
 

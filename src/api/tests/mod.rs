@@ -88,6 +88,7 @@ fn facts(server: Server) -> PostgresFacts {
         server_version: 150_004,
         parameters: Parameters::default(),
         lacks_slot: None,
+        unanswered_ms: 0,
     }
 }
 

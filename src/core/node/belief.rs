@@ -276,7 +276,12 @@ impl Belief {
                 self.primary_position = Some(primary.position);
             }
             self.watch_replay(facts);
-            self.facts = Some(Arc::new(facts.clone()));
+            let mut facts = facts.clone();
+            // One that is open stays in sight: what has no leadership is closed.
+            if facts.is_deaf(self.settings().timing) && matches!(facts.server, Server::Standby(_)) {
+                facts.server = Server::Silent;
+            }
+            self.facts = Some(Arc::new(facts));
         }
     }
 

@@ -33,8 +33,9 @@ impl Node {
             return Some(Role::hand_over(Reason::AgentStopped, self.best_replica(), until));
         }
         let facts = self.belief.facts.clone()?;
+        let timing = self.belief.settings().timing;
         let young = self.off.is(Mechanism::Freshness);
-        if facts.is_stale(now, self.belief.settings().timing) && !young {
+        if facts.is_stale(now, timing) && !young || facts.is_deaf(timing) {
             return self.silent(now, term, (to_tell, silent_since));
         }
         self.note_running(&facts);
@@ -54,7 +55,7 @@ impl Node {
         }
         let hangs = primary.flush.waiting_ms.map(Millis);
         let hangs = hangs.filter(|_| !self.is_paused());
-        if hangs.is_some_and(|waits| waits >= self.belief.settings().timing.stall_timeout) {
+        if hangs.is_some_and(|waits| waits >= timing.stall_timeout) {
             return Some(Role::close(Reason::DiskHangs));
         }
         let open = self.keep_door(now, proof, primary);
@@ -100,9 +101,11 @@ impl Node {
             let role = Role::Primary { term, to_tell, silent_since: Some(now) };
             return Some((role, Reason::PostgresSilent));
         };
-        let until = since.after(self.belief.settings().timing.stall_timeout);
+        let timing = self.belief.settings().timing;
+        let until = since.after(timing.stall_timeout);
         self.desk.wake_at(until);
+        let deaf = self.belief.facts.as_ref().is_some_and(|facts| facts.is_deaf(timing));
         // Nobody would take over.
-        (now >= until && !self.is_paused()).then(|| Role::close(Reason::PostgresSilent))
+        ((now >= until || deaf) && !self.is_paused()).then(|| Role::close(Reason::PostgresSilent))
     }
 }

@@ -10,6 +10,7 @@ mod drain;
 mod encrypted;
 mod failover;
 mod fixture;
+mod gray;
 mod guard;
 mod hooks;
 mod journal;

@@ -101,6 +101,8 @@ pub struct Postgres {
     pub stalled_until: At,
     /// Until then it answers, and its WAL does not get to the disk.
     pub disk_hangs_until: At,
+    /// From when and until when its postmaster hangs: whoever is connected goes on, and nobody else gets in.
+    pub deaf: Option<(At, At)>,
     /// Whether its processes were killed, and wait for the disk before they end.
     pub doomed: bool,
     /// Since when somebody waits for the disk.
@@ -161,6 +163,7 @@ impl Default for Postgres {
             stream: Stream::Idle,
             stalled_until: At(0),
             disk_hangs_until: At(0),
+            deaf: None,
             doomed: false,
             unflushed_since: None,
             started: At(0),
@@ -186,6 +189,13 @@ impl Postgres {
         self.process == Process::Primary && !self.doomed
     }
 
+    /// For how long nobody new was let in.
+    #[must_use]
+    pub fn deaf_for(&self, now: At) -> At {
+        let deaf = self.deaf.filter(|(_, until)| now < *until);
+        deaf.map_or(At(0), |(since, _)| At(now.since(since).0))
+    }
+
     /// Its WAL, if it has data.
     #[must_use]
     pub fn wal(&self) -> Option<Wal> {
@@ -201,6 +211,7 @@ impl Postgres {
         self.ready = Ready::NotYet;
         self.stalled_until = At(0);
         self.disk_hangs_until = At(0);
+        self.deaf = None;
         self.unflushed_since = None;
         self.doomed = false;
         self.lists = vec![List::Nobody];
@@ -244,6 +255,7 @@ impl Postgres {
             server_version: 150_006,
             parameters: Parameters::default(),
             lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
+            unanswered_ms: self.deaf_for(now).0 / 1_000,
         }
     }
 

@@ -58,8 +58,9 @@ fn last_led(world: &World, term: Option<Term>) -> Option<BranchId> {
 
 fn calm(world: &World, member: usize) -> bool {
     let agent = &world.members[member].agent;
-    let stalled = world.members[member].postgres.stalled_until;
-    let seen = stalled.max(agent.blind_until);
+    let postgres = &world.members[member].postgres;
+    let deaf = postgres.deaf.map_or(At(0), |(_, until)| until);
+    let seen = postgres.stalled_until.max(deaf).max(agent.blind_until);
     let since = world.troubled_at[member].max(agent.awake_since).max(seen);
     let usual = world.conduct == world.conduct.healed() && world.net.weather == Weather::default();
     usual && world.now.since(since) >= CALM && agent.watch.mute_until <= world.now

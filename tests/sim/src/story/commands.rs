@@ -27,8 +27,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
     let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
     Ok(match (verb, rest) {
         ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
-        ("stall-postgres", [m, time]) => vec![Fault::StallPostgres(end(m)?, span(time)?)],
-        ("hang-disk", [m, time]) => vec![Fault::HangDisk(end(m)?, span(time)?)],
+        ("stall-postgres" | "hang-disk" | "deafen", [m, time]) => hang(verb, end(m)?, time)?,
         ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
         ("stop-agent", [m]) => vec![Fault::StopAgent(end(m)?)],
         ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
@@ -88,6 +87,16 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
         _ => vec![abroad(world, verb, rest)?],
     })
+}
+
+/// What of a Postgres hangs for so long.
+fn hang(verb: &str, member: usize, time: &str) -> Result<Vec<Fault>, String> {
+    let fault = match verb {
+        "hang-disk" => Fault::HangDisk,
+        "deafen" => Fault::Deafen,
+        _ => Fault::StallPostgres,
+    };
+    Ok(vec![fault(member, span(time)?)])
 }
 
 /// What happens at another cluster, or between the two; else what an operator asks for.
@@ -190,7 +199,10 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
     let postgres = |member: &usize| &world.members[*member].postgres;
     let down = |member: &usize| postgres(member).process == Process::Down;
     match fault {
-        Fault::KillPostgres(m) | Fault::StallPostgres(m, _) | Fault::HangDisk(m, _) => down(m),
+        Fault::KillPostgres(m)
+        | Fault::StallPostgres(m, _)
+        | Fault::HangDisk(m, _)
+        | Fault::Deafen(m, _) => down(m),
         Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
         Fault::StartAgent(m) => agent(m) != Life::Down,
         Fault::Freeze(m) | Fault::Stumble(m) => agent(m) != Life::Running,

@@ -55,7 +55,10 @@ impl World {
 
     /// Writes at this member, if its Postgres lets anybody: which write it was. Acknowledged when it is.
     pub(crate) fn write(&mut self, member: usize, way: Way) -> Option<u64> {
-        if self.members[member].postgres.door == Door::Shut || !self.grow(member, COMMIT) {
+        let shut = self.members[member].postgres.door == Door::Shut;
+        // Who comes by a route connects anew; whoever is connected goes on.
+        let deaf = self.members[member].postgres.deaf_for(self.now) > At(0);
+        if shut || way == Way::Routed && deaf || !self.grow(member, COMMIT) {
             return None;
         }
         self.serial += 1;

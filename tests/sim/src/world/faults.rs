@@ -27,6 +27,8 @@ pub enum Fault {
     StallPostgres(usize, At),
     /// Its disk takes no WAL for so long; what is in memory is answered.
     HangDisk(usize, At),
+    /// SIGSTOP to its postmaster alone, for so long.
+    Deafen(usize, At),
     /// SIGKILL to the agent.
     KillAgent(usize),
     /// SIGTERM to the agent: it hands over, stops Postgres and ends.
@@ -115,14 +117,9 @@ impl World {
             Fault::KillPostgres(member) => {
                 self.end_server(*member, End::Killed, Shutdown::Crashed);
             }
-            Fault::StallPostgres(member, span) | Fault::HangDisk(member, span) => {
-                let until = self.now.after(*span);
-                let Some(postgres) = self.runs(*member) else { return };
-                match fault {
-                    Fault::HangDisk(..) => postgres.disk_hangs_until = until,
-                    _ => postgres.stalled_until = until,
-                }
-            }
+            Fault::StallPostgres(member, span)
+            | Fault::HangDisk(member, span)
+            | Fault::Deafen(member, span) => self.hang(fault, *member, *span),
             Fault::KillAgent(member) => self.end_agent(*member),
             Fault::StopAgent(member) => self.deliver(*member, &Input::Stop(Leave::StopPostgres)),
             Fault::StartAgent(member) => self.start_agent(*member),
@@ -181,6 +178,16 @@ impl World {
         }
     }
 
+    fn hang(&mut self, fault: &Fault, member: usize, span: At) {
+        let (now, until) = (self.now, self.now.after(span));
+        let Some(postgres) = self.runs(member) else { return };
+        match fault {
+            Fault::HangDisk(..) => postgres.disk_hangs_until = until,
+            Fault::Deafen(..) => postgres.deaf = Some((now, until)),
+            _ => postgres.stalled_until = until,
+        }
+    }
+
     /// Notes whom a fault touches.
     fn trouble(&mut self, fault: &Fault) {
         let spoken = self.spoken(fault);
@@ -190,6 +197,7 @@ impl World {
             Fault::KillPostgres(m)
             | Fault::StallPostgres(m, _)
             | Fault::HangDisk(m, _)
+            | Fault::Deafen(m, _)
             | Fault::KillAgent(m)
             | Fault::StopAgent(m)
             | Fault::StartAgent(m)
@@ -378,6 +386,7 @@ impl World {
             let postgres = &mut self.members[member].postgres;
             postgres.stalled_until = self.now.min(postgres.stalled_until);
             postgres.disk_hangs_until = self.now.min(postgres.disk_hangs_until);
+            postgres.deaf = None;
             self.thaw(member);
             self.revive(member);
         }
@@ -391,6 +400,9 @@ impl World {
         match fault {
             Fault::KillPostgres(m) => format!("Postgres of {} is killed", end(m)),
             Fault::StallPostgres(m, span) => format!("Postgres of {} hangs for {span}", end(m)),
+            Fault::Deafen(m, span) => {
+                format!("the postmaster of {} takes no connection for {span}", end(m))
+            }
             Fault::HangDisk(m, span) => format!("the disk of {} hangs for {span}", end(m)),
             Fault::KillAgent(m) => format!("the agent of {} is killed", end(m)),
             Fault::StopAgent(m) => format!("the agent of {} is asked to stop", end(m)),

@@ -53,6 +53,7 @@ impl World {
     fn start_of_work(&mut self, member: usize, job: &Job) -> Result<Option<At>, &'static str> {
         let process = self.members[member].postgres.process;
         let local = self.local(member);
+        let deaf = self.members[member].postgres.deaf_for(self.now) > At(0);
         match job {
             Job::InitDb => Ok(Some(self.takes(800, 1_500))),
             Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
@@ -87,18 +88,21 @@ impl World {
             }
             Job::Stop(timeout) => {
                 let postgres = &self.members[member].postgres;
-                let stalled = self.now < postgres.stalled_until.max(postgres.disk_hangs_until);
+                let hangs = self.now < postgres.stalled_until.max(postgres.disk_hangs_until);
                 if process == Process::Down {
                     return Ok(Some(At::ms(1)));
                 }
                 let span = self.takes(20, 150);
                 let limit = At::ms(timeout.0);
-                if stalled || span > limit {
+                if hangs || deaf || span > limit {
                     self.tell_server(limit, member, ForServer::Killed);
                 } else {
                     self.tell_server(span, member, ForServer::Stopped);
                 }
                 Ok(Some(limit.after(OUTLIVED)))
+            }
+            Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } | Job::Promote { .. } if deaf => {
+                Err("Postgres did not answer in time")
             }
             Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),

@@ -175,7 +175,7 @@ impl World {
         let etcd = self.net.etcd();
         match kind {
             Kind::Postgres => self.inject(&Fault::KillPostgres(victim)),
-            Kind::Stall => self.inject(&Fault::StallPostgres(victim, span)),
+            Kind::Stall => self.inject(&stall(victim, span)),
             Kind::Disk => self.inject(&Fault::HangDisk(victim, span)),
             Kind::Agent => self.pass(Fault::KillAgent(victim), Fault::StartAgent(victim), span),
             Kind::Freeze => self.pass(Fault::Freeze(victim), Fault::Thaw(victim), span),
@@ -353,5 +353,14 @@ impl World {
         odd.replay_lag = At::ms([0, 0, 300, 5_000][self.dice.below(4)]);
         odd.watch_lag = At::ms([0, 0, 200, 4_000][self.dice.below(4)]);
         odd
+    }
+}
+
+/// Every fourth so that only new clients notice.
+const fn stall(victim: usize, span: At) -> Fault {
+    if span.0.is_multiple_of(4) {
+        Fault::Deafen(victim, span)
+    } else {
+        Fault::StallPostgres(victim, span)
     }
 }

@@ -334,7 +334,7 @@ impl World {
         let (Some(own), Some(theirs)) = (postgres.disk, from.disk) else { return };
         let writes = self.plan.other_site != Some(source) || from.open();
         let awake = self.now >= from.stalled_until && self.net.joined(member, source);
-        let up = serves && writes && awake;
+        let up = serves && writes && awake && from.deaf_for(self.now) == At(0);
         let fits = own.system == theirs.system && self.wals.holds(theirs.wal, own.wal);
         let there = theirs.oldest <= own.wal.end;
         let run = from.run;

@@ -1,0 +1,60 @@
+//! A Postgres that neither lives nor dies: what is left of it answers, and somebody else has to go on.
+
+use std::time::{Duration, Instant};
+
+use haa_core::units::MemberName;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::fixture::{Cluster, LONG};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postmaster_that_hangs_costs_no_primary() {
+    let settings = toml::toml! { timing.stall_timeout = "2s" };
+    let cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    cluster.all_vote().await;
+    let old = cluster.primary().await;
+    let replica = cluster.other_than(&old);
+    signal(&cluster, &replica, Signal::SIGSTOP);
+    let address = cluster.playground.postgres(&replica).to_string();
+    until_readers_go(&cluster, |to| !to.contains(&address)).await;
+    let answer = cluster.playground.http_get(&replica, "/health").await.expect("it answers");
+    assert_eq!(answer.0, 503, "{}", answer.1);
+    signal(&cluster, &replica, Signal::SIGCONT);
+    until_readers_go(&cluster, |to| to.contains(&address)).await;
+
+    // Whoever is connected notices nothing, and is not what counts.
+    let held = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");
+    signal(&cluster, &old, Signal::SIGSTOP);
+    held.batch_execute("INSERT INTO t VALUES (1)").await.expect("its backend lives");
+    let took = cluster.write_until_acknowledged(2).await;
+    println!(
+        "the postmaster alone hangs, to the first acknowledged write of a new client: {took:?}"
+    );
+    let new = cluster.primary().await;
+    assert_ne!(new, old);
+    cluster.says(&old, "Postgres answers no query").await;
+    cluster.playground.wait_member_streams(&old, LONG).await.expect("it comes back");
+}
+
+fn signal(cluster: &Cluster, member: &MemberName, signal: Signal) {
+    let file = cluster.playground.data(member).join("postmaster.pid");
+    let text = std::fs::read_to_string(file).expect("it runs");
+    let pid = text.lines().next().and_then(|line| line.parse().ok()).expect("a pid");
+    kill(Pid::from_raw(pid), signal).expect("it runs");
+}
+
+/// Waits until the primary sends readers where it should.
+async fn until_readers_go(cluster: &Cluster, where_wanted: impl Fn(&str) -> bool) {
+    let primary = cluster.primary().await;
+    let began = Instant::now();
+    loop {
+        let path = "/routes/read?format=hostport";
+        let answer = cluster.playground.http_get(&primary, path).await.expect("the agent answers");
+        if where_wanted(&answer.1) {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "readers go to {}", answer.1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
