@@ -63,11 +63,19 @@ pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), Jo
         loop {
             if let Some(pid) = session.value(RECEIVER).await? {
                 end_receiver(site, &postmaster, &pid)?;
-            } else if session.value(STARTUP).await?.as_deref() == Some(RETRY) {
-                // From this wait it cannot start a receiver before it has taken the empty source.
-                return Ok::<(), JobError>(());
             } else {
-                session.rows(&blockers).await?;
+                match session.value(STARTUP).await?.as_deref() {
+                    // From this wait it cannot start a receiver before it has taken the empty source.
+                    Some(RETRY) => return Ok::<(), JobError>(()),
+                    // Of its own accord that never ends.
+                    Some("RecoveryPause") => {
+                        tracing::warn!(
+                            "replay was paused; it goes on, as all WAL has to be replayed"
+                        );
+                        session.rows("SELECT pg_wal_replay_resume()").await?;
+                    }
+                    Some(_) | None => drop(session.rows(&blockers).await?),
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

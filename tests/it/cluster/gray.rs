@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use haa::playground::Part;
 use haa_core::units::MemberName;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,9 +10,9 @@ use nix::unistd::Pid;
 use super::fixture::{Cluster, LONG};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postmaster_that_hangs_costs_no_primary() {
+async fn a_postmaster_that_hangs_and_a_voter_that_does_not_replay_cost_no_primary() {
     let settings = toml::toml! { timing.stall_timeout = "2s" };
-    let cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    let mut cluster = Cluster::start_with(|options| options.settings(settings)).await;
     cluster.all_vote().await;
     let old = cluster.primary().await;
     let replica = cluster.other_than(&old);
@@ -35,6 +36,19 @@ async fn a_postmaster_that_hangs_costs_no_primary() {
     assert_ne!(new, old);
     cluster.says(&old, "Postgres answers no query").await;
     cluster.playground.wait_member_streams(&old, LONG).await.expect("it comes back");
+    cluster.all_vote().await;
+
+    // Of two voters that are left, one has to replay before it can grant.
+    let paused = cluster.other_than(&new);
+    let client = cluster.connect(&cluster.playground.postgres(&paused)).await;
+    let client = client.expect("it accepts");
+    client.batch_execute("SELECT pg_wal_replay_pause()").await.expect("it can be paused");
+    cluster.write_until_acknowledged(3).await;
+    cluster.playground.kill(&new, Part::Host).expect("it was running");
+    let took = cluster.write_until_acknowledged(4).await;
+    println!("a host killed while a voter's replay is paused, to the first write: {took:?}");
+    assert_ne!(cluster.primary().await, new);
+    cluster.has_rows(&paused, 4).await;
 }
 
 fn signal(cluster: &Cluster, member: &MemberName, signal: Signal) {

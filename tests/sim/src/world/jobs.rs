@@ -7,7 +7,7 @@ use haa_core::line::{Beside, Line};
 use haa_core::observe::{Door, Shutdown};
 use haa_core::units::{Incarnation, JobId, Lsn, SystemId, Term, Timeline};
 
-use crate::postgres::{Disk, Process};
+use crate::postgres::{Disk, Process, Replay};
 use crate::time::At;
 use crate::wal::{Branch, Wal};
 use crate::world::member::Slot;
@@ -199,6 +199,9 @@ impl World {
             }),
             Job::Detach(ready) => {
                 self.point(member, None);
+                if self.members[member].postgres.replay == Replay::Paused {
+                    self.set_replay(member, Replay::Runs);
+                }
                 let postgres = &mut self.members[member].postgres;
                 if let Some(list) = ready {
                     (postgres.lists, postgres.door) = (vec![list.clone()], Door::Shut);
