@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::observe::Standby;
+use crate::observe::{Heartbeat, PeerState, Standby};
 use crate::off::Mechanism;
 use crate::reason::Reason;
 use crate::records::{Kept, TermRecord};
@@ -10,6 +10,7 @@ use crate::units::{MemberName, Millis, Position, Token};
 use crate::voters::{Attempt, Grant};
 
 use super::Node;
+use super::requests::Unfit;
 use super::role::Role;
 
 /// Who granted what.
@@ -54,6 +55,40 @@ impl Node {
         }
     }
 
+    /// Whether a member could be elected if we let go now: by its own word, and by the voters that are heard. We are one
+    /// of them, once we have stopped.
+    pub(super) fn could_win(&self, now: Millis, name: &MemberName) -> Result<(), Unfit> {
+        let said = self.belief.peers.get(name).map(|(_, beat)| beat);
+        if said.is_some_and(|beat| beat.blind) {
+            let why = format!("{name} does not reach etcd, and nobody is elected without it");
+            return Err(Unfit::Yet(why));
+        }
+        if said.is_some_and(|beat| !beat.could_grant()) {
+            return Err(Unfit::Yet(format!("the Postgres of {name} does not answer")));
+        }
+        // What it promised us ends when we let go.
+        if said.is_some_and(|beat| !beat.fit && beat.consents.is_none()) {
+            let why = format!(
+                "{name} says that it may not lead at the moment: haactl list says what it is at, its log why"
+            );
+            return Err(Unfit::Yet(why));
+        }
+        let Some(sync) = self.belief.quorum() else { return Ok(()) };
+        let grants = |name: &&MemberName| {
+            **name == self.config.name
+                || self.belief.heard(now, name).is_some_and(Heartbeat::could_grant)
+        };
+        let (heard, needed) = (sync.voters.keys().filter(grants).count(), sync.grants_needed());
+        if heard >= needed {
+            return Ok(());
+        }
+        Err(Unfit::Yet(format!(
+            "{name} would need the grants of {needed} of the {} voters, and {heard} could give theirs: bring members \
+             back first, see haactl list",
+            sync.voters.len()
+        )))
+    }
+
     /// The voters that granted this attempt: those whose WAL we have, and those who have more.
     fn grants(&self, ours: &Attempt, own: Position) -> (Grants, Grants) {
         let sync = self.belief.quorum();
@@ -69,5 +104,15 @@ impl Node {
         let own = self.belief.weigh(own);
         let reports = self.off.is(Mechanism::Reports);
         said.partition(|(_, grant)| reports || self.belief.weigh(grant.position) <= own)
+    }
+}
+
+impl Heartbeat {
+    /// Its Postgres can detach.
+    const fn could_grant(&self) -> bool {
+        match self.state {
+            PeerState::Standby | PeerState::Streaming | PeerState::Detached => true,
+            PeerState::Stopped | PeerState::NotReady | PeerState::Primary => false,
+        }
     }
 }

@@ -30,7 +30,7 @@ impl Node {
         }
         if self.leaving.is_some() {
             let until = self.stopped_until(now);
-            return Some(Role::hand_over(Reason::AgentStopped, self.best_replica(), until));
+            return Some(Role::hand_over(Reason::AgentStopped, self.best_replica(now), until));
         }
         let facts = self.belief.facts.clone()?;
         let timing = self.belief.settings().timing;

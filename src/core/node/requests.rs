@@ -170,7 +170,7 @@ impl Node {
                     continue;
                 }
             };
-            let target = self.successor(reason, to, primary);
+            let target = self.successor(now, reason, (to, primary));
             match (&request.state, target) {
                 (RequestState::Accepted { term: of }, _) if *of < term => {
                     let state = self.inherits(&request, term);
@@ -207,9 +207,9 @@ impl Node {
     /// Who is to lead after that hand-over.
     fn successor(
         &self,
+        now: Millis,
         reason: Reason,
-        to: Option<&MemberName>,
-        primary: &Primary,
+        (to, primary): (Option<&MemberName>, &Primary),
     ) -> Result<MemberName, Unfit> {
         if reason == Reason::Restarted {
             return Ok(self.config.name.clone());
@@ -221,7 +221,7 @@ impl Node {
         if reason == Reason::Drained {
             self.spare(&self.config.name, primary)?;
         }
-        let target = self.target(to, primary)?;
+        let target = self.target(now, to, primary)?;
         match self.lacks_slot(&target).filter(|_| reason != Reason::Failover) {
             None => Ok(target),
             Some(slot) => Err(Unfit::Yet(format!(
@@ -391,9 +391,14 @@ impl Node {
     }
 
     /// To whom the leadership can go; else why it cannot, in a sentence.
-    fn target(&self, to: Option<&MemberName>, primary: &Primary) -> Result<MemberName, Unfit> {
+    fn target(
+        &self,
+        now: Millis,
+        to: Option<&MemberName>,
+        primary: &Primary,
+    ) -> Result<MemberName, Unfit> {
         let Some(name) = to else {
-            return self.best_replica().ok_or_else(Unfit::nobody);
+            return self.best_replica(now).ok_or_else(Unfit::nobody);
         };
         self.may_be_named(name)?;
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
@@ -424,6 +429,7 @@ impl Node {
             let why = format!("{name} has just joined and may not lead yet; try again in a second");
             return Err(Unfit::Yet(why));
         }
+        self.could_win(now, name)?;
         Ok(name.clone())
     }
 
@@ -440,10 +446,10 @@ impl Node {
     }
 
     /// The replica that has most, among those that could take over.
-    pub(super) fn best_replica(&self) -> Option<MemberName> {
+    pub(super) fn best_replica(&self, now: Millis) -> Option<MemberName> {
         let primary = self.belief.primary()?;
-        let fit =
-            primary.replicas.iter().filter(|(name, _)| self.target(Some(*name), primary).is_ok());
+        let could = |name: &MemberName| self.target(now, Some(name), primary).is_ok();
+        let fit = primary.replicas.iter().filter(|(name, _)| could(name));
         let ranked = fit.map(|(name, sender)| {
             let tags = self.belief.member(name).map(|record| &record.tags);
             let preference = tags.map(|tags| tags.preference(Some(&self.config.tags)));
