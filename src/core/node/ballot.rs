@@ -40,8 +40,17 @@ impl Node {
             self.ask_for_leadership(now, attempt, token, standby);
             return None;
         }
-        let best =
-            ahead.iter().max_by_key(|(name, grant)| (grant.position, Reverse((*name).clone())));
+        // Whoever says that it cannot lead would only pass it on, if somebody else that has enough can.
+        let able = |name: &MemberName, grant: &Grant| {
+            let end = self.belief.weigh(grant.position);
+            let behind = ahead.iter().filter(|(_, of)| self.belief.weigh(of.position) <= end);
+            let beat = self.belief.peers.get(name).map(|(_, beat)| beat);
+            beat.is_some_and(|beat| beat.fit && !beat.blind)
+                && equal.len() + behind.count() + 1 >= needed
+        };
+        let best = ahead.iter().max_by_key(|(name, grant)| {
+            (able(name, grant), grant.position, Reverse((*name).clone()))
+        });
         let better = best.map(|(name, _)| (*name).clone());
         match better {
             Some(better) if equal.len() + ahead.len() + 1 >= needed => {
