@@ -96,6 +96,8 @@ pub enum Mechanism {
     OrderOfLeaving,
     /// A primary goes alone only when the others could not elect.
     AloneAtLast,
+    /// A primary that is to be strict acknowledges nothing that no other member has.
+    Strict,
     /// Clients are let in after k voters have flushed the new timeline.
     Door,
     /// Enough voters say that the leader is lost before one stands against it.
@@ -171,7 +173,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -218,6 +220,7 @@ impl Mechanism {
         Self::OrderOfFounding,
         Self::OrderOfLeaving,
         Self::AloneAtLast,
+        Self::Strict,
         Self::Door,
         Self::PreVote,
         Self::Evidence,

@@ -136,8 +136,9 @@ impl Node {
             (Some(Durability::Quorum) | None, false) => return self.founding(fit),
             (Some(Durability::Quorum) | None, true) => {}
         }
+        let strict = settings.strict && !self.off.is(Mechanism::Strict);
         if sync.k == 0 {
-            return match (fit.is_empty(), settings.strict) {
+            return match (fit.is_empty(), strict) {
                 (false, _) => self.founding(fit),
                 (true, true) => Turn::Hold,
                 (true, false) => Turn::Stay,
@@ -147,7 +148,7 @@ impl Node {
         let anew = |(name, data): (&MemberName, &Incarnation)| {
             sync.voters.get(name).is_some_and(|listed| listed != data)
         };
-        let alone = !settings.strict || fit.iter().any(anew);
+        let alone = !strict || fit.iter().any(anew);
         if alone && self.may_go_alone(now, sync) {
             return Turn::Alone;
         }

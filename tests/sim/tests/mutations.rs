@@ -68,7 +68,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
-const STORIES: [Story; 55] = [
+const STORIES: [Story; 56] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -140,6 +140,7 @@ const STORIES: [Story; 55] = [
     (core(Mechanism::OrderOfAlone), "quorum-alone", "VIOLATION I6 "),
     (core(Mechanism::OrderOfLeaving), "quorum-left-in-etcd-first", "VIOLATION I6 "),
     (core(Mechanism::AloneAtLast), "quorum-three-islands", "none of 2 writes acknowledged"),
+    (core(Mechanism::Strict), "quorum-strict", "VIOLATION I18 "),
     (core(Mechanism::PreVote), "quorum-one-link-lost", "n3 replica -> candidate"),
     (core(Mechanism::Evidence), "quorum-two-members-link-lost", "n2 replica -> candidate"),
     (core(Mechanism::SignOfLife), "quorum-two-members-link-lost", "n2 replica -> candidate"),

@@ -22,6 +22,7 @@ mod i14;
 mod i15;
 mod i16;
 mod i17;
+mod i18;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,6 +74,8 @@ pub struct Ledger {
     before: a2::Before,
     strays: BTreeMap<usize, At>,
     shown: i17::Shown,
+    /// When `strict` was last seen not to be set.
+    lax_at: At,
     /// etcd says again what it said before: what it says of voters holds for no commit since.
     restored: bool,
 }
@@ -106,7 +109,8 @@ pub fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<(), Viola
     i16::check(world, deed)?;
     i11::check(world, deed)?;
     i15::check(world, deed)?;
-    i17::check(world, ledger, deed)
+    i17::check(world, ledger, deed)?;
+    i18::check(world, ledger, deed)
 }
 
 /// A leadership's Postgres has come out of recovery: the first of these commits, all of earlier terms, that it does not
