@@ -5,7 +5,8 @@ use std::path::Path;
 use super::draft::{Became, Draft};
 use super::error::ImportError;
 use super::server;
-use super::yaml::{Node, Tree};
+use super::standby;
+use super::yaml::Node;
 use crate::config::name_objection;
 
 /// What Patroni takes unless it is told otherwise: such a value was not chosen.
@@ -14,11 +15,10 @@ const USUAL_TTL: i64 = 30;
 /// Everything but `postgresql.parameters` and `postgresql.pg_hba`.
 pub(super) fn settings(draft: &mut Draft, path: &Path, all: &Node) -> Result<(), ImportError> {
     for (key, at) in all.value.entries() {
-        if key == "standby_cluster" && at.value != Tree::Null {
-            let line = at.referenced.line();
-            return Err(ImportError::StandbyCluster { path: path.to_owned(), line });
+        match key.as_str() {
+            "standby_cluster" => standby::cluster(draft, path, at)?,
+            key => one(draft, key, at),
         }
-        one(draft, key, at);
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn one(draft: &mut Draft, key: &str, at: &Node) {
         "pause" if at.value.truth() == Some(true) => {
             draft.lost(at, key, "a new cluster is not paused: haactl pause does so");
         }
-        "pause" | "standby_cluster" => draft.needless(at, key, "it is off"),
+        "pause" => draft.needless(at, key, "it is off"),
         _ => draft.lost(at, key, "haa has no such key"),
     }
 }

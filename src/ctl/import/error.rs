@@ -65,14 +65,13 @@ pub enum ImportError {
         /// Which key.
         key: &'static str,
     },
-    /// It follows another cluster.
+    /// It follows another cluster by its archive alone.
     #[error(
-        "{}:{line}: this is a standby cluster, which is not imported: take `standby_cluster` out, import, \
-         write `[bootstrap] method = \"standby\"` and `standby_of` into haad.toml, and have it copied anew \
-         (docs/operations.md)",
+        "{}:{line}: this standby cluster has no `host`, so it lives on an archive alone; haa's streams from the \
+         other cluster: write `host` there, a member of that one, and import again",
         path.display()
     )]
-    StandbyCluster {
+    NoSource {
         /// Which file.
         path: PathBuf,
         /// Where.

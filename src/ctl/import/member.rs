@@ -217,11 +217,13 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 }
                 None => draft.needless(at, &full, "it streams from the primary"),
             },
-            ("nostream", None | Some(false), _) => draft.needless(at, &full, "every replica streams"),
+            ("nostream", None | Some(false), _) => draft.needless(at, &full, "it is off"),
             ("nostream", Some(true), _) => draft.lost(
                 at,
                 &full,
-                "every replica streams; with postgres.restore_command, WAL that is gone comes from the archive",
+                "haa has no replica that lives on the archive alone: this one will stream from the primary, over the \
+                 network that nostream spared, and hold WAL there by a slot; with replicatefrom, from another. Where \
+                 that may not be, leave it out of the cluster, as a standby of your own",
             ),
             _ => match at.value.text() {
                 Some(text) => {

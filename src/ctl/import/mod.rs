@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `yaml` | a tree in which each value knows its line |
-//! | `member`, `server`, `cluster` | what becomes of each key |
+//! | `member`, `server`, `cluster`, `standby` | what becomes of each key |
 //! | `draft` | the result, before anything is written |
 //! | `write` | writing it, and the secrets |
 
@@ -15,6 +15,7 @@ mod error;
 mod hooks;
 mod member;
 mod server;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod write;

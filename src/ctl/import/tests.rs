@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::draft::{Became, Draft};
 use super::*;
-use crate::config::Config;
+use crate::config::{Bootstrap, Config};
 
 /// As it stands in Patroni's own repository (postgres0.yml), with more that people add.
 const MEMBER: &str = include_str!("examples/member.yml");
@@ -197,9 +197,9 @@ fn what_cannot_be_imported_is_refused_with_its_line() {
         (
             &format!(
                 "scope: a\nname: b\n{etcd}{postgresql}restapi:\n  listen: 1.2.3.4:8008\nbootstrap:\n  dcs:\n    \
-                 standby_cluster:\n      host: x\n"
+                 standby_cluster:\n      restore_command: cp x %p\n"
             ),
-            "this is a standby cluster",
+            "has no `host`",
         ),
     ] {
         let refused = bench.refusal(text);
@@ -216,6 +216,45 @@ fn fate(yaml: &str) -> (Became, toml::Table) {
     cluster::settings(&mut draft, Path::new("dynamic.yml"), &node).expect("it is taken");
     let file = draft.file;
     (draft.fates.remove(0).became, file)
+}
+
+#[test]
+fn a_standby_cluster_is_one_again() {
+    let dynamic = "standby_cluster:\n  host: 10.1.0.1, 10.1.0.2\n  port: 5433\n  primary_slot_name: lyon\n  \
+                   restore_command: cp /archive/%f %p\n  create_replica_methods: [basebackup]\n  \
+                   recovery_min_apply_delay: 5min\n  archive_cleanup_command: x\n";
+    let (shown, config) = Bench::new().import(SMALL, Some(dynamic));
+    let Bootstrap::Standby(site) = &config.postgres.bootstrap else { panic!("{shown}") };
+    assert_eq!(site.to_string(), "10.1.0.1:5433,10.1.0.2:5433");
+    assert_eq!(site.slot.as_deref(), Some("lyon"));
+    assert!(config.postgres.restore_command.is_some());
+    for (line, fate) in [
+        ("d2", "CHANGED    standby_cluster.host -> bootstrap.standby_of"),
+        ("d3", "taken      standby_cluster.port"),
+        ("d4", "taken      standby_cluster.primary_slot_name -> bootstrap.standby_slot"),
+        ("d5", "CHANGED    standby_cluster.restore_command -> postgres.restore_command"),
+        ("d6", "needless   standby_cluster.create_replica_methods"),
+        ("d7", "LEFT OUT   standby_cluster.recovery_min_apply_delay"),
+        ("d8", "LEFT OUT   standby_cluster.archive_cleanup_command"),
+    ] {
+        let told = shown.lines().any(|said| said.contains(line) && said.contains(fate));
+        assert!(told, "{fate}: {shown}");
+    }
+    for off in ["standby_cluster:\n", "standby_cluster: {}\n"] {
+        let (shown, config) = Bench::new().import(SMALL, Some(off));
+        assert!(matches!(config.postgres.bootstrap, Bootstrap::InitDb(_)), "{shown}");
+    }
+    assert!(matches!(
+        fate("standby_cluster: {host: a, primary_slot_name: haa_x}").0,
+        Became::Changed(..)
+    ));
+}
+
+#[test]
+fn a_replica_that_lives_on_the_archive_is_not_passed_over() {
+    let made = |tag: &str| Bench::new().import(&format!("{SMALL}\ntags:\n  {tag}\n"), None).0;
+    assert!(made("nostream: true").contains("LEFT OUT   tags.nostream: haa has no replica"));
+    assert!(made("nostream: false").contains("needless   tags.nostream: it is off"));
 }
 
 #[test]
