@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::host::{self, Facts, Paper, Room};
-use super::{Finding, Promise, Report, Spread, server, store};
+use super::{Finding, Promise, Report, Spread, server, standby, store};
 use crate::api::document::unix_ms;
 use crate::api::tokens::Tokens;
 use crate::config::{Api, Config, Login};
@@ -102,8 +102,15 @@ impl Examiner {
             durability: status.sync.as_ref().map(|sync| sync.durability),
             members: status.members.len(),
         });
-        let (said, etcd, facts) =
-            tokio::join!(self.postgres.examine(), self.store.examine(), self.machine());
+        let follows = status.as_ref().and_then(|status| status.follows.as_ref());
+        let abroad = async {
+            match follows {
+                Some(follows) => self.postgres.abroad(&follows.site).await,
+                None => Vec::new(),
+            }
+        };
+        let (said, etcd, facts, abroad) =
+            tokio::join!(self.postgres.examine(), self.store.examine(), self.machine(), abroad);
         let mut findings = host::findings(&facts);
         findings.extend(store::findings(&etcd));
         findings.extend(self.hooks.borrow().values().map(host::hook));
@@ -117,6 +124,12 @@ impl Examiner {
         }
         if let Some(facts) = status.as_ref().and_then(|status| status.postgres.as_ref()) {
             findings.extend(server::standing(&facts.parameters));
+        }
+        if let (Some(follows), Some(status)) = (follows, &status) {
+            let version = said.as_ref().ok().map(|said| said.version);
+            let system_id = status.record.system_id.map(|id| id.to_string());
+            let own = standby::Own { version, system_id };
+            findings.extend(standby::findings(follows, &own, &abroad));
         }
         if promise.durability.is_none() {
             findings.push(Finding::unseen(

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | `examiner` | gathers the facts of one member |
 //! | `server`, `store`, `host` | what follows from those of its Postgres, of etcd, of its machine and its file |
+//! | `standby` | what follows from what the cluster that ours follows says |
 //! | `between` | what follows from those of all members, one beside the other |
 
 pub mod between;
 mod examiner;
 mod host;
 mod server;
+mod standby;
 mod store;
 
 use std::fmt::Display;

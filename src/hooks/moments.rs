@@ -35,7 +35,9 @@ impl Event {
 pub(super) enum Part {
     /// It accepts writes.
     Primary,
-    /// It does not.
+    /// It leads a standby cluster, and accepts none.
+    StandbyLeader,
+    /// It accepts none.
     Replica,
 }
 
@@ -43,6 +45,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Primary => "primary",
+            Self::StandbyLeader => "standby_leader",
             Self::Replica => "replica",
         })
     }
@@ -128,7 +131,7 @@ impl Moments {
         let role = self.part.unwrap_or(Part::Replica);
         let primary = match role {
             Part::Primary => Some(whose.postgres.clone()),
-            Part::Replica => elsewhere(whose, status, now),
+            Part::StandbyLeader | Part::Replica => elsewhere(whose, status, now),
         };
         let moment = |(event, old_role)| Moment {
             event,
@@ -184,8 +187,8 @@ const fn part(known: Option<Part>, role: MemberRole) -> Option<Part> {
     match role {
         MemberRole::Primary { .. } => Some(Part::Primary),
         MemberRole::Promoting { .. } | MemberRole::Opening { .. } => known,
+        MemberRole::StandbyLeader { .. } => Some(Part::StandbyLeader),
         MemberRole::Streaming
-        | MemberRole::StandbyLeader { .. }
         | MemberRole::Replica
         | MemberRole::Starting
         | MemberRole::Initialising
@@ -224,6 +227,9 @@ mod tests {
         assert_eq!(change(MemberRole::Primary { term: Term(8) }), []);
         assert_eq!(change(MemberRole::Closing), [(Event::RoleChange, Some(Part::Primary))]);
         assert_eq!(change(MemberRole::Stopped), []);
+        let leads = MemberRole::StandbyLeader { term: TERM };
+        assert_eq!(change(leads), [(Event::RoleChange, Some(Part::Replica))]);
+        assert_eq!(change(MemberRole::Streaming), [(Event::RoleChange, Some(Part::StandbyLeader))]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ const PARAMETERS: [&str; 8] = [
 
 /// Asks our own server.
 #[derive(Clone)]
-pub struct Examiner(Arc<Site>);
+pub struct Examiner(pub(super) Arc<Site>);
 
 /// What it said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -32,6 +32,7 @@
 //! | `orphans` | tools that an agent left when it was killed |
 //! | `log` | Postgres' own log: why a start failed, and that it stays small |
 
+mod abroad;
 mod aside;
 mod binaries;
 mod conninfo;
@@ -92,6 +93,7 @@ use haa_core::units::{JobId, MemberName, Millis, Revision, Timeline};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use abroad::{Abroad, Said, SlotThere};
 pub use binaries::{find_binaries, server_version, shown_version};
 pub use error::PostgresError;
 pub use examine::{Broken, Examined, Examiner, Exception, Slot};

@@ -68,6 +68,59 @@ async fn operate(a: &Cluster, b: &Cluster, leader: &MemberName) -> String {
     leader
 }
 
+/// What its programs are told of its role, one line each.
+fn told(cluster: &Cluster, member: &MemberName) -> String {
+    let file = cluster.playground.data(member).with_extension("told");
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
+/// Waits until a program of this member was told of this change.
+async fn until_told(cluster: &Cluster, member: &MemberName, change: &str) {
+    let began = Instant::now();
+    while !told(cluster, member).lines().any(|line| line.ends_with(change)) {
+        assert!(began.elapsed() < LONG, "{change}: {}", told(cluster, member));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until the doctor finds this, or as long as it finds that; all that it finds.
+async fn until_found(cluster: &Cluster, what: &str, wanted: bool) -> String {
+    let began = Instant::now();
+    loop {
+        let (_, said) = cluster.haactl(&["doctor", "--output", "json"]);
+        if said.contains("\"findings\"") && said.contains(what) == wanted {
+            return said;
+        }
+        assert!(began.elapsed() < LONG, "{what}, {wanted}: {said}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The other site is gone for good: this one accepts writes on a word, and that one does not come back into it.
+async fn outlive(a: &Cluster, b: &mut Cluster) {
+    until_found(a, "no slot holds WAL for this cluster", true).await;
+    for member in b.playground.names() {
+        b.playground.kill_host(&member).expect("it ran");
+    }
+    until_found(a, "nobody of the other cluster answers", true).await;
+    let (code, said) = a.haactl(&["status"]);
+    assert!(code == 1 && said.contains("receives nothing"), "{said}");
+    let began = Instant::now();
+    let (code, said) = a.haactl(&["promote-cluster", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    a.write_until_acknowledged(5).await;
+    println!("without the other site, writes go on after {:?}", began.elapsed());
+    have_rows(a, 5).await;
+    for member in b.playground.names() {
+        b.playground.start_member(&member).expect("it starts");
+    }
+    b.write_until_acknowledged(6).await;
+    let (code, said) = b.haactl(&["demote-cluster", "--to", &addresses(a).join(","), "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("no standby cluster streams from this one"), "{said}");
+    have_rows(a, 5).await;
+}
+
 /// The two change places.
 async fn swap(a: &Cluster, b: &Cluster) {
     let (code, said) = b.haactl(&["promote-cluster", "--at-least", "1:FFFF/0", "--yes"]);
@@ -99,11 +152,15 @@ async fn two_sites_change_places_and_lose_nothing() {
     let (code, said) = a.haactl(&["settings", "set", "slots.site_b.type=physical"]);
     assert_eq!(code, 0, "{said}");
     let hosts = addresses(&a);
+    let tells = r#"echo "$HAA_OLD_ROLE>$HAA_ROLE" >> "$HAA_DATA_DIRECTORY.told""#;
+    let tells = vec!["/bin/sh", "-c", tells];
     let extra = toml::toml! {
         [bootstrap]
         method = "standby"
         standby_of = hosts
         standby_slot = "site_b"
+        [hooks]
+        on_role_change = tells
     };
     // Its leader's lease ends soon.
     let settings = toml::toml! {
@@ -135,6 +192,11 @@ async fn two_sites_change_places_and_lose_nothing() {
     };
     assert!(said.contains("this is a standby of the cluster at 127.0.0.1:"), "{said}");
 
+    until_told(&b, &name(&leader), "replica>standby_leader").await;
+    for fault in ["this cluster uses", "could not be asked", "no slot holds WAL"] {
+        until_found(&b, fault, false).await;
+    }
+
     let leader = operate(&a, &b, &name(&leader)).await;
 
     // A failover at either site.
@@ -153,6 +215,8 @@ async fn two_sites_change_places_and_lose_nothing() {
     until_follows(&b).await;
 
     swap(&a, &b).await;
+    until_told(&b, &b.primary().await, ">primary").await;
+    outlive(&a, &mut b).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
