@@ -39,4 +39,5 @@ mod standby;
 mod stops;
 mod systemd;
 mod watched;
+mod tags;
 mod writers;
