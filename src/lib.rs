@@ -15,6 +15,7 @@
 //! | [`router`] | TCP: each client to the right server |
 //! | [`hooks`] | the operator's own programs, run when something happens to this member |
 //! | [`pgbouncer`] | PgBouncers that hold their clients in a switchover |
+//! | [`haad`] | its command line |
 //! | [`ctl`] | haactl, one file a verb |
 //! | [`playground`] | a throw-away local cluster |
 //! | [`verdict`] | is the cluster well? |
@@ -31,6 +32,7 @@ pub mod doctor;
 #[path = "../tests/fuzz/mod.rs"]
 mod fuzz;
 pub mod guard;
+pub mod haad;
 pub mod hooks;
 pub mod logging;
 pub mod moment;

@@ -1,6 +1,8 @@
 //! The rules of the house that a lint cannot check; each failure says where and what to do.
 //! Never reads anything but the repository.
 
+#[path = "tidy/commands.rs"]
+mod commands;
 #[path = "tidy/metrics.rs"]
 mod metrics;
 #[path = "tidy/prose.rs"]

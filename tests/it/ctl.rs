@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use assert_cmd::Command;
+use clap::CommandFactory;
 use haa::playground::ports;
 
 use crate::support::{become_postgres, programs};
@@ -261,7 +262,14 @@ fn wrong_usage_says_what_to_do() {
 
 #[test]
 fn every_verb_explains_itself() {
-    for verb in ["list", "switchover", "failover", "routes", "history", "version", "playground"] {
+    let program = haa::ctl::Cli::command();
+    let verbs: Vec<&str> = program
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set())
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(verbs.len() >= 26, "{verbs:?}");
+    for verb in verbs {
         let help = haactl(&[verb, "--help"]);
         assert_eq!(help.code, 0, "{verb}: {}", help.err);
         assert!(help.out.contains("Example"), "{verb} has no example");
