@@ -1,6 +1,6 @@
 //! A cluster of this test, and clients that write to it and count what was acknowledged.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use haa::playground::{Options, Playground};
 use haa_core::records::SyncRecord;
 use haa_core::units::{Address, MemberName};
 
-use crate::support;
+use crate::{support, trials};
 
 /// Longer than anything here takes on a slow machine; no test waits it out unless something is wrong.
 pub(crate) const LONG: Duration = Duration::from_secs(40);
@@ -35,13 +35,24 @@ pub(crate) fn haad(verb: &str, config: &Path) -> (i32, String) {
     (ran.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
 
+/// The Postgres that the clusters run on, where `HAA_POSTGRES=17` asks for another than the newest of the system.
+fn asked_for() -> Option<PathBuf> {
+    let major = std::env::var("HAA_POSTGRES").ok()?;
+    let binaries = major.parse().ok().and_then(trials::binaries);
+    Some(binaries.unwrap_or_else(|| panic!("HAA_POSTGRES={major}: there are no such binaries")))
+}
+
 impl Cluster {
     /// Files only; nothing runs.
     pub(crate) fn prepare(adapt: impl FnOnce(Options) -> Options) -> Self {
         let programs = support::programs();
         let directory = tempfile::Builder::new().prefix("haa-it-").tempdir_in("/tmp");
         let directory = directory.expect("a temporary directory");
-        let options = Options::new(directory.path().join("c"), programs.join("haad"));
+        let mut options = Options::new(directory.path().join("c"), programs.join("haad"));
+        if let Some(binaries) = asked_for() {
+            let binaries = binaries.display().to_string();
+            options = options.extra(toml::toml! { postgres.bin_directory = binaries });
+        }
         let playground = Playground::create(adapt(options)).expect("a playground");
         Self { playground, _directory: directory }
     }
@@ -258,12 +269,13 @@ impl Cluster {
     }
 
     /// A program of the Postgres that the agents use.
-    pub(crate) fn postgres_program(&self, program: &str) -> std::path::PathBuf {
-        haa::postgres::find_binaries().expect("Postgres is installed").join(program)
+    pub(crate) fn postgres_program(&self, program: &str) -> PathBuf {
+        let usual = || haa::postgres::find_binaries().expect("Postgres is installed");
+        asked_for().unwrap_or_else(usual).join(program)
     }
 
     /// The password file that a member's configuration names for a role.
-    pub(crate) fn password_file(&self, member: &MemberName, role: &str) -> std::path::PathBuf {
+    pub(crate) fn password_file(&self, member: &MemberName, role: &str) -> PathBuf {
         let text = std::fs::read_to_string(self.playground.config(member)).expect("it is there");
         let table: toml::Table = text.parse().expect("it is TOML");
         let file = table["postgres"][role]["password_file"].as_str();
