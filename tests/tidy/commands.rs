@@ -89,7 +89,14 @@ fn words(part: &str) -> Option<Vec<String>> {
     let before = all[..at].iter().all(|word| ["sudo", "-u", "postgres"].contains(word));
     let name = all[at].rsplit('/').next().unwrap_or_default();
     let words = [name].into_iter().chain(all[at + 1..].iter().copied());
-    before.then(|| words.map(|word| word.trim_matches('\'').to_owned()).collect())
+    let mut words: Vec<String> = words.map(|word| word.trim_matches('\'').to_owned()).collect();
+    // The day that a page names comes, and is over then.
+    if let Some(time) = words.iter().position(|word| word == "--at")
+        && let Some(time) = words.get_mut(time + 1)
+    {
+        "+1h".clone_into(time);
+    }
+    before.then_some(words)
 }
 
 /// Why the program would not take it.
