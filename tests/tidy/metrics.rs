@@ -88,6 +88,12 @@ fn alerts_can_be_read() {
     let rules: Rules = serde_saphyr::from_str(&text).expect("it is YAML of this form");
     let alerts: Vec<Alert> = rules.groups.into_iter().flat_map(|group| group.rules).collect();
     assert!(!alerts.is_empty());
+    // A standby cluster is well though nobody there is primary.
+    let primaries = alerts.iter().filter(|alert| words(&alert.expr).contains("patroni_primary"));
+    for alert in primaries {
+        let standby = words(&alert.expr).contains("patroni_standby_leader");
+        assert!(standby, "{}: {} pages for ever in a standby cluster", alert.alert, alert.expr);
+    }
     let page = whole("docs/metrics.md");
     for Alert { alert, expr, annotations } in alerts {
         let balanced = expr.matches('(').count() == expr.matches(')').count();
