@@ -1,4 +1,4 @@
-//! Commands: who may, what is asked, what came of it. The cluster decides; here it is written down and awaited.
+//! Commands: who may, and what is asked. The cluster decides; `carry` writes down and waits.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,25 +9,21 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
-use haa_core::records::{Ask, Loss, Manner, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Loss, Manner, RequestId};
 use haa_core::routes::Status;
 use haa_core::units::MemberName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
+use super::carry::{Wait, begun, carry_out};
 use super::schedule::{Step, plan, rolling};
 use super::tokens::{Bearer, Denied, Role};
-use super::{Api, Call, Untold, complaint, document, json, text, told};
+use super::{Api, complaint, text};
 
 /// The largest command.
 const BODY_LIMIT: usize = 16 * 1024;
 /// A command has arrived by then.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
-/// The store has taken a request by then.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// What came of it is known by then.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `POST /switchover`
 #[derive(Debug, Default, Deserialize)]
@@ -129,7 +125,7 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let step = Step { ask: Ask::Switchover { to }, from };
-        carry_or_plan(&api, step, &who.by, asked.scheduled_at).await
+        carry_or_plan(&api, step, &who, asked.scheduled_at).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -138,15 +134,12 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
 async fn carry_or_plan(
     api: &Arc<Api>,
     step: Step,
-    by: &str,
+    who: &Who,
     at: Option<String>,
 ) -> Result<Response, Refusal> {
     match at {
-        Some(at) => plan(api, &at, by, vec![step]).await,
-        None => {
-            let says = carry_out(api, step.ask, by.to_owned()).await?;
-            Ok(text(StatusCode::OK, says))
-        }
+        Some(at) => plan(api, &at, &who.by, vec![step]).await,
+        None => carry_out(api, step.ask, who).await,
     }
 }
 
@@ -162,9 +155,9 @@ pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let loss = if asked.accept_loss { Loss::Accepted } else { Loss::Allowed };
-        carry_out(&api, Ask::Failover { to, loss }, who.by).await
+        carry_out(&api, Ask::Failover { to, loss }, &who).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 /// Take a member out of use.
@@ -198,14 +191,14 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
         }
         let member = member.unwrap_or_else(|| status.me.clone());
         let ask = Ask::Restart { member, manner };
-        carry_or_plan(&api, ask.into(), &who.by, schedule).await
+        carry_or_plan(&api, ask.into(), &who, schedule).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
 
 /// Clone a replica anew. Answers when it has begun; `GET /requests` says how it stands.
 pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
-    let begun = async {
+    let done = async {
         let who = who(&api, &request, Role::Admin)?;
         let Reinitialize { member, scheduled_at, .. } = body(request).await?;
         let status = current(&api)?;
@@ -220,10 +213,9 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
         }
         let message = format!("{member} is being cloned anew: GET /requests says how it stands");
         let ask = Ask::Reinit { member, data: None };
-        let (request, came) = carry(&api, ask, who.by, has_begun).await?;
-        came.map(|_| json(StatusCode::ACCEPTED, &Begun { message, request }))
+        begun(&api, ask, who.by, message).await
     };
-    begun.await.unwrap_or_else(Refusal::response)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 /// Forget a member. It is gone, so the leader says whether there was one.
@@ -234,9 +226,9 @@ pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) 
         let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
         let member =
             member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
-        carry_out(&api, Ask::Remove { member }, who.by).await
+        carry_out(&api, Ask::Remove { member }, &who).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 fn nobody_named() -> Refusal {
@@ -251,7 +243,7 @@ async fn about(api: &Arc<Api>, request: Request<Body>, ask: fn(MemberName) -> As
         let Some(member) = known_member(&*current(api)?, "member", member)? else {
             return Err(nobody_named());
         };
-        carry_or_plan(api, ask(member).into(), &who.by, scheduled_at).await
+        carry_or_plan(api, ask(member).into(), &who, scheduled_at).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -264,6 +256,8 @@ pub(super) fn finish(done: Result<String, Refusal>) -> Response {
 pub(super) struct Who {
     /// Who, and from where.
     pub(super) by: String,
+    /// For what.
+    pub(super) wait: Wait,
     bearer: Bearer,
 }
 
@@ -293,7 +287,7 @@ pub(super) fn who(api: &Api, request: &Request<Body>, needs: Role) -> Result<Who
         Some(ConnectInfo(address)) => format!("{name} from {}", address.ip()),
         None => name,
     };
-    Ok(Who { by, bearer })
+    Ok(Who { by, wait: Wait::of(request.headers()), bearer })
 }
 
 /// An empty body asks for nothing in particular.
@@ -344,141 +338,6 @@ fn known_member(
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let says = format!("{key}: there is no member '{name}' now; members are {known}");
             Err(Refusal(StatusCode::BAD_REQUEST, says))
-        }
-    }
-}
-
-/// A request that is about to be written down, under a name that nobody else draws.
-pub(super) fn request(ask: Ask, by: String, state: RequestState) -> (RequestId, RequestRecord) {
-    let id: RequestId = format!("{:032x}", rand::random::<u128>());
-    tracing::info!(request = id, by, asks = ask.sentence(), "an operator asks");
-    (id, RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), due: None, state })
-}
-
-/// Lets the store write something down.
-pub(super) async fn written<T>(
-    api: &Api,
-    id: &RequestId,
-    call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
-) -> Result<T, Refusal> {
-    match told(api, STORE_PATIENCE, call).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(why)) => Err(unavailable(format!("the store did not take the request: {why}"))),
-        Err(Untold::Stopping) => {
-            Err(unavailable("the agent is stopping: ask another member".into()))
-        }
-        Err(Untold::Late) => Err(unavailable(format!(
-            "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
-             look with haactl list before you ask again"
-        ))),
-    }
-}
-
-const fn unavailable(says: String) -> Refusal {
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
-}
-
-/// Writes the request down and waits for what comes of it.
-pub(super) async fn carry_out(api: &Arc<Api>, ask: Ask, by: String) -> Result<String, Refusal> {
-    carry(api, ask, by, outcome).await?.1
-}
-
-/// What a request has come to, if it is far enough to be told.
-type Came = fn(&RequestState) -> Option<Result<String, Refusal>>;
-
-/// A request, and what it has come to.
-type Carried = (RequestId, Result<String, Refusal>);
-
-/// Writes the request down and waits until it has come that far. Whoever asked may go away meanwhile: what nobody acts
-/// on is taken back all the same.
-async fn carry(api: &Arc<Api>, ask: Ask, by: String, far_enough: Came) -> Result<Carried, Refusal> {
-    let waiting = wait_for(Arc::clone(api), ask, by, far_enough);
-    tokio::spawn(waiting).await.unwrap_or_else(|error| {
-        Err(unavailable(format!("the wait for the request ended: {error}; look with haactl list")))
-    })
-}
-
-async fn wait_for(
-    api: Arc<Api>,
-    ask: Ask,
-    by: String,
-    far_enough: Came,
-) -> Result<Carried, Refusal> {
-    let came = |status: &Option<Arc<Status>>, id| {
-        status.as_ref().and_then(|status| far_enough(&status.requests.get(id)?.state))
-    };
-    let (id, record) = request(ask, by, RequestState::Pending);
-    let mut published = api.status.clone();
-    written(&api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
-    let ended = published.wait_for(|status| came(status, &id).is_some());
-    let came = match tokio::time::timeout(PATIENCE, ended).await {
-        Ok(Ok(status)) => came(&status, &id),
-        Ok(Err(_)) => {
-            return Err(unavailable(format!(
-                "the agent stopped before request {id} came to an end: look with haactl list"
-            )));
-        }
-        Err(_) => None,
-    };
-    match came {
-        Some(came) => Ok((id, came)),
-        None => Err(unavailable(unfinished(&api, &id).await)),
-    }
-}
-
-/// What came of a request, once something did.
-fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
-    match state {
-        RequestState::Done { what } => Some(Ok(what.clone())),
-        RequestState::Refused { why } => {
-            Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
-        }
-        RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
-    }
-}
-
-/// The same, or that it has begun.
-fn has_begun(state: &RequestState) -> Option<Result<String, Refusal>> {
-    match state {
-        RequestState::Accepted { .. } => Some(Ok(String::new())),
-        RequestState::Scheduled
-        | RequestState::Pending
-        | RequestState::Done { .. }
-        | RequestState::Refused { .. } => outcome(state),
-    }
-}
-
-/// What is known of a request that did not end in time. One that nobody acts on is taken back: it is not to happen when
-/// nobody expects it any more.
-pub(super) async fn unfinished(api: &Api, id: &RequestId) -> String {
-    let why = format!("taken back: nobody had acted on it after {PATIENCE:?}");
-    let withdraw = |reply| Call::Withdraw { id: id.clone(), why, reply };
-    let known = match written(api, id, withdraw).await {
-        Ok(true) => {
-            return format!(
-                "nobody acted on request {id} within {PATIENCE:?}, and it was taken back: nothing will come of it. \
-                 haactl status says what the cluster is waiting for"
-            );
-        }
-        Ok(false) => known(api, id),
-        Err(_) => "and whether it could be taken back is not known: it may still happen".to_owned(),
-    };
-    format!("request {id} is not done after {PATIENCE:?}: {known}; look with haactl list")
-}
-
-fn known(api: &Api, id: &RequestId) -> String {
-    let status = api.status.borrow().clone();
-    let request = status.as_ref().and_then(|status| status.requests.get(id));
-    match request.map(|request| (&request.state, &request.ask)) {
-        Some((RequestState::Accepted { term }, Ask::Switchover { .. } | Ask::Failover { .. })) => {
-            format!("the leader of term {term} began to hand over and nobody took over yet")
-        }
-        Some((RequestState::Accepted { .. }, ask)) => format!("'{}' has begun", ask.sentence()),
-        Some((RequestState::Done { .. } | RequestState::Refused { .. }, _)) => {
-            "it has just come to its end".to_owned()
-        }
-        Some((RequestState::Scheduled | RequestState::Pending, _)) | None => {
-            "somebody has just begun to act on it".to_owned()
         }
     }
 }

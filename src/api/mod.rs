@@ -16,6 +16,7 @@ use haa_core::units::{Millis, Revision, Term};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod carry;
 mod checks;
 mod cluster;
 mod commands;

@@ -8,7 +8,8 @@ use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
 use haa_core::records::{RequestId, RequestState};
 
-use super::commands::{Refusal, current, finish, who, written};
+use super::carry::written;
+use super::commands::{Refusal, current, finish, who};
 use super::tokens::Role;
 use super::{Api, Call, json, not_yet};
 

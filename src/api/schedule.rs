@@ -12,7 +12,8 @@ use haa_core::routes::Status;
 use haa_core::units::MemberName;
 use serde::Serialize;
 
-use super::commands::{Begun, Refusal, Who, current, finish, request, who, written};
+use super::carry::{request, written};
+use super::commands::{Begun, Refusal, Who, current, finish, who};
 use super::document::{rfc3339, unix_ms};
 use super::requests::cancelled;
 use super::tokens::Role;

@@ -18,7 +18,8 @@ use haa_core::units::{MemberName, Revision};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::commands::{Refusal, body, current, request, who, written};
+use super::carry::{request, written};
+use super::commands::{Refusal, body, current, who};
 use super::schedule::plan;
 use super::tokens::Role;
 use super::{Api, Call, READ, Untold, json, not_yet, told};

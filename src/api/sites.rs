@@ -12,7 +12,8 @@ use haa_core::units::{Address, Position};
 use serde::Deserialize;
 
 use super::Api;
-use super::commands::{Refusal, body, carry_out, current, finish, who};
+use super::carry::carry_out;
+use super::commands::{Refusal, body, current, who};
 use super::tokens::Role;
 use crate::config::name_objection;
 
@@ -41,9 +42,9 @@ pub(super) async fn promote(State(api): State<Arc<Api>>, request: Request<Body>)
             Some(Ok(at)) => Some(at),
             Some(Err(why)) => return Err(wrong(format!("at_least: {why}"))),
         };
-        carry_out(&api, Ask::PromoteCluster { at_least }, who.by).await
+        carry_out(&api, Ask::PromoteCluster { at_least }, &who).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 /// Have this cluster follow another.
@@ -73,9 +74,9 @@ pub(super) async fn demote(State(api): State<Arc<Api>>, request: Request<Body>) 
             return Err(wrong(format!("slot: {why}")));
         }
         let to = Site { hosts, slot: asked.slot };
-        carry_out(&api, Ask::DemoteCluster { to }, who.by).await
+        carry_out(&api, Ask::DemoteCluster { to }, &who).await
     };
-    finish(done.await)
+    done.await.unwrap_or_else(Refusal::response)
 }
 
 const fn wrong(says: String) -> Refusal {

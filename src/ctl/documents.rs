@@ -62,7 +62,7 @@ pub struct MemberView {
     /// `running`, `streaming`, ...
     #[serde(default)]
     pub state: String,
-    /// How far it is with being cloned, in percent.
+    /// How far it is with being cloned or rewound, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<u8>,
     /// Its Postgres' host.
@@ -186,6 +186,12 @@ impl MemberView {
             .iter()
             .map(|own| format!("{name}: its own {} = {} ({})", own.name, own.value, own.from));
         pending.chain(own).collect()
+    }
+
+    /// Its Postgres is being worked on, however long that takes.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.state.as_str(), "starting" | "stopping" | "rewinding" | "creating replica")
     }
 
     /// It leads, in any kind of cluster.

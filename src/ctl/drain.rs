@@ -7,7 +7,7 @@ use serde_json::json;
 use super::at::AtArgs;
 use super::error::CtlError;
 use super::list::Overview;
-use super::switchover::{confirm, order};
+use super::switchover::{confirm, order_at};
 use super::target::Target;
 
 /// Take a member out of use: no readers, no voter, never elected; if it leads, it hands over first
@@ -62,8 +62,8 @@ pub(super) async fn drain(args: &DrainArgs, target: &Target) -> Result<(), CtlEr
         let question = format!("{member} leads. Hand over and drain it{}?", args.at);
         confirm(&format!("{}\n{question}", now.table()))?;
     }
-    let body = args.at.of(json!({ "member": member }), "scheduled_at");
-    order("drain", "/drain", &body, target).await
+    let body = json!({ "member": member });
+    order_at(("drain", "/drain"), (&args.at, "scheduled_at"), body, target).await
 }
 
 /// Runs `undrain`.
@@ -71,6 +71,6 @@ pub(super) async fn drain(args: &DrainArgs, target: &Target) -> Result<(), CtlEr
 /// # Errors
 /// When it is refused, or nobody takes it.
 pub(super) async fn undrain(args: &UndrainArgs, target: &Target) -> Result<(), CtlError> {
-    let body = args.at.of(json!({ "member": args.member }), "scheduled_at");
-    order("undrain", "/undrain", &body, target).await
+    let body = json!({ "member": args.member });
+    order_at(("undrain", "/undrain"), (&args.at, "scheduled_at"), body, target).await
 }

@@ -71,7 +71,15 @@ pub enum CtlError {
         /// How long it was waited for.
         patience: std::time::Duration,
     },
-    /// A command that is to be cancelled is not known, or several are meant.
+    /// It was restarted, and nobody waited for it to come back.
+    #[error(
+        "{member} was stopped last, and comes back by itself: haactl list shows when it streams"
+    )]
+    NotSeenBack {
+        /// Who.
+        member: String,
+    },
+    /// A command that is meant is not known, or several are.
     #[error("{meant} requests begin with '{id}', one is wanted: see haactl requests")]
     NotOneRequest {
         /// What was given.
@@ -81,12 +89,38 @@ pub enum CtlError {
     },
     /// What was asked for is not shown any more.
     #[error(
-        "the clone of {member} has begun, and no agent shows any more how it stands: look at haactl list and haactl \
-         events"
+        "no agent shows any more how request {id} stands: it may go on; look at haactl list and haactl events"
     )]
     OutOfSight {
-        /// Who.
-        member: haa_core::units::MemberName,
+        /// Its name.
+        id: String,
+    },
+    /// Nobody begins with it, nor was it taken back: the agent that took it is gone.
+    #[error(
+        "nobody has acted on request {id} for {patience:?}, and it may still happen: haactl status says what the \
+         cluster waits for, haactl requests cancel {id} takes it back"
+    )]
+    NobodyActs {
+        /// Its name.
+        id: String,
+        /// How long it was waited for.
+        patience: std::time::Duration,
+    },
+    /// It takes longer than whoever waits wanted to.
+    #[error("{why}: request {id} goes on, and haactl requests wait {id} comes back to it")]
+    NotWaitedFor {
+        /// Its name.
+        id: String,
+        /// What ended the wait.
+        why: String,
+    },
+    /// Somebody waited for what was not done.
+    #[error("'{what}' was refused: {why}")]
+    CameToNothing {
+        /// What was asked, in words.
+        what: String,
+        /// Why it is not so.
+        why: String,
     },
     /// A file that was to be replayed is none.
     #[error(
@@ -233,7 +267,11 @@ impl CtlError {
             | Self::NoMember { .. }
             | Self::Problems
             | Self::NotBack { .. }
+            | Self::NotSeenBack { .. }
             | Self::OutOfSight { .. }
+            | Self::NobodyActs { .. }
+            | Self::NotWaitedFor { .. }
+            | Self::CameToNothing { .. }
             | Self::NotOneRequest { .. }
             | Self::OddAnswer { .. }
             | Self::Unanswered { .. }

@@ -15,6 +15,15 @@ use crate::tls::{Dialed, Dialer, Http};
 /// How long a connection may take: beyond it, an agent counts as not there.
 const CONNECT: Duration = Duration::from_secs(2);
 
+/// When a command is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// Once it is done, or has taken too long for an answer.
+    Done,
+    /// Once it is written down.
+    Written,
+}
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -28,6 +37,7 @@ pub struct Ask {
     seen: Option<String>,
     /// The tag of what is known: no document is needed while it is the same.
     known: Option<String>,
+    until: Until,
     deadline: Duration,
     dialer: Dialer,
 }
@@ -47,6 +57,7 @@ impl Ask {
             body: None,
             seen: None,
             known: None,
+            until: Until::Done,
             deadline,
             dialer,
         }
@@ -69,6 +80,7 @@ impl Ask {
             body: Some(body.to_string()),
             seen: None,
             known: None,
+            until: Until::Done,
             deadline: Duration::from_secs(90),
             dialer: Dialer::plain(),
         }
@@ -85,6 +97,13 @@ impl Ask {
     #[must_use]
     pub fn unless_known(mut self, tag: Option<String>) -> Self {
         self.known = tag;
+        self
+    }
+
+    /// Answered once it is written down, with its name: whoever asks looks after it.
+    #[must_use]
+    pub const fn at_once(mut self) -> Self {
+        self.until = Until::Written;
         self
     }
 
@@ -157,6 +176,9 @@ impl Ask {
         }
         if let Some(tag) = &self.known {
             request = request.header(header::IF_NONE_MATCH, tag);
+        }
+        if self.until == Until::Written {
+            request = request.header("prefer", "respond-async");
         }
         if self.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");

@@ -26,6 +26,7 @@ mod status;
 mod switchover;
 pub mod target;
 mod version;
+mod wait;
 pub(crate) mod watch;
 mod why;
 

@@ -8,13 +8,14 @@ use haa_core::units::MemberName;
 use serde_json::json;
 
 use super::at::AtArgs;
+use super::documents::MemberView;
 use super::error::CtlError;
 use super::list::Overview;
 use super::print::say;
-use super::switchover::{confirm, order};
+use super::switchover::{confirm, order, order_at};
 use super::target::Target;
 
-/// A primary that was restarted by a switchover streams again by then.
+/// A primary that was restarted by a switchover streams again by then, once nothing is done there any more.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -63,7 +64,7 @@ pub(super) async fn run(args: &RestartArgs, target: &Target) -> Result<(), CtlEr
         confirm(&format!("{}\n{question}", now.table()))?;
     }
     let body = json!({ "member": member, "manner": manner });
-    order("restart", "/restart", &args.at.of(body, "schedule"), target).await
+    order_at(("restart", "/restart"), (&args.at, "schedule"), body, target).await
 }
 
 async fn one(member: &str, manner: Manner, target: &Target) -> Result<(), CtlError> {
@@ -78,8 +79,8 @@ async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         confirm(&format!("{}\n{question}", now.table()))?;
     }
     if args.at.is_later() {
-        let body = args.at.of(json!({ "everybody": true }), "schedule");
-        return order("restart", "/restart", &body, target).await;
+        let body = json!({ "everybody": true });
+        return order_at(("restart", "/restart"), (&args.at, "schedule"), body, target).await;
     }
     for member in now.members.iter().filter(|member| !member.leads()) {
         one(&member.name, Manner::Rolling, target).await?;
@@ -94,18 +95,32 @@ async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         return one(old, Manner::Rolling, target).await;
     }
     // That has stopped and started it.
-    let began = Instant::now();
-    let voted = now.votes(old);
+    tokio::select! {
+        back = back(old, now.votes(old), target) => back,
+        _ = tokio::signal::ctrl_c() => Err(CtlError::NotSeenBack { member: old.clone() }),
+    }
+}
+
+/// The old primary streams again, and votes if it did. Its work may take long; without any it is given up.
+async fn back(old: &str, voted: bool, target: &Target) -> Result<(), CtlError> {
+    let mut last_at_work = Instant::now();
     let mut looks = tokio::time::interval(AGAIN);
     loop {
         looks.tick().await;
-        let then = Overview::fetch(target).await?;
-        let back = then.members.iter().any(|member| member.name == *old && member.streams());
-        if back && (then.votes(old) || !voted) {
+        let then = match Overview::fetch(target).await {
+            Ok(then) => then,
+            Err(_) if last_at_work.elapsed() < PATIENCE => continue,
+            Err(error) => return Err(error),
+        };
+        let member = then.members.iter().find(|member| member.name == *old);
+        if member.is_some_and(MemberView::streams) && (then.votes(old) || !voted) {
             return say(format_args!("the Postgres of {old} was restarted, and streams"));
         }
-        if began.elapsed() >= PATIENCE {
-            return Err(CtlError::NotBack { member: old.clone(), patience: PATIENCE });
+        if member.is_some_and(MemberView::is_at_work) {
+            last_at_work = Instant::now();
+        }
+        if last_at_work.elapsed() >= PATIENCE {
+            return Err(CtlError::NotBack { member: old.to_owned(), patience: PATIENCE });
         }
     }
 }

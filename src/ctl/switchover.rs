@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use haa_core::units::MemberName;
 
@@ -12,6 +12,7 @@ use super::error::CtlError;
 use super::list::Overview;
 use super::print::say;
 use super::target::Target;
+use super::wait::Taken;
 
 /// Hand the leadership over in order: the primary is stopped first, so that nothing is lost
 #[derive(Args, Debug)]
@@ -77,8 +78,8 @@ pub(super) async fn switchover(args: &SwitchoverArgs, target: &Target) -> Result
     }
     // By then another may lead: who is named shall lead, and where nobody is, whoever leads now no more.
     let from = from.filter(|_| args.to.is_none() || !args.at.is_later());
-    let body = args.at.of(json!({ "leader": from, "candidate": args.to }), "scheduled_at");
-    order("switchover", "/switchover", &body, target).await
+    let body = json!({ "leader": from, "candidate": args.to });
+    order_at(("switchover", "/switchover"), (&args.at, "scheduled_at"), body, target).await
 }
 
 /// Runs `failover`.
@@ -97,13 +98,31 @@ pub(super) async fn failover(args: &FailoverArgs, target: &Target) -> Result<(),
     order("failover", "/failover", &body, target).await
 }
 
+/// Has it done, and says what is so then.
 pub(super) async fn order(
     what: &'static str,
     path: &str,
-    body: &serde_json::Value,
+    body: &Value,
     target: &Target,
 ) -> Result<(), CtlError> {
-    let (_, answer) = target.command(what, path, body).await?;
+    let (by, answer) = target.begin(what, path, body).await?;
+    if answer.status != 202 {
+        return say(answer.sentence());
+    }
+    say(Taken::of(what, path, (by, answer))?.ended(target, None, None).await?)
+}
+
+/// The same, or has it written down for its time.
+pub(super) async fn order_at(
+    (what, path): (&'static str, &str),
+    (at, key): (&AtArgs, &str),
+    body: Value,
+    target: &Target,
+) -> Result<(), CtlError> {
+    if !at.is_later() {
+        return order(what, path, &body, target).await;
+    }
+    let (_, answer) = target.command(what, path, &at.of(body, key)).await?;
     say(answer.sentence())
 }
 

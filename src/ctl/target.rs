@@ -231,6 +231,19 @@ impl Target {
         self.order(what, Ask::post(path, self.token(what)?, body)).await
     }
 
+    /// As [`Target::command`], answered once it is written down: it may take long.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn begin(
+        &self,
+        what: &'static str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<(Address, Answer), CtlError> {
+        self.order(what, Ask::post(path, self.token(what)?, body).at_once()).await
+    }
+
     /// As [`Target::command`], for what is there already: unless it is another by now than the one with this tag.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use haa_core::records::{Ask, Loss, RequestId, RequestRecord, RequestState};
 
 use super::*;
-use crate::api::commands::unfinished;
+use crate::api::carry::{Came, unfinished};
+use crate::api::commands::Refusal;
 
 fn post(path: &str, token: Option<&str>, body: &str) -> Request<Body> {
     let mut request = Request::builder().method(Method::POST).uri(path);
@@ -48,7 +49,13 @@ impl Bench {
         };
         assert_eq!(back, *id);
         reply.send(taken).unwrap();
-        saying.await.unwrap()
+        match saying.await.unwrap() {
+            Ok(Came::GoesOn(says)) => format!("goes on: {says}"),
+            Ok(Came::So(Ok(says))) => format!("done: {says}"),
+            Ok(Came::So(Err(Refusal(code, says)))) | Err(Refusal(code, says)) => {
+                format!("{code}: {says}")
+            }
+        }
     }
 }
 
@@ -295,7 +302,51 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
     };
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
     let says = bench.came_to_nothing(&id, Ok(false)).await;
-    assert!(says.contains("the leader of term 7 began to hand over"), "{says}");
+    assert!(says.starts_with("goes on: the leader of term 7 began to hand over"), "{says}");
+    let why = || "n2 leads".to_owned();
+    publish(&bench.status, &id, &record, RequestState::Refused { why: why() });
+    let says = bench.came_to_nothing(&id, Ok(false)).await;
+    assert_eq!(says, "412 Precondition Failed: n2 leads", "it ended while it was being taken back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_than_an_answer_may_goes_on_under_its_name() {
+    let mut bench = Bench::new(primary());
+    let (router, sent) = (bench.router(), post("/drain", Some(TOKEN), r#"{"member": "n2"}"#));
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+    let Some(Call::Ask { id, record, reply }) = bench.calls.recv().await else { panic!("no ask") };
+    reply.send(Ok(())).unwrap();
+    publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
+    let Some(Call::Withdraw { reply, .. }) = bench.calls.recv().await else {
+        panic!("it was not to be taken back")
+    };
+    reply.send(Ok(false)).unwrap();
+    let response = asking.await.unwrap();
+    assert_eq!(response.status().as_u16(), 202);
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let says = String::from_utf8_lossy(&bytes);
+    assert!(says.contains(&format!("\"request\":\"{id}\"")), "{says}");
+    assert!(says.contains("'drain n2' has begun, and it is not done after 60s"), "{says}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_looks_after_it_themselves_is_answered_at_once() {
+    let mut bench = Bench::new(primary());
+    let mut sent = post("/drain", Some(TOKEN), r#"{"member": "n2"}"#);
+    sent.headers_mut().insert("prefer", "wait=5, Respond-Async".parse().unwrap());
+    let router = bench.router();
+    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+    let Some(Call::Ask { id, reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    reply.send(Ok(())).unwrap();
+    let response = asking.await.unwrap();
+    assert_eq!(response.status().as_u16(), 202);
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains(&id), "{bytes:?}");
+    // And yet it does not happen when nobody expects it any more.
+    let Some(Call::Withdraw { id: back, .. }) = bench.calls.recv().await else {
+        panic!("it was not to be taken back")
+    };
+    assert_eq!(back, id);
 }
 
 #[tokio::test]

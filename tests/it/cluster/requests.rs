@@ -1,7 +1,10 @@
 //! What operators asked for: shown while it is open, and cancelled before anybody acts on it.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use haa_core::units::MemberName;
 
@@ -24,14 +27,7 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     let none = |view: &haa::ctl::documents::ClusterView| view.leader().is_none();
     cluster.playground.wait_cluster("nobody leads", LONG, none).await.expect("it is paused");
 
-    let waiting = Command::new(support::programs().join("haactl"))
-        .arg("--client-file")
-        .arg(cluster.playground.client_file())
-        .args(["drain", replica.as_str()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("haactl can be run");
+    let asking = waiting(&cluster, &["drain", replica.as_str()]);
     let began = Instant::now();
     let id = loop {
         let (_, said) = cluster.haactl(&["requests"]);
@@ -43,17 +39,24 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
         assert!(began.elapsed() < LONG, "it is never shown: {said}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
-    let (code, said) = cluster.haactl(&["requests", "cancel", "x"]);
+    for verb in ["cancel", "wait"] {
+        let (code, said) = cluster.haactl(&["requests", verb, "x"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("0 requests begin with 'x'"), "{said}");
+    }
+    // Whoever asked goes away, somebody else waits a while, and another one to the end.
+    let number = asking.id().cast_signed();
+    kill(Pid::from_raw(number), Signal::SIGINT).expect("it is there");
+    ended(asking, 1, "goes on, and haactl requests wait ");
+    let (code, said) = cluster.haactl(&["requests", "wait", &id, "--timeout", "500ms"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("0 requests begin with 'x'"), "{said}");
+    assert!(said.contains("it is not done after 500ms: request "), "{said}");
+    let patient = waiting(&cluster, &["requests", "wait", &id]);
     let (code, said) = cluster.haactl(&["requests", "cancel", &id]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains(&format!("'drain {replica}' is cancelled")), "{said}");
 
-    let heard = waiting.wait_with_output().expect("it ends");
-    let says = String::from_utf8_lossy(&heard.stderr);
-    assert_eq!(heard.status.code(), Some(1), "{says}");
-    assert!(says.contains("cancelled by "), "{says}");
+    ended(patient, 1, &format!("'drain {replica}' was refused: cancelled by "));
     let (code, said) = cluster.haactl(&["requests", "cancel", &id]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("it was refused: cancelled by"), "{said}");
@@ -63,6 +66,22 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     // Nobody leads, and nobody would before this.
     scheduled(&cluster, &["resume", "--at", "+1s"]);
     assert_ne!(cluster.primary().await, primary);
+}
+
+/// A haactl that waits for what comes of it.
+fn waiting(cluster: &Cluster, arguments: &[&str]) -> Child {
+    let mut haactl = Command::new(support::programs().join("haactl"));
+    haactl.arg("--client-file").arg(cluster.playground.client_file()).args(arguments);
+    let piped = haactl.stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.spawn().expect("haactl can be run")
+}
+
+/// It ends with this code, and says this.
+fn ended(haactl: Child, code: i32, what: &str) {
+    let heard = haactl.wait_with_output().expect("it ends");
+    let says = String::from_utf8_lossy(&heard.stderr);
+    assert_eq!(heard.status.code(), Some(code), "{says}");
+    assert!(says.contains(what), "{says}");
 }
 
 /// Takes it, and does not wait for it.
