@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
-use haa_core::records::{Due, RequestRecord, RequestState, SyncRecord, Tags};
+use haa_core::records::{Due, MemberRole, RequestRecord, RequestState, SyncRecord, Tags};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
 use haa_core::units::{MemberName, Millis, Position};
@@ -286,7 +286,13 @@ fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -
             Some(format!("{name} replays nothing, though there is WAL"))
         }
         (PeerState::Streaming, _) => None,
-        (_, Some(percent)) => Some(format!("{name} is being copied, {percent}% done")),
+        (_, Some(percent)) => {
+            let how = match member.record.role == MemberRole::Rewinding {
+                true => "rewound",
+                false => "copied",
+            };
+            Some(format!("{name} is being {how}, {percent}% done"))
+        }
         (PeerState::Stopped, _) => Some(format!("the Postgres of {name} does not run")),
         (PeerState::NotReady, _) => Some(format!("the Postgres of {name} does not answer yet")),
         (PeerState::Standby | PeerState::Detached | PeerState::Primary, _) => {

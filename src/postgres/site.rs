@@ -130,12 +130,9 @@ impl Site {
         Some(self.progress.load(Ordering::Relaxed)).filter(|percent| *percent != NO_PROGRESS)
     }
 
-    /// Take it from a line of a tool such as `  1234/5678 kB (21%), 0/1 tablespace`; any line without one ends it.
+    /// Take it from a line of a tool; any line without one ends it.
     pub(super) fn note_progress(&self, line: &str) {
-        let percent = line.split_once('(').and_then(|(_, rest)| rest.split_once("%)"));
-        let percent = percent.and_then(|(number, _)| number.trim().parse::<u8>().ok());
-        self.progress
-            .store(percent.map_or(NO_PROGRESS, |percent| percent.min(100)), Ordering::Relaxed);
+        self.progress.store(percent(line).unwrap_or(NO_PROGRESS), Ordering::Relaxed);
     }
 
     /// No tool is at work.
@@ -199,9 +196,29 @@ fn make_private(path: &Path) -> io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
+/// As pg_basebackup and pg_rewind say it.
+fn percent(line: &str) -> Option<u8> {
+    let (_, rest) = line.split_once('(')?;
+    let (number, _) = rest.split_once("%)")?;
+    number.trim().parse::<u8>().ok().map(|percent| percent.min(100))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tool_says_how_far_it_is() {
+        for (line, expected) in [
+            (" 1234/56789 kB (2%), 0/1 tablespace", Some(2)),
+            ("56789/56789 kB (100%), 1/1 tablespace", Some(100)),
+            ("   416/39652 kB (1%) copied", Some(1)),
+            ("pg_rewind: syncing target data directory", None),
+            ("pg_rewind: servers diverged at WAL location 0/3000148 on timeline 1", None),
+        ] {
+            assert_eq!(percent(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_link_is_followed_also_to_what_is_not_there_yet() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use haa_core::observe::{PostgresFacts, Server};
+use haa_core::records::MemberRole;
 use haa_core::routes::Status;
 use haa_core::units::Millis;
 
@@ -24,17 +25,25 @@ pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
         sheet.age("haa_etcd_answer_age_seconds", help, now.since(heard));
     }
     if let Some(facts) = &status.postgres {
+        if let Some(percent) = facts.progress {
+            progress(sheet, status.record.role, percent);
+        }
         postgres(sheet, facts, now);
     }
+}
+
+fn progress(sheet: &mut Sheet, role: MemberRole, percent: u8) {
+    let (name, help) = if role == MemberRole::Rewinding {
+        ("haa_rewind_progress_percent", "How far the rewind is, in percent")
+    } else {
+        ("haa_clone_progress_percent", "How far the clone is, in percent")
+    };
+    sheet.number(name, help, u64::from(percent));
 }
 
 fn postgres(sheet: &mut Sheet, facts: &PostgresFacts, now: Millis) {
     let help = "Since the last look at Postgres began";
     sheet.age("haa_postgres_look_age_seconds", help, now.since(facts.began_at));
-    if let Some(percent) = facts.progress {
-        let help = "How far the clone is, in percent";
-        sheet.number("haa_clone_progress_percent", help, u64::from(percent));
-    }
     let Server::Primary(primary) = &facts.server else { return };
     if let Some(took) = primary.flush.took_ms {
         let help = "How long the last small write took to get to the disk";

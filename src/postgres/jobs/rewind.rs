@@ -74,10 +74,11 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
     if let Some(discarded) = noted {
         discard::tell(&bench.inputs, discarded).await;
     }
-    pg_rewind(site, source)
-        .arg("--progress")
-        .run(|line| tracing::debug!(line, "pg_rewind"))
-        .await?;
+    let rewinding = pg_rewind(site, source).arg("--progress").run(|line| {
+        site.note_progress(line);
+        tracing::debug!(line, "pg_rewind");
+    });
+    rewinding.await?;
     incarnation::make(data).map_err(JobError::file("write into", data))?;
     lacking::complete(site, source).await?;
     forget(site).map_err(JobError::file("remove", &site.state(MARK)))
