@@ -7,13 +7,13 @@ use haa_core::units::MemberName;
 use tokio::sync::mpsc;
 
 use super::chain;
-use super::reload::{Reloader, told};
+use super::reload::Reloader;
 use crate::api::Call;
 use crate::api::document::unix_ms;
 use crate::doctor::Examiner;
 use crate::hooks::Veto;
 use crate::postgres::LostSlot;
-use crate::store::Store;
+use crate::store::{Store, Told};
 
 /// What people are to know of: promotions that an operator's program was against, and slots that were lost.
 pub(super) struct News {
@@ -36,12 +36,15 @@ impl News {
                 else => return,
             };
             let state = RequestState::Refused { why };
-            let event = RequestRecord { ask, by, asked_unix_ms: unix_ms(), due: None, state };
-            let id = format!("{:032x}", rand::random::<u128>());
-            if let Err(error) = store.tell(id, event).await {
-                tracing::warn!(error = chain(&error), "nobody is told of it but this log");
-            }
+            tell(&store, Told::ByItself, RequestRecord::told(ask, by, unix_ms(), state)).await;
         }
+    }
+}
+
+/// Into the history for people: one try.
+pub(super) async fn tell(store: &Store, kind: Told, event: RequestRecord) {
+    if let Err(error) = store.tell(kind, event).await {
+        tracing::warn!(error = chain(&error), "nobody is told of it but this log");
     }
 }
 
@@ -82,7 +85,8 @@ pub(super) async fn answer_calls(
                     let said = vetter.objections_for_all((&wanted, &whole), &slots).await;
                     drop(reply.send(said));
                 }
-                Call::Reload { reply } => drop(reply.send(told(reloader.reload().await))),
+                Call::Reload { by, reply } => drop(reply.send(reloader.reload(by).await)),
+                Call::Refused { event } => tell(&store, Told::Refusal, event).await,
                 Call::Examine { reply } => drop(reply.send(examiner.examine().await)),
                 Call::History { reply } => {
                     let history = store.history().await.map_err(|error| chain(&error));

@@ -2,14 +2,19 @@
 //! wrong changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use haa_core::input::Input;
 use haa_core::observe::Pending;
+use haa_core::records::{Ask, RequestRecord, RequestState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
+use super::calls::tell;
+use crate::api::document::unix_ms;
 use crate::config::{self, Config, Difference};
 use crate::postgres::{Asked, Asker, Members, Vetter};
+use crate::store::{Store, Told};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,7 @@ pub struct Reloader {
     /// Who says what Postgres would take.
     pub(super) vetter: Vetter,
     inputs: mpsc::Sender<Input>,
+    store: Arc<Store>,
 }
 
 impl Reloader {
@@ -41,15 +47,29 @@ impl Reloader {
         config: Config,
         (postgres, vetter): (Asker, Vetter),
         inputs: mpsc::Sender<Input>,
+        store: Arc<Store>,
     ) -> Self {
-        Self { config: Mutex::new(config), postgres, vetter, inputs }
+        Self { config: Mutex::new(config), postgres, vetter, inputs, store }
     }
 
-    /// Reads the file again.
+    /// Reads the file again, and tells of it: the log at once, the events when etcd takes one.
     ///
     /// # Errors
     /// What is wrong, with file and line, a sentence a line; nothing was changed then.
-    pub async fn reload(&self) -> Result<Reloaded, String> {
+    pub async fn reload(&self, by: String) -> Result<Reloaded, String> {
+        let asked_unix_ms = unix_ms();
+        let done = told(self.read().await);
+        let member = self.config.lock().await.name.clone();
+        let event = RequestRecord {
+            asked_unix_ms,
+            ..RequestRecord::told(Ask::Reload { member }, by, unix_ms(), outcome(&done))
+        };
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move { tell(&store, Told::ByItself, event).await });
+        done
+    }
+
+    async fn read(&self) -> Result<Reloaded, String> {
         let mut config = self.config.lock().await;
         let file = config.file.clone();
         let read = tokio::task::spawn_blocking(move || Config::load(&file, &config::environment()));
@@ -118,8 +138,24 @@ impl Reloader {
     }
 }
 
+/// As the events tell it.
+fn outcome(done: &Result<Reloaded, String>) -> RequestState {
+    match done {
+        Ok(Reloaded { objection: Some(why), .. }) => {
+            RequestState::Refused { why: format!("Postgres does not go by all of it: {why}") }
+        }
+        Ok(Reloaded { difference, .. }) if difference.taken.is_empty() => {
+            RequestState::Done { what: "nothing of what is taken at once was other".to_owned() }
+        }
+        Ok(Reloaded { difference, .. }) => {
+            RequestState::Done { what: format!("taken: {}", difference.taken.join("; ")) }
+        }
+        Err(why) => RequestState::Refused { why: why.clone() },
+    }
+}
+
 /// Into the log, whoever asked.
-pub(super) fn told(done: Result<Reloaded, String>) -> Result<Reloaded, String> {
+fn told(done: Result<Reloaded, String>) -> Result<Reloaded, String> {
     match &done {
         Ok(Reloaded { difference, restart_postgres, later, objection }) => tracing::info!(
             taken = ?difference.taken,

@@ -119,7 +119,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     tokio::spawn(news.tell(config.name.clone(), Arc::clone(&store)));
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
-    let reloader = reloader(&config, &postgres, &inputs);
+    let reloader = reloader(&config, &postgres, &inputs, &store);
     tokio::spawn(calls::answer_calls(called, Arc::clone(&store), examiner, reloader));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(wall::tell(told.clone(), inputs.clone()));
@@ -219,9 +219,15 @@ fn examiner(
 }
 
 /// Who reads `haad.toml` again when somebody asks, or a SIGHUP comes.
-fn reloader(config: &Config, postgres: &Postgres, inputs: &mpsc::Sender<Input>) -> Arc<Reloader> {
+fn reloader(
+    config: &Config,
+    postgres: &Postgres,
+    inputs: &mpsc::Sender<Input>,
+    store: &Arc<Store>,
+) -> Arc<Reloader> {
     let asked = (postgres.asker(), postgres.vetter());
-    let reloader = Arc::new(Reloader::new(config.clone(), asked, inputs.clone()));
+    let (inputs, store) = (inputs.clone(), Arc::clone(store));
+    let reloader = Arc::new(Reloader::new(config.clone(), asked, inputs, store));
     tokio::spawn(signals::reload(Arc::clone(&reloader)));
     reloader
 }

@@ -10,7 +10,7 @@ use haa_core::settings::Timing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::reload::{Reloader, told};
+use super::reload::Reloader;
 
 /// For the hand-over before Postgres stops, and for what outlives an orderly stop. systemd's `TimeoutStopSec=` in
 /// `deploy/` is longer than this and the usual `stop_timeout`.
@@ -66,7 +66,7 @@ pub(super) fn reload(reloader: Arc<Reloader>) -> impl Future<Output = ()> {
             return;
         };
         while hangups.recv().await.is_some() {
-            drop(told(reloader.reload().await));
+            drop(reloader.reload("SIGHUP".to_owned()).await);
         }
     }
 }

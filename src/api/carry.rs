@@ -43,7 +43,8 @@ impl Wait {
 pub(super) fn request(ask: Ask, by: String, state: RequestState) -> (RequestId, RequestRecord) {
     let id: RequestId = format!("{:032x}", rand::random::<u128>());
     tracing::info!(request = id, by, asks = ask.sentence(), "an operator asks");
-    (id, RequestRecord { ask, by, asked_unix_ms: document::unix_ms(), due: None, state })
+    let asked_unix_ms = document::unix_ms();
+    (id, RequestRecord { ask, by, asked_unix_ms, due: None, ended_unix_ms: None, state })
 }
 
 /// Lets the store write something down.
@@ -77,7 +78,8 @@ pub(super) async fn carry_out(api: &Arc<Api>, ask: Ask, who: &Who) -> Result<Res
     let message = match who.wait {
         Wait::Written => format!("'{what}' is asked for: GET /requests says how it stands"),
         Wait::Ended => match ended(came).await? {
-            Came::So(came) => return came.map(|says| text(StatusCode::OK, says)),
+            Came::So(Ok(says)) => return Ok(text(StatusCode::OK, says)),
+            Came::So(Err(refusal)) => return Ok(refusal.on_record()),
             Came::GoesOn(message) => message,
         },
     };
@@ -93,7 +95,8 @@ pub(super) async fn begun(
 ) -> Result<Response, Refusal> {
     let (request, came) = carry(api, ask, by, has_begun).await?;
     match ended(came).await? {
-        Came::So(came) => came.map(|_| json(StatusCode::ACCEPTED, &Begun { message, request })),
+        Came::So(Ok(_)) => Ok(json(StatusCode::ACCEPTED, &Begun { message, request })),
+        Came::So(Err(refusal)) => Ok(refusal.on_record()),
         Came::GoesOn(message) => Ok(json(StatusCode::ACCEPTED, &Begun { message, request })),
     }
 }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::carry::{Wait, begun, carry_out};
+use super::refusals::Unheard;
 use super::schedule::{Step, plan, rolling};
 use super::tokens::{Bearer, Denied, Role};
 use super::{Api, complaint, text};
@@ -92,7 +93,16 @@ pub(super) struct Begun {
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl Refusal {
+    /// Of whoever was asked: nobody else knows of it yet.
     pub(super) fn response(self) -> Response {
+        let why = Unheard(self.1.clone());
+        let mut response = self.on_record();
+        response.extensions_mut().insert(why);
+        response
+    }
+
+    /// Of the cluster, which has it among the events.
+    pub(super) fn on_record(self) -> Response {
         let Self(code, says) = self;
         let mut response = complaint(code, says);
         if code == StatusCode::UNAUTHORIZED {

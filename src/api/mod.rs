@@ -26,6 +26,7 @@ mod metrics;
 mod parameters;
 mod query;
 mod questions;
+mod refusals;
 mod reload;
 mod requests;
 mod routes;
@@ -45,6 +46,7 @@ use crate::postgres::Shown;
 use crate::router::Counters;
 use crate::store::Chapter;
 pub use metrics::Metrics;
+use refusals::Allowance;
 pub use serve::serve;
 use tokens::Tokens;
 
@@ -125,8 +127,15 @@ pub enum Call {
         /// What speaks against them, a sentence each; else why nobody can say.
         reply: oneshot::Sender<Result<Vec<String>, String>>,
     },
+    /// Tell of a command that was refused here.
+    Refused {
+        /// What is told.
+        event: RequestRecord,
+    },
     /// Read `haad.toml` again.
     Reload {
+        /// Who asks, and from where.
+        by: String,
         /// What came of it; else what is wrong with the file.
         reply: oneshot::Sender<Result<Reloaded, String>>,
     },
@@ -183,6 +192,7 @@ pub fn router(api: Api, peers: Router) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(query::commanded))
         .layer(from_fn_with_state(Arc::clone(&api), questions::asked))
+        .layer(from_fn_with_state((Arc::clone(&api), Allowance::new()), refusals::told))
         .with_state(Arc::clone(&api))
         .merge(peers)
         .fallback(unknown_path)

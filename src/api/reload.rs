@@ -19,11 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn reload(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async move {
         let who = who(&api, &request, Role::Operator)?;
-        tracing::info!(by = who.by, "an operator asks to read haad.toml again");
+        let by = who.by;
+        tracing::info!(by, "an operator asks to read haad.toml again");
         let unknown = |says: &str| Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned());
-        match told(&api, PATIENCE, |reply| Call::Reload { reply }).await {
+        match told(&api, PATIENCE, |reply| Call::Reload { by, reply }).await {
             Ok(Ok(reloaded)) => Ok(json(StatusCode::ACCEPTED, &reloaded)),
-            Ok(Err(why)) => Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why)),
+            Ok(Err(why)) => Ok(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why).on_record()),
             Err(Untold::Stopping) => Err(unknown("the agent is stopping")),
             Err(Untold::Late) => Err(unknown(
                 "not done after 60 s: Postgres is at work; the agent's log says what came of it",

@@ -99,7 +99,9 @@ fn grace(ask: &Ask) -> Duration {
         | Ask::PromoteCluster { .. }
         | Ask::DemoteCluster { .. }
         | Ask::Promote { .. }
-        | Ask::KeepSlot { .. } => GRACE,
+        | Ask::KeepSlot { .. }
+        | Ask::Reload { .. }
+        | Ask::Command { .. } => GRACE,
     }
 }
 

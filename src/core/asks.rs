@@ -20,8 +20,20 @@ pub struct RequestRecord {
     /// When it is to begin; nothing where it was to begin at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,
+    /// When it came to its end, milliseconds since 1970; stamped by the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_unix_ms: Option<u64>,
     /// How it stands.
     pub state: RequestState,
+}
+
+impl RequestRecord {
+    /// What is told and was never asked for: it comes to its end as it is told.
+    #[must_use]
+    pub const fn told(ask: Ask, by: String, at_unix_ms: u64, state: RequestState) -> Self {
+        let ended_unix_ms = Some(at_unix_ms);
+        Self { ask, by, asked_unix_ms: at_unix_ms, due: None, ended_unix_ms, state }
+    }
 }
 
 /// When a command is to begin that was asked for in advance. Wall clocks say only when, never whether it may.
@@ -111,6 +123,18 @@ pub enum Ask {
         /// Its name.
         slot: String,
     },
+    /// Read `haad.toml` again. Never asked: the member does it, and it is told.
+    Reload {
+        /// Whose.
+        member: MemberName,
+    },
+    /// A command that an agent refused by itself. Never asked: it is told.
+    Command {
+        /// Whose agent.
+        member: MemberName,
+        /// Method and path.
+        what: String,
+    },
     /// Other settings. Written together with them, and done by that: nobody has to act on it.
     Settings {
         /// What changed.
@@ -149,6 +173,8 @@ impl Ask {
             Self::DemoteCluster { to } => format!("have the cluster follow {to}"),
             Self::Promote { member, term } => format!("promote {member} in term {term}"),
             Self::KeepSlot { member, slot } => format!("keep the slot {slot} on {member}"),
+            Self::Reload { member } => format!("reload {member}"),
+            Self::Command { member, what } => format!("{what}, asked of {member}"),
             Self::Settings { changes } => {
                 let all: Vec<String> = changes.iter().map(Altered::sentence).collect();
                 format!("set {}", all.join(", "))

@@ -159,7 +159,7 @@ mod tests {
             let ask = Ask::Promote { member, term: Term(term) };
             let state = RequestState::Refused { why: "it said no".to_owned() };
             let by = "its hook".to_owned();
-            (String::new(), RequestRecord { ask, by, asked_unix_ms: 0, due: None, state })
+            (String::new(), RequestRecord::told(ask, by, 0, state))
         };
         let vetoes = vetoes(&[event("n2", 4), event("n3", 7)]);
         let told = gave_way("Who gave way before", &vetoes, |term| term <= Term(5));

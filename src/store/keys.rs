@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use haa_core::line::Fork;
-use haa_core::records::{HistoryRecord, Key, Record};
+use haa_core::records::{HistoryRecord, Key, Record, RequestRecord, RequestState};
 use haa_core::units::{Lsn, Term, Timeline, Unreadable};
 
 /// Within the history, so that no watch and no transaction reads it.
@@ -116,7 +116,8 @@ fn beyond(prefix: &str) -> String {
     format!("{stem}0")
 }
 
-/// The JSON of a record. History is stamped with the wall clock unless it bears a time already.
+/// The JSON of a record. History, and what came to its end, are stamped with the wall clock unless they bear a time
+/// already.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let text = match record {
         Record::Cluster(value) => serde_json::to_vec(value),
@@ -126,18 +127,33 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Sync(value) => serde_json::to_vec(value),
         Record::Member(_, value) => serde_json::to_vec(value),
         Record::Drained(_, value) => serde_json::to_vec(value),
-        Record::Request(_, value) | Record::Event(_, value) => serde_json::to_vec(value),
+        Record::Request(_, value) | Record::Event(_, value) => serde_json::to_vec(&ended(value)),
         Record::History(_, value) => serde_json::to_vec(&stamped(value)),
         Record::Discarded(value) => serde_json::to_vec(value),
     };
     text.expect("records have string keys and derived serializers, which cannot fail")
 }
 
+/// With the time at which it came to its end, if it did.
+pub(super) fn ended(record: &RequestRecord) -> RequestRecord {
+    let ended_unix_ms = match record.state {
+        RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
+        RequestState::Done { .. } | RequestState::Refused { .. } => {
+            Some(record.ended_unix_ms.unwrap_or_else(now_unix_ms))
+        }
+    };
+    RequestRecord { ended_unix_ms, ..record.clone() }
+}
+
+fn now_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn stamped(record: &HistoryRecord) -> HistoryRecord {
     let mut record = record.clone();
     if record.at_unix_ms == 0 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let now = now_unix_ms();
         // Told once more when everybody follows, it bears the time at which it was open.
         let since_open =
             record.phases.attached_ms.map_or(0, |at| at.saturating_sub(record.phases.open_ms));

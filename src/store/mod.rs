@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 pub use error::{AttemptError, Complaint, Sent, StoreError};
 pub use examine::{Examined, Said, Seen};
 pub use history::Chapter;
+pub use operators::Told;
 pub use version::{may_revoke_early, numbers};
 
 use crate::config;

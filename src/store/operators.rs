@@ -7,10 +7,24 @@ use haa_core::units::{Revision, Term};
 
 use super::error::chain;
 use super::history::{Chapter, chapters};
+use super::keys;
 use super::{AttemptError, PATIENCE, Sent, Store, StoreError, silent, txn};
 
 /// So many events are kept, the newest.
 const EVENTS: usize = 1_000;
+/// And of commands that were refused by whoever was asked, so many: they make no others go.
+const REFUSALS: usize = 200;
+/// The names of those.
+const REFUSED: &str = "refused-";
+
+/// What is told that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Something happened.
+    ByItself,
+    /// Somebody asked, and was refused at once.
+    Refusal,
+}
 
 impl Store {
     /// All leaderships that are on record, oldest first, with what was discarded for each. A record that cannot be read
@@ -99,7 +113,12 @@ impl Store {
     ///
     /// # Errors
     /// When no endpoint answers, or when nobody can say whether it was written.
-    pub async fn tell(&self, id: RequestId, event: RequestRecord) -> Result<(), StoreError> {
+    pub async fn tell(&self, kind: Told, event: RequestRecord) -> Result<(), StoreError> {
+        let drawn = rand::random::<u128>();
+        let id = match kind {
+            Told::ByItself => format!("{drawn:032x}"),
+            Told::Refusal => format!("{REFUSED}{drawn:032x}"),
+        };
         let key = Key::Event(id.clone());
         self.write((&key, Revision::ABSENT), &[Record::Event(id, event)]).await?;
         self.forget_events().await;
@@ -152,6 +171,9 @@ impl Store {
         (key, since): (&Key, Revision),
         records: &[Record],
     ) -> Result<bool, StoreError> {
+        // What is looked back for bears the time at which it was sent.
+        let records: Vec<Record> = records.iter().map(ended).collect();
+        let records = records.as_slice();
         match txn::write(&self.shared, (key, since), records, PATIENCE).await {
             Ok(written) => Ok(written),
             Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
@@ -161,7 +183,7 @@ impl Store {
 
     async fn look_back(&self, record: &Record, source: AttemptError) -> Result<(), StoreError> {
         let path = self.shared.keys.path(&record.key());
-        let json = super::keys::encode(record);
+        let json = keys::encode(record);
         match self.found(path, GetOptions::new()).await {
             Ok(found) if found.iter().any(|kv| kv.value() == json) => Ok(()),
             Ok(_) | Err(_) => Err(StoreError::Unknown { key: record.key(), source }),
@@ -182,12 +204,35 @@ impl Store {
                 return;
             }
         };
-        let old = listed.iter().take(listed.len().saturating_sub(EVENTS));
+        let name = |kv: &KeyValue| kv.key().rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+        let refused =
+            |kv: &&KeyValue| name(kv).is_some_and(|id| id.starts_with(REFUSED.as_bytes()));
+        let (refusals, others): (Vec<&KeyValue>, Vec<&KeyValue>) = listed.iter().partition(refused);
+        let old = [(refusals, REFUSALS), (others, EVENTS)].into_iter().flat_map(|(all, most)| {
+            let too_many = all.len().saturating_sub(most);
+            all.into_iter().take(too_many)
+        });
         let deletes: Vec<TxnOp> = old.map(|kv| TxnOp::delete(kv.key(), None)).collect();
         if !deletes.is_empty()
             && let Err(miss) = txn::send(&self.shared, Txn::new().and_then(deletes)).await
         {
             tracing::debug!(error = chain(&miss.error), "old events were not taken out");
         }
+    }
+}
+
+fn ended(record: &Record) -> Record {
+    match record {
+        Record::Request(id, request) => Record::Request(id.clone(), keys::ended(request)),
+        Record::Event(id, event) => Record::Event(id.clone(), keys::ended(event)),
+        Record::Cluster(_)
+        | Record::Settings(_)
+        | Record::Term(_)
+        | Record::Leader(_)
+        | Record::Sync(_)
+        | Record::Member(..)
+        | Record::Drained(..)
+        | Record::History(..)
+        | Record::Discarded(_) => record.clone(),
     }
 }

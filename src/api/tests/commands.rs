@@ -26,7 +26,7 @@ impl Bench {
             let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
             (code, String::from_utf8(bytes.to_vec()).unwrap())
         });
-        let Some(Call::Ask { id, record, reply }) = calls.recv().await else { panic!("no ask") };
+        let Some(Call::Ask { id, record, reply }) = next(calls).await else { panic!("no ask") };
         reply.send(Ok(())).unwrap();
         assert_eq!(record.by, "alice");
         assert_eq!(record.state, RequestState::Pending);
@@ -44,7 +44,7 @@ impl Bench {
     async fn came_to_nothing(&mut self, id: &RequestId, taken: Result<bool, String>) -> String {
         let (api, wanted) = (self.api.clone(), id.clone());
         let saying = tokio::spawn(async move { unfinished(&api, &wanted).await });
-        let Some(Call::Withdraw { id: back, reply, .. }) = self.calls.recv().await else {
+        let Some(Call::Withdraw { id: back, reply, .. }) = next(&mut self.calls).await else {
             panic!("it was not to be taken back")
         };
         assert_eq!(back, *id);
@@ -123,7 +123,7 @@ async fn a_clone_answers_when_it_has_begun() {
     let answer = bench.send(post("/reinitialize", Some(TOKEN), body)).await;
     assert_eq!(answer.code, 412);
     assert!(answer.error().contains("nobody leads"), "{}", answer.body);
-    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 }
 
 #[tokio::test]
@@ -139,6 +139,7 @@ async fn only_what_nobody_acts_on_is_cancelled() {
         by: "alice".to_owned(),
         asked_unix_ms: 0,
         due: None,
+        ended_unix_ms: None,
         state: RequestState::Pending,
     };
     let id = "17".to_owned();
@@ -156,7 +157,7 @@ async fn only_what_nobody_acts_on_is_cancelled() {
         assert_eq!(answer.code, 412);
         assert!(answer.error().contains(why), "{}", answer.body);
     }
-    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 
     publish(&bench.status, &id, &record, RequestState::Pending);
     for (taken, code, says) in [
@@ -165,7 +166,7 @@ async fn only_what_nobody_acts_on_is_cancelled() {
     ] {
         let (router, sent) = (bench.router(), cancel(&id, Some(TOKEN)));
         let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-        let Some(Call::Withdraw { why, reply, .. }) = bench.calls.recv().await else {
+        let Some(Call::Withdraw { why, reply, .. }) = next(&mut bench.calls).await else {
             panic!("it was not to be taken back")
         };
         assert_eq!(why, "cancelled by alice before anybody acted on it");
@@ -185,7 +186,7 @@ impl Bench {
             *sent.method_mut() = Method::PATCH;
         }
         let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-        let Some(Call::Plan { plan, reply }) = self.calls.recv().await else { panic!("no plan") };
+        let Some(Call::Plan { plan, reply }) = next(&mut self.calls).await else { panic!("no plan") };
         let mut status = Status::clone(self.status.borrow().as_ref().unwrap());
         status.requests.extend(plan.clone());
         self.status.send_replace(Some(Arc::new(status)));
@@ -257,7 +258,7 @@ async fn what_cannot_wait_is_refused_at_once() {
     let answer = bench.send(patch).await;
     assert_eq!(answer.code, 400);
     assert!(answer.error().contains("other settings change at once"), "{}", answer.body);
-    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 }
 
 #[tokio::test]
@@ -276,7 +277,7 @@ async fn what_waits_is_forgotten_as_todays_tools_do() {
         let plan = bench.planned(path, body).await;
         let (router, sent) = (bench.router(), forget(path));
         let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-        let Some(Call::Withdraw { id, reply, .. }) = bench.calls.recv().await else {
+        let Some(Call::Withdraw { id, reply, .. }) = next(&mut bench.calls).await else {
             panic!("it was not to be taken back")
         };
         assert_eq!(id, plan[0].0);
@@ -298,6 +299,7 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
         by: "alice".to_owned(),
         asked_unix_ms: 0,
         due: None,
+        ended_unix_ms: None,
         state: RequestState::Pending,
     };
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
@@ -314,10 +316,10 @@ async fn what_takes_longer_than_an_answer_may_goes_on_under_its_name() {
     let mut bench = Bench::new(primary());
     let (router, sent) = (bench.router(), post("/drain", Some(TOKEN), r#"{"member": "n2"}"#));
     let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-    let Some(Call::Ask { id, record, reply }) = bench.calls.recv().await else { panic!("no ask") };
+    let Some(Call::Ask { id, record, reply }) = next(&mut bench.calls).await else { panic!("no ask") };
     reply.send(Ok(())).unwrap();
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
-    let Some(Call::Withdraw { reply, .. }) = bench.calls.recv().await else {
+    let Some(Call::Withdraw { reply, .. }) = next(&mut bench.calls).await else {
         panic!("it was not to be taken back")
     };
     reply.send(Ok(false)).unwrap();
@@ -336,14 +338,14 @@ async fn whoever_looks_after_it_themselves_is_answered_at_once() {
     sent.headers_mut().insert("prefer", "wait=5, Respond-Async".parse().unwrap());
     let router = bench.router();
     let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-    let Some(Call::Ask { id, reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    let Some(Call::Ask { id, reply, .. }) = next(&mut bench.calls).await else { panic!("no ask") };
     reply.send(Ok(())).unwrap();
     let response = asking.await.unwrap();
     assert_eq!(response.status().as_u16(), 202);
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     assert!(String::from_utf8_lossy(&bytes).contains(&id), "{bytes:?}");
     // And yet it does not happen when nobody expects it any more.
-    let Some(Call::Withdraw { id: back, .. }) = bench.calls.recv().await else {
+    let Some(Call::Withdraw { id: back, .. }) = next(&mut bench.calls).await else {
         panic!("it was not to be taken back")
     };
     assert_eq!(back, id);
@@ -364,7 +366,33 @@ async fn only_a_token_that_holds_may_command() {
             assert!(answer.error().starts_with(says), "{}", answer.body);
         }
     }
-    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    assert!(is_quiet(&mut bench.calls), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn who_is_refused_here_is_told_of_if_the_token_is_known() {
+    let mut bench = Bench::new(primary());
+    for (token, body) in [
+        (None, r#"{"leader": "n2"}"#),
+        (Some("wrong-wrong-wrong-wrong"), r#"{"leader": "n2"}"#),
+        (Some("viewer-viewer-viewer"), "{}"),
+        (Some(TOKEN), r#"{"leader": "n2"}"#),
+    ] {
+        bench.send(post("/switchover", token, body)).await;
+    }
+    for (by, why) in [("vic", "a token with the role operator"), ("alice", "n2 does not lead")] {
+        let Ok(Call::Refused { event }) = bench.calls.try_recv() else { panic!("it is not told") };
+        assert_eq!(event.by, by);
+        assert_eq!(event.ask.sentence(), "POST /switchover, asked of n1");
+        assert!(event.ended_unix_ms.is_some());
+        let RequestState::Refused { why: said } = event.state else { panic!("it was refused") };
+        assert!(said.contains(why), "{said}");
+    }
+    // What the cluster refuses is among the events by itself.
+    let refused = RequestState::Refused { why: "n2 does not stream".to_owned() };
+    let (answer, _) = bench.command("/switchover", "{}", refused).await;
+    assert_eq!(answer.code, 412);
+    assert!(bench.calls.try_recv().is_err(), "it is told twice");
 }
 
 #[tokio::test]
@@ -387,7 +415,7 @@ async fn what_makes_no_sense_is_not_passed_on() {
     }
     let answer = bench.send(post("/failover", Some(TOKEN), &"x".repeat(20_000))).await;
     assert_eq!(answer.code, 413);
-    assert!(bench.calls.try_recv().is_err(), "nothing was passed on");
+    assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 }
 
 #[tokio::test]
@@ -395,7 +423,7 @@ async fn a_store_that_does_not_take_it_is_named() {
     let mut bench = Bench::new(primary());
     let (router, sent) = (bench.router(), post("/switchover", Some(TOKEN), "{}"));
     let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
-    let Some(Call::Ask { id, reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    let Some(Call::Ask { id, reply, .. }) = next(&mut bench.calls).await else { panic!("no ask") };
     assert_eq!(id.len(), 32);
     reply.send(Err("no endpoint answers".to_owned())).unwrap();
     assert_eq!(asking.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
@@ -406,7 +434,7 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
     let mut bench = Bench::new(primary());
     let (router, sent) = (bench.router(), post("/switchover", Some(TOKEN), "{}"));
     let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
-    let Some(Call::Ask { reply, .. }) = bench.calls.recv().await else { panic!("no ask") };
+    let Some(Call::Ask { reply, .. }) = next(&mut bench.calls).await else { panic!("no ask") };
     asking.abort();
     assert!(asking.await.is_err(), "the client is gone");
     assert!(reply.send(Ok(())).is_ok(), "somebody is there who will take it back");

@@ -108,7 +108,7 @@ async fn the_history_names_what_was_left_and_who_came() {
         let response = answer.oneshot(request).await.unwrap();
         axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()
     });
-    let Some(Call::History { reply }) = bench.calls.recv().await else { panic!("no history") };
+    let Some(Call::History { reply }) = next(&mut bench.calls).await else { panic!("no history") };
     let chapter = |fork| Chapter { record: record(fork), discarded: Vec::new() };
     reply.send(Ok(vec![(Term(1), chapter(None)), (Term(2), chapter(Some(fork)))])).unwrap();
     let body: Value = serde_json::from_slice(&asking.await.unwrap()).unwrap();

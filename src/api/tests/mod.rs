@@ -243,6 +243,26 @@ struct Bench {
     _directory: TempDir,
 }
 
+/// What the API asks of others next; what it tells of refusals is let go by.
+async fn next(calls: &mut mpsc::Receiver<Call>) -> Option<Call> {
+    loop {
+        match calls.recv().await {
+            Some(Call::Refused { .. }) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether nothing was asked of others.
+fn is_quiet(calls: &mut mpsc::Receiver<Call>) -> bool {
+    while let Ok(call) = calls.try_recv() {
+        if !matches!(call, Call::Refused { .. }) {
+            return false;
+        }
+    }
+    true
+}
+
 impl Bench {
     fn new(status: Status) -> Self {
         let directory = tempfile::tempdir().unwrap();

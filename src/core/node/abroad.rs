@@ -65,6 +65,8 @@ impl Node {
                 Ask::Undrain { .. }
                 | Ask::Promote { .. }
                 | Ask::KeepSlot { .. }
+                | Ask::Reload { .. }
+                | Ask::Command { .. }
                 | Ask::Settings { .. } => {}
             }
         }

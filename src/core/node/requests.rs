@@ -122,6 +122,8 @@ impl Node {
                 | Ask::DemoteCluster { .. }
                 | Ask::Promote { .. }
                 | Ask::KeepSlot { .. }
+                | Ask::Reload { .. }
+                | Ask::Command { .. }
                 | Ask::Settings { .. },
                 _,
             ) => return None,
@@ -165,6 +167,8 @@ impl Node {
                 | Ask::Undrain { .. }
                 | Ask::Promote { .. }
                 | Ask::KeepSlot { .. }
+                | Ask::Reload { .. }
+                | Ask::Command { .. }
                 | Ask::Settings { .. } => {
                     self.admit(now, (&id, &request), (term, primary));
                     continue;
@@ -263,6 +267,8 @@ impl Node {
             | Ask::DemoteCluster { .. }
             | Ask::Promote { .. }
             | Ask::KeepSlot { .. }
+            | Ask::Reload { .. }
+            | Ask::Command { .. }
             | Ask::Settings { .. } => {}
         }
     }

@@ -22,6 +22,7 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     until_event(&cluster, "set pause = true (was false)").await;
     let (_, events) = cluster.haactl(&["events"]);
     assert_eq!(events.matches(&format!("restart {replica}, at ")).count(), 1, "{events}");
+    what_no_leader_acted_on_is_told_too(&cluster, &replica).await;
 
     cluster.playground.kill_host(&primary).expect("it ran");
     let none = |view: &haa::ctl::documents::ClusterView| view.leader().is_none();
@@ -101,6 +102,20 @@ async fn until_event(cluster: &Cluster, what: &str) {
         assert!(began.elapsed() < LONG, "it never comes to '{what}': {events}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+/// What an agent refused by itself, and what it did by itself.
+async fn what_no_leader_acted_on_is_told_too(cluster: &Cluster, replica: &MemberName) {
+    until_event(cluster, "POST /drain, asked of ").await;
+    let (code, said) = cluster.haactl(&["reload", replica.as_str()]);
+    assert_eq!(code, 0, "{said}");
+    until_event(cluster, &format!("reload {replica}")).await;
+    let (_, events) = cluster.haactl(&["events", "--kind", "command", "--refused"]);
+    assert!(events.contains("there is no member 'n9'"), "{events}");
+    let (_, events) = cluster.haactl(&["events", "--member", replica.as_str(), "--since", "1h"]);
+    assert!(events.contains("reload") && !events.contains("pause"), "{events}");
+    let (code, said) = cluster.haactl(&["events", "--since", "soon"]);
+    assert_eq!(code, 2, "{said}");
 }
 
 fn only_a_time_to_come_is_waited_for(cluster: &Cluster, member: &MemberName) {

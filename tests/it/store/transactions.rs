@@ -80,6 +80,7 @@ async fn a_request_is_taken_once() {
         by: "test".to_owned(),
         asked_unix_ms: 1,
         due: None,
+        ended_unix_ms: None,
         state: RequestState::Pending,
     };
     bench.store.ask("7f".to_owned(), record.clone()).await.expect("it is taken");
@@ -96,7 +97,9 @@ async fn a_request_is_taken_once() {
     assert!(!take_back("80").await.expect("etcd answers"), "there is none");
     let events = bench.store.events().await.expect("etcd answers");
     let refused = RequestRecord { state: RequestState::Refused { why: why() }, ..record.clone() };
-    assert_eq!(events, [("7f".to_owned(), refused)]);
+    let ended_unix_ms = events.first().and_then(|(_, event)| event.ended_unix_ms);
+    assert!(ended_unix_ms.is_some(), "when it ended is told: {events:?}");
+    assert_eq!(events, [("7f".to_owned(), RequestRecord { ended_unix_ms, ..refused })]);
     let accepted = RequestRecord { state: RequestState::Accepted { term: Term(3) }, ..record };
     bench.store.ask("81".to_owned(), accepted).await.expect("it is taken");
     assert!(!take_back("81").await.expect("etcd answers"));

@@ -232,6 +232,7 @@ impl State {
             by: String::new(),
             asked_unix_ms: 0,
             due: None,
+            ended_unix_ms: None,
             state: RequestState::Pending,
         };
         let put = vec![(Record::Request("r1".to_owned(), request), None)];

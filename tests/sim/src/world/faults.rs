@@ -335,6 +335,7 @@ impl World {
             asked_unix_ms: self.now.0 / 1_000,
             state: due.as_ref().map_or(RequestState::Pending, |_| RequestState::Scheduled),
             due,
+            ended_unix_ms: None,
         };
         let txn = Txn {
             id: TxnId(0),
