@@ -113,6 +113,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         router: router.as_ref().map(Router::counters),
         guard: guard.as_ref().map(Tether::standing),
         slots: postgres.kept_slots(),
+        held: postgres.held(),
         metrics,
     };
     let examiner = examiner(&config, &api, (&store, &postgres, &hooks));

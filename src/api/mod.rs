@@ -42,7 +42,7 @@ use crate::agent::Reloaded;
 use crate::config::Questions;
 use crate::doctor::Report;
 use crate::guard::Standing;
-use crate::postgres::Shown;
+use crate::postgres::{Held, Shown};
 use crate::router::Counters;
 use crate::store::Chapter;
 pub use metrics::Metrics;
@@ -73,6 +73,8 @@ pub struct Api {
     pub guard: Option<watch::Receiver<Standing>>,
     /// How the operator's replication slots are.
     pub slots: watch::Receiver<BTreeMap<String, Shown>>,
+    /// What every slot holds.
+    pub held: watch::Receiver<BTreeMap<String, Held>>,
     /// What is counted as it happens.
     pub metrics: Arc<Metrics>,
 }

@@ -39,6 +39,18 @@ pub struct PostgresFacts {
     /// For how many milliseconds nobody who began a connection was answered; 0 once somebody was.
     #[serde(default)]
     pub unanswered_ms: u64,
+    /// Slots that will lose WAL soon.
+    #[serde(default)]
+    pub tight_slots: Vec<TightSlot>,
+}
+
+/// A replication slot that holds nearly as much WAL as it may. Nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TightSlot {
+    /// Its name.
+    pub name: String,
+    /// Bytes of WAL that may be written before it loses some.
+    pub left: u64,
 }
 
 /// How a server stands to the parameters that are written for it. A restart is answered by it; nothing else is decided.
@@ -319,7 +331,7 @@ pub struct Heartbeat {
     /// Sessions of clients on a standby; see [`Standby::sessions`].
     #[serde(default)]
     pub sessions: Option<u32>,
-    /// How far it is with being cloned, in percent.
+    /// How far it is with being cloned or rewound, in percent.
     #[serde(default)]
     pub progress: Option<u8>,
     /// Whom it has heard within `suspect_after`.
@@ -363,6 +375,9 @@ pub struct Heartbeat {
     /// See [`PostgresFacts::lacks_slot`].
     #[serde(default)]
     pub lacks_slot: Option<String>,
+    /// See [`PostgresFacts::tight_slots`].
+    #[serde(default)]
+    pub tight_slots: Vec<TightSlot>,
 }
 
 /// What a peer's Postgres is.

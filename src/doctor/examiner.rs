@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::host::{self, Facts, Paper, Room};
-use super::{Finding, Promise, Report, Spread, server, standby, store};
+use super::{Finding, Promise, Report, Spread, archive, server, standby, store};
 use crate::api::document::unix_ms;
 use crate::api::tokens::Tokens;
 use crate::config::{Api, Config, Login};
@@ -115,7 +115,10 @@ impl Examiner {
         findings.extend(store::findings(&etcd));
         findings.extend(self.hooks.borrow().values().map(host::hook));
         match &said {
-            Ok(said) => findings.extend(server::findings(said, promise)),
+            Ok(said) => {
+                findings.extend(said.archiving.iter().map(archive::finding));
+                findings.extend(server::findings(said, promise));
+            }
             Err(why) => findings.push(Finding::unseen(
                 "its Postgres (parameters, slots, roles)",
                 why,

@@ -6,8 +6,10 @@
 //! | `examiner` | gathers the facts of one member |
 //! | `server`, `store`, `host` | what follows from those of its Postgres, of etcd, of its machine and its file |
 //! | `standby` | what follows from what the cluster that ours follows says |
+//! | `archive` | what follows from those of its archiver |
 //! | `between` | what follows from those of all members, one beside the other |
 
+mod archive;
 pub mod between;
 mod examiner;
 mod host;

@@ -4,12 +4,10 @@ use haa_core::observe::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Ailing, Ails, Broken, Examined, Exception, Slot};
+use crate::postgres::{Ailing, Ails, BITES, Broken, Examined, Exception, Slot};
 
 use super::{Finding, Promise, Severity};
 
-/// A slot that holds so many times more than it may hold yet is about to lose some.
-const BITES: u64 = 3;
 /// So much WAL in a slot that nobody reads is a danger to the disk.
 const MUCH: u64 = 1 << 30;
 

@@ -320,6 +320,7 @@ mod tests {
             parameters: Parameters::default(),
             lacks_slot: None,
             unanswered_ms: 0,
+            tight_slots: Vec::new(),
         }
     }
 

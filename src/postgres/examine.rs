@@ -43,6 +43,8 @@ pub struct Examined {
     pub ailing: Vec<Ailing>,
     /// `synchronous_commit` below `on` for a role or a database.
     pub commits: Vec<Exception>,
+    /// The archive does not take what this server gives it.
+    pub archiving: Option<NotArchived>,
     /// Databases some of whose pages this disk gave back wrong.
     pub broken: Vec<Broken>,
     /// Roles that haad logs in with for replication or rewinding, and that are superusers.
@@ -76,6 +78,17 @@ pub struct Broken {
     /// The database; none for the catalogs that all share.
     pub database: Option<String>,
     /// How often; a page that is read again counts again.
+    pub times: u64,
+    /// When last, in UTC.
+    pub last: String,
+}
+
+/// WAL that the operator's archive has not taken, and was tried with last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotArchived {
+    /// Which segment.
+    pub segment: String,
+    /// How often any was not taken.
     pub times: u64,
     /// When last, in UTC.
     pub last: String,
@@ -144,6 +157,7 @@ impl Examiner {
             },
             ailing: site.kept.now().into_values().filter_map(|slot| slot.ailing).collect(),
             commits: rows(COMMITS.to_owned()).await?.iter().filter_map(exception).collect(),
+            archiving: rows(ARCHIVING.to_owned()).await?.first().and_then(not_archived),
             broken: rows(BROKEN.to_owned()).await?.iter().filter_map(broken).collect(),
             superusers: superusers
                 .iter()
@@ -171,6 +185,20 @@ const COMMITS: &str = "SELECT r.rolname, d.datname, split_part(said, '=', 2) FRO
 const BROKEN: &str = "SELECT datname, checksum_failures, \
      to_char(checksum_last_failure AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' \
      FROM pg_stat_database WHERE checksum_failures > 0 ORDER BY 1";
+
+/// The last try failed, and was not long ago: what fails is tried again within a minute of its end. A standby archives
+/// with `always` alone.
+const ARCHIVING: &str = "SELECT last_failed_wal, failed_count, \
+     to_char(last_failed_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' FROM pg_stat_archiver \
+     WHERE last_failed_time > coalesce(last_archived_time, '-infinity') \
+     AND last_failed_time > clock_timestamp() - interval '1 hour' \
+     AND current_setting('archive_mode') = ANY (CASE WHEN pg_is_in_recovery() THEN '{always}' \
+     ELSE '{on,always}' END::text[])";
+
+fn not_archived(row: &Row) -> Option<NotArchived> {
+    let last = row.text(2).unwrap_or("an unknown time").to_owned();
+    Some(NotArchived { segment: row.text(0)?.to_owned(), times: row.parse(1)?, last })
+}
 
 fn broken(row: &Row) -> Option<Broken> {
     let last = row.text(2).unwrap_or("an unknown time").to_owned();

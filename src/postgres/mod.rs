@@ -26,6 +26,7 @@
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
+//! | `bounds` | how much WAL slots hold, and how much more they may |
 //! | `kept` | those of the operator that are to be there whoever leads |
 //! | `waldump` | the commits in some WAL |
 //! | `tool`, `jobs` | initdb, `pg_basebackup`, `pg_rewind`; one file a job |
@@ -35,6 +36,7 @@
 mod abroad;
 mod aside;
 mod binaries;
+mod bounds;
 mod conninfo;
 mod control;
 mod door;
@@ -95,8 +97,9 @@ use tokio::task::JoinHandle;
 
 pub use abroad::{Abroad, Said, SlotThere};
 pub use binaries::{find_binaries, server_version, shown_version};
+pub use bounds::{BITES, Held};
 pub use error::PostgresError;
-pub use examine::{Broken, Examined, Examiner, Exception, Slot};
+pub use examine::{Broken, Examined, Examiner, Exception, NotArchived, Slot};
 pub use inspect::inspect;
 pub use kept::{Ailing, Ails, LostSlot, Shown};
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
@@ -224,6 +227,12 @@ impl Postgres {
     #[must_use]
     pub fn kept_slots(&self) -> watch::Receiver<BTreeMap<String, Shown>> {
         self.site.kept.shown()
+    }
+
+    /// What every slot holds, as it was looked at last.
+    #[must_use]
+    pub fn held(&self) -> watch::Receiver<BTreeMap<String, Held>> {
+        self.site.bounds.shown()
     }
 
     /// Returns when one of its tasks has ended, which only a fault in haad can bring about: nobody looks at Postgres

@@ -9,6 +9,7 @@ use haa_core::units::MemberName;
 use tokio::sync::Mutex;
 
 use super::binaries::server_version;
+use super::bounds::Bounds;
 use super::error::PostgresError;
 use super::kept::Known as Slots;
 use super::knock::Knocks;
@@ -44,6 +45,8 @@ pub(super) struct Site {
     pub(super) standing: Standing,
     /// The operator's slots that are kept.
     pub(super) kept: Slots,
+    /// What slots hold.
+    pub(super) bounds: Bounds,
     /// How long flushes of WAL take.
     pub(super) flush: Flushes,
     /// For how long nobody who began a connection was answered.
@@ -89,6 +92,7 @@ impl Site {
             source_writes: AtomicU64::new(0),
             sync: Known::nothing(),
             kept: Slots::default(),
+            bounds: Bounds::default(),
             flush: Flushes::nothing(),
             knocks: Knocks::none(),
             oldest: Oldest::unknown(),

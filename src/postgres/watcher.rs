@@ -11,6 +11,7 @@ use haa_core::units::JobId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::bounds;
 use super::error::sentence;
 use super::look::{self, LookError};
 use super::probe::Prober;
@@ -37,6 +38,8 @@ pub(super) struct Watcher {
     of_server: Complaint,
     of_data: Complaint,
     prober: Prober,
+    /// When slots were looked at last.
+    weighed: Option<Instant>,
 }
 
 /// What was last complained of: said once, until it is something else or over.
@@ -73,7 +76,18 @@ impl Watcher {
         let (of_server, of_data) = (Complaint::default(), Complaint::default());
         let prober = Prober::new(site.clone());
         let postmaster = None;
-        Self { site, inputs, job, session, postmaster, alert_until, of_server, of_data, prober }
+        Self {
+            site,
+            inputs,
+            job,
+            session,
+            postmaster,
+            alert_until,
+            of_server,
+            of_data,
+            prober,
+            weighed: None,
+        }
     }
 
     pub(super) async fn run(mut self, nudge: Arc<Notify>) {
@@ -114,6 +128,7 @@ impl Watcher {
             DataDir::Empty | DataDir::Foreign(_) | DataDir::Present { .. } => self.of_data.over(),
         }
         let parameters = self.parameters(&server).await;
+        self.weigh(&server).await;
         PostgresFacts {
             began_at,
             data,
@@ -124,6 +139,27 @@ impl Watcher {
             parameters,
             lacks_slot: self.site.kept.lacks(),
             unanswered_ms: self.site.knocks.unanswered_ms(),
+            tight_slots: self.site.bounds.tight(),
+        }
+    }
+
+    /// What the slots of a server that answers hold, now and then. Nothing is asked for it while something happens.
+    async fn weigh(&mut self, server: &Server) {
+        match server {
+            Server::Standby(_) | Server::Primary(_) => {}
+            Server::Stopped(_) | Server::Starting | Server::Silent | Server::Refusing(_) => {
+                self.weighed = None;
+                return self.site.bounds.forget();
+            }
+        }
+        let session = self.session.borrow().clone();
+        let now = Instant::now();
+        let due = self.weighed.is_none_or(|at| now.duration_since(at) >= bounds::AGAIN);
+        if let Some(session) = session.filter(|_| due && now >= self.alert_until) {
+            self.weighed = Some(now);
+            if let Err(error) = self.site.bounds.refresh(&session).await {
+                tracing::debug!(error = %sentence(&error), "Postgres does not say what its slots hold");
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use haa_core::units::Millis;
 
 use super::sheet::{Sheet, by, seconds};
 use crate::guard::Standing;
-use crate::postgres::Shown;
+use crate::postgres::{Held, Shown};
 
 pub(super) fn known(sheet: &mut Sheet, status: &Status, now: Millis) {
     sheet.word("haa_role", "What the agent is doing about the leadership", ("role", &status.role));
@@ -72,7 +72,24 @@ pub(super) fn slots(sheet: &mut Sheet, slots: &BTreeMap<String, Shown>) {
     let ready =
         slots.iter().map(|(name, slot)| (by("slot", name), u64::from(slot.ailing.is_none())));
     sheet.each("haa_slot_ready", help, ready);
-    let help = "Bytes of WAL that a slot that is kept holds on this member";
-    let holds = slots.iter().filter_map(|(name, slot)| Some((by("slot", name), slot.holds?)));
-    sheet.each("haa_slot_wal_bytes", help, holds);
+}
+
+/// Of all, and of those that are kept as they were looked after last.
+pub(super) fn held(
+    sheet: &mut Sheet,
+    held: &BTreeMap<String, Held>,
+    kept: &BTreeMap<String, Shown>,
+) {
+    let mut bytes: BTreeMap<&String, u64> =
+        kept.iter().filter_map(|(name, slot)| Some((name, slot.holds?))).collect();
+    bytes.extend(held.iter().map(|(name, held)| (name, held.bytes)));
+    let help = "Bytes of WAL that a slot holds on this member";
+    sheet.each(
+        "haa_slot_wal_bytes",
+        help,
+        bytes.into_iter().map(|(name, n)| (by("slot", name), n)),
+    );
+    let help = "Bytes of WAL that may be written before a slot loses some";
+    let left = held.iter().filter_map(|(name, held)| Some((by("slot", name), held.left?)));
+    sheet.each("haa_slot_wal_left_bytes", help, left);
 }

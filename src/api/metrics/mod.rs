@@ -98,6 +98,7 @@ pub(super) fn metrics(api: &Api, _: &Uri) -> Response {
         member::guard(&mut sheet, *guard.borrow(), now);
     }
     member::slots(&mut sheet, &api.slots.borrow());
+    member::held(&mut sheet, &api.held.borrow(), &api.slots.borrow());
     if let Some(counters) = &api.router {
         router::ports(&mut sheet, &counters.shown(None));
     }

@@ -89,6 +89,7 @@ fn facts(server: Server) -> PostgresFacts {
         parameters: Parameters::default(),
         lacks_slot: None,
         unanswered_ms: 0,
+        tight_slots: Vec::new(),
     }
 }
 
@@ -123,6 +124,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         drained: Revision::ABSENT,
         parameters: Parameters::default(),
         lacks_slot: None,
+        tight_slots: Vec::new(),
     };
     (clock::now(), beat)
 }
@@ -285,6 +287,7 @@ impl Bench {
             router: None,
             guard: None,
             slots: watch::channel(BTreeMap::new()).1,
+            held: watch::channel(BTreeMap::new()).1,
             metrics: Arc::new(Metrics::new(
                 "main",
                 &name("n1"),

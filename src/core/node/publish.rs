@@ -216,8 +216,7 @@ impl Node {
         let exact = if state == PeerState::Detached { position } else { None };
         let suspects = self.suspects(now).map(|(term, _)| term);
         let bound = self.bound().cloned();
-        let grant = self.grant();
-        let asks = self.asks();
+        let (grant, asks) = (self.grant(), self.asks());
         let (blind, gave_up) = (self.is_blind(now), self.gave_up());
         let question = self.failsafe_question(now);
         let consents = self.failsafe_answer(now);
@@ -276,6 +275,7 @@ impl Node {
             drained,
             parameters: facts.map(|facts| facts.parameters.clone()).unwrap_or_default(),
             lacks_slot: facts.and_then(|facts| facts.lacks_slot.clone()),
+            tight_slots: facts.map(|facts| facts.tight_slots.clone()).unwrap_or_default(),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true

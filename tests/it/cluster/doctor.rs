@@ -14,7 +14,12 @@ async fn sound(etcds: &EtcdCluster) -> Cluster {
     let endpoints: Vec<toml::Value> = etcds.endpoints().into_iter().map(Into::into).collect();
     let mut etcd = toml::Table::new();
     etcd.insert("endpoints".to_owned(), toml::Value::Array(endpoints));
-    let extra = toml::Table::from_iter([("etcd".to_owned(), toml::Value::Table(etcd))]);
+    let parameters = "[parameters]\narchive_mode = \"on\"\narchive_command = \"true\"";
+    let postgres: toml::Table = parameters.parse().expect("it is TOML");
+    let extra = toml::Table::from_iter([
+        ("etcd".to_owned(), toml::Value::Table(etcd)),
+        ("postgres".to_owned(), toml::Value::Table(postgres)),
+    ]);
     let cluster = Cluster::start_with(|options: Options| options.extra(extra)).await;
     cluster.all_vote().await;
     cluster
@@ -135,6 +140,8 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     assert_eq!(whom, format!("[\"{third}\"]"), "{ill:#}");
     assert!(what.contains("the database postgres: what was read did not match its checksum once"));
 
+    what_holds_wal_is_told_in_time(&cluster).await;
+
     // It says for people what to do; and what only a silent member knows is missed aloud.
     cluster.playground.kill(&replica, Part::Agent).expect("its agent ends");
     let (code, said) = cluster.haactl(&["doctor"]);
@@ -143,4 +150,31 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     assert!(said.contains("do:   start its consumer, or drop it"), "{said}");
     let silent = format!("could not be examined: {}", cluster.playground.api(&replica));
     assert!(said.contains(&silent), "{said}");
+}
+
+/// A slot that holds nearly all that it may, and an archive that takes nothing any more.
+async fn what_holds_wal_is_told_in_time(cluster: &Cluster) {
+    cluster.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'").await;
+    cluster.execute("ALTER SYSTEM SET archive_command = 'false'").await;
+    cluster.execute("SELECT pg_reload_conf()").await;
+    for _ in 0..4 {
+        cluster.execute("SELECT pg_create_restore_point('more')").await;
+        cluster.execute("SELECT pg_switch_wal()").await;
+    }
+    let primary = cluster.primary().await;
+    let began = Instant::now();
+    let says = format!("the slot forgotten on {primary} loses WAL when ");
+    while !cluster.haactl(&["status"]).1.contains(&says) {
+        assert!(began.elapsed() < LONG, "it is not said: {}", cluster.haactl(&["status"]).1);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let (_, page) = cluster.playground.http_get(&primary, "/metrics").await.expect("it answers");
+    let left = page.lines().find(|line| {
+        line.starts_with("haa_slot_wal_left_bytes{") && line.contains("slot=\"forgotten\"")
+    });
+    assert!(left.is_some(), "{page}");
+    let ill = until(cluster, "archiving fails").await;
+    let whom = format!("[\"{primary}\"]");
+    let failing = found(&ill, "problem").into_iter().find(|(_, what)| what.contains("archiving"));
+    assert_eq!(failing.expect("it is a problem").0, whom, "{ill:#}");
 }

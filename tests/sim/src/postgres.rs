@@ -256,6 +256,7 @@ impl Postgres {
             parameters: Parameters::default(),
             lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
             unanswered_ms: self.deaf_for(now).0 / 1_000,
+            tight_slots: Vec::new(),
         }
     }
 

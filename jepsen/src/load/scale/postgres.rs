@@ -228,6 +228,7 @@ impl Servers {
             server_version: VERSION,
             parameters: Parameters::default(),
             lacks_slot: None,
+            tight_slots: Vec::new(),
         };
         let server = &self.all[member];
         let Some(disk) = &server.disk else {
