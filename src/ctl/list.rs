@@ -107,6 +107,12 @@ impl Overview {
         })
     }
 
+    /// Who leads, if somebody does.
+    #[must_use]
+    pub fn leader(&self) -> Option<&MemberView> {
+        self.members.iter().find(|member| member.leads())
+    }
+
     /// One line above the table.
     #[must_use]
     pub fn headline(&self) -> String {

@@ -26,6 +26,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 Examples:
   haactl restart n2                # a replica; answers when it streams again, and votes if it did
   haactl restart --rolling --yes   # every replica, then a switchover, then the old primary
+  haactl restart --rolling --pending   # of these, those whose parameters wait for a restart
   haactl restart n1 --in-place     # the primary: writes are closed until it is back
   haactl restart --rolling --at 2026-11-28T03:00 --yes
 
@@ -36,13 +37,16 @@ Exit codes: 0 restarted, or scheduled, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct RestartArgs {
     /// Whose
-    #[arg(required_unless_present = "rolling", conflicts_with = "rolling")]
+    #[arg(required_unless_present_any = ["rolling", "pending"], conflicts_with = "rolling")]
     member: Option<MemberName>,
     /// Everybody's, one after the other
     #[arg(long)]
     rolling: bool,
+    /// Only those that wait for a restart (haactl list); without --rolling no primary
+    #[arg(long, conflicts_with_all = ["member", "at"])]
+    pending: bool,
     /// Also if it leads: it closes, and leads again
-    #[arg(long, conflicts_with = "rolling")]
+    #[arg(long, conflicts_with_all = ["rolling", "pending"])]
     in_place: bool,
     /// Do not ask
     #[arg(short, long)]
@@ -56,7 +60,7 @@ pub(super) struct RestartArgs {
 /// # Errors
 /// When it is refused, fails, or nobody takes it.
 pub(super) async fn run(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
-    let Some(member) = &args.member else { return rolling(args, target).await };
+    let Some(member) = &args.member else { return several(args, target).await };
     let manner = if args.in_place { Manner::InPlace } else { Manner::Alone };
     if args.in_place && !args.yes {
         let now = Overview::fetch(target).await?;
@@ -72,25 +76,55 @@ async fn one(member: &str, manner: Manner, target: &Target) -> Result<(), CtlErr
     order("restart", "/restart", &body, target).await
 }
 
-async fn rolling(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
-    let now = Overview::fetch(target).await?;
-    if !args.yes {
+/// Which of them, and the question before.
+fn meant<'a>(args: &RestartArgs, now: &'a Overview) -> (Vec<&'a MemberView>, String) {
+    if !args.pending {
         let question = format!("Restart them all{}, the primary by a switchover?", args.at);
+        return (now.members.iter().collect(), question);
+    }
+    let wait = |member: &&MemberView| member.pending_restart && (args.rolling || !member.leads());
+    let all: Vec<&MemberView> = now.members.iter().filter(wait).collect();
+    let by = |member: &&MemberView| match member.leads() {
+        true => format!("{} by a switchover", member.name),
+        false => member.name.clone(),
+    };
+    let names: Vec<String> = all.iter().map(by).collect();
+    (all, format!("Restart {}?", names.join(", ")))
+}
+
+async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
+    let now = Overview::fetch(target).await?;
+    let (meant, question) = meant(args, &now);
+    let left =
+        now.leader().filter(|member| args.pending && !args.rolling && member.pending_restart);
+    if meant.is_empty() && left.is_none() {
+        return say("no member is known to wait for a restart");
+    }
+    if !args.yes && !meant.is_empty() {
         confirm(&format!("{}\n{question}", now.table()))?;
     }
     if args.at.is_later() {
         let body = json!({ "everybody": true });
         return order_at(("restart", "/restart"), (&args.at, "schedule"), body, target).await;
     }
-    for member in now.members.iter().filter(|member| !member.leads()) {
-        one(&member.name, Manner::Rolling, target).await?;
+    let manner = if args.rolling { Manner::Rolling } else { Manner::Alone };
+    for member in meant.iter().filter(|member| !member.leads()) {
+        one(&member.name, manner, target).await?;
+    }
+    if let Some(left) = left {
+        let name = &left.name;
+        let ways = format!("--rolling restarts it by a switchover, {name} --in-place where it is");
+        return say(format_args!("{name} leads, and waits for a restart too: {ways}"));
+    }
+    if args.pending && !meant.iter().any(|member| member.leads()) {
+        return Ok(());
     }
     let Some(old) = &now.leader else {
         return say("nobody leads: the replicas were restarted");
     };
     let body = json!({ "leader": old, "candidate": null });
     order("switchover", "/switchover", &body, target).await?;
-    if now.members.iter().any(|member| member.leads_standby()) {
+    if now.members.iter().any(MemberView::leads_standby) {
         // Nothing was open there, and nothing was stopped.
         return one(old, Manner::Rolling, target).await;
     }
@@ -121,6 +155,56 @@ async fn back(old: &str, voted: bool, target: &Target) -> Result<(), CtlError> {
         }
         if last_at_work.elapsed() >= PATIENCE {
             return Err(CtlError::NotBack { member: old.to_owned(), patience: PATIENCE });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        restart: RestartArgs,
+    }
+
+    fn asked(line: &str) -> Result<RestartArgs, clap::Error> {
+        let words = std::iter::once("restart").chain(line.split_whitespace());
+        Line::try_parse_from(words).map(|line| line.restart)
+    }
+
+    #[test]
+    fn only_those_that_wait_are_meant() {
+        let member = |name: &str, role: &str, pending_restart| MemberView {
+            name: name.to_owned(),
+            role: role.to_owned(),
+            pending_restart,
+            ..MemberView::default()
+        };
+        let now = Overview {
+            members: vec![
+                member("n1", "leader", true),
+                member("n2", "replica", false),
+                member("n3", "replica", true),
+            ],
+            ..Overview::default()
+        };
+        for (line, names, question) in [
+            ("--rolling", vec!["n1", "n2", "n3"], "the primary by a switchover?"),
+            ("--rolling --pending", vec!["n1", "n3"], "Restart n1 by a switchover, n3?"),
+            ("--pending", vec!["n3"], "Restart n3?"),
+        ] {
+            let args = asked(line).expect(line);
+            let (all, says) = meant(&args, &now);
+            let found: Vec<&str> = all.iter().map(|member| member.name.as_str()).collect();
+            assert_eq!(found, names, "{line}");
+            assert!(says.ends_with(question), "{says}");
+        }
+        for line in ["", "n2 --pending", "--pending --in-place", "--rolling --pending --at +2h"] {
+            assert!(asked(line).is_err(), "{line}");
         }
     }
 }

@@ -104,6 +104,11 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
     }
     let (_, list) = cluster.haactl(&["list"]);
     assert!(!list.contains("pending restart"), "{list}");
+    // Nobody waits any more.
+    let leads = cluster.primary().await;
+    let (code, said) = cluster.haactl(&["restart", "--rolling", "--pending", "--yes"]);
+    assert_eq!((code, said.trim()), (0, "no member is known to wait for a restart"));
+    assert_eq!(cluster.primary().await, leads);
     // Taken out it would be 100 again.
     let (code, said) = cluster.haactl(&["settings", "set", "postgres.parameters.max_connections="]);
     assert_eq!(code, 1, "{said}");
