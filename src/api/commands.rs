@@ -69,12 +69,13 @@ struct Restart {
     schedule: Option<String>,
 }
 
-/// `POST /reinitialize`: this member if none is named. A clone comes from the leader and ends what was under way,
-/// whatever the other two say: today's tools send them.
+/// `POST /reinitialize`: this member if none is named. A clone ends what was under way, and unless somebody is named comes
+/// from the leader or who is set apart for it, whatever `force` and `from_leader` say: today's tools send them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Reinitialize {
     member: Option<String>,
+    from: Option<String>,
     #[serde(rename = "force")]
     _force: bool,
     #[serde(rename = "from_leader")]
@@ -210,22 +211,35 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
 pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
-        let Reinitialize { member, scheduled_at, .. } = body(request).await?;
+        let Reinitialize { member, from, scheduled_at, .. } = body(request).await?;
         let status = current(&api)?;
         let member = known_member(&status, "member", member)?;
         let member = member.unwrap_or_else(|| status.me.clone());
+        let from = known_member(&status, "from", from)?;
+        if let Some(says) = from.as_ref().and_then(|from| no_source(&status, &member, from)) {
+            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        }
         if let Some(at) = scheduled_at {
-            let step = Ask::Reinit { member, data: None }.into();
+            let step = Ask::Reinit { member, data: None, from }.into();
             return plan(&api, &at, &who.by, vec![step]).await;
         }
         if let Some(says) = status.bars_reinit(&member) {
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         let message = format!("{member} is being cloned anew: GET /requests says how it stands");
-        let ask = Ask::Reinit { member, data: None };
+        let ask = Ask::Reinit { member, data: None, from };
         begun(&api, ask, who.by, message).await
     };
     done.await.unwrap_or_else(Refusal::response)
+}
+
+/// Why this one can never be who is copied.
+fn no_source(status: &Status, member: &MemberName, from: &MemberName) -> Option<String> {
+    if from == member {
+        return Some(format!("from: {member} cannot be cloned from itself; name another"));
+    }
+    let says = "from: in a standby cluster each member is cloned from its leader, and that one from the other cluster";
+    status.follows.as_ref().map(|_| says.to_owned())
 }
 
 /// Forget a member. It is gone, so the leader says whether there was one.

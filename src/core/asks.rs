@@ -86,13 +86,16 @@ pub enum Ask {
         #[serde(default)]
         manner: Manner,
     },
-    /// Throw a replica's data away, and clone it from the leader.
+    /// Throw a replica's data away, and clone it anew.
     Reinit {
         /// Whose.
         member: MemberName,
         /// Which data: named by the leader that admits it, so that it is done once.
         #[serde(default)]
         data: Option<Incarnation>,
+        /// From whom; as any clone if not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<MemberName>,
     },
     /// Forget a member that is gone for good.
     Remove {
@@ -143,6 +146,16 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// A clone of these data, whatever else is asked stays.
+    #[must_use]
+    pub(crate) fn of_data(&self, found: Option<Incarnation>) -> Self {
+        let mut ask = self.clone();
+        if let Self::Reinit { data, .. } = &mut ask {
+            *data = found;
+        }
+        ask
+    }
+
     /// What was asked, for people.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -165,7 +178,8 @@ impl Ask {
                 Manner::InPlace => format!("restart {member} in place"),
             },
             Self::Remove { member } => format!("remove {member}"),
-            Self::Reinit { member, .. } => format!("reinit {member}"),
+            Self::Reinit { member, from: None, .. } => format!("reinit {member}"),
+            Self::Reinit { member, from: Some(from), .. } => format!("reinit {member} from {from}"),
             Self::PromoteCluster { at_least: None } => "promote the cluster".to_owned(),
             Self::PromoteCluster { at_least: Some(at) } => {
                 format!("promote the cluster once it has replayed {at}")

@@ -12,12 +12,13 @@ use super::switchover::confirm;
 use super::target::Target;
 use super::wait::{Shown, Taken};
 
-/// Throw a replica's data away, and clone it anew from the leader
+/// Throw a replica's data away, and clone it anew
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   haactl reinit n2
   haactl reinit n2 --yes
+  haactl reinit n2 --from n3       # not of the primary: n3 has the work
   haactl reinit n2 --at 2026-11-28T03:00
 
 Answers when it streams again, and shows how far the clone is until then. Interrupted, it goes on:
@@ -29,6 +30,9 @@ Exit codes: 0 it streams, or will be cloned, 1 refused or failed, 2 wrong usage,
 pub(super) struct ReinitArgs {
     /// Whose
     member: MemberName,
+    /// From this member [default: one with the tag clonefrom, else the primary]
+    #[arg(long, value_name = "OTHER")]
+    from: Option<MemberName>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -50,7 +54,12 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
         confirm(&format!("{}\n{member}: {question}", now.table()))?;
     }
     const PATH: &str = "/reinitialize";
-    let body = args.at.of(json!({ "member": member }), "scheduled_at");
+    // An agent of an earlier version takes it as long as nobody is named.
+    let body = match &args.from {
+        None => json!({ "member": member }),
+        Some(from) => json!({ "member": member, "from": from }),
+    };
+    let body = args.at.of(body, "scheduled_at");
     let (by, answer) = target.command("reinit", PATH, &body).await?;
     if args.at.is_later() {
         return say(answer.sentence());

@@ -114,10 +114,10 @@ async fn a_clone_answers_when_it_has_begun() {
     let (answer, ask) = bench.command("/reinitialize", body, done()).await;
     assert_eq!(answer.code, 202);
     assert!(answer.body.contains("n2 is being cloned anew"), "{}", answer.body);
-    assert_eq!(ask, Ask::Reinit { member: name("n2"), data: None });
+    assert_eq!(ask, Ask::Reinit { member: name("n2"), data: None, from: None });
     let (answer, ask) = bench.command("/reinitialize", "", done()).await;
     assert_eq!(answer.code, 202, "{}", answer.body);
-    assert_eq!(ask, Ask::Reinit { member: name("n1"), data: None }, "the one that was asked");
+    assert_eq!(ask, Ask::Reinit { member: name("n1"), data: None, from: None }, "the one that was asked");
 
     let mut bench = Bench::new(Status { leader: None, ..primary() });
     let answer = bench.send(post("/reinitialize", Some(TOKEN), body)).await;

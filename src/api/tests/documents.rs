@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use haa_core::line::{Fork, Line};
+use haa_core::observe::TightSlot;
 use haa_core::reason::Reason;
 use haa_core::records::{HistoryRecord, Phases, SyncRecord};
 use haa_core::settings::Durability;
@@ -201,6 +202,16 @@ async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
     let body = Bench::new(status.clone()).json("/status").await;
     assert_eq!(body["health"], "healthy", "{body}");
     assert_eq!(body["outlook"], json!({"successor": "n3", "host_ms": 1200, "loss": "nothing"}));
+
+    // Before a slot loses WAL, whoever knows of it.
+    let tight = vec![TightSlot { name: "haa_n4".to_owned(), left: 512 << 20 }];
+    let mut holds = status.clone();
+    let n1 = holds.members.get_mut(&name("n1")).unwrap().heard.as_mut().unwrap();
+    n1.1.tight_slots = tight;
+    let body = Bench::new(holds).json("/status").await;
+    assert_eq!(body["health"], "degraded");
+    let says = "the slot haa_n4 on n1 loses WAL when 512.0 MB more are written; haactl doctor says what to do";
+    assert_eq!(body["ails"], json!([says]));
 
     sync.durability = Durability::Async;
     status.sync = Some(sync.clone());

@@ -200,8 +200,8 @@ impl Node {
             }
             (Ok(()), Ask::Reinit { .. }) if begun => self.affirm_after(id),
             (Ok(()), _) if begun => {}
-            (Ok(()), Ask::Reinit { member, .. }) => {
-                let ask = Ask::Reinit { member: member.clone(), data };
+            (Ok(()), Ask::Reinit { .. }) => {
+                let ask = request.ask.of_data(data);
                 let request = RequestRecord { ask, ..request.clone() };
                 self.answer(id, &request, RequestState::Accepted { term });
             }
@@ -232,7 +232,7 @@ impl Node {
         }
         match data {
             None => {
-                let ask = Ask::Reinit { member: me, data: own };
+                let ask = request.ask.of_data(own);
                 let request = RequestRecord { ask, ..request.clone() };
                 self.answer(id, &request, RequestState::Accepted { term });
             }

@@ -18,13 +18,19 @@ impl Belief {
         self.reinit_of(name).map(|(_, _, data)| data)
     }
 
+    /// Whom an operator wants copied for it.
+    pub(super) fn to_be_copied(&self, name: &MemberName) -> Option<&MemberName> {
+        let (_, kept, _) = self.reinit_of(name)?;
+        if let Ask::Reinit { from, .. } = &kept.value.ask { from.as_ref() } else { None }
+    }
+
     fn reinit_of(
         &self,
         name: &MemberName,
     ) -> Option<(&RequestId, &Kept<RequestRecord>, &Incarnation)> {
         let mut requests = self.view.iter().flat_map(|view| &view.requests);
         requests.find_map(|(id, kept)| match (&kept.value.ask, &kept.value.state) {
-            (Ask::Reinit { member, data: Some(data) }, RequestState::Accepted { .. })
+            (Ask::Reinit { member, data: Some(data), .. }, RequestState::Accepted { .. })
                 if member == name =>
             {
                 Some((id, kept, data))
@@ -59,14 +65,14 @@ impl Node {
             );
             return self.answer(id, request, RequestState::Refused { why });
         }
-        match self.may_reinit(now, id, name, primary) {
+        match self.may_reinit(now, (id, request), name, primary) {
             Err(Unfit::Yet(_)) if self.may_wait(now, id) => {}
             Err(Unfit::Never(why) | Unfit::Yet(why)) => {
                 self.answer(id, request, RequestState::Refused { why });
             }
             Ok(found) => {
                 self.asked.remove(id);
-                let ask = Ask::Reinit { member: name.clone(), data: Some(found) };
+                let ask = request.ask.of_data(Some(found));
                 let request = RequestRecord { ask, ..request.clone() };
                 self.answer(id, &request, RequestState::Accepted { term });
             }
@@ -133,11 +139,17 @@ impl Node {
     fn may_reinit(
         &self,
         now: Millis,
-        id: &RequestId,
+        (id, request): (&RequestId, &RequestRecord),
         name: &MemberName,
         primary: &Primary,
     ) -> Result<Incarnation, Unfit> {
         self.may_go_without(now, id, name, primary)?;
+        if let Ask::Reinit { from: Some(from), .. } = &request.ask
+            && *from != self.config.name
+            && let Err(why) = self.may_copy(now, from, primary.position.timeline)
+        {
+            return Err(Unfit::Yet(format!("{name} cannot be cloned from {from}: {why}")));
+        }
         let data = self.belief.member(name).and_then(|record| record.incarnation);
         data.ok_or_else(|| Unfit::Yet(format!("{name} has no data: it is being cloned already")))
     }

@@ -23,6 +23,11 @@ async fn a_replica_is_cloned_anew_when_the_command_answers() {
         (vec!["reinit", replica.as_str()], "say --yes"),
         (vec!["reinit", primary.as_str(), "--yes"], "haactl switchover first"),
         (vec!["reinit", "n9", "--yes"], "there is no member 'n9'"),
+        (vec!["reinit", replica.as_str(), "--from", "n9", "--yes"], "from: there is no member"),
+        (
+            vec!["reinit", replica.as_str(), "--from", replica.as_str(), "--yes"],
+            "cannot be cloned from itself",
+        ),
     ] {
         let (code, said) = cluster.haactl(&refused);
         assert_eq!(code, 1, "{refused:?}: {said}");
@@ -30,7 +35,10 @@ async fn a_replica_is_cloned_anew_when_the_command_answers() {
     }
     assert!(old.exists(), "nothing was thrown away");
 
-    let (code, said) = cluster.haactl(&["reinit", replica.as_str(), "--yes"]);
+    let mut names = cluster.playground.names().into_iter();
+    let third = names.find(|name| *name != primary && *name != replica).expect("there are three");
+    let asked = ["reinit", replica.as_str(), "--from", third.as_str(), "--yes"];
+    let (code, said) = cluster.haactl(&asked);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains(&format!("{replica} was cloned anew, and streams")), "{said}");
     assert!(!old.exists(), "these are the old data");
@@ -49,7 +57,7 @@ async fn a_replica_is_cloned_anew_when_the_command_answers() {
     cluster.all_vote().await;
     assert!(new.exists(), "it was cloned once more");
     let (_, events) = cluster.haactl(&["events"]);
-    assert!(events.contains(&format!("reinit {replica}")), "{events}");
+    assert!(events.contains(&format!("reinit {replica} from {third}")), "{events}");
     assert!(events.contains("refused: "), "{events}");
 }
 

@@ -155,12 +155,17 @@ fn asked(verb: &str, rest: &[&str]) -> Result<Ask, String> {
         ("drain", [member]) => Ask::Drain { member: named(member)? },
         ("undrain", [member]) => Ask::Undrain { member: named(member)? },
         ("remove", [member]) => Ask::Remove { member: named(member)? },
-        ("reinit", [member]) => Ask::Reinit { member: named(member)?, data: None },
+        ("reinit", [member]) => reinit(member, None)?,
+        ("reinit", [member, "from", from]) => reinit(member, Some(named(from)?))?,
         ("restart", [member]) => restart(member, Manner::Alone)?,
         ("restart", [member, "rolling"]) => restart(member, Manner::Rolling)?,
         ("restart", [member, "in-place"]) => restart(member, Manner::InPlace)?,
         _ => return Err("not a command of a story".to_owned()),
     })
+}
+
+fn reinit(member: &str, from: Option<MemberName>) -> Result<Ask, String> {
+    Ok(Ask::Reinit { member: named(member)?, data: None, from })
 }
 
 fn restart(member: &str, manner: Manner) -> Result<Ask, String> {

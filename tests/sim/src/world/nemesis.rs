@@ -274,7 +274,7 @@ impl World {
         let ask = if kind == Kind::Remove {
             Ask::Remove { member }
         } else {
-            Ask::Reinit { member, data: None }
+            Ask::Reinit { member, data: None, from: None }
         };
         self.inject(&Fault::Request(ask));
     }
