@@ -43,19 +43,12 @@ struct Failover {
     accept_loss: bool,
 }
 
-/// `POST /drain` and the like: about one member.
+/// `POST /drain`, `POST /remove` and the like: about one member.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct About {
     member: Option<String>,
     scheduled_at: Option<String>,
-}
-
-/// `POST /remove`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Named {
-    member: Option<String>,
 }
 
 /// `POST /restart`: this member's if none is named. At a time also everybody's, one after the other.
@@ -69,8 +62,8 @@ struct Restart {
     schedule: Option<String>,
 }
 
-/// `POST /reinitialize`: this member if none is named. A clone ends what was under way, and unless somebody is named comes
-/// from the leader or who is set apart for it, whatever `force` and `from_leader` say: today's tools send them.
+/// `POST /reinitialize`: this member if none is named. A clone ends what was under way, and unless somebody is named
+/// comes from the leader or who is set apart for it, whatever `force` and `from_leader` say: today's tools send them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Reinitialize {
@@ -246,11 +239,11 @@ fn no_source(status: &Status, member: &MemberName, from: &MemberName) -> Option<
 pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
-        let Named { member } = body(request).await?;
+        let About { member, scheduled_at } = body(request).await?;
         let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
         let member =
             member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
-        carry_out(&api, Ask::Remove { member }, &who).await
+        carry_or_plan(&api, Ask::Remove { member }.into(), &who, scheduled_at).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }

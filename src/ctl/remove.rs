@@ -4,9 +4,10 @@ use clap::Args;
 use haa_core::units::MemberName;
 use serde_json::json;
 
+use super::at::AtArgs;
 use super::error::CtlError;
 use super::list::Overview;
-use super::switchover::{confirm, order};
+use super::switchover::{confirm, order_at};
 use super::target::Target;
 
 /// Forget a member that is gone for good: no WAL is kept for it any more
@@ -15,11 +16,12 @@ use super::target::Target;
 Examples:
   haactl remove n3
   haactl remove n3 --yes
+  haactl remove n3 --at 2026-11-28T03:00 --yes
 
 Stop its agent first: one that lives is not removed, nor is a voter that the others cannot do without.
 Started again it joins like a new member: it follows if it can, else it is cloned.
 
-Exit codes: 0 it is forgotten, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 it is forgotten, or will be, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct RemoveArgs {
     /// Whom
@@ -27,6 +29,8 @@ pub(super) struct RemoveArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Runs the verb.
@@ -37,7 +41,9 @@ pub(super) async fn run(args: &RemoveArgs, target: &Target) -> Result<(), CtlErr
     let member = &args.member;
     if !args.yes {
         let now = Overview::fetch(target).await?;
-        confirm(&format!("{}\nForget {member}, and drop its slot?", now.table()))?;
+        let question = format!("Forget {member}, and drop its slot{}?", args.at);
+        confirm(&format!("{}\n{question}", now.table()))?;
     }
-    order("remove", "/remove", &json!({ "member": member }), target).await
+    let body = json!({ "member": member });
+    order_at(("remove", "/remove"), (&args.at, "scheduled_at"), body, target).await
 }

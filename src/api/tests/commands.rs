@@ -117,7 +117,11 @@ async fn a_clone_answers_when_it_has_begun() {
     assert_eq!(ask, Ask::Reinit { member: name("n2"), data: None, from: None });
     let (answer, ask) = bench.command("/reinitialize", "", done()).await;
     assert_eq!(answer.code, 202, "{}", answer.body);
-    assert_eq!(ask, Ask::Reinit { member: name("n1"), data: None, from: None }, "the one that was asked");
+    assert_eq!(
+        ask,
+        Ask::Reinit { member: name("n1"), data: None, from: None },
+        "the one that was asked"
+    );
 
     let mut bench = Bench::new(Status { leader: None, ..primary() });
     let answer = bench.send(post("/reinitialize", Some(TOKEN), body)).await;
@@ -186,7 +190,9 @@ impl Bench {
             *sent.method_mut() = Method::PATCH;
         }
         let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
-        let Some(Call::Plan { plan, reply }) = next(&mut self.calls).await else { panic!("no plan") };
+        let Some(Call::Plan { plan, reply }) = next(&mut self.calls).await else {
+            panic!("no plan")
+        };
         let mut status = Status::clone(self.status.borrow().as_ref().unwrap());
         status.requests.extend(plan.clone());
         self.status.send_replace(Some(Arc::new(status)));
@@ -214,6 +220,10 @@ async fn what_is_to_begin_at_a_time_is_written_down() {
     // Who names nobody means: away from the one that leads now.
     let plan = bench.planned("/switchover", r#"{"scheduled_at": "+2h"}"#).await;
     assert_eq!(plan[0].1.due.as_ref().unwrap().from, Some(name("n1")));
+
+    // Whether there is one is seen then.
+    let plan = bench.planned("/remove", r#"{"member": "n9", "scheduled_at": "+2h"}"#).await;
+    assert_eq!(plan[0].1.ask, Ask::Remove { member: name("n9") });
 
     let plan = bench.planned("/config", r#"{"pause": true, "scheduled_at": "+2h"}"#).await;
     let said = plan[0].1.ask.sentence();
@@ -246,7 +256,7 @@ async fn what_cannot_wait_is_refused_at_once() {
         ("/switchover", r#"{"leader": "n2", "scheduled_at": "+2h"}"#, 412, "n2 does not lead"),
         ("/switchover", r#"{"leader": "n1", "candidate": "n1"}"#, 412, "n1 leads"),
         ("/drain", r#"{"member": "n2", "scheduled_at": "soon"}"#, 422, "'soon' is no time"),
-        ("/remove", r#"{"member": "n2", "scheduled_at": "+2h"}"#, 400, "unknown field"),
+        ("/failover", r#"{"candidate": "n2", "scheduled_at": "+2h"}"#, 400, "unknown field"),
         ("/restart", r#"{"everybody": true}"#, 400, "with a schedule and without a member"),
     ] {
         let answer = bench.send(post(path, Some(TOKEN), body)).await;
