@@ -18,7 +18,7 @@ const PERIOD: u64 = 100_000;
 const CPU: [&str; 2] = ["cpu", "cpu"];
 const DISK: [&str; 2] = ["io", "blkio"];
 /// Synced writes by which a disk is measured.
-const PROBES: u32 = 20;
+const PROBES: u32 = 40;
 
 impl Lab {
     /// From now on all of this host may have so many percent of one processor, or all that there is; answers how often
