@@ -26,8 +26,10 @@ fn program(name: &str) -> Option<Command> {
 
 /// The pages, and what the programs say of themselves.
 fn pages() -> Vec<(String, String)> {
-    let read =
-        |path: &str| path.ends_with(".md") || path.contains("README") || path.ends_with(".service");
+    // What was is told there, too.
+    let past = |path: &str| path == "CHANGELOG.md";
+    let ours = [".md", "README.Debian", ".service"];
+    let read = |path: &str| ours.iter().any(|end| path.ends_with(end)) && !past(path);
     let pages = files("").into_iter().filter(|text| read(&text.path));
     let mut pages: Vec<_> = pages.map(|text| (text.path, text.whole)).collect();
     for name in ["haactl", "haad"] {

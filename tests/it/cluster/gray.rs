@@ -11,8 +11,8 @@ use super::fixture::{Cluster, LONG};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postmaster_that_hangs_and_a_voter_that_does_not_replay_cost_no_primary() {
-    let settings = toml::toml! { timing.stall_timeout = "2s" };
-    let mut cluster = Cluster::start_with(|options| options.settings(settings)).await;
+    let settings = toml::toml! { timing.stall_timeout = "3s" };
+    let cluster = Cluster::start_with(|options| options.settings(settings)).await;
     cluster.all_vote().await;
     let old = cluster.primary().await;
     let replica = cluster.other_than(&old);

@@ -228,6 +228,7 @@ impl Servers {
             server_version: VERSION,
             parameters: Parameters::default(),
             lacks_slot: None,
+            unanswered_ms: 0,
             tight_slots: Vec::new(),
         };
         let server = &self.all[member];
