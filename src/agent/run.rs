@@ -99,8 +99,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let ((ask, called), shutdown) = (mpsc::channel(64), CancellationToken::new());
     let router = route(&config, &published, &alive)?;
     let pgbouncers = pgbouncers(&config, &published, &inputs);
-    let told = published.clone();
-    let guard = guard(&config, openings).await;
+    let (told, guard) = (published.clone(), guard(&config, openings).await);
     let (metrics, tally) = count(&config, registry, &store);
     let api = api::Api {
         status: published,

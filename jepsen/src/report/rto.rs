@@ -237,7 +237,7 @@ mod tests {
         });
         assert_eq!(value, whole);
         let one = serde_json::to_string(&whole).unwrap();
-        assert_eq!(read(&one).unwrap(), [timing.clone()]);
+        assert_eq!(read(&one).unwrap(), std::slice::from_ref(&timing));
         assert_eq!(read(&format!("[{one},{one}]")).unwrap(), [timing.clone(), timing]);
         assert!(read("{}").unwrap_err().to_string().contains("rto --json"));
     }

@@ -104,8 +104,8 @@ async fn copies(cluster: &Cluster) {
     let (code, said) = cluster.haactl(&["reinit", second.as_str(), "--yes"]);
     assert_eq!(code, 0, "{said}");
     let log = cluster.log(&second);
-    let clones = log.lines().filter(|line| line.contains("Clone"));
-    let last = clones.last().expect("it was cloned");
+    let mut clones = log.lines().filter(|line| line.contains("Clone"));
+    let last = clones.next_back().expect("it was cloned");
     let of = |member: &MemberName| cluster.playground.postgres(member).port.to_string();
     assert!(last.contains(&of(&first)) && !last.contains(&of(&primary)), "{last}");
     cluster.tag(&first, "");
