@@ -241,7 +241,7 @@ fn timing_pass(out: &Path) {
 
 fn mixed_run(out: &Path) {
     let nemesis = "kill,freeze,partition,etcd";
-    let fixed = ["run", "--workload", "append", "--seconds", "90", "--seed", "7", "--nemesis"];
+    let fixed = ["run", "--workload", "append", "--seconds", "90", "--seed", "8", "--nemesis"];
     let output = haa_jepsen(&[&fixed[..], &[nemesis]].concat(), out);
     assert!(output.status.success(), "see {}: {}", out.display(), said(&output));
     println!("{}", said(&output));

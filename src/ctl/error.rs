@@ -89,7 +89,8 @@ pub enum CtlError {
     },
     /// What was asked for is not shown any more.
     #[error(
-        "no agent shows any more how request {id} stands: it may go on; look at haactl list and haactl events"
+        "no agent shows any more how request {id} stands: what it asked for has begun and may go on; come back to it \
+         with haactl requests wait {id}, or look at haactl list and haactl events"
     )]
     OutOfSight {
         /// Its name.

@@ -59,8 +59,8 @@ pub(super) enum JobError {
     #[error("cannot signal Postgres")]
     Signal(#[source] io::Error),
     #[error(
-        "recovery waits for WAL that is not in pg_wal, or cannot be read there, and would wait for ever ({} has the position); \
-         these data are not started alone again: they are cloned from whoever leads",
+        "recovery waits for WAL that is not in pg_wal, or cannot be read there, and would wait for ever ({} has the \
+         position); these data are not started alone again: they are cloned from whoever leads",
         _0.display()
     )]
     Starved(PathBuf),

@@ -1,5 +1,5 @@
-//! Recovery that waits for WAL which is not there and which nobody sends: seen, and remembered for these very data. Never
-//! gives them up.
+//! Recovery that waits for WAL which is not there and which nobody sends: seen, and remembered for these very data.
+//! Never gives them up.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,11 +17,11 @@ const MARK: &str = "haa.starved";
 const SAMPLE: Duration = Duration::from_secs(1);
 /// So many samples in a row. Postgres itself looks for a file again every 5 s (`wal_retrieve_retry_interval`).
 const SAMPLES: u32 = 30;
-/// Of the processor, in hundredths of a second, in all of them together. Recovery that has something to replay takes more.
+/// Of the processor, in hundredths of a second, in all of them together. Recovery that replays something takes more.
 const IDLE: u64 = 10;
 
-/// Returns when the recovery that is under way has waited for half a minute: asleep, with nothing done, and nobody of its
-/// Postgres waiting for a disk. Only for one without a source: with one, WAL may yet come.
+/// Returns when the recovery that is under way has waited for half a minute: asleep, with nothing done, and nobody of
+/// its Postgres waiting for a disk. Only for one without a source: with one, WAL may yet come.
 pub(super) async fn wait(site: &Site) -> io::Result<()> {
     let mut first = None;
     let mut times = 0;

@@ -272,8 +272,8 @@ fn histories(pg_wal: &Path) -> io::Result<(Vec<Timeline>, Timeline)> {
     for name in names(pg_wal)? {
         let Some(number) = name.strip_suffix(".history") else { continue };
         let Ok(number) = u32::from_str_radix(number, 16) else { continue };
-        // A stub whose contents power took is one still: Postgres would take it for a timeline without a past, and wait for
-        // WAL of it for ever.
+        // A stub whose contents power took is one still: Postgres would take it for a timeline without a past, and wait
+        // for WAL of it for ever.
         if parse_history(&std::fs::read_to_string(pg_wal.join(&name))?).is_empty() {
             stubs.push(Timeline(number));
         } else {

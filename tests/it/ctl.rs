@@ -245,7 +245,7 @@ fn a_clone_that_nobody_shows_has_begun_all_the_same() {
     let with = ["--api", &stub.address, "--token-file", &token];
     let said = haactl(&[&with[..], &["reinit", "n2", "--yes"]].concat());
     assert_eq!(said.code, 1, "{}", said.err);
-    assert!(said.err.contains("the clone of n2 has begun"), "{}", said.err);
+    assert!(said.err.contains("haactl requests wait 17"), "{}", said.err);
     let looks = stub.heard.try_iter().filter(|heard| heard.line.contains("/requests")).count();
     assert!(looks > 1, "one failed look is not the last");
 }

@@ -115,8 +115,8 @@ async fn read(crew: &Crew, member: &'static str, replica: bool) -> anyhow::Resul
     Ok(())
 }
 
-/// A session, also where sessions that clients gave up still hold every place: Postgres whose clock jumped back finds no
-/// deadlock before it has caught up.
+/// A session, also where sessions that clients gave up still hold every place: Postgres whose clock jumped back finds
+/// no deadlock before it has caught up.
 async fn open(place: &Place, replica: bool) -> Result<Session, String> {
     let began = Instant::now();
     loop {

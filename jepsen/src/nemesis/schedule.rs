@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn the_gates_schedule_has_every_kind_that_it_asks_for() {
         let kinds = [Kind::Kill, Kind::Freeze, Kind::Partition, Kind::Etcd];
-        let drawn = Schedule::draw(&kinds, Duration::from_secs(90), 7);
+        let drawn = Schedule::draw(&kinds, Duration::from_secs(90), 8);
         assert_eq!(drawn.kinds(&[]), kinds);
         assert_eq!(Schedule::default().kinds(&kinds), kinds);
     }

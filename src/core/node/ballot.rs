@@ -64,8 +64,8 @@ impl Node {
         }
     }
 
-    /// Whether a member could be elected if we let go now: by its own word, and by the voters that are heard. We are one
-    /// of them, once we have stopped.
+    /// Whether a member could be elected if we let go now: by its own word, and by the voters that are heard. We are
+    /// one of them, once we have stopped.
     pub(super) fn could_win(&self, now: Millis, name: &MemberName) -> Result<(), Unfit> {
         let said = self.belief.peers.get(name).map(|(_, beat)| beat);
         if said.is_some_and(|beat| beat.blind) {

@@ -127,8 +127,8 @@ impl Node {
         (term, holder)
     }
 
-    /// Whom our release makes the candidate of the next term, so that nobody has to see it and stand first. Voters count
-    /// what it has, as they do of whoever stands by itself: a wrong choice costs time, and no commit.
+    /// Whom our release makes the candidate of the next term, so that nobody has to see it and stand first. Voters
+    /// count what it has, as they do of whoever stands by itself: a wrong choice costs time, and no commit.
     fn nominee(&self, now: Millis) -> Option<MemberName> {
         let go = self.let_go.as_ref()?;
         // In `async` whoever stands has to know where our WAL ended.

@@ -139,8 +139,8 @@ async fn guarded(bench: &Bench, proof: Leadership) -> Result<(), JobError> {
     Err(JobError::Refused(format!("Postgres is not promoted without its guard: {why}")))
 }
 
-/// Postgres takes the first number without a history file, and connects to nobody any more. The disk may take its time, and
-/// the rest goes on beside it.
+/// Postgres takes the first number without a history file, and connects to nobody any more. The disk may take its time,
+/// and the rest goes on beside it.
 async fn reserve(site: &Arc<Site>, reserved: Timeline) -> Result<(), JobError> {
     let data = site.data();
     let write = || JobError::file("write into", data);

@@ -13,7 +13,7 @@ use etcd_client::{Client, GetOptions};
 use super::fixture::{Cluster, name};
 
 /// What agents answer without a token.
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 13] = [
     "/patroni",
     "/config",
     "/cluster",
@@ -23,7 +23,6 @@ const QUESTIONS: [&str; 14] = [
     "/events",
     "/routes",
     "/doctor",
-    "/router",
     "/metrics",
     "/requests",
     "/health",

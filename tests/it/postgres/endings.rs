@@ -120,7 +120,8 @@ async fn a_password_that_a_killed_agent_left_is_removed_at_the_start() {
     assert!(!left.exists());
 }
 
-/// Power was lost, and the last checkpoint's record with it: Postgres waits for somebody who has it, and nobody is asked.
+/// Power was lost, and the last checkpoint's record with it: Postgres waits for somebody who has it, and nobody is
+/// asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_that_waits_for_wal_that_is_gone_is_given_up() {
     let root = root();

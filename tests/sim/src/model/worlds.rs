@@ -47,7 +47,7 @@ pub const WORLDS: [World; 6] = [
     World {
         name: "switchover",
         scope: Scope { wishes: 1, writes: 1, ..CALM },
-        states: 21722,
+        states: 17728,
         sometimes: &[Sometimes::Switchover, Sometimes::ChangedHands, Sometimes::Written],
     },
     World {
@@ -90,7 +90,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(9),
             ..CALM
         },
-        states: 174924,
+        states: 176257,
         sometimes: &[
             Sometimes::UnknownApplied,
             Sometimes::LateApplied,
@@ -111,7 +111,7 @@ pub const WORLDS: [World; 6] = [
             depth: Some(7),
             ..CALM
         },
-        states: 273375,
+        states: 274271,
         sometimes: &[Sometimes::ChangedHands, Sometimes::Lost],
     },
 ];
