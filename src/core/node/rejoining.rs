@@ -37,6 +37,9 @@ pub(super) struct Rejoining {
     pub(super) copied_in: Option<Term>,
     /// The same of the work under way.
     pub(super) copying_in: Option<Term>,
+    /// The term whose leader they were rewound to, and not found to be part of its history since.
+    #[serde(default)]
+    pub(super) rewound_in: Option<Term>,
     pub(super) retry_at: Millis,
     pub(super) wait: Millis,
     pub(super) failed_starts: u32,
@@ -73,6 +76,7 @@ impl Default for Rejoining {
             planned_at: Millis(0),
             copied_in: None,
             copying_in: None,
+            rewound_in: None,
             retry_at: Millis(0),
             wait: FIRST_WAIT,
             failed_starts: 0,
@@ -108,6 +112,7 @@ impl Rejoining {
                 // They are other data than those that were compared, also under the same leader.
                 self.compared = None;
                 self.copied_in = self.copying_in.take();
+                self.rewound_in = self.copied_in.filter(|_| matches!(job, Job::Rewind(_)));
                 self.plan = Plan::Settle;
                 self.failed_rewinds = 0;
                 self.failed_clones = 0;

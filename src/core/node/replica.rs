@@ -252,6 +252,7 @@ impl Node {
         let attached = standby.source.as_ref() == Some(&source.address);
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
+            self.rejoining.rewound_in = None;
             self.rejoining.compared = Some(leader.term);
         }
         if attached && self.desk.settled(facts) {
@@ -292,13 +293,14 @@ impl Node {
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
+                self.rejoining.rewound_in = None;
                 self.desk.job(Job::Follow(source, self.begin(leader, standby)));
             }
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
             Compared::Beyond => {
                 // pg_rewind before 16 sees nothing to take back where a promotion wrote no checkpoint.
-                let in_vain = self.rejoining.copied_in == Some(leader.term);
+                let in_vain = self.rejoining.rewound_in == Some(leader.term);
                 let (rewind, clone) = (Plan::Rewind(leader.term), Plan::Clone(leader.term));
                 self.rejoining.plan(now, if in_vain { clone } else { rewind });
                 self.desk.job(Job::Stop(self.unhurried_stop()));
