@@ -9,7 +9,7 @@ HAACTL := $(TARGET)/release/haactl
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install-deps install-test-deps build papers deb demo tour test trials migration verify check broken \
+.PHONY: help install-deps install-test-deps build harness papers deb demo tour test trials migration verify check broken \
 	runner model fuzz jepsen soak matrix fix scenarios-accept clean
 
 help:  ## what there is
@@ -21,8 +21,12 @@ install-deps:  ## PostgreSQL, etcd, protoc, a C compiler where they are missing 
 install-test-deps:  ## the same, and the proxies and network tools that the tests use
 	@deploy/install-deps.sh tests
 
-build: install-deps  ## haad, haactl and haa-jepsen, for use: target/release
-	cargo build --release --bins --package haa --package haa-jepsen
+build: install-deps  ## haad and haactl, for use: target/release
+	cargo build --release --bins
+
+# Whoever tries haa need not wait for what breaks it.
+harness: build
+	cargo build --release --package haa-jepsen
 
 papers: build  ## manual pages and completions for bash, zsh and fish: target/papers
 	@$(TARGET)/release/haad papers $(TARGET)/papers
@@ -30,7 +34,7 @@ papers: build  ## manual pages and completions for bash, zsh and fish: target/pa
 
 # Of a package that nobody uploads: DEBEMAIL says who makes it.
 OWN := bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs
-deb: build  ## a package for Debian 12: target/deb
+deb: harness  ## a package for Debian 12: target/deb
 	@package=$$(deploy/deb/build.sh $(TARGET)/release $(TARGET)/deb); echo "$$package"; \
 	if command -v lintian >/dev/null; then lintian --fail-on error --suppress-tags $(OWN) "$$package"; \
 	else echo "lintian is not here: the package was not checked by it"; fi
@@ -94,10 +98,10 @@ jepsen: install-test-deps  ## break real clusters on hosts of their own and judg
 	cargo nextest run --package haa-jepsen --test real --run-ignored all --no-capture
 
 SEED ?= 1
-soak: install-test-deps build  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
+soak: install-test-deps harness  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
 	$(TARGET)/release/haa-jepsen soak --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/soak
 
-matrix: install-test-deps build  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1; root, hours; goes on
+matrix: install-test-deps harness  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1; root, hours; goes on
 	$(TARGET)/release/haa-jepsen matrix --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/matrix
 
 fix:  ## format, and apply what clippy can

@@ -194,7 +194,8 @@ fn broken(kind: Option<Kind>) -> String {
     kind.map_or_else(|| "nothing".to_owned(), word)
 }
 
-fn word(value: impl clap::ValueEnum) -> String {
+/// What an operator calls it.
+pub(crate) fn word(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

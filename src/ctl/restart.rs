@@ -139,6 +139,8 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
 async fn back(old: &str, voted: bool, target: &Target) -> Result<(), CtlError> {
     let mut last_at_work = Instant::now();
     let mut looks = tokio::time::interval(AGAIN);
+    // One that took long is not made up for.
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         let then = match Overview::fetch(target).await {

@@ -90,6 +90,8 @@ impl Taken {
         let began = Instant::now();
         let (mut acted, mut told, mut missed) = (Instant::now(), false, 0);
         let mut looks = tokio::time::interval(AGAIN);
+        // One that took long is not made up for.
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let Some(request) = self.look(target, missed).await else {
@@ -148,11 +150,10 @@ impl Taken {
     }
 }
 
-/// How far it is: a bar on a terminal, else a line for each change.
 /// As indicatif has it.
 const BAR: &str = "{msg} [{wide_bar}] {pos}%";
 
-/// How a member is, as it changes.
+/// How far a member is: a bar on a terminal, else a line for each change.
 pub(super) struct Shown<'a> {
     member: &'a MemberName,
     bar: Option<ProgressBar>,

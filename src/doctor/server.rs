@@ -4,7 +4,7 @@ use haa_core::observe::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;
-use crate::postgres::{Ailing, Ails, BITES, Broken, Examined, Exception, Slot};
+use crate::postgres::{Ailing, Ails, Broken, Examined, Exception, Held, Slot};
 
 use super::{Finding, Promise, Severity};
 
@@ -182,7 +182,7 @@ fn slot(slot: &Slot, in_recovery: bool) -> Option<Finding> {
     }
     let holds = slot.holds?;
     let (name, much) = (&slot.name, readable(holds));
-    if let Some(left) = slot.left.filter(|left| *left < holds / BITES) {
+    if let Some(left) = (Held { bytes: holds, left: slot.left }).tight() {
         return Some(nearly_full(slot, &much, left));
     }
     if slot.kept && (in_recovery || holds < MUCH) {
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_judged_by_whose_it_is_and_what_it_holds() {
-        let left = Some(MUCH / BITES);
+        let left = Some(MUCH / 3);
         let name = "s".to_owned();
         let slot = |ours, active, holds| Slot {
             name: name.clone(),
@@ -418,7 +418,7 @@ mod tests {
         };
         let kept = |active, holds| Slot { kept: true, ..slot(false, active, Some(holds)) };
         let lost = |ours| Slot { lost: true, ..slot(ours, false, None) };
-        let nearly = |slot| Slot { left: Some(MUCH / BITES - 1), ..slot };
+        let nearly = |slot| Slot { left: Some(MUCH / 3 - 1), ..slot };
         for (one, expected) in [
             (slot(true, true, Some(MUCH)), None),
             (slot(true, false, Some(MUCH - 1)), None),

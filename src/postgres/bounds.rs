@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::sql::{Row, Session, SqlError};
 
 /// A slot that holds so many times more than it may hold yet is about to lose some.
-pub const BITES: u64 = 3;
+const BITES: u64 = 3;
 /// Between two looks.
 pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,8 @@ pub struct Held {
 
 impl Held {
     /// What is left, if that is little.
-    fn tight(self) -> Option<u64> {
+    #[must_use]
+    pub fn tight(self) -> Option<u64> {
         self.left.filter(|left| *left < self.bytes / BITES)
     }
 }

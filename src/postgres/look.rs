@@ -75,7 +75,7 @@ fn present(site: &Site) -> io::Result<DataDir> {
         system_id: control.system_id,
         incarnation: number(site)?,
         needs_source: is_incomplete(site, &control)?
-            || starved::is_marked(site)?
+            || starved::MARK.is_set(site)?
             // Started alone it would wait for this for ever.
             || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),

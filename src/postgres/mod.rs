@@ -56,6 +56,7 @@ mod limits;
 mod list;
 mod log;
 mod look;
+mod mark;
 mod oldest;
 mod orphans;
 mod parameters;
@@ -97,7 +98,7 @@ use tokio::task::JoinHandle;
 
 pub use abroad::{Abroad, Said, SlotThere};
 pub use binaries::{find_binaries, server_version, shown_version};
-pub use bounds::{BITES, Held};
+pub use bounds::Held;
 pub use error::PostgresError;
 pub use examine::{Broken, Examined, Examiner, Exception, NotArchived, Slot};
 pub use inspect::inspect;

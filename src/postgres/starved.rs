@@ -2,17 +2,16 @@
 //! Never gives them up.
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::files;
+use super::mark::Mark;
 use super::process;
 use super::site::Site;
 
-/// Names the data directory that it is about by its inode.
-const MARK: &str = "haa.starved";
+/// Recovery of these data was seen to wait in vain: they need somebody who has what they lack.
+pub(super) const MARK: Mark = Mark("haa.starved");
 
 const SAMPLE: Duration = Duration::from_secs(1);
 /// So many samples in a row. Postgres itself looks for a file again every 5 s (`wal_retrieve_retry_interval`).
@@ -22,12 +21,14 @@ const IDLE: u64 = 10;
 
 /// Returns when the recovery that is under way has waited for half a minute: asleep, with nothing done, and nobody of
 /// its Postgres waiting for a disk. Only for one without a source: with one, WAL may yet come.
-pub(super) async fn wait(site: &Site) -> io::Result<()> {
+pub(super) async fn wait(site: &Site) {
     let mut first = None;
     let mut times = 0;
     while times <= SAMPLES {
         sleep(SAMPLE).await;
-        match sample(site)? {
+        // What cannot be seen tells nothing.
+        let Ok(sample) = sample(site) else { continue };
+        match sample {
             Sample::Asleep { pid, ticks } => match first {
                 Some((of, then)) if of == pid && ticks <= then + IDLE => times += 1,
                 Some(_) | None => (first, times) = (Some((pid, ticks)), 0),
@@ -36,7 +37,6 @@ pub(super) async fn wait(site: &Site) -> io::Result<()> {
             Sample::DiskIsAwaited => {}
         }
     }
-    Ok(())
 }
 
 /// What the startup process is about.
@@ -64,19 +64,4 @@ fn sample(site: &Site) -> io::Result<Sample> {
         }
     }
     Ok(found)
-}
-
-/// From now on these data need somebody who has what they lack.
-pub(super) fn mark(site: &Site) -> io::Result<()> {
-    let inode = std::fs::metadata(site.data())?.ino();
-    files::write_private(&site.state(MARK), format!("{inode}\n"))
-}
-
-/// Whether recovery of these data was seen to wait in vain.
-pub(super) fn is_marked(site: &Site) -> io::Result<bool> {
-    match std::fs::read_to_string(site.state(MARK)) {
-        Ok(inode) => Ok(inode.trim() == std::fs::metadata(site.data())?.ino().to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -147,10 +147,6 @@ pub(super) fn segment(segment_size: u64, (timeline, lsn): (Timeline, Lsn)) -> St
 /// and later the first segment may have been recycled.
 pub(super) fn make_room(data: &Path, pg_wal: &Path, begin: Begin) -> io::Result<()> {
     let size = Control::read(data)?.segment_size;
-    let newest = newest_real(pg_wal)?;
-    if newest < begin.timeline {
-        fill(pg_wal, newest, begin.timeline)?;
-    }
     let path = pg_wal.join(segment(size, (begin.timeline, begin.lsn)));
     if path.exists() || history_path(pg_wal, begin.timeline).exists() {
         return Ok(());
@@ -163,7 +159,9 @@ pub(super) fn make_room(data: &Path, pg_wal: &Path, begin: Begin) -> io::Result<
     let linked = made.and_then(|()| std::fs::hard_link(&new, &path));
     remove_if_there(&new)?;
     linked?;
-    File::open(pg_wal)?.sync_all()
+    File::open(pg_wal)?.sync_all()?;
+    // It leaves the timeline that we are on: what lies between them has no WAL.
+    fill(pg_wal, newest_real(pg_wal)?, begin.timeline)
 }
 
 fn allocate(path: &Path, size: u64) -> io::Result<()> {

@@ -204,9 +204,10 @@ impl Store {
                 return;
             }
         };
-        let name = |kv: &KeyValue| kv.key().rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
-        let refused =
-            |kv: &&KeyValue| name(kv).is_some_and(|id| id.starts_with(REFUSED.as_bytes()));
+        let refused = |kv: &&KeyValue| {
+            let name = kv.key().rsplit(|byte| *byte == b'/').next();
+            name.is_some_and(|name| name.starts_with(REFUSED.as_bytes()))
+        };
         let (refusals, others): (Vec<&KeyValue>, Vec<&KeyValue>) = listed.iter().partition(refused);
         let old = [(refusals, REFUSALS), (others, EVENTS)].into_iter().flat_map(|(all, most)| {
             let too_many = all.len().saturating_sub(most);

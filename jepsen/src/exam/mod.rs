@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::checkers::{Anomaly, Finding, Isolation, Verdict, judge};
 use crate::files;
 use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
+use crate::matrix;
 use crate::nemesis::{self, Schedule, Struck, Trace};
 use crate::report;
 use crate::soak::{self, Soak};
@@ -144,8 +144,7 @@ async fn examine(
 /// What was asked for and did not strike once.
 fn never(asked: &[nemesis::Kind], trace: &Trace) -> Vec<String> {
     let idle = asked.iter().filter(|kind| !trace.kinds.contains(kind));
-    let name = |kind: &nemesis::Kind| kind.to_possible_value().map(|v| v.get_name().to_owned());
-    idle.filter_map(name).collect()
+    idle.map(|kind| matrix::word(*kind)).collect()
 }
 
 /// Clients at work, and who asks the routes for them.

@@ -1,7 +1,6 @@
 //! What an operator does in the middle of everything: restarts an agent in order, hands over, has a replica cloned
 //! anew, takes a member out of use and back. Proof is what is seen of it; a refusal is no fault of anybody, and none.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::hosts::{Lab, MEMBERS, Watch};
 
-use super::{Cure, Wound};
+use super::{Cure, Wound, page};
 
 /// Other faults do not wait for an operator.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -71,7 +70,7 @@ pub(super) async fn reinit(
     watch: &Watch,
 ) -> anyhow::Result<Wound> {
     let name = format!("reinit of {member}");
-    let number = || std::fs::metadata(lab.data(member)).ok().map(|found| found.ino());
+    let number = || page::number(&lab.data(member)).ok();
     let (postmaster, before) = (lab.postmaster(member), number());
     let answer = ask(watch, "/reinitialize", member).await;
     if answer.refused() {

@@ -102,7 +102,7 @@ fn flip(path: &Path) -> std::io::Result<()> {
 }
 
 /// What tells one directory from another.
-fn number(data: &Path) -> anyhow::Result<u64> {
+pub(super) fn number(data: &Path) -> anyhow::Result<u64> {
     let tell = || format!("cannot look at {}", data.display());
     fs::metadata(data).with_context(tell).map(|found| found.ino())
 }

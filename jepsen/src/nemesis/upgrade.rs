@@ -24,8 +24,11 @@ pub(super) async fn strike(member: &'static str, lab: &mut Lab) -> anyhow::Resul
     };
     agent.signal(Signal::TERM)?;
     let ended = tokio::task::spawn_blocking(move || agent.wait_gone(STOP)).await?;
+    if !ended {
+        return Ok(Wound::new(name, None, Cure::Start(member)));
+    }
     lab.start_from(member, &next)?;
-    let Some(new) = lab.agent(member).filter(|_| ended) else {
+    let Some(new) = lab.agent(member) else {
         return Ok(Wound::new(name, None, Cure::Start(member)));
     };
     let file = next.clone();

@@ -1,8 +1,6 @@
 //! Job: leave recovery onto exactly the reserved timeline, within the proof. Never past it.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::lease::Leadership;
@@ -44,7 +42,7 @@ pub(super) async fn run(
     reserved: Timeline,
     before: &Before,
 ) -> Result<(), JobError> {
-    let site = &bench.site;
+    let site = &*bench.site;
     in_time(proof)?;
     let postmaster = running(site)?;
     let session = bench.session().await?;
@@ -59,7 +57,7 @@ pub(super) async fn run(
         guarded(bench, proof),
         prepare(site, (&postmaster, &session), before),
         slots(&session, &before.slots),
-        reserve(site, reserved),
+        async { reserve(site, reserved) },
     )?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
@@ -139,32 +137,22 @@ async fn guarded(bench: &Bench, proof: Leadership) -> Result<(), JobError> {
     Err(JobError::Refused(format!("Postgres is not promoted without its guard: {why}")))
 }
 
-/// Postgres takes the first number without a history file, and connects to nobody any more. The disk may take its time,
-/// and the rest goes on beside it.
-async fn reserve(site: &Arc<Site>, reserved: Timeline) -> Result<(), JobError> {
+/// Postgres takes the first number without a history file, and connects to nobody any more.
+fn reserve(site: &Site, reserved: Timeline) -> Result<(), JobError> {
     let data = site.data();
+    let pg_wal = site.pg_wal();
     let write = || JobError::file("write into", data);
-    let of = site.clone();
-    let newest = files::apart(move || reserve_in(&of, reserved)).await.map_err(write())?;
+    let newest = timeline::newest_real(&pg_wal).map_err(write())?;
     if newest >= reserved {
         return Err(JobError::Refused(format!(
             "timeline {reserved} was reserved, but timeline {newest} exists already"
         )));
     }
+    timeline::remove_unwritten(&pg_wal).map_err(write())?;
+    timeline::fill(&pg_wal, newest, reserved).map_err(write())?;
     let own = incarnation::read_or_make(data).map_err(write())?;
     files::write_source(site, None, own).map_err(write())?;
     Ok(())
-}
-
-/// The newest timeline that is there already; below `reserved`, all numbers between are taken now.
-fn reserve_in(site: &Site, reserved: Timeline) -> io::Result<Timeline> {
-    let pg_wal = site.pg_wal();
-    let newest = timeline::newest_real(&pg_wal)?;
-    if newest < reserved {
-        timeline::remove_unwritten(&pg_wal)?;
-        timeline::fill(&pg_wal, newest, reserved)?;
-    }
-    Ok(newest)
 }
 
 async fn check(session: &Session, reserved: Timeline) -> Result<(), JobError> {

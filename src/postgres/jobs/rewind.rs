@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::keep;
 use super::lacking;
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
+use crate::postgres::mark::Mark;
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
@@ -27,7 +27,7 @@ use crate::postgres::{conninfo, files, incarnation, room};
 
 /// The mark is outside of the data, for pg_rewind removes what the source does not have. It holds the
 /// number of the directory's inode: data that came in its place is not meant.
-const MARK: &str = "rewinding";
+const MARK: Mark = Mark("rewinding");
 
 /// So many segments are brought for one rewind: each costs another round of pg_rewind.
 const MOST: u32 = 64;
@@ -69,7 +69,7 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
     if let (Some(kept), Some(discarded)) = (kept, &noted) {
         lost.explain(site, kept, discarded);
     }
-    mark(site).map_err(JobError::file("mark the rewind in", &site.state(MARK)))?;
+    MARK.set(site).map_err(JobError::file("mark the rewind in", &site.state(MARK.0)))?;
     // From here on these data are given up, whatever comes.
     if let Some(discarded) = noted {
         discard::tell(&bench.inputs, discarded).await;
@@ -81,7 +81,7 @@ pub(super) async fn run(bench: &Bench, source: &Source) -> Result<(), JobError> 
     rewinding.await?;
     incarnation::make(data).map_err(JobError::file("write into", data))?;
     lacking::complete(site, source).await?;
-    forget(site).map_err(JobError::file("remove", &site.state(MARK)))
+    forget(site).map_err(JobError::file("remove", &site.state(MARK.0)))
 }
 
 /// What pg_rewind would do. WAL from before the fork, which it goes through, is brought where ours is gone.
@@ -183,21 +183,12 @@ fn copy(from: &Path, names: &BTreeSet<String>, to: &Path) -> io::Result<()> {
     files::sync_parent(to)
 }
 
-fn mark(site: &Site) -> io::Result<()> {
-    let inode = std::fs::metadata(site.data())?.ino();
-    files::write_private(&site.state(MARK), format!("{inode}\n"))
-}
-
 /// A rewind of this very directory was begun and not completed.
 pub(in crate::postgres) fn is_half_done(site: &Site) -> io::Result<bool> {
-    match std::fs::read_to_string(site.state(MARK)) {
-        Ok(inode) => Ok(inode.trim() == std::fs::metadata(site.data())?.ino().to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    MARK.is_set(site)
 }
 
 /// The rewind is complete, or other data has come.
 pub(super) fn forget(site: &Site) -> io::Result<()> {
-    remove_if_there(&site.state(MARK))
+    MARK.remove(site)
 }

@@ -92,10 +92,7 @@ async fn with(
     let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
-        waits = starved::wait(site), if source.is_none() => {
-            waits.map_err(JobError::Signal)?;
-            return give_up(site).await;
-        }
+        () = starved::wait(site), if source.is_none() => return give_up(site).await,
         ended = ended(&postmaster) => {
             ended?;
             // The first start of a moved socket directory and the like are found in the log.
@@ -103,6 +100,8 @@ async fn with(
         }
         accepting = wait => accepting?,
     }
+    let mark = starved::MARK;
+    mark.remove(site).map_err(JobError::file("remove", &site.state(mark.0)))?;
     site.proven.started(wished);
     if door == Door::Open {
         door::taken(site, &wished.told.hba);
@@ -112,8 +111,9 @@ async fn with(
 
 /// Its recovery will not come to an end by itself.
 async fn give_up(site: &Site) -> Result<(), JobError> {
-    starved::mark(site).map_err(JobError::file("write into", &site.state("")))?;
     process::close(site.data()).await.map_err(JobError::Signal)?;
+    let mark = starved::MARK;
+    mark.set(site).map_err(JobError::file("write", &site.state(mark.0)))?;
     Err(JobError::Starved(site.state("postgres.log")))
 }
 

@@ -45,6 +45,7 @@ async fn a_postmaster_that_hangs_and_a_voter_that_does_not_replay_cost_no_primar
     client.batch_execute("SELECT pg_wal_replay_pause()").await.expect("it can be paused");
     cluster.write_until_acknowledged(3).await;
     cluster.playground.kill(&new, Part::Host).expect("it was running");
+    cluster.says(&paused, "replay was paused; it goes on").await;
     let took = cluster.write_until_acknowledged(4).await;
     println!("a host killed while a voter's replay is paused, to the first write: {took:?}");
     assert_ne!(cluster.primary().await, new);

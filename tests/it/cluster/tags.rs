@@ -101,9 +101,11 @@ async fn copies(cluster: &Cluster) {
     let (first, second) = replicas(cluster, &primary);
     cluster.tag(&first, "clonefrom = true");
     cluster.until_said(&second, r#""clonefrom":true"#).await;
+    let before = cluster.log(&second).matches("Clone").count();
     let (code, said) = cluster.haactl(&["reinit", second.as_str(), "--yes"]);
     assert_eq!(code, 0, "{said}");
     let log = cluster.log(&second);
+    assert!(log.matches("Clone").count() > before, "no clone since: {log}");
     let mut clones = log.lines().filter(|line| line.contains("Clone"));
     let last = clones.next_back().expect("it was cloned");
     let of = |member: &MemberName| cluster.playground.postgres(member).port.to_string();
