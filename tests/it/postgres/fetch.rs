@@ -39,6 +39,17 @@ async fn pair(root: &Path) -> (Member, Member) {
     (a, b)
 }
 
+/// The slot of b, which has gone: as soon as its walsender has noticed that.
+async fn drop_slot(a: &Member) {
+    let client = a.client().await;
+    let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+                WHERE slot_name = 'haa_b' AND NOT active";
+    let began = std::time::Instant::now();
+    while client.query(drop, &[]).await.map_or(true, |dropped| dropped.is_empty()) {
+        assert!(began.elapsed().as_secs() < 40, "haa_b stays active");
+    }
+}
+
 /// Until a file of its WAL is gone.
 async fn throws_away(a: &Member, needed: &Path) {
     let began = std::time::Instant::now();
@@ -66,7 +77,7 @@ async fn left_behind(a: &mut Member, b: &mut Member) -> Line {
     b.done(Job::Stop(Millis(10_000))).await;
     let needed = segment(a, end);
     assert!(needed.exists(), "it streamed from there");
-    a.sql("SELECT pg_drop_replication_slot('haa_b')").await;
+    drop_slot(a).await;
     for id in 1..=4 {
         a.sql(&format!("INSERT INTO t VALUES ({id})")).await;
         a.sql("SELECT pg_switch_wal()").await;
@@ -179,7 +190,7 @@ async fn a_rewind_gets_the_wal_that_it_lacks() {
     let there = a.primary(|_| true).await.position;
     b.standby(|standby| standby.replayed >= there.lsn).await;
     b.done(Job::Detach(None)).await;
-    a.sql("SELECT pg_drop_replication_slot('haa_b')").await;
+    drop_slot(&a).await;
     a.sql("INSERT INTO t VALUES (2)").await;
     throws_away(&a, &needed).await;
     // What is there now stays: a server that archives begins a segment when it stops.
