@@ -154,6 +154,10 @@ pub struct Standby {
     /// The ancestry of that timeline, oldest first, as far as it is known here.
     #[serde(default)]
     pub lineage: Vec<Fork>,
+    /// Timelines that leave this one at or behind its end, whose history is here and none of whose WAL was replayed:
+    /// recovery may be bound for one of them, and only a restart gets it off. Not looked for while it streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Line>,
     /// Replayed up to here.
     pub replayed: Lsn,
     /// Milliseconds since the last replayed commit on the primary's clock; `None` if nothing was replayed.

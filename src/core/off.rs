@@ -58,6 +58,8 @@ pub enum Mechanism {
     Claim,
     /// What another member than the creator has made for a new cluster is never part of it.
     Creator,
+    /// Nobody leads whose recovery is bound for another timeline than it stands on.
+    BoundElsewhere,
     /// A store that went back is not believed.
     WentBack,
     /// A grant is on disk before anybody is told, and so are the newest term and version of `sync`.
@@ -173,7 +175,7 @@ impl Off {
 #[cfg(feature = "mutations")]
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::Margin,
         Self::Confirmation,
         Self::Settled,
@@ -201,6 +203,7 @@ impl Mechanism {
         Self::PromotedAsReserved,
         Self::Claim,
         Self::Creator,
+        Self::BoundElsewhere,
         Self::WentBack,
         Self::DurableGrant,
         Self::GrantBinds,

@@ -25,6 +25,8 @@ pub(super) struct Control {
     pub(super) redo: Lsn,
     /// How far recovery has got at least, with what is on disk; zero for a primary.
     pub(super) recovered: Lsn,
+    /// The timeline of that; zero for a primary.
+    pub(super) recovered_on: Timeline,
     /// A backup was begun to be recovered and its end was not reached.
     pub(super) in_backup: bool,
     pub(super) segment_size: u64,
@@ -60,6 +62,7 @@ impl Control {
             checkpoint: Position { timeline: Timeline(u32_at(48)?), lsn: Lsn(u64_at(32)?) },
             redo: Lsn(u64_at(40)?),
             recovered: Lsn(u64_at(136)?),
+            recovered_on: Timeline(u32_at(144)?),
             in_backup: u64_at(152)? != 0 || *bytes.get(168)? != 0,
             segment_size,
             limits: [u32_at(180)?, u32_at(184)?, u32_at(188)?, u32_at(192)?, u32_at(196)?],

@@ -185,9 +185,13 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
     let started_unix_ms = row.need(1)?;
     let proven = opened_at.is_multiple_of(2) && opened_at == site.source_writes();
     let timeline = timeline::owner(&pg_wal, newest, lsn)?;
+    let position = Position { timeline, lsn };
+    // Whoever streams is on the way of its source.
+    let ahead = if streaming { Vec::new() } else { timeline::ahead(&pg_wal, position)? };
     Ok(Standby {
-        position: Position { timeline, lsn },
+        position,
         lineage: timeline::lineage(&pg_wal, timeline)?,
+        ahead,
         replayed,
         replay_age_ms: row.parse::<i64>(5).map(|age| age.max(0).unsigned_abs()),
         source: conninfo::address(source),

@@ -74,6 +74,7 @@ mod starved;
 mod sync;
 mod timeline;
 mod tool;
+mod unreached;
 mod vet;
 mod waldump;
 mod watcher;

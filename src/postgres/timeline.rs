@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use haa_core::effect::Begin;
 use haa_core::line::{Fork, Line, STEPS};
-use haa_core::units::{Lsn, Timeline};
+use haa_core::units::{Lsn, Position, Timeline};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::control::Control;
@@ -252,6 +252,28 @@ pub(super) fn newest_real(pg_wal: &Path) -> io::Result<Timeline> {
     Ok(histories(pg_wal)?.1)
 }
 
+/// The newer timelines that leave this one at or behind a position of it, and whose history is here.
+pub(super) fn ahead(pg_wal: &Path, end: Position) -> io::Result<Vec<Line>> {
+    let mut ahead = Vec::new();
+    for name in names(pg_wal)? {
+        let Some(number) = name.strip_suffix(".history") else { continue };
+        let timeline = u32::from_str_radix(number, 16).map_or(Timeline(0), Timeline);
+        if timeline > end.timeline {
+            let forks = lineage(pg_wal, timeline)?;
+            let leaves = |fork: &Fork| fork.timeline == end.timeline && fork.lsn >= end.lsn;
+            if forks.iter().any(leaves) {
+                ahead.push(Line { timeline, forks });
+            }
+        }
+    }
+    Ok(ahead)
+}
+
+/// Removes the history of a timeline that is not to be recovered along.
+pub(super) fn forget(pg_wal: &Path, timeline: Timeline) -> io::Result<()> {
+    std::fs::remove_file(history_path(pg_wal, timeline))
+}
+
 /// Removes stubs above the newest timeline that is real: their promotion did not happen, and Postgres
 /// would refuse to start with them. Returns what was removed.
 pub(super) fn remove_stubs(pg_wal: &Path) -> io::Result<Vec<Timeline>> {
@@ -303,6 +325,27 @@ mod tests {
         assert_eq!(owner(0x300_0101), Timeline(5));
         let none = newest_with(pg_wal, 1 << 24, Lsn(0x400_0001)).expect("readable");
         assert_eq!(none, None);
+    }
+
+    #[test]
+    fn what_lies_ahead_leaves_this_timeline_at_its_end_or_later() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "00000003.history", STUB);
+        touch(pg_wal, "00000005.history", "2\t0/3000100\tx\n");
+        touch(pg_wal, "00000007.history", "2\t0/3000100\tx\n5\t0/3000200\tx\n");
+        touch(pg_wal, "00000009.history", "2\t0/30000FF\tx\n");
+        let ahead = |timeline, lsn| {
+            let end = Position { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+            let ahead = ahead(pg_wal, end).expect("readable");
+            let mut ahead: Vec<u32> = ahead.iter().map(|line| line.timeline.0).collect();
+            ahead.sort_unstable();
+            ahead
+        };
+        assert_eq!(ahead(2, 0x300_0100), [5, 7]);
+        assert_eq!(ahead(5, 0x300_0150), [7]);
+        assert_eq!(ahead(7, 0x300_0150), [0; 0]);
+        assert_eq!(ahead(2, 0x300_0101), [0; 0]);
     }
 
     #[test]

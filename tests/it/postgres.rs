@@ -13,6 +13,7 @@ mod ready;
 mod refusals;
 mod restored;
 pub(crate) mod sync;
+mod unreached;
 
 use std::path::Path;
 use std::time::Instant;

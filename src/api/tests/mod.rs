@@ -206,6 +206,7 @@ fn replica() -> Status {
     let server = Server::Standby(Standby {
         position: at(0x500_0000 - 1024),
         lineage: Vec::new(),
+        ahead: Vec::new(),
         replayed: Lsn(0x500_0000 - 4096),
         replay_age_ms: Some(1_000),
         source: Some(address(5001)),

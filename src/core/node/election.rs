@@ -55,6 +55,9 @@ impl Node {
         if facts.is_stale(now, self.belief.settings().timing) {
             return None;
         }
+        if self.straightens(now, facts, (standby, None)) {
+            return None;
+        }
         // A promise may come amid other work: nothing is told of it before it was followed by detaching.
         self.answer_call(now);
         // Detaching and standing go side by side: where our WAL ends counts later, once it has come to an end.

@@ -40,6 +40,12 @@ pub(super) struct Rejoining {
     /// The term whose leader they were rewound to, and not found to be part of its history since.
     #[serde(default)]
     pub(super) rewound_in: Option<Term>,
+    /// Since when our recovery is bound for a timeline that is nobody's.
+    #[serde(default)]
+    pub(super) astray_since: Option<Millis>,
+    /// When the Postgres was started that was stopped for that, until one streams on the leader's.
+    #[serde(default)]
+    pub(super) straightened: Option<u64>,
     pub(super) retry_at: Millis,
     pub(super) wait: Millis,
     pub(super) failed_starts: u32,
@@ -77,6 +83,8 @@ impl Default for Rejoining {
             copied_in: None,
             copying_in: None,
             rewound_in: None,
+            astray_since: None,
+            straightened: None,
             retry_at: Millis(0),
             wait: FIRST_WAIT,
             failed_starts: 0,

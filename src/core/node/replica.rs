@@ -68,6 +68,9 @@ impl Node {
                 self.election(now, &facts, standby)
             }
             (Server::Standby(standby), Some(leader)) => {
+                if self.straightens(now, &facts, (standby, Some(&leader))) {
+                    return None;
+                }
                 self.follow(now, &facts, (standby, &leader));
                 None
             }
@@ -253,6 +256,7 @@ impl Node {
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
         if attached && standby.streaming && on_its_timeline {
             self.rejoining.rewound_in = None;
+            self.rejoining.straightened = None;
             self.rejoining.compared = Some(leader.term);
         }
         if attached && self.desk.settled(facts) {

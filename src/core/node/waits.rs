@@ -22,6 +22,8 @@ pub(super) enum Waits {
     Drained,
     /// It failed to be promoted.
     Unfit,
+    /// Its recovery is bound for a timeline that came to nothing.
+    BoundElsewhere,
     /// It is not on the list in `sync`.
     NotListed,
     /// It has no lease: etcd does not answer.
@@ -60,6 +62,10 @@ impl Waits {
             }
             Self::Unfit => {
                 "no leader: this member could not be promoted and waits before it tries again"
+            }
+            Self::BoundElsewhere => {
+                "no leader: this member was sent the history of a timeline, and none of its WAL; its Postgres is \
+                 restarted if nobody sends it within two seconds"
             }
             Self::NotListed => {
                 "no leader: this member's data are not on the list in sync: it had not streamed since it was \
@@ -132,6 +138,9 @@ impl Node {
         }
         if now < self.unfit.0 {
             return Some(Waits::Unfit);
+        }
+        if self.is_bound_elsewhere() {
+            return Some(Waits::BoundElsewhere);
         }
         if self.belief.lease.is_none() {
             return Some(Waits::NoLease);

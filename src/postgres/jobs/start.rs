@@ -20,7 +20,7 @@ use crate::postgres::tool::is_withheld;
 use crate::postgres::watcher::says_ready;
 use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
-use crate::postgres::{door, files, incarnation, limits, list, look, starved, timeline};
+use crate::postgres::{door, files, incarnation, limits, list, look, starved, timeline, unreached};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -138,6 +138,7 @@ async fn prepare(
     for line in files::clean_auto_conf(site, data).map_err(write())? {
         tracing::warn!(line, "took a parameter that haad sets out of postgresql.auto.conf");
     }
+    unreached::forget(site, &control).await?;
     for stub in timeline::remove_stubs(&site.pg_wal()).map_err(write())? {
         tracing::info!(%stub, "removed a timeline number that no promotion took");
     }

@@ -11,6 +11,8 @@ pub struct Conduct {
     pub rewind_fails: u32,
     /// Above zero: a rewind sees nothing that it would have to take back.
     pub rewind_blind: u32,
+    /// Above zero: a start leaves the history of a timeline of which nothing was received.
+    pub histories_stay: u32,
     /// A clone fails.
     pub clone_fails: u32,
     /// A start fails.
@@ -49,6 +51,7 @@ impl Default for Conduct {
             slow_percent: 100,
             rewind_fails: 0,
             rewind_blind: 0,
+            histories_stay: 0,
             clone_fails: 0,
             start_fails: 0,
             promote_fails: 0,

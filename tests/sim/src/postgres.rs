@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haa_core::line::Line;
 use haa_core::list::List;
 use haa_core::observe::{
     DataDir, Door, FlushProbe, Parameters, PostgresFacts, Server, Shutdown, Standby,
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::client::Way;
 use crate::time::At;
-use crate::wal::{Histories, Wal};
+use crate::wal::{BranchId, Histories, Wal};
 
 /// What is in the data directory.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -32,6 +33,8 @@ pub struct Disk {
     pub shutdown: Shutdown,
     /// Where the oldest WAL that is still there begins.
     pub oldest: Lsn,
+    /// The newest timeline whose history it was sent, and none of whose WAL.
+    pub history: Option<BranchId>,
 }
 
 /// The server's processes.
@@ -97,6 +100,8 @@ pub struct Postgres {
     pub source: Option<usize>,
     /// What came of it.
     pub stream: Stream,
+    /// The timeline that its recovery is bound for, if that is another than what it has: it is left only by a restart.
+    pub target: Option<BranchId>,
     /// Until then it answers nobody and writes nothing (a hung disk).
     pub stalled_until: At,
     /// Until then it answers, and its WAL does not get to the disk.
@@ -161,6 +166,7 @@ impl Default for Postgres {
             run: 0,
             source: None,
             stream: Stream::Idle,
+            target: None,
             stalled_until: At(0),
             disk_hangs_until: At(0),
             deaf: None,
@@ -207,6 +213,7 @@ impl Postgres {
         self.process = Process::Down;
         self.run += 1;
         self.stream = Stream::Idle;
+        self.target = None;
         self.tries += 1;
         self.ready = Ready::NotYet;
         self.stalled_until = At(0);
@@ -299,10 +306,18 @@ impl Postgres {
         FlushProbe { took_ms: None, waiting_ms: waits.filter(|ms| *ms > 0) }
     }
 
+    fn ahead(&self, disk: &Disk, wals: &Histories) -> Vec<Line> {
+        let idle = self.stream == Stream::Idle;
+        let known = disk.history.into_iter().chain(self.target).filter(|_| idle);
+        let known = BTreeSet::from_iter(known);
+        known.into_iter().map(|branch| wals.line(branch)).collect()
+    }
+
     fn standby(&self, disk: &Disk, wals: &Histories) -> Standby {
         Standby {
             position: wals.position(disk.wal),
             lineage: wals.lineage(disk.wal.branch),
+            ahead: self.ahead(disk, wals),
             replayed: disk.replayed,
             replay_age_ms: Some(0),
             source: self.source.map(address),

@@ -1,6 +1,6 @@
 //! The tree of WAL histories: who made which timeline, and what is a prefix of what. Knows no server.
 
-use haa_core::line::Fork;
+use haa_core::line::{Fork, Line};
 use haa_core::units::{Lsn, Position, SystemId, Term, Timeline};
 use serde::Serialize;
 
@@ -78,6 +78,19 @@ impl Histories {
                 None => return false,
             }
         }
+    }
+
+    /// Whether a timeline is this one, or comes of it.
+    #[must_use]
+    pub fn descends(&self, branch: BranchId, from: BranchId) -> bool {
+        let parent = |at: &BranchId| Some(self.branch(*at).parent?.0);
+        std::iter::successors(Some(branch), parent).any(|at| at == from)
+    }
+
+    /// As its history file has it.
+    #[must_use]
+    pub fn line(&self, branch: BranchId) -> Line {
+        Line { timeline: self.branch(branch).timeline, forks: self.lineage(branch) }
     }
 
     /// Where `own` leaves what `theirs` holds, if it does: behind it, nothing of `own` is in `theirs`.

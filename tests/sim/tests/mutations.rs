@@ -68,7 +68,7 @@ const SEEDS_OF_QUORUM: [Seeds; 12] = [
     (around(Mutation::ReadsAnyCopy), Guard::On, 1000, &["I17"]),
 ];
 
-const STORIES: [Story; 56] = [
+const STORIES: [Story; 57] = [
     (core(Mechanism::Confirmation), "leader-key-deleted-unseen", "VIOLATION I1 "),
     (core(Mechanism::Settled), "first-start", "n3 no data"),
     (core(Mechanism::Freshness), "blind-primary", "none of 1 writes acknowledged"),
@@ -105,6 +105,7 @@ const STORIES: [Story; 56] = [
     (core(Mechanism::PromotedAsReserved), "promotion-goes-astray", "VIOLATION I9 "),
     (core(Mechanism::Claim), "etcd-lost", "VIOLATION I8 "),
     (core(Mechanism::Creator), "first-start-of-one-backup", "VIOLATION I10 "),
+    (core(Mechanism::BoundElsewhere), "bound-for-nothing", "VIOLATION A3 "),
     (core(Mechanism::WentBack), "etcd-restored-old-list", "20 of 20 acknowledged writes are lost"),
     (around(Mutation::LeaseFromAnswer), "slow-answer", "VIOLATION I11 "),
     (

@@ -176,6 +176,7 @@ impl State {
             consistent_at: None,
             untouched: true,
             oldest: Lsn(0),
+            history: None,
             shutdown: Shutdown::Primary(self.wals.position(wal)),
         });
         Ok(())

@@ -21,6 +21,8 @@ pub(super) fn comes(world: &World, words: &[&str]) -> Result<bool, String> {
         "grants" => who.agent.granted.as_ref().is_some_and(|of| of.term == world.term()),
         "leads" => view.leader.as_ref().is_some_and(|kept| kept.value.member == who.name),
         "promotes" => matches!(who.postgres.process, Process::Promoting(_)),
+        // It was sent the history of a timeline, and none of its WAL.
+        "turns" => who.postgres.target.is_some(),
         "holds" => world.held_by == Some(member),
         "hangs" => world.is_held_up(member),
         _ => return Err(format!("'{does}' is nothing that a story waits for")),

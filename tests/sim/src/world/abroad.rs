@@ -67,6 +67,7 @@ impl World {
             untouched: false,
             shutdown: Shutdown::Crashed,
             oldest: Lsn(0),
+            history: None,
         });
         postgres.process = Process::Primary;
         postgres.lists = vec![List::Nothing];

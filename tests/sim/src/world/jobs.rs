@@ -272,6 +272,7 @@ impl World {
             untouched: true,
             shutdown: Shutdown::Primary(self.wals.position(Wal { branch, end })),
             oldest: Lsn(0),
+            history: None,
         });
         self.deeds.push(Deed::Initialised(member));
         Ok(())
@@ -376,10 +377,7 @@ impl World {
             let Some(keeper) = self.index(&source.member) else { continue };
             let run = self.members[keeper].postgres.run;
             let Ok(disk) = self.readable(member, source, run) else { continue };
-            let theirs = Line {
-                timeline: self.wals.branch(disk.wal.branch).timeline,
-                forks: self.wals.lineage(disk.wal.branch),
-            };
+            let theirs = self.wals.line(disk.wal.branch);
             let fits = self.wals.holds(disk.wal, own) && disk.wal.end > own.end;
             let part = line.beside(&theirs, disk.wal.end) == Beside::Part;
             if fits && part && disk.oldest <= own.end && self.append(member, disk.wal) {

@@ -14,6 +14,7 @@ pub mod readers;
 pub mod server;
 pub mod slots;
 pub mod store;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

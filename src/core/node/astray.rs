@@ -1,0 +1,60 @@
+//! A standby that was sent the history of a timeline and none of its WAL, before that timeline came to nothing: its
+//! recovery is bound for it, and only a restart gets it off. Never while somebody may still send that WAL.
+
+use crate::effect::Job;
+use crate::line::Beside;
+use crate::observe::{PostgresFacts, Standby};
+use crate::off::Mechanism;
+use crate::units::{Lsn, Millis};
+
+use super::Node;
+use super::belief::Leader;
+use super::rejoining::Plan;
+
+/// So long it stays as it is: an election that it takes part in is over by then, and WAL that is on its way has come.
+const PATIENCE: Millis = Millis(2_000);
+
+impl Node {
+    /// Postgres would write into the history of our leadership what it is bound for, and go on elsewhere than the
+    /// record of the election says.
+    pub(super) fn is_bound_elsewhere(&self) -> bool {
+        let bound = self.belief.standby().is_some_and(|own| !own.ahead.is_empty());
+        bound && !self.off.is(Mechanism::BoundElsewhere)
+    }
+
+    /// Gets our recovery off a timeline that is none of the leader's, or of nobody who leads: by a restart, and where
+    /// that did not help by a clone. Whether it is under way.
+    pub(super) fn straightens(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        (standby, leader): (&Standby, Option<&Leader>),
+    ) -> bool {
+        // Another cluster's timelines come to us before our leader tells of them.
+        let abroad = self.belief.site().is_some();
+        let known = |leader: &Leader| {
+            let known = |line| leader.line.beside(line, Lsn(0)) != Beside::Elsewhere;
+            standby.ahead.iter().all(known)
+        };
+        let astray = !standby.ahead.is_empty() && !leader.is_some_and(known);
+        if !astray || standby.streaming || abroad || self.is_paused() {
+            self.rejoining.astray_since = None;
+            return false;
+        }
+        let until = self.rejoining.astray_since.get_or_insert(now).after(PATIENCE);
+        self.desk.wake_at(until);
+        if now < until || !self.desk.settled(facts) || !self.may_try(now) {
+            return false;
+        }
+        let restarted = self.rejoining.straightened;
+        if restarted.is_some_and(|before| before != standby.started_unix_ms) {
+            let Some(leader) = leader else { return false };
+            self.rejoining.plan(now, Plan::Clone(leader.term));
+        }
+        self.rejoining.straightened = Some(standby.started_unix_ms);
+        self.rejoining.astray_since = None;
+        self.rejoining.compared = None;
+        self.desk.job(Job::Stop(self.unhurried_stop()));
+        true
+    }
+}

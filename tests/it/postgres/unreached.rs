@@ -1,0 +1,70 @@
+//! The history of a timeline of which nothing was received: what Postgres makes of it, and what a start does. Never an
+//! agent.
+
+use haa_core::effect::Job;
+use haa_core::observe::Door;
+use haa_core::units::{Millis, Position};
+use nix::sys::signal::Signal;
+
+use super::member::{Member, kill};
+use super::{root, waited};
+
+/// Puts a history there, as a WAL receiver does before it receives anything else.
+fn send_history(to: &Member, timeline: u32, end: Position) {
+    let text = format!("{}\t{}\tno recovery target specified\n", end.timeline.0, end.lsn);
+    let pg_wal = to.config.data_directory.join("pg_wal");
+    // Postgres looks for the next number only.
+    for stub in end.timeline.0 + 1..timeline {
+        std::fs::write(pg_wal.join(format!("{stub:08X}.history")), "# reserved by haa\n")
+            .expect("writable");
+    }
+    std::fs::write(pg_wal.join(format!("{timeline:08X}.history")), text).expect("writable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_gets_off_a_timeline_that_came_to_nothing_by_a_restart() {
+    let root = root();
+    let (mut a, mut b) = (Member::new("a", root.path()), Member::new("b", root.path()));
+    a.again().await;
+    a.become_primary(2, &[&b]).await;
+    a.sql("CREATE TABLE t (id int)").await;
+    b.join(&mut a).await;
+    let end = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= end.lsn).await;
+    b.done(Job::Detach(None)).await;
+    let end = b.standby(|standby| standby.detached).await.position;
+    send_history(&b, 5, end);
+    let ahead = b.standby(|standby| !standby.ahead.is_empty()).await.ahead;
+    assert_eq!(ahead.iter().map(|line| line.timeline.0).collect::<Vec<_>>(), [5]);
+    let log = b.state.join("postgres.log");
+    let says = |what: &str| std::fs::read_to_string(&log).expect("a log").contains(what);
+    waited(|| says("new target timeline is 5")).await;
+    b.done(Job::Follow(a.source(), None)).await;
+    waited(|| says("highest timeline 2 of the primary is behind recovery timeline 5")).await;
+    b.done(Job::Stop(Millis(10_000))).await;
+    b.done(Job::Start(Some(a.source()), Door::Open)).await;
+    a.sql("INSERT INTO t VALUES (1)").await;
+    let end = a.primary(|_| true).await.position;
+    let there = b.standby(|standby| standby.streaming && standby.replayed >= end.lsn).await;
+    assert_eq!(there.ahead, []);
+    assert_eq!(b.count("t").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeline_of_which_something_was_received_stays() {
+    let root = root();
+    let (mut a, mut b) = (Member::new("a", root.path()), Member::new("b", root.path()));
+    a.again().await;
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    let end = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= end.lsn).await;
+    b.done(Job::Detach(None)).await;
+    assert_eq!(b.promote(5, &[&a]).await, haa_core::input::JobResult::Done);
+    // Before its checkpoint: only its records say that it was there.
+    kill(b.pid(), Signal::SIGKILL).expect("it runs");
+    b.stopped().await;
+    b.done(Job::Start(None, Door::Open)).await;
+    let there = b.standby(|standby| standby.position.timeline.0 == 5).await;
+    assert_eq!(there.ahead, []);
+}
