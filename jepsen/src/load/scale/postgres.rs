@@ -255,6 +255,7 @@ impl Servers {
         Standby {
             position: disk.position,
             lineage: disk.lineage.clone(),
+            ahead: Vec::new(),
             replayed: disk.position.lsn,
             replay_age_ms: Some(0),
             source: server.source.map(|source| self.addresses[source].clone()),

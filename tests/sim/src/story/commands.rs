@@ -52,10 +52,9 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("mute-watch", [m, time]) => vec![Fault::MuteWatch(end(m)?, span(time)?)],
         ("promote-by-hand", [m]) => vec![Fault::PromoteByHand(end(m)?)],
         ("shut-door", [m]) => vec![Fault::ShutDoor(end(m)?)],
-        ("pause-replay", [m]) => vec![Fault::PauseReplay(end(m)?)],
         ("recycle-wal", [m]) => vec![Fault::Recycle(end(m)?, Much::Bearable)],
         ("overrun-slots", [m]) => vec![Fault::Recycle(end(m)?, Much::TooMuch)],
-        ("resume-replay", [m]) => vec![Fault::ResumeReplay(end(m)?)],
+        ("pause-replay" | "resume-replay", [m]) => replay(verb, end(m)?),
         ("delete-leader-key", []) => vec![Fault::DeleteLeader],
         ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
         ("save-etcd", []) => vec![Fault::SaveEtcd],
@@ -88,6 +87,11 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
         _ => vec![abroad(world, verb, rest)?],
     })
+}
+
+fn replay(verb: &str, member: usize) -> Vec<Fault> {
+    let fault = if verb == "pause-replay" { Fault::PauseReplay } else { Fault::ResumeReplay };
+    vec![fault(member)]
 }
 
 /// What of a Postgres hangs for so long.
