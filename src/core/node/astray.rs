@@ -19,7 +19,7 @@ impl Node {
     /// record of the election says.
     pub(super) fn is_bound_elsewhere(&self) -> bool {
         let bound = self.belief.standby().is_some_and(|own| !own.ahead.is_empty());
-        bound && !self.off.is(Mechanism::BoundElsewhere)
+        bound && !self.stays_standby() && !self.off.is(Mechanism::BoundElsewhere)
     }
 
     /// Gets our recovery off a timeline that is none of the leader's, or of nobody who leads: by a restart, and where
