@@ -67,6 +67,11 @@ impl Accident {
         !matches!(self, Self::EtcdLeader | Self::EtcdAway | Self::PoorNetwork)
     }
 
+    /// Whether the same member may go on as the primary, without a new timeline.
+    pub(super) fn may_stay(self) -> bool {
+        self == Self::Postmaster
+    }
+
     /// For how long it lasts unless said otherwise; some last until another leads.
     #[must_use]
     pub fn usual_length(self) -> Length {

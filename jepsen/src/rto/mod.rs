@@ -120,7 +120,8 @@ async fn once(
     let timeline = recorder.last_ok(by_route).and_then(|(_, stamp)| Some(stamp?.timeline));
     let broken = wish.accident.strike(lab, watch, leader).await?;
     if wish.accident.ends_the_leadership() {
-        let acknowledged = acknowledged_anew(recorder, (leader, timeline.unwrap_or(0)), began);
+        let from = (leader, timeline.unwrap_or(0));
+        let acknowledged = acknowledged_anew(recorder, (wish.accident, from), began);
         timeout(PATIENCE, acknowledged).await.with_context(|| {
             format!(
                 "no row was acknowledged on another timeline within {PATIENCE:?}\n{}",
@@ -144,16 +145,21 @@ fn by_route(event: &Event) -> bool {
     routed(event.process)
 }
 
-/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline: Patroni
-/// starts a primary that has died again.
-async fn acknowledged_anew(recorder: &Recorder, (leader, timeline): (&str, u32), began: u64) {
+/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline. Patroni as
+/// it comes starts a primary that has died again, as what it was.
+async fn acknowledged_anew(
+    recorder: &Recorder,
+    (accident, (leader, timeline)): (Accident, (&str, u32)),
+    began: u64,
+) {
     loop {
         let anew = recorder.last_ok(|event| {
             let stamp = event.stamp.as_ref();
             let other = |stamp: &Stamp| stamp.member != leader || stamp.timeline > timeline;
             by_route(event) && stamp.is_some_and(other)
         });
-        if anew.is_some_and(|(at, _)| at > began) {
+        let again = || recorder.is_answered_again(by_route, began);
+        if anew.is_some_and(|(at, _)| at > began) || accident.may_stay() && again() {
             return;
         }
         sleep(Duration::from_millis(5)).await;

@@ -102,6 +102,15 @@ impl Recorder {
         last.map(|event| (event.time, event.stamp.clone()))
     }
 
+    /// Whether an operation that `wanted` knows ended well after another of them had failed, both later than `since`.
+    #[must_use]
+    pub fn is_answered_again(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
+        let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let later = events.iter().rev().take_while(|event| event.time > since);
+        let mut ended = later.filter(|event| event.phase != Phase::Invoke && wanted(event));
+        ended.any(|event| event.phase == Phase::Ok) && ended.any(|event| event.phase != Phase::Ok)
+    }
+
     /// All of it, so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
@@ -119,5 +128,26 @@ impl Recorder {
         // Under the lock, so that times and places agree in their order.
         let (index, time) = (events.len() as u64, self.now());
         events.push(Event { index, time, process, phase, op, stamp, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_again_only_after_a_failure() {
+        let recorder = Recorder::default();
+        let failed = || "it is gone".to_owned();
+        recorder.bad(1, Phase::Fail, Op::Add(1), failed());
+        let since = recorder.now();
+        let again = || recorder.is_answered_again(|event| event.process == 1, since);
+        recorder.ok(1, Op::Add(2), None);
+        assert!(!again(), "nothing has failed since");
+        recorder.bad(1, Phase::Info, Op::Add(3), failed());
+        recorder.ok(2, Op::Add(4), None);
+        assert!(!again(), "it was another's");
+        recorder.ok(1, Op::Add(5), None);
+        assert!(again());
     }
 }
