@@ -168,7 +168,8 @@ pub struct Standby {
     pub detached: bool,
     /// A WAL receiver streams.
     pub streaming: bool,
-    /// It has replayed all that it has, receives nothing, and is about to try its source again: `position` is exact.
+    /// It has replayed all that it has, and receives nothing from its source, which it asks again and again: `position`
+    /// is exact.
     #[serde(default)]
     pub dry: bool,
     /// Replay is paused.

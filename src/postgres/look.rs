@@ -142,6 +142,8 @@ FROM pg_stat_get_wal_senders() w JOIN pg_stat_get_activity(NULL) USING (pid)";
 
 /// The wait from which the startup process cannot begin to receive before it has taken new settings.
 pub(super) const RETRY: &str = "RecoveryRetrieveRetryInterval";
+/// The wait for a WAL receiver, with nothing left to replay.
+const ASKS: &str = "RecoveryWalStream";
 
 /// What a server says that answers.
 pub(super) async fn server(site: &Site, session: &Session) -> Result<Server, LookError> {
@@ -173,7 +175,10 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
     let receiver = row.text(8).is_some();
     let streaming = row.text(9) == Some("streaming");
     let received = row.parse::<Lsn>(10).filter(|flushed| streaming && *flushed >= replayed);
-    let waits = !receiver && row.text(12) == Some(RETRY) && !site.is_fetching();
+    let event = row.text(12).filter(|_| !site.is_fetching());
+    let waits = !receiver && event == Some(RETRY);
+    // Between tries that each take longer than the pause between them, there is none.
+    let asks = !streaming && event == Some(ASKS);
     let pg_wal = site.pg_wal();
     let newest = match (received, row.parse(11).map(Timeline)) {
         (Some(_), Some(timeline)) => Some(timeline),
@@ -197,7 +202,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         source: conninfo::address(source),
         detached: proven && source.is_empty() && waits,
         streaming,
-        dry: !source.is_empty() && waits,
+        dry: !source.is_empty() && (waits || asks),
         paused: row.is_true(6),
         door: row.text(15).and_then(door::parse),
         sessions: row.parse(18),

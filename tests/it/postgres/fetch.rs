@@ -148,6 +148,22 @@ async fn a_standby_gets_what_its_primary_lacks_from_another_standby() {
     assert_eq!(b.listed().await.1, before, "it was not made anew");
 }
 
+/// Each try to stream takes longer than Postgres pauses between two of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_dry_also_when_its_primary_is_slow_to_let_it_in() {
+    let root = root();
+    let (mut a, mut b) = pair(root.path()).await;
+    left_behind(&mut a, &mut b).await;
+    b.done(Job::Detach(None)).await;
+    a.sql("ALTER SYSTEM SET pre_auth_delay = 1").await;
+    a.sql("SELECT pg_reload_conf()").await;
+    b.done(Job::Follow(a.source(), None)).await;
+    b.standby(|standby| standby.source.is_some()).await;
+    // The first try is the only one with a pause before it.
+    let began = std::time::Instant::now();
+    b.standby(|standby| standby.dry && began.elapsed().as_millis() > 500).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_gets_what_its_primary_lacks_from_the_archive() {
     let root = root();
