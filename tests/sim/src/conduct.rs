@@ -13,6 +13,8 @@ pub struct Conduct {
     pub rewind_blind: u32,
     /// A clone fails.
     pub clone_fails: u32,
+    /// Above zero: a clone finds no room, before it touches anything.
+    pub no_room: u32,
     /// A start fails.
     pub start_fails: u32,
     /// A promotion is refused.
@@ -50,6 +52,7 @@ impl Default for Conduct {
             rewind_fails: 0,
             rewind_blind: 0,
             clone_fails: 0,
+            no_room: 0,
             start_fails: 0,
             promote_fails: 0,
             hold_fails: 0,
