@@ -138,9 +138,9 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     if let Some(library) = plan.faketime.as_ref().filter(|library| !library.is_file()) {
         anyhow::bail!("{} is missing: install libfaketime", library.display());
     }
-    let workload = name(asked.workload);
+    let workload = matrix::word(asked.workload);
     let kinds = schedule.kinds(&asked.nemesis);
-    let names: Vec<String> = kinds.iter().map(|kind| name(*kind)).collect();
+    let names: Vec<String> = kinds.iter().map(|kind| matrix::word(*kind)).collect();
     let nemesis = if names.is_empty() { "nothing".to_owned() } else { names.join(" and ") };
     let wish = exam::Wish {
         plan,
@@ -178,7 +178,7 @@ fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
         sabotage: None,
         soak: Some(soak::Soak { verbs: or_all(asked.verbs) }),
         out: asked.hosts.out,
-        title: format!("{}, an operator at work, seed {seed}", name(asked.workload)),
+        title: format!("{}, an operator at work, seed {seed}", matrix::word(asked.workload)),
         command: command(),
     };
     let out = wish.out.clone();
@@ -257,10 +257,6 @@ fn plan(system: System, hosts: &Hosts, settings: toml::Table) -> anyhow::Result<
         seed: rand::random(),
         guard: true,
     })
-}
-
-fn name(value: impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn say(line: &str) {

@@ -195,7 +195,8 @@ fn broken(kind: Option<Kind>) -> String {
 }
 
 /// What an operator calls it.
-pub(crate) fn word(value: impl clap::ValueEnum) -> String {
+#[must_use]
+pub fn word(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 
 use haa_jepsen::hosts::System;
 use haa_jepsen::report::rto;
@@ -21,14 +20,13 @@ pub(crate) fn timed(asked: Rto) -> anyhow::Result<u8> {
         (System::Haa, Profile::Fast) => "profile = \"fast\"".parse()?,
         (System::Patroni, Profile::Fast) => PATRONI_FAST.parse()?,
     };
-    let profile = asked.profile.to_possible_value();
     let wish = haa_jepsen::rto::Wish {
         plan: plan(asked.system, &asked.hosts, settings)?,
         accident: asked.fault,
         runs: asked.runs,
         writers: usize::from(asked.writers),
         length: asked.seconds.map_or(asked.fault.usual_length(), Duration::from_secs),
-        profile: profile.map_or_else(String::new, |profile| profile.get_name().to_owned()),
+        profile: haa_jepsen::matrix::word(asked.profile),
         keep: asked.hosts.out.clone(),
     };
     let timing = haa_jepsen::rto::run(&wish, say)?;

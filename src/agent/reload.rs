@@ -31,6 +31,30 @@ pub struct Reloaded {
     pub objection: Option<String>,
 }
 
+impl Reloaded {
+    /// What is other than before and what waits, a sentence each; never none.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.difference.taken.clone();
+        lines.extend(self.later.clone());
+        lines.extend(self.restart_postgres.iter().map(|one| {
+            let written = one.written.as_deref().unwrap_or("its default");
+            format!("pending restart: {} {} -> {written}", one.name, one.running)
+        }));
+        lines.extend(
+            self.difference.restart.iter().map(|key| format!("{key} waits for a restart of haad")),
+        );
+        lines.extend(self.difference.without_effect.iter().map(|key| {
+            format!("{key} count for a new cluster only: haactl settings changes those of this one")
+        }));
+        if lines.is_empty() {
+            lines
+                .push("nothing is other than before; Postgres has read its files again".to_owned());
+        }
+        lines
+    }
+}
+
 /// Who does it, one at a time.
 pub struct Reloader {
     config: Mutex<Config>,
@@ -138,17 +162,17 @@ impl Reloader {
     }
 }
 
-/// As the events tell it.
+/// As the events tell it: whoever reads them learns what whoever asked was told.
 fn outcome(done: &Result<Reloaded, String>) -> RequestState {
     match done {
-        Ok(Reloaded { objection: Some(why), .. }) => {
-            RequestState::Refused { why: format!("Postgres does not go by all of it: {why}") }
-        }
-        Ok(Reloaded { difference, .. }) if difference.taken.is_empty() => {
-            RequestState::Done { what: "nothing of what is taken at once was other".to_owned() }
-        }
-        Ok(Reloaded { difference, .. }) => {
-            RequestState::Done { what: format!("taken: {}", difference.taken.join("; ")) }
+        Ok(reloaded) => {
+            let lines = reloaded.lines().join("; ");
+            match &reloaded.objection {
+                None => RequestState::Done { what: lines },
+                Some(why) => RequestState::Refused {
+                    why: format!("Postgres does not go by all of it: {why}; {lines}"),
+                },
+            }
         }
         Err(why) => RequestState::Refused { why: why.clone() },
     }
@@ -179,4 +203,41 @@ fn place(config: &Config, says: &str) -> Option<String> {
     let text = std::fs::read_to_string(&config.file).ok()?;
     let line = config::line_of_parameter(&text, name)?;
     Some(format!("{}:{line}", config.file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_it_is_a_line_each_and_the_event_has_them_all() {
+        assert!(Reloaded::default().lines()[0].starts_with("nothing is other"));
+        let told = Reloaded {
+            difference: Difference {
+                taken: vec!["tags".to_owned()],
+                restart: vec!["api".to_owned()],
+                without_effect: vec!["settings".to_owned()],
+            },
+            restart_postgres: vec![Pending {
+                name: "max_connections".to_owned(),
+                running: "100".to_owned(),
+                written: None,
+            }],
+            later: None,
+            objection: None,
+        };
+        let lines = [
+            "tags",
+            "pending restart: max_connections 100 -> its default",
+            "api waits for a restart of haad",
+            "settings count for a new cluster only: haactl settings changes those of this one",
+        ];
+        assert_eq!(told.lines(), lines);
+        assert_eq!(outcome(&Ok(told.clone())), RequestState::Done { what: lines.join("; ") });
+        let half = Reloaded { objection: Some("pg_hba.conf:3".to_owned()), ..told };
+        let why = format!("Postgres does not go by all of it: pg_hba.conf:3; {}", lines.join("; "));
+        assert_eq!(outcome(&Ok(half)), RequestState::Refused { why });
+        let later = Reloaded { later: Some(LATER.to_owned()), ..Reloaded::default() };
+        assert_eq!(outcome(&Ok(later)), RequestState::Done { what: LATER.to_owned() });
+    }
 }

@@ -187,9 +187,9 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
                             asks for one after the other";
                 return Err(Refusal(StatusCode::BAD_REQUEST, says.to_owned()));
             };
-            if status.follows.is_some() {
-                let says = "everybody: in a standby cluster not at a time; haactl restart --rolling does it at once";
-                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says.to_owned()));
+            if let Some(why) = status.bars_rolling_plan() {
+                let says = format!("everybody: {why}");
+                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
             }
             return plan(&api, &at, &who.by, rolling(&status)).await;
         }
@@ -209,7 +209,8 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
         let member = known_member(&status, "member", member)?;
         let member = member.unwrap_or_else(|| status.me.clone());
         let from = known_member(&status, "from", from)?;
-        if let Some(says) = from.as_ref().and_then(|from| no_source(&status, &member, from)) {
+        if let Some(why) = from.as_ref().and_then(|from| status.bars_source(&member, from)) {
+            let says = format!("from: {why}");
             return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
         }
         if let Some(at) = scheduled_at {
@@ -224,15 +225,6 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
         begun(&api, ask, who.by, message).await
     };
     done.await.unwrap_or_else(Refusal::response)
-}
-
-/// Why this one can never be who is copied.
-fn no_source(status: &Status, member: &MemberName, from: &MemberName) -> Option<String> {
-    if from == member {
-        return Some(format!("from: {member} cannot be cloned from itself; name another"));
-    }
-    let says = "from: in a standby cluster each member is cloned from its leader, and that one from the other cluster";
-    status.follows.as_ref().map(|_| says.to_owned())
 }
 
 /// Forget a member. It is gone, so the leader says whether there was one.

@@ -45,12 +45,11 @@ impl Allowance {
     /// Whether one more is told; if so, how many were not since the last one.
     fn take(&self, now: Instant) -> Option<u32> {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = now.saturating_duration_since(left.since).as_secs() / AGAIN.as_secs();
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        if more > 0 {
-            left.left = left.left.saturating_add(more).min(BURST);
-            left.since = now;
-        }
+        let waited = now.saturating_duration_since(left.since).as_secs();
+        let more = u32::try_from(waited / AGAIN.as_secs()).unwrap_or(u32::MAX);
+        left.left = left.left.saturating_add(more).min(BURST);
+        // The rest of a minute counts for the next one.
+        left.since += AGAIN.saturating_mul(more);
         if left.left == 0 {
             left.passed_over = left.passed_over.saturating_add(1);
             return None;
@@ -134,5 +133,17 @@ mod tests {
         assert_eq!(allowance.take(begun + AGAIN * 3), Some(1));
         assert_eq!(allowance.take(begun + AGAIN * 3), Some(0));
         assert_eq!(allowance.take(begun + AGAIN * 3), None);
+    }
+
+    #[test]
+    fn the_rest_of_a_minute_is_not_lost() {
+        let allowance = Allowance::new();
+        let begun = Instant::now();
+        for _ in 0..BURST {
+            assert_eq!(allowance.take(begun), Some(0));
+        }
+        assert_eq!(allowance.take(begun + AGAIN * 3 / 2), Some(0));
+        assert_eq!(allowance.take(begun + AGAIN * 2), Some(0));
+        assert_eq!(allowance.take(begun + AGAIN * 2), None);
     }
 }

@@ -24,6 +24,7 @@
 //! | [`node`] | the decision |
 
 mod asks;
+mod bars;
 pub mod checks;
 pub mod discard;
 pub mod effect;

@@ -167,11 +167,6 @@ impl Route {
     }
 }
 
-/// Whoever is out of use does not lead.
-pub(crate) fn undrain_first(name: &MemberName) -> String {
-    format!("{name} is drained: haactl undrain {name} comes first")
-}
-
 impl Status {
     /// `/primary` (I9): an unexpired leadership, and a Postgres that is out of recovery and answers.
     ///
@@ -277,20 +272,6 @@ impl Status {
         let record = &self.members.get(leader)?.record;
         let open = record.role == MemberRole::Primary { term: *term };
         open.then(|| Route::to(leader, &record.postgres))
-    }
-
-    /// Why a failover that names this member would come to nothing, in a sentence.
-    #[must_use]
-    pub fn bars_failover(&self, to: &MemberName) -> Option<String> {
-        self.drained.contains(to).then(|| undrain_first(to))
-    }
-
-    /// Why a clone of this member would come to nothing, in a sentence.
-    #[must_use]
-    pub fn bars_reinit(&self, member: &MemberName) -> Option<String> {
-        let why =
-            format!("nobody leads, so there is nobody to clone {member} from: see haactl status");
-        self.leader.is_none().then_some(why)
     }
 
     /// Bytes that the primary had written, when last heard, and a replica at `replayed` has not replayed.

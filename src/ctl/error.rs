@@ -89,12 +89,26 @@ pub enum CtlError {
     },
     /// What was asked for is not shown any more.
     #[error(
-        "no agent shows any more how request {id} stands: what it asked for has begun and may go on; come back to it \
-         with haactl requests wait {id}, or look at haactl list and haactl events"
+        "agents answer, and neither their requests nor the events show request {id} any more: it may have come to its \
+         end, or go on; haactl list says how the cluster is now"
     )]
     OutOfSight {
         /// Its name.
         id: String,
+    },
+    /// Nobody who answers says how it stands.
+    #[error(
+        "how request {id} stands could not be looked at for {patience:?}: what it asked for goes on all the same; \
+         haactl requests wait {id} comes back to it"
+    )]
+    Blind {
+        /// Its name.
+        id: String,
+        /// How long it was tried.
+        patience: std::time::Duration,
+        /// Why the last look came to nothing.
+        #[source]
+        source: Box<CtlError>,
     },
     /// Nobody begins with it, nor was it taken back: the agent that took it is gone.
     #[error(
@@ -257,7 +271,7 @@ impl CtlError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Kept { source, .. } => source.exit_code(),
+            Self::Kept { source, .. } | Self::Blind { source, .. } => source.exit_code(),
             Self::Refused { .. }
             | Self::NoJournal { .. }
             | Self::NoSuchTerm { .. }

@@ -70,65 +70,12 @@ async fn one(name: &str, target: &Target) -> Result<(), CtlError> {
     let (by, answer) = target.command(WHAT, PATH, &json!({})).await?;
     let told: Reloaded = serde_json::from_slice(&answer.body)
         .map_err(|source| CtlError::OddAnswer { by, path: PATH.to_owned(), source })?;
-    lines(&told).into_iter().try_for_each(|line| say(format_args!("{name}: {line}")))?;
+    told.lines().into_iter().try_for_each(|line| say(format_args!("{name}: {line}")))?;
     match told.objection {
         None => Ok(()),
         Some(why) => {
             say(format_args!("{name}: Postgres does not go by all of it: {why}"))?;
             Err(CtlError::NotAll)
         }
-    }
-}
-
-fn lines(told: &Reloaded) -> Vec<String> {
-    let mut lines = told.difference.taken.clone();
-    lines.extend(told.later.clone());
-    lines.extend(told.restart_postgres.iter().map(|one| {
-        let written = one.written.as_deref().unwrap_or("its default");
-        format!("pending restart: {} {} -> {written}", one.name, one.running)
-    }));
-    lines.extend(
-        told.difference.restart.iter().map(|key| format!("{key} waits for a restart of haad")),
-    );
-    lines.extend(told.difference.without_effect.iter().map(|key| {
-        format!("{key} count for a new cluster only: haactl settings changes those of this one")
-    }));
-    if lines.is_empty() {
-        lines.push("nothing is other than before; Postgres has read its files again".to_owned());
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Difference;
-    use haa_core::observe::Pending;
-
-    #[test]
-    fn what_came_of_it_is_a_line_each() {
-        assert!(lines(&Reloaded::default())[0].starts_with("nothing is other"));
-        let told = Reloaded {
-            difference: Difference {
-                taken: vec!["tags".to_owned()],
-                restart: vec!["api".to_owned()],
-                without_effect: Vec::new(),
-            },
-            restart_postgres: vec![Pending {
-                name: "max_connections".to_owned(),
-                running: "100".to_owned(),
-                written: None,
-            }],
-            later: None,
-            objection: None,
-        };
-        assert_eq!(
-            lines(&told),
-            [
-                "tags",
-                "pending restart: max_connections 100 -> its default",
-                "api waits for a restart of haad"
-            ]
-        );
     }
 }

@@ -17,11 +17,13 @@ use super::target::Target;
 
 /// Between two looks at it.
 const AGAIN: Duration = Duration::from_millis(250);
-/// A finished request is kept for people to read, but not for ever: missed for so many looks, it is looked for among
-/// the events.
+/// A finished request is kept for people to read, but not for ever: where agents answer and do not show it so often, it
+/// is looked for among the events.
 const MISSED: u32 = 8;
-/// And missed for so many, it is gone.
+/// And where they do not so often, it is gone.
 const LOST: u32 = 80;
+/// Whether or not somebody can look, it goes on: for so long nobody need be able to.
+const BLIND: Duration = Duration::from_secs(30);
 /// By then an agent takes back what nobody acts on.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Whoever waits for so long is told how to come back.
@@ -88,20 +90,14 @@ impl Taken {
         mut shown: Option<Shown<'_>>,
     ) -> Result<String, CtlError> {
         let began = Instant::now();
-        let (mut acted, mut told, mut missed) = (Instant::now(), false, 0);
+        let (mut acted, mut told, mut sight) = (Instant::now(), false, Sight::default());
         let mut looks = tokio::time::interval(AGAIN);
         // One that took long is not made up for.
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let Some(request) = self.look(target, missed).await else {
-                missed += 1;
-                if missed >= LOST {
-                    return Err(CtlError::OutOfSight { id: self.short() });
-                }
-                continue;
-            };
-            missed = 0;
+            let looked = self.look(target, &sight).await;
+            let Some(request) = sight.saw(&self.short(), looked, Instant::now())? else { continue };
             match request.state {
                 RequestState::Done { what } => return Ok(what),
                 RequestState::Refused { why } => {
@@ -131,22 +127,72 @@ impl Taken {
         }
     }
 
-    /// It goes on whether or not somebody can look: an agent that does not answer now is only a look that is missed.
-    async fn look(&self, target: &Target, missed: u32) -> Option<RequestRecord> {
-        let open: Vec<Event> = target.document("/requests").await.unwrap_or_default();
+    /// As agents show it, if they do.
+    async fn look(
+        &self,
+        target: &Target,
+        sight: &Sight,
+    ) -> Result<Option<RequestRecord>, CtlError> {
         let of = |all: Vec<Event>| all.into_iter().find(|(id, _)| *id == self.id);
-        match of(open) {
-            Some((_, request)) => Some(request),
-            None if missed % MISSED == MISSED - 1 => {
-                of(target.stored("/events").await.unwrap_or_default()).map(|(_, request)| request)
-            }
-            None => None,
+        if let Some((_, request)) = of(target.document("/requests").await?) {
+            return Ok(Some(request));
         }
+        if !sight.wants_events() {
+            return Ok(None);
+        }
+        Ok(of(target.stored("/events").await?).map(|(_, request)| request))
     }
 
     /// As many digits as tell it from others.
     fn short(&self) -> String {
         self.id.get(..8).unwrap_or(&self.id).to_owned()
+    }
+}
+
+/// What was seen of it lately. A look that nobody answers says nothing about it; one that does not show it does.
+#[derive(Debug, Default)]
+struct Sight {
+    /// So many answers have not shown it since one did.
+    missed: u32,
+    /// Since when nobody answers.
+    blind_since: Option<Instant>,
+}
+
+impl Sight {
+    /// Whether the next look is to go through the events, too.
+    const fn wants_events(&self) -> bool {
+        self.missed % MISSED == MISSED - 1
+    }
+
+    /// What to go by after a look; nothing if there is to be another.
+    fn saw(
+        &mut self,
+        id: &str,
+        looked: Result<Option<RequestRecord>, CtlError>,
+        now: Instant,
+    ) -> Result<Option<RequestRecord>, CtlError> {
+        match looked {
+            Ok(Some(request)) => {
+                *self = Self::default();
+                Ok(Some(request))
+            }
+            Ok(None) => {
+                self.blind_since = None;
+                self.missed += 1;
+                if self.missed < LOST {
+                    return Ok(None);
+                }
+                Err(CtlError::OutOfSight { id: id.to_owned() })
+            }
+            Err(source) => {
+                let since = *self.blind_since.get_or_insert(now);
+                if now.saturating_duration_since(since) < BLIND {
+                    return Ok(None);
+                }
+                let (id, source) = (id.to_owned(), Box::new(source));
+                Err(CtlError::Blind { id, patience: BLIND, source })
+            }
+        }
     }
 }
 
@@ -202,5 +248,27 @@ mod tests {
     #[test]
     fn the_bar_has_a_template_that_is_one() {
         assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+
+    #[test]
+    fn nobody_who_answers_is_not_a_request_that_is_gone() {
+        let dark = || Err(CtlError::NoAddress);
+        let (mut sight, begun) = (Sight::default(), Instant::now());
+        for _ in 0..2 * LOST {
+            assert!(matches!(sight.saw("5f3a", dark(), begun), Ok(None)));
+        }
+        let ended = sight.saw("5f3a", dark(), begun + BLIND);
+        assert!(matches!(ended, Err(CtlError::Blind { .. })), "{ended:?}");
+        assert_eq!(ended.map_err(|error| error.exit_code()), Err(CtlError::NoAddress.exit_code()));
+
+        // Whoever answers is no darkness, and darkness is no answer.
+        let mut sight = Sight::default();
+        for nth in 1..LOST {
+            assert!(matches!(sight.saw("5f3a", dark(), begun), Ok(None)));
+            assert!(matches!(sight.saw("5f3a", Ok(None), begun + BLIND), Ok(None)), "{nth}");
+            assert_eq!(sight.wants_events(), nth % MISSED == MISSED - 1);
+        }
+        let ended = sight.saw("5f3a", Ok(None), begun);
+        assert!(matches!(ended, Err(CtlError::OutOfSight { .. })), "{ended:?}");
     }
 }

@@ -135,7 +135,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// With the time at which it came to its end, if it did.
-pub(super) fn ended(record: &RequestRecord) -> RequestRecord {
+fn ended(record: &RequestRecord) -> RequestRecord {
     let ended_unix_ms = match record.state {
         RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
         RequestState::Done { .. } | RequestState::Refused { .. } => {

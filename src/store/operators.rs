@@ -171,22 +171,24 @@ impl Store {
         (key, since): (&Key, Revision),
         records: &[Record],
     ) -> Result<bool, StoreError> {
-        // What is looked back for bears the time at which it was sent.
-        let records: Vec<Record> = records.iter().map(ended).collect();
-        let records = records.as_slice();
-        match txn::write(&self.shared, (key, since), records, PATIENCE).await {
+        // Encoded once: what is looked back for is what was sent, with the time at which it was.
+        let puts: Vec<(Key, Vec<u8>)> =
+            records.iter().map(|record| (record.key(), keys::encode(record))).collect();
+        match txn::write(&self.shared, (key, since), &puts, PATIENCE).await {
             Ok(written) => Ok(written),
             Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
-            Err(error) => self.look_back(&records[0], error).await.map(|()| true),
+            Err(error) => self.look_back(&puts[0], error).await.map(|()| true),
         }
     }
 
-    async fn look_back(&self, record: &Record, source: AttemptError) -> Result<(), StoreError> {
-        let path = self.shared.keys.path(&record.key());
-        let json = keys::encode(record);
-        match self.found(path, GetOptions::new()).await {
+    async fn look_back(
+        &self,
+        (key, json): &(Key, Vec<u8>),
+        source: AttemptError,
+    ) -> Result<(), StoreError> {
+        match self.found(self.shared.keys.path(key), GetOptions::new()).await {
             Ok(found) if found.iter().any(|kv| kv.value() == json) => Ok(()),
-            Ok(_) | Err(_) => Err(StoreError::Unknown { key: record.key(), source }),
+            Ok(_) | Err(_) => Err(StoreError::Unknown { key: key.clone(), source }),
         }
     }
 
@@ -219,21 +221,5 @@ impl Store {
         {
             tracing::debug!(error = chain(&miss.error), "old events were not taken out");
         }
-    }
-}
-
-fn ended(record: &Record) -> Record {
-    match record {
-        Record::Request(id, request) => Record::Request(id.clone(), keys::ended(request)),
-        Record::Event(id, event) => Record::Event(id.clone(), keys::ended(event)),
-        Record::Cluster(_)
-        | Record::Settings(_)
-        | Record::Term(_)
-        | Record::Leader(_)
-        | Record::Sync(_)
-        | Record::Member(..)
-        | Record::Drained(..)
-        | Record::History(..)
-        | Record::Discarded(_) => record.clone(),
     }
 }

@@ -8,7 +8,7 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp
 use etcd_client::{TxnOpResponse, TxnResponse};
 use haa_core::effect;
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
-use haa_core::records::{Key, Record, StoreView};
+use haa_core::records::{Key, StoreView};
 use haa_core::units::{LeaseId, Millis, Revision};
 use tokio::time::Instant;
 
@@ -126,14 +126,13 @@ pub(super) async fn send(shared: &Shared, txn: Txn) -> Result<Answer<TxnResponse
 pub(super) async fn write(
     shared: &Shared,
     (key, since): (&Key, Revision),
-    records: &[Record],
+    puts: &[(Key, Vec<u8>)],
     patience: Duration,
 ) -> Result<bool, AttemptError> {
     let end = Instant::now() + patience;
     let mut pauses = pauses();
-    let puts = records
-        .iter()
-        .map(|record| TxnOp::put(shared.keys.path(&record.key()), encode(record), None));
+    let puts =
+        puts.iter().map(|(key, json)| TxnOp::put(shared.keys.path(key), json.as_slice(), None));
     let txn = Txn::new()
         .when([Compare::mod_revision(shared.keys.path(key), CompareOp::Equal, since.0)])
         .and_then(puts.collect::<Vec<_>>());

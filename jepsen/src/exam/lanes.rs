@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use haa::ctl::documents::Lag as Behind;
 use haa::ctl::http::Ask;
 
+use crate::hosts::stat::{STOPPED, Stat};
 use crate::hosts::{Group, MEMBERS, Watch, places};
 use crate::report::{Lag, Lane, Role, Span};
 use crate::workloads::Recorder;
@@ -26,8 +27,8 @@ const LOOK: Duration = Duration::from_millis(250);
 struct Seen {
     lanes: BTreeMap<&'static str, Vec<Span>>,
     lag: BTreeMap<&'static str, Vec<(u64, u64)>>,
-    /// When a member in a term was last asked and said that it accepts writes.
-    led: BTreeMap<(&'static str, u64), u64>,
+    /// When a member in a term was asked first and last and said that it accepts writes.
+    led: BTreeMap<(&'static str, u64), (u64, u64)>,
 }
 
 /// Who looks.
@@ -77,7 +78,10 @@ impl Sampler {
         let lag = seen.lag.into_iter();
         let lag = lag.map(|(member, points)| Lag { member: member.to_owned(), points });
         let led = seen.led.into_iter();
-        let led = led.map(|((member, term), at)| led::Seen { member: member.to_owned(), term, at });
+        let led = led.map(|((member, term), (from, at))| {
+            let member = member.to_owned();
+            led::Seen { member, term, from, at }
+        });
         (lanes.collect(), lag.collect(), led.collect())
     }
 }
@@ -88,33 +92,29 @@ async fn look(
     sender: &watch::Sender<Seen>,
 ) {
     let places = places();
+    // Its body says all that an agent says of itself, whether it accepts writes or not.
     let asked = places.iter().map(|place| {
-        let ask = Ask::get("/patroni").within(LOOK);
-        async move {
-            let answer = ask.send(&place.api).await.ok();
-            answer.and_then(|answer| serde_json::from_slice::<Document>(&answer.body).ok())
-        }
-    });
-    let accepts = places.iter().map(|place| {
         let ask = Ask::get("/primary").within(LOOK);
         async move {
-            let answer = ask.send(&place.api).await.ok().filter(|answer| answer.status == 200)?;
-            serde_json::from_slice::<Document>(&answer.body).ok()?.haa.term
+            let answer = ask.send(&place.api).await.ok()?;
+            let said = serde_json::from_slice::<Document>(&answer.body).ok()?;
+            Some((said, answer.status == 200))
         }
     });
     // What is answered was so after this.
     let before = recorder.now();
     let all = futures_util::future::join_all(asked);
-    let accepts = futures_util::future::join_all(accepts);
-    let (said, accepts, view) = tokio::join!(all, accepts, watch.cluster());
+    let (said, view) = tokio::join!(all, watch.cluster());
     let now = recorder.now();
     sender.send_modify(|seen| {
-        for (member, term) in MEMBERS.into_iter().zip(accepts) {
-            seen.led.extend(term.map(|term| ((member, term), before)));
-        }
         for ((member, said), group) in MEMBERS.into_iter().zip(&said).zip(groups) {
             let (role, term) = match said {
-                Some(said) => role(said),
+                Some((said, accepts)) => {
+                    if let (true, Some(term)) = (*accepts, said.haa.term) {
+                        seen.led.entry((member, term)).or_insert((before, before)).1 = before;
+                    }
+                    role(said)
+                }
                 None if stands_still(group) => (Role::Frozen, None),
                 None => (Role::Down, None),
             };
@@ -132,10 +132,8 @@ async fn look(
 /// The group as a whole, or the agent in it.
 fn stands_still(group: &Group) -> bool {
     let agent_stopped = |pid: &i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let is_agent = stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with("haad"));
-        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-        is_agent && state.is_some_and(|state| state.starts_with('T'))
+        let stat = Stat::of(*pid);
+        stat.is_some_and(|stat| stat.name.starts_with("haad") && stat.state == STOPPED)
     };
     group.is_frozen() || group.members().iter().any(agent_stopped)
 }

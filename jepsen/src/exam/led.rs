@@ -16,16 +16,18 @@ use crate::workloads::Recorder;
 pub(super) struct Seen {
     pub(super) member: String,
     pub(super) term: u64,
+    /// When it was asked first and said so, nanoseconds since the run began.
+    pub(super) from: u64,
     /// When it was asked last, nanoseconds since the run began.
     pub(super) at: u64,
 }
 
-/// A record of etcd, in the order in which they were written.
+/// A record of etcd, in the order in which they were written; or what stands for one that there is not.
 #[derive(Clone, Debug)]
 struct Written {
     term: u64,
     leader: String,
-    timeline: u32,
+    timeline: Option<u32>,
     /// Since when it accepted writes, nanoseconds since the run began.
     from: u64,
 }
@@ -66,7 +68,7 @@ fn read(text: &str, began: Duration) -> anyhow::Result<Vec<Written>> {
         all.push(Written {
             term,
             leader: record.leader.to_string(),
-            timeline: record.timeline.0,
+            timeline: Some(record.timeline.0),
             from: u64::try_from(from.as_nanos()).unwrap_or(u64::MAX),
         });
     }
@@ -74,7 +76,8 @@ fn read(text: &str, began: Duration) -> anyhow::Result<Vec<Written>> {
 }
 
 /// Each until the next one began; but if it was seen to accept writes after another one had begun, until then.
-fn until(all: &[Written], seen: &[Seen]) -> Vec<Leadership> {
+fn until(written: &[Written], seen: &[Seen]) -> Vec<Leadership> {
+    let all = with_seen(written, seen);
     let told = all.iter().enumerate().map(|(number, one)| {
         let own = seen.iter().filter(|seen| seen.member == one.leader && seen.term == one.term);
         let last = own.map(|seen| seen.at).max().unwrap_or(0);
@@ -85,12 +88,26 @@ fn until(all: &[Written], seen: &[Seen]) -> Vec<Leadership> {
         Leadership {
             term: one.term,
             leader: one.leader.clone(),
-            timeline: Some(one.timeline),
+            timeline: one.timeline,
             from: one.from,
             to,
         }
     });
     told.collect()
+}
+
+/// With those who were seen to accept writes in a term that is not on record: it is written once a member leads, with
+/// one try, and who is lost before that has led all the same. Each stands where it was seen first.
+fn with_seen(written: &[Written], seen: &[Seen]) -> Vec<Written> {
+    let mut all = written.to_vec();
+    let recorded =
+        |seen: &Seen| written.iter().any(|one| one.leader == seen.member && one.term == seen.term);
+    for one in seen.iter().filter(|seen| !recorded(seen)) {
+        let place = all.iter().position(|other| other.from > one.from).unwrap_or(all.len());
+        let (term, leader, from) = (one.term, one.member.clone(), one.from);
+        all.insert(place, Written { term, leader, timeline: None, from });
+    }
+    all
 }
 
 #[cfg(test)]
@@ -111,7 +128,7 @@ mod tests {
     }
 
     fn seen(member: &str, term: u64, second: u64) -> Seen {
-        Seen { member: member.to_owned(), term, at: second * SECOND }
+        Seen { member: member.to_owned(), term, from: second * SECOND, at: second * SECOND }
     }
 
     /// What the judge of the record says of these lines; nobody acknowledged anything.
@@ -148,6 +165,19 @@ mod tests {
         let said = found(&verdict);
         assert_eq!(said.len(), 1);
         assert!(said[0].starts_with("n1's term 1 ended at 11.000 s, after n2's"), "{}", said[0]);
+    }
+
+    #[test]
+    fn one_who_accepts_writes_in_a_term_that_is_not_on_record_is_judged_too() {
+        let text = line(1, "n1", 1, 1) + &line(3, "n3", 3, 20);
+        assert!(found(&judged(&text, &[seen("n2", 2, 9)])).is_empty(), "it led in between");
+        let late = judged(&text, &[seen("n2", 2, 25)]);
+        assert_eq!(found(&late), ["Term 2 of n2 follows term 3 of n3."]);
+        let both = [seen("n1", 1, 15), seen("n2", 2, 9)];
+        let verdict = judged(&text, &both);
+        let said = found(&verdict);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("n1's term 1 ended at 15.000 s, after n2's"), "{}", said[0]);
     }
 
     #[test]

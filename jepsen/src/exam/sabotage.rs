@@ -195,7 +195,7 @@ async fn promote_by_hand(primary: &'static str, lab: &mut Lab) -> anyhow::Result
     let everybody: Vec<&str> = lab.names().into_iter().filter(|name| *name != "clients").collect();
     let ways = crate::hosts::net::between(&lab.addresses(&[replica]), &lab.addresses(&everybody));
     lab.net.cut(&ways)?;
-    for process in lab.agent(replica).into_iter().chain(lab.titled(replica, "haad guard")) {
+    for process in lab.agent(replica).into_iter().chain(lab.guards(replica)) {
         process.signal(Signal::KILL)?;
     }
     sleep(Duration::from_millis(500)).await;

@@ -72,6 +72,18 @@ impl Lab {
         postmaster_of(&self.data(name))
     }
 
+    /// The guard beside the member's agent.
+    #[must_use]
+    pub fn guards(&self, name: &str) -> Vec<Process> {
+        self.titled(name, "guard")
+    }
+
+    /// What serves the member's clients: its title names their role and database.
+    #[must_use]
+    pub fn backends(&self, name: &str) -> Vec<Process> {
+        self.titled(name, "app postgres")
+    }
+
     /// The processes on this host whose title contains this.
     #[must_use]
     pub fn titled(&self, name: &str, title: &str) -> Vec<Process> {

@@ -69,6 +69,17 @@ impl Lab {
         Ok(client)
     }
 
+    /// Whether this server has a replication slot for that member.
+    ///
+    /// # Errors
+    /// When it does not let us in or does not answer.
+    pub async fn has_slot(&self, server: &str, member: &str) -> anyhow::Result<bool> {
+        let client = self.superuser(server).await?;
+        let count = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1::text::name";
+        let row = client.query_one(count, &[&format!("haa_{member}")]).await?;
+        Ok(row.try_get::<_, i64>(0)? == 1)
+    }
+
     /// The last words of every server.
     #[must_use]
     pub fn tails(&self) -> String {

@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
-use super::cgroup::ROOT;
+use super::cgroup::{Group, ROOT};
 use super::lab::Lab;
 use super::tools::{run, write};
 
@@ -17,6 +17,8 @@ const PERIOD: u64 = 100_000;
 /// The controllers that are used, by their names in both versions.
 const CPU: [&str; 2] = ["cpu", "cpu"];
 const DISK: [&str; 2] = ["io", "blkio"];
+/// So many looks find everybody: what runs on a host begins few processes at once.
+const MOVES: u32 = 100;
 /// Synced writes by which a disk is measured.
 const PROBES: u32 = 40;
 
@@ -107,12 +109,35 @@ impl Lab {
         let beside = root.join(ROOT).join(prefix).join(name);
         fs::create_dir_all(&beside).with_context(|| format!("cannot make {}", beside.display()))?;
         ensure!(beside.join(files[1]).is_file(), "{} has no {}", beside.display(), files[1]);
-        for pid in group.members() {
-            // One that has ended meanwhile needs no limit; children are in their parent's group.
-            let _ = fs::write(beside.join("cgroup.procs"), pid.to_string());
-        }
+        limit_all(group, &Group::at(beside.clone()))?;
         Ok(Limited::Beside(beside))
     }
+}
+
+/// Moves everything that runs in a group into the other one, and sees that it is there: who was begun meanwhile is
+/// found by the next look, and one that has ended needs no limit.
+fn limit_all(all: &Group, limited: &Group) -> anyhow::Result<()> {
+    let outside = || {
+        let there = limited.members();
+        let mut members = all.members();
+        members.retain(|pid| !there.contains(pid));
+        members
+    };
+    let mut last = Ok(());
+    for _ in 0..MOVES {
+        let outside = outside();
+        if outside.is_empty() {
+            return Ok(());
+        }
+        for pid in outside {
+            if let Err(error) = write(&limited.door(), &pid.to_string()) {
+                last = Err(error);
+            }
+        }
+    }
+    let left = outside();
+    last.and_then(|()| bail!("it lets nobody in"))
+        .with_context(|| format!("{left:?} are not limited in {}", limited.path().display()))
 }
 
 const WRITES: &str = "blkio.throttle.write_iops_device";
@@ -179,4 +204,29 @@ pub(super) fn remove(prefix: &str) -> anyhow::Result<()> {
         fs::remove_dir(&own).with_context(tell)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(members: &str) -> (tempfile::TempDir, Group) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cgroup.procs"), members).unwrap();
+        let group = Group::at(folder.path().to_owned());
+        (folder, group)
+    }
+
+    #[test]
+    fn who_is_not_moved_is_told() {
+        let ((_all, all), (_beside, beside)) = (group("12\n17\n"), group("17\n12\n"));
+        limit_all(&all, &beside).unwrap();
+        // As a file, it holds one number only: somebody is always outside.
+        let (_beside, beside) = group("");
+        let error = limit_all(&all, &beside).unwrap_err();
+        assert!(format!("{error:#}").contains("are not limited in"), "{error:#}");
+        // Nobody is left who would need a limit.
+        let (_none, none) = group("");
+        limit_all(&none, &beside).unwrap();
+    }
 }

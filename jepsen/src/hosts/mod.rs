@@ -20,6 +20,7 @@ mod power;
 mod room;
 mod shipped;
 mod slow;
+pub(crate) mod stat;
 pub mod tools;
 mod view;
 

@@ -107,7 +107,7 @@ fn processes(lab: &Lab, leader: &str) -> Vec<Watched> {
         let watched = move |what, process| Watched { member, role, what, process };
         let agent = lab.agent(member).map(|process| watched(AGENT, process));
         let beside = match lab.plan.system {
-            System::Haa => lab.titled(member, GUARD),
+            System::Haa => lab.guards(member),
             System::Patroni => Vec::new(),
         };
         agent.into_iter().chain(beside.into_iter().map(move |process| watched(GUARD, process)))

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::Lab;
+use crate::hosts::stat::{Stat, WAITS_FOR_A_DISK};
 use crate::hosts::tools::run;
 
 use super::kill::serde_word;
@@ -100,8 +101,7 @@ fn write_that_waits(disk: &Path) -> anyhow::Result<Option<u32>> {
     let mut child = command.spawn().context("dd does not start")?;
     let (pid, began) = (child.id(), Instant::now());
     let waits = loop {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let waits = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim().starts_with('D'));
+        let waits = Stat::of(pid).is_some_and(|stat| stat.state == WAITS_FOR_A_DISK);
         if waits || began.elapsed() > PATIENCE || child.try_wait()?.is_some() {
             break waits;
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use haa::playground::{Process, postgres_of};
 
 use crate::hosts::Lab;
+use crate::hosts::stat::stands_still;
 
 use super::kill::{numbers, serde_word};
 use super::{Cure, Target, Wound};
@@ -78,8 +79,8 @@ pub(super) fn strike(part: Part, member: &'static str, lab: &mut Lab) -> anyhow:
         Part::Agent => lab.agent(member).into_iter().collect(),
         Part::Postmaster => lab.postmaster(member).into_iter().collect(),
         Part::Postgres => postgres_of(&lab.data(member)),
-        Part::Guard => lab.titled(member, "guard"),
-        Part::Backend => lab.titled(member, "app postgres").into_iter().take(1).collect(),
+        Part::Guard => lab.guards(member),
+        Part::Backend => lab.backends(member).into_iter().take(1).collect(),
         Part::Checkpointer => lab.titled(member, "checkpointer"),
         Part::Walsender => lab.titled(member, "walsender").into_iter().take(1).collect(),
         Part::Walreceiver => lab.titled(member, "walreceiver"),
@@ -107,13 +108,8 @@ pub(super) fn go_on(processes: &[Process]) -> anyhow::Result<Option<String>> {
 
 /// By the kernel's word, given a moment to say so.
 pub(crate) fn stopped(process: Process) -> bool {
-    let state = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid));
-        let stat = stat.unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-    };
     (0..50).any(|_| {
-        state() || {
+        stands_still(process.pid) || {
             std::thread::sleep(std::time::Duration::from_millis(1));
             false
         }

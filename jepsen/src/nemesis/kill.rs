@@ -70,13 +70,12 @@ fn victims(part: Part, member: &str, lab: &Lab) -> Vec<Process> {
     let titled = |title: &str| lab.titled(member, title);
     match part {
         Part::Postmaster => lab.postmaster(member).into_iter().collect(),
-        // Its title names the client's address.
-        Part::Backend => titled("app postgres").into_iter().take(1).collect(),
+        Part::Backend => lab.backends(member).into_iter().take(1).collect(),
         Part::Walsender => titled("walsender").into_iter().take(1).collect(),
         Part::Checkpointer => titled("checkpointer"),
         Part::Agent => lab.agent(member).into_iter().collect(),
-        Part::Guard => titled("guard"),
-        Part::AgentAndGuard => lab.agent(member).into_iter().chain(titled("guard")).collect(),
+        Part::Guard => lab.guards(member),
+        Part::AgentAndGuard => lab.agent(member).into_iter().chain(lab.guards(member)).collect(),
         Part::Host => Vec::new(),
     }
 }

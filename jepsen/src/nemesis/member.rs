@@ -43,23 +43,35 @@ pub(super) async fn strike(
         return Ok(Wound::new(name, None, Cure::Start(member)));
     }
     let (began, mut proof) = (Instant::now(), None);
+    let mut had = Had::Unknown;
     while proof.is_none() && began.elapsed() < PATIENCE {
         sleep(AGAIN).await;
-        proof = timeout(ANSWER, forgotten(member, lab, watch)).await.ok().flatten();
+        proof = timeout(ANSWER, forgotten(member, lab, watch, &mut had)).await.ok().flatten();
     }
     let cure = if proof.is_some() { Cure::Add(member, find) } else { Cure::Start(member) };
     Ok(Wound::new(name, proof, cure))
 }
 
-/// Seen is that the one who leads has no slot for it any more.
-async fn forgotten(member: &str, lab: &Lab, watch: &Watch) -> Option<String> {
+/// Whether somebody who led was seen to have a slot for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Had {
+    Unknown,
+    ASlot,
+}
+
+/// Seen is that the one who leads has no slot for it any more, where there was one before. What a try answers is no
+/// matter: the answer of one that did it may have been lost, and the next one is refused.
+async fn forgotten(member: &str, lab: &Lab, watch: &Watch, had: &mut Had) -> Option<String> {
     let leader = watch.primaries().await.first().copied()?;
-    let said = watch.order(leader, "/remove", &json!({ "member": member })).await.ok()?;
-    let client = lab.superuser(leader).await.ok()?;
-    let count = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1::text::name";
-    let row = client.query_one(count, &[&format!("haa_{member}")]).await.ok()?;
-    let gone = row.try_get::<_, i64>(0).ok()? == 0;
-    gone.then(|| format!("{leader} has no slot for {member}; {said}"))
+    if *had == Had::Unknown && lab.has_slot(leader, member).await.ok()? {
+        *had = Had::ASlot;
+    }
+    let said = match watch.order(leader, "/remove", &json!({ "member": member })).await {
+        Ok(said) => said,
+        Err(error) => format!("{error:#}"),
+    };
+    let gone = *had == Had::ASlot && !lab.has_slot(leader, member).await.ok()?;
+    gone.then(|| format!("{leader} had a slot for {member}, and has none any more; {said}"))
 }
 
 pub(super) async fn add(

@@ -16,14 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What was taken up is seen by then, or not told.
 const SEEN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
-/// What an answer begins with that is no refusal.
-pub(super) const DONE: &str = "done: ";
 /// So often a member is taken back, with a pause between: nobody may lead at first.
 const UNDRAINS: usize = 60;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// What became of a wish.
-enum Answer {
+pub(super) enum Answer {
     /// It is done, or was taken up.
     Done(String),
     /// It was refused, or nobody answered at all.
@@ -33,10 +31,9 @@ enum Answer {
 }
 
 impl Answer {
-    fn told(self) -> String {
+    pub(super) fn told(self) -> String {
         match self {
-            Self::Done(said) => format!("{DONE}{said}"),
-            Self::Refused(said) => said,
+            Self::Done(said) | Self::Refused(said) => said,
             Self::Silent => format!("no answer in {PATIENCE:?}; it may be under way"),
         }
     }
@@ -45,6 +42,13 @@ impl Answer {
         match self {
             Self::Refused(_) => true,
             Self::Done(_) | Self::Silent => false,
+        }
+    }
+
+    pub(super) fn done(&self) -> bool {
+        match self {
+            Self::Done(_) => true,
+            Self::Refused(_) | Self::Silent => false,
         }
     }
 }
@@ -125,21 +129,18 @@ async fn waited_for(lab: &Lab, watch: &Watch) -> Option<(&'static str, String)> 
 pub(super) async fn undrain(member: &'static str, watch: &Watch) -> anyhow::Result<Option<String>> {
     let mut said = String::new();
     for _ in 0..UNDRAINS {
-        said = ordered(watch, "/undrain", member).await;
-        if said.starts_with(DONE) {
+        let answer = ask(watch, "/undrain", member).await;
+        if answer.done() {
             return Ok(None);
         }
+        said = answer.told();
         sleep(AGAIN).await;
     }
     anyhow::bail!("{member} is drained still: {said}")
 }
 
 /// Of whoever leads, or of the first agent.
-pub(super) async fn ordered(watch: &Watch, path: &str, member: &'static str) -> String {
-    ask(watch, path, member).await.told()
-}
-
-async fn ask(watch: &Watch, path: &str, member: &'static str) -> Answer {
+pub(super) async fn ask(watch: &Watch, path: &str, member: &'static str) -> Answer {
     let asked = watch.primaries().await.first().copied().unwrap_or(MEMBERS[0]);
     match timeout(PATIENCE, watch.order(asked, path, &json!({ "member": member }))).await {
         Ok(Ok(said)) => Answer::Done(said),

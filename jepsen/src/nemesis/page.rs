@@ -136,15 +136,20 @@ pub(super) async fn reclone(
             bail!("the damaged data of {member} are not replaced within {PATIENCE:?}: {said}");
         }
         lab.start_member(member)?;
-        said = match watch.primaries().await.first() {
-            Some(leader) if *leader == member => match watch.switch_over(member).await {
+        let leads = watch.primaries().await.first() == Some(&member);
+        let asked = Instant::now();
+        let mut begun = false;
+        said = if leads {
+            match watch.switch_over(member).await {
                 Ok(()) => "it led, and has handed over".to_owned(),
                 Err(error) => format!("{error:#}"),
-            },
-            Some(_) | None => operate::ordered(watch, "/reinitialize", member).await,
+            }
+        } else {
+            let answer = operate::ask(watch, "/reinitialize", member).await;
+            begun = answer.done();
+            answer.told()
         };
-        let asked = Instant::now();
-        while said.starts_with(operate::DONE) && damaged() && asked.elapsed() < CLONE {
+        while begun && damaged() && asked.elapsed() < CLONE {
             sleep(LOOK).await;
         }
         sleep(LOOK).await;

@@ -174,7 +174,7 @@ pub async fn heal_everything(
             lab.set_fsync(member, Fsync::default())?;
         }
         let servers = postgres_of(&lab.data(member)).into_iter().chain(lab.agent(member));
-        for process in servers.chain(lab.titled(member, "guard")) {
+        for process in servers.chain(lab.guards(member)) {
             process.signal(Signal::CONT)?;
         }
         data::replace(member, lab).await?;

@@ -11,7 +11,9 @@ use tokio::time::sleep;
 use haa::playground::Process;
 
 use crate::hosts::net::between;
+use crate::hosts::stat::stands_still;
 use crate::hosts::{Lab, Quality, Slow, Watch};
+use crate::matrix::word;
 use crate::workloads::Recorder;
 
 /// For how long an accident that ends by itself lasts.
@@ -58,7 +60,7 @@ impl Accident {
     /// As it is asked for.
     #[must_use]
     pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        word(self)
     }
 
     /// Whether writes end, until another member leads or this one does anew.
@@ -167,7 +169,7 @@ impl Accident {
             Self::Host => lab.host(member)?.group.members().is_empty(),
             Self::Partition | Self::PartitionOpen => lab.net.swallowed()? > broken.swallowed,
             Self::Freeze => lab.host(member)?.group.is_frozen(),
-            Self::FreezeAgent => lab.agent(member).is_some_and(stopped),
+            Self::FreezeAgent => lab.agent(member).is_some_and(|agent| stands_still(agent.pid)),
             Self::KillAgent => lab.agent(member).is_none(),
             Self::PoorNetwork => broken.slow.iter().all(|slow| slow.handled() > 0),
             Self::EtcdLeader | Self::EtcdAway => broken
@@ -197,10 +199,4 @@ impl Accident {
         }
         Ok(acted)
     }
-}
-
-/// By the kernel's word.
-fn stopped(process: Process) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }

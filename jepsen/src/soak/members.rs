@@ -111,7 +111,7 @@ pub(super) async fn remove(step: &mut Step<'_>, find: Find) -> anyhow::Result<()
     .await;
     step.demand(gone, "a member whose agent was stopped leaves list and voters");
     step.done(&["remove", member, "--yes"]).await?;
-    let kept = has_slot(step, leader, member).await?;
+    let kept = step.lab.has_slot(leader, member).await?;
     step.demand(if kept { Err("it is there".to_owned()) } else { Ok(()) }, "its slot is dropped");
     step.refused(&["remove", member, "--yes"], (1, "there was no member")).await?;
     if find == Find::Emptied {
@@ -121,7 +121,7 @@ pub(super) async fn remove(step: &mut Step<'_>, find: Find) -> anyhow::Result<()
     let what = format!("{member}, which was added again, streams");
     let view = |view: &ClusterView| streams(view, member);
     step.all_see(&what, JOIN, view).await;
-    let kept = has_slot(step, leader, member).await?;
+    let kept = step.lab.has_slot(leader, member).await?;
     step.demand(if kept { Ok(()) } else { Err("there is none".to_owned()) }, "it has a slot again");
     Ok(())
 }
@@ -136,13 +136,6 @@ pub(super) async fn stop(step: &mut Step<'_>, member: &'static str) -> anyhow::R
     let gone = left.map_or(Ok(()), |left| Err(format!("process {}", left.pid)));
     step.demand(gone, "an agent that was stopped in order has stopped its Postgres");
     Ok(())
-}
-
-async fn has_slot(step: &Step<'_>, leader: &str, member: &str) -> anyhow::Result<bool> {
-    let client = step.lab.superuser(leader).await?;
-    let count = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1::text::name";
-    let row = client.query_one(count, &[&format!("haa_{member}")]).await?;
-    Ok(row.try_get::<_, i64>(0)? == 1)
 }
 
 fn empty(data: &Path) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::hosts::{Haactl, Lab, Watch};
+use crate::matrix;
 use crate::nemesis::Struck;
 use crate::workloads::Recorder;
 
@@ -135,7 +136,7 @@ pub async fn run(
             break;
         }
         let rng = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let (from, name) = (recorder.now(), word(verb));
+        let (from, name) = (recorder.now(), matrix::word(verb));
         let mut step = Step::begin(&mut *lab, watch, &ctl, rng).await?;
         act(verb, &mut step).await?;
         let acted = step.counted();
@@ -192,10 +193,6 @@ async fn act(verb: Verb, step: &mut Step<'_>) -> anyhow::Result<()> {
         Verb::Cancel => hand::cancel(step).await,
         Verb::Refusals => refuse::all(step).await,
     }
-}
-
-fn word(verb: Verb) -> String {
-    verb.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::error::SqlState;
 
 use crate::history::{Op, Phase, Step};
 use crate::hosts::Place;
 
 use super::Workload;
 use super::faithful;
-use super::outcome::{Failure, Fate};
+use super::outcome::{Failure, Fate, Server};
 use super::record::Recorder;
 use super::route::Route;
 use super::session::{Session, Way};
@@ -204,15 +203,14 @@ impl Client {
             }
             Err(failure) => {
                 let failure = if op_reads(&op) { failure.of_a_read() } else { failure };
-                let Failure { phase, said, session: fate } = failure;
-                let said_read_only = said.starts_with(SqlState::READ_ONLY_SQL_TRANSACTION.code());
+                let Failure { phase, said, session: fate, server } = failure;
                 recorder.bad(self.process, phase, op, format!("{member}: {said}"));
                 if phase == Phase::Info {
                     self.process = recorder.process(self.kind);
                 }
                 // One that no longer may write looks for another.
                 let by_itself = matches!(self.kind, Kind::Listed | Kind::Relayed);
-                if fate == Fate::Keeps && !(by_itself && said_read_only) {
+                if fate == Fate::Keeps && !(by_itself && server == Server::ReadOnly) {
                     self.session = Some(session);
                     sleep(AGAIN).await;
                 }

@@ -14,6 +14,17 @@ pub struct Failure {
     pub said: String,
     /// Whether the session is still of use.
     pub session: Fate,
+    /// Whether the server lets nobody write.
+    pub server: Server,
+}
+
+/// What a failure says of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// It lets nobody write.
+    ReadOnly,
+    /// Nothing of that.
+    Untold,
 }
 
 /// What becomes of the session.
@@ -38,19 +49,19 @@ impl Failure {
     /// It is not known what became of it.
     #[must_use]
     pub fn unknown(said: impl Into<String>) -> Self {
-        Self { phase: Phase::Info, said: said.into(), session: Fate::Ends }
+        Self { phase: Phase::Info, said: said.into(), session: Fate::Ends, server: Server::Untold }
     }
 
     /// It did not take place, and the session is gone.
     #[must_use]
     pub fn refused(said: impl Into<String>) -> Self {
-        Self { phase: Phase::Fail, said: said.into(), session: Fate::Ends }
+        Self { phase: Phase::Fail, said: said.into(), session: Fate::Ends, server: Server::Untold }
     }
 
     /// It did not take place, and the session goes on.
     #[must_use]
     pub fn kept(said: impl Into<String>) -> Self {
-        Self { phase: Phase::Fail, said: said.into(), session: Fate::Keeps }
+        Self { phase: Phase::Fail, said: said.into(), session: Fate::Keeps, server: Server::Untold }
     }
 
     /// The same of what only reads: it changed nothing, whatever became of it.
@@ -73,7 +84,11 @@ impl Failure {
         };
         let ended = error.as_db_error().is_none_or(|said| said.severity() != "ERROR");
         let session = if ended { Fate::Ends } else { Fate::Keeps };
-        Self { phase, said, session }
+        let server = match error.code() {
+            Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Server::ReadOnly,
+            Some(_) | None => Server::Untold,
+        };
+        Self { phase, said, session, server }
     }
 }
 

@@ -263,6 +263,28 @@ async fn what_cannot_wait_is_refused_at_once() {
         assert_eq!(answer.code, code, "{path} {body}: {}", answer.body);
         assert!(answer.error().contains(says), "{}", answer.body);
     }
+    let site = Site { hosts: vec![address(7001)], slot: None };
+    let follows = Some(Follows { site, until: None, dry_since: None });
+    let mut standby = Bench::new(Status { follows, ..primary() });
+    for (path, body, says) in [
+        (
+            "/restart",
+            r#"{"everybody": true, "schedule": "+3h"}"#,
+            "everybody: in a standby cluster",
+        ),
+        ("/reinitialize", r#"{"member": "n2", "from": "n3"}"#, "from: in a standby cluster"),
+        (
+            "/reinitialize",
+            r#"{"member": "n2", "from": "n3", "scheduled_at": "+2h"}"#,
+            "from: in a standby cluster",
+        ),
+        ("/reinitialize", r#"{"member": "n2", "from": "n2"}"#, "from: n2 cannot be cloned"),
+    ] {
+        let answer = standby.send(post(path, Some(TOKEN), body)).await;
+        assert_eq!(answer.code, 412, "{path} {body}: {}", answer.body);
+        assert!(answer.error().contains(says), "{}", answer.body);
+    }
+    assert!(is_quiet(&mut standby.calls), "nothing was passed on");
     let mut patch = post("/config", Some(TOKEN), r#"{"k": 2, "scheduled_at": "+2h"}"#);
     *patch.method_mut() = Method::PATCH;
     let answer = bench.send(patch).await;

@@ -13,8 +13,9 @@ use haa_core::observe::{
     Shutdown, Standby, SyncState, Walsender,
 };
 use haa_core::records::{MemberRecord, MemberRole, Tags};
-use haa_core::routes::{MemberStatus, Status};
+use haa_core::routes::{Follows, MemberStatus, Status};
 use haa_core::settings::Settings;
+use haa_core::site::Site;
 use haa_core::units::{
     Address, Incarnation, Instance, LeaseId, Lsn, MemberName, Millis, Position, Revision, SystemId,
     Term, Timeline,

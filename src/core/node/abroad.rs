@@ -211,7 +211,8 @@ impl Node {
 
     /// Whether an operator has our data made anew, though we lead, and that has not failed.
     pub(super) fn remakes(&self) -> bool {
-        self.belief.given_up(&self.config.name).is_some() && self.clone_failed.is_none()
+        let asked = self.belief.reinit_of(&self.config.name);
+        asked.is_some_and(|(id, _, _)| self.why_not_cloned(id).is_none())
     }
 
     /// The leader's own data are made anew of the other cluster: it goes on leading, and the others are compared with
@@ -225,7 +226,7 @@ impl Node {
         let me = self.config.name.clone();
         let own = self.belief.data().map(|(_, data)| data);
         let Ask::Reinit { data, .. } = &request.ask else { return false };
-        if let Some(why) = self.clone_failed.take() {
+        if let Some(why) = self.why_not_cloned(id) {
             let why = format!("{me} could not be cloned: {why}; it goes on with its data");
             self.answer(id, request, RequestState::Refused { why });
             return false;

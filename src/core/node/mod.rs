@@ -168,9 +168,9 @@ pub struct Node {
     /// Our Postgres is restarted on an operator's wish.
     #[serde(default)]
     restarting: Option<restart::Restarting>,
-    /// Why the clone that an operator asked for failed.
+    /// The request for a clone that failed, and why: it answers no other one.
     #[serde(default)]
-    clone_failed: Option<String>,
+    clone_failed: Option<(RequestId, String)>,
     promised: Promised,
     /// How we go on without the store.
     failsafe: Failsafe,
@@ -444,7 +444,7 @@ impl Node {
             (Job::InitDb, JobResult::Done) => self.slots.newborn = true,
             (Job::Checkpoint, _) => self.checkpointed(),
             (Job::Hold, _) => self.hold_ended(result),
-            (Job::Clone(_), JobResult::Failed(why)) => self.clone_failed = Some(why.clone()),
+            (Job::Clone(_), JobResult::Failed(why)) => self.clone_fails(why),
             (_, _) => {}
         }
     }

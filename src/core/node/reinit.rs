@@ -24,7 +24,7 @@ impl Belief {
         if let Ask::Reinit { from, .. } = &kept.value.ask { from.as_ref() } else { None }
     }
 
-    fn reinit_of(
+    pub(super) fn reinit_of(
         &self,
         name: &MemberName,
     ) -> Option<(&RequestId, &Kept<RequestRecord>, &Incarnation)> {
@@ -163,14 +163,25 @@ impl Node {
             first && beat.term == leader.term && !beat.blind
         });
         let own = self.belief.data().map(|(_, data)| data);
-        let Some((_, kept, data)) = self.belief.reinit_of(&self.config.name) else { return false };
+        let Some((id, kept, data)) = self.belief.reinit_of(&self.config.name) else { return false };
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let free = sync.is_some_and(|sync| {
             let votes = sync.value.voters.get(&self.config.name) == Some(data);
             !votes && sync.revision > kept.revision
         });
         let free = free || self.off.is(Mechanism::ReinitOfVoter);
-        own == Some(*data) && open && free && self.clone_failed.is_none()
+        own == Some(*data) && open && free && self.why_not_cloned(id).is_none()
+    }
+
+    /// A clone has failed. While nobody asks for one, the next attempt says more.
+    pub(super) fn clone_fails(&mut self, why: &str) {
+        let asked = self.belief.reinit_of(&self.config.name);
+        self.clone_failed = asked.map(|(id, _, _)| (id.clone(), why.to_owned()));
+    }
+
+    /// Why the clone that this request asked for failed, if it did.
+    pub(super) fn why_not_cloned(&self, id: &RequestId) -> Option<&str> {
+        self.clone_failed.as_ref().filter(|(of, _)| of == id).map(|(_, why)| why.as_str())
     }
 
     /// Our data go sooner or later: nothing is done to keep them.
@@ -183,12 +194,11 @@ impl Node {
     pub(super) fn reinits(&mut self, now: Millis, facts: &PostgresFacts, leader: &Leader) -> bool {
         let me = self.config.name.clone();
         let Some((id, kept, data)) = self.belief.reinit_of(&me) else {
-            self.clone_failed = None;
             return false;
         };
         let (id, request, data) = (id.clone(), kept.value.clone(), *data);
         let anew = self.belief.data().is_some_and(|(_, own)| own != data);
-        if let (false, Some(why)) = (anew, &self.clone_failed) {
+        if let (false, Some(why)) = (anew, self.why_not_cloned(&id)) {
             let why = format!(
                 "{me} could not be cloned: {why}; it goes on with its data if they are still there, and is cloned \
                  if not"

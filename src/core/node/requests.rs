@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bars::undrain_first;
 use crate::effect::Job;
 use crate::observe::Primary;
 use crate::reason::Reason;
 use crate::records::{
     Ask, Key, Loss, Manner, MemberRecord, Record, RequestId, RequestRecord, RequestState,
 };
-use crate::routes::undrain_first;
 use crate::units::{MemberName, Millis, Revision, Term};
 
 use super::Node;

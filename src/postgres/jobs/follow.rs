@@ -1,6 +1,7 @@
 //! Jobs: stream from a source, and receive from nobody. Done only when a session opened after the reload
 //! shows it; whether the follower has diverged was decided before.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) async fn follow(
 ) -> Result<(), JobError> {
     let site = &*bench.site;
     if let Some(begin) = begin
-        && let Err(error) = timeline::make_room(site.data(), &site.pg_wal(), begin)
+        && let Err(error) = made_room(site, begin)
     {
         tracing::debug!(%error, "Postgres itself makes the first segment of the new timeline");
     }
@@ -52,6 +53,14 @@ pub(super) async fn follow(
     }
     // Readers wait for what may go wrong with the rules of access; the primary's commits do not.
     if shut { door::set(site, &postmaster, Door::Open).await } else { Ok(()) }
+}
+
+/// In place, and not `files::apart`: work apart goes on when its job is given up, and the next job would begin beside
+/// it. A start that has cleared `pg_wal` would find an empty segment there after all, and a stub could take the place
+/// of a history that the receiver has just fetched. So the job ends when this has; whoever else waits for its thread is
+/// taken to another meanwhile.
+fn made_room(site: &Site, begin: Begin) -> io::Result<()> {
+    tokio::task::block_in_place(|| timeline::make_room(site.data(), &site.pg_wal(), begin))
 }
 
 pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), JobError> {

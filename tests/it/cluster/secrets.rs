@@ -96,15 +96,19 @@ pub(super) async fn none_is_told(
     let mut paths = Vec::new();
     files(cluster.playground.directory(), &mut paths);
     for path in paths {
-        looked.0.push((path.display().to_string(), std::fs::read(&path).unwrap_or_default()));
+        let content = unless_gone(&path, std::fs::read(&path));
+        looked.0.extend(content.map(|content| (path.display().to_string(), content)));
     }
-    for member in cluster.playground.names() {
-        for path in QUESTIONS {
+    for path in QUESTIONS {
+        let mut answers = 0;
+        for member in cluster.playground.names() {
             if let Ok((code, text)) = cluster.playground.http_get(&member, path).await {
                 assert_ne!(code, 404, "{path}: {text}");
                 looked.0.push((format!("{member}{path}"), text.into_bytes()));
+                answers += 1;
             }
         }
+        assert!(answers > 0, "nobody answers {path}");
     }
     let every = Some(GetOptions::new().with_all_keys());
     let kept = etcd.get("", every).await.expect("it answers");
@@ -143,17 +147,29 @@ pub(super) async fn none_is_told(
     }
 }
 
-/// What is kept in files, but for what is there to hold secrets.
+/// What is kept in files, but for what is there to hold secrets. What is no file, such as a socket, holds nothing.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+    for entry in unless_gone(directory, std::fs::read_dir(directory)).into_iter().flatten() {
+        let Some(entry) = unless_gone(directory, entry) else { continue };
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        match path.is_dir() && !path.is_symlink() {
+        let Some(kind) = unless_gone(&path, entry.file_type()) else { continue };
+        match kind.is_dir() {
             true if name == "secrets" || TABLES.contains(&&*name) => {}
             true => files(&path, found),
             false if KEPT.contains(&&*name) => private(&path),
-            false => found.push(path),
+            false if kind.is_file() => found.push(path),
+            false => {}
         }
+    }
+}
+
+/// Files come and go; one that is there is read, or nothing is known of it.
+fn unless_gone<T>(path: &Path, read: std::io::Result<T>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{} cannot be read: {error}", path.display()),
     }
 }
 

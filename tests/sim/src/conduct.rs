@@ -15,6 +15,8 @@ pub struct Conduct {
     pub histories_stay: u32,
     /// A clone fails.
     pub clone_fails: u32,
+    /// Above zero: a clone finds no room, before it touches anything.
+    pub no_room: u32,
     /// A start fails.
     pub start_fails: u32,
     /// A promotion is refused.
@@ -53,6 +55,7 @@ impl Default for Conduct {
             rewind_blind: 0,
             histories_stay: 0,
             clone_fails: 0,
+            no_room: 0,
             start_fails: 0,
             promote_fails: 0,
             hold_fails: 0,

@@ -65,6 +65,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("histories-stay", []) => odds(Conduct { histories_stay: 1, ..world.conduct }),
         ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
         ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
+        ("no-room", []) => odds(Conduct { no_room: 1, ..world.conduct }),
         ("one-backup", []) => odds(Conduct { one_backup: 1, ..world.conduct }),
         ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
         ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),

@@ -59,6 +59,7 @@ impl World {
             Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
                 Err("Postgres is running")
             }
+            Job::Clone(_) if self.conduct.no_room > 0 => Err("there is no room for a copy"),
             Job::Clone(from) => {
                 if let Some(disk) = self.members[member].postgres.disk {
                     self.deeds.push(overwrites(member, &disk));
