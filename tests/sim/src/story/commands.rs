@@ -33,8 +33,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
         ("kill-host", [m]) => vec![Fault::KillHost(end(m)?)],
         ("revive", [m]) => vec![Fault::Revive(end(m)?)],
-        ("freeze", [m]) => vec![Fault::Freeze(end(m)?)],
-        ("thaw", [m]) => vec![Fault::Thaw(end(m)?)],
+        ("freeze" | "thaw", [m]) => stands_still(verb, end(m)?),
         ("lose-disk", [m]) => vec![Fault::LoseDisk(end(m)?)],
         ("foreign-disk", [m]) => vec![Fault::ForeignDisk(end(m)?)],
         ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
@@ -88,6 +87,10 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
         _ => vec![abroad(world, verb, rest)?],
     })
+}
+
+fn stands_still(verb: &str, member: usize) -> Vec<Fault> {
+    vec![if verb == "freeze" { Fault::Freeze(member) } else { Fault::Thaw(member) }]
 }
 
 fn replay(verb: &str, member: usize) -> Vec<Fault> {

@@ -60,23 +60,7 @@ impl World {
                 Err("Postgres is running")
             }
             Job::Clone(_) if self.conduct.no_room > 0 => Err("there is no room for a copy"),
-            Job::Clone(from) => {
-                if let Some(disk) = self.members[member].postgres.disk {
-                    self.deeds.push(overwrites(member, &disk));
-                    let theirs = self.whence(from);
-                    let theirs = theirs.and_then(|source| self.members[source].postgres.wal());
-                    if let (Some(theirs), None, false) =
-                        (theirs, disk.consistent_at, disk.untouched)
-                    {
-                        self.discards(member, disk.wal, theirs);
-                    }
-                }
-                self.members[member].postgres.disk = None;
-                self.members[member].postgres.slots.clear();
-                self.members[member].postgres.kept.clear();
-                let span = self.takes(1_000, 8_000);
-                Ok(Some(self.copying(member, from, span)))
-            }
+            Job::Clone(from) => Ok(Some(self.start_of_clone(member, from))),
             Job::Rewind(from) => {
                 let span = self.takes(300, 2_000);
                 Ok(Some(self.copying(member, from, span)))
@@ -122,6 +106,22 @@ impl World {
                 self.promote(member, *timeline, proof.term())
             }
         }
+    }
+
+    fn start_of_clone(&mut self, member: usize, from: &Source) -> At {
+        if let Some(disk) = self.members[member].postgres.disk {
+            self.deeds.push(overwrites(member, &disk));
+            let theirs = self.whence(from);
+            let theirs = theirs.and_then(|source| self.members[source].postgres.wal());
+            if let (Some(theirs), None, false) = (theirs, disk.consistent_at, disk.untouched) {
+                self.discards(member, disk.wal, theirs);
+            }
+        }
+        self.members[member].postgres.disk = None;
+        self.members[member].postgres.slots.clear();
+        self.members[member].postgres.kept.clear();
+        let span = self.takes(1_000, 8_000);
+        self.copying(member, from, span)
     }
 
     fn promote(
