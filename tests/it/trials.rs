@@ -2,6 +2,7 @@
 //! Never a decision of haa's: only its hands, and Postgres.
 
 mod diverged;
+mod newer;
 mod timelines;
 
 use std::path::{Path, PathBuf};
