@@ -102,7 +102,8 @@ pub(super) async fn reconcile(
     // Asked again with each question: a promotion may come in between.
     let (holds, wrong) = match standby {
         true => (Holds::Nothing, "restart_lsn IS NOT NULL AND pg_is_in_recovery()"),
-        false => (Holds::Wal, "restart_lsn IS NULL"),
+        // One that Postgres gave up for being idle still says where it was.
+        false => (Holds::Wal, "(restart_lsn IS NULL OR wal_status = 'lost')"),
     };
     let changed = drop_where(session, wrong, |_| true).await;
     create(session, wanted, holds).await.and(changed).and(dropped)

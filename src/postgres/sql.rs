@@ -71,15 +71,12 @@ impl Drop for Session {
 impl Session {
     /// A new session of the superuser in our own server.
     pub(super) async fn open(site: &Site) -> Result<Self, SqlError> {
-        let mut config = config(&site.config.superuser);
-        config.host_path(&site.config.socket_directory).port(site.config.listen.port);
-        Self::connect(config, site.source_writes()).await
+        Self::connect(own(site), site.source_writes()).await
     }
 
     /// The same in another of its databases.
     pub(super) async fn open_in(site: &Site, database: &str) -> Result<Self, SqlError> {
-        let mut config = config(&site.config.superuser);
-        config.host_path(&site.config.socket_directory).port(site.config.listen.port);
+        let mut config = own(site);
         config.dbname(database);
         Self::connect(config, site.source_writes()).await
     }
@@ -165,6 +162,20 @@ impl Row {
 /// Whatever the parameters say for everybody else. A standby answers nothing to a session that is serializable.
 const OPTIONS: &str = "-c search_path=pg_catalog -c statement_timeout=0 \
      -c client_min_messages=error -c default_transaction_isolation=read\\ committed";
+
+/// From 17 on a trigger may run at each login: one that writes, or fails, would shut us out, of a standby first of all.
+const NO_TRIGGERS: &str = " -c event_triggers=off -c transaction_timeout=0";
+const TRIGGERED_FROM: u32 = 17;
+
+/// In our own server, where we may say so much.
+fn own(site: &Site) -> tokio_postgres::Config {
+    let mut config = config(&site.config.superuser);
+    config.host_path(&site.config.socket_directory).port(site.config.listen.port);
+    if site.major() >= TRIGGERED_FROM {
+        config.options(format!("{OPTIONS}{NO_TRIGGERS}"));
+    }
+    config
+}
 
 fn config(login: &Login) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();

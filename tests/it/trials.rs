@@ -2,6 +2,7 @@
 //! Never a decision of haa's: only its hands, and Postgres.
 
 mod diverged;
+mod newer;
 mod timelines;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,18 @@ pub(crate) fn binaries(major: u32) -> Option<PathBuf> {
         .chain(fetched)
         .chain(default)
         .find(|directory| server_version(directory).is_ok_and(|version| version / 10_000 == major))
+}
+
+/// What `HAA_POSTGRES=17` asks for in the place of the newest of the system.
+pub(crate) fn asked_for() -> Option<PathBuf> {
+    let major = std::env::var("HAA_POSTGRES").ok()?;
+    let binaries = major.parse().ok().and_then(binaries);
+    Some(binaries.unwrap_or_else(|| panic!("HAA_POSTGRES={major}: there are no such binaries")))
+}
+
+/// What tests run on that are not about a version.
+pub(crate) fn usual() -> PathBuf {
+    asked_for().unwrap_or_else(|| find_binaries().expect("Postgres is installed"))
 }
 
 macro_rules! trials {

@@ -35,13 +35,6 @@ pub(crate) fn haad(verb: &str, config: &Path) -> (i32, String) {
     (ran.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The Postgres that the clusters run on, where `HAA_POSTGRES=17` asks for another than the newest of the system.
-fn asked_for() -> Option<PathBuf> {
-    let major = std::env::var("HAA_POSTGRES").ok()?;
-    let binaries = major.parse().ok().and_then(trials::binaries);
-    Some(binaries.unwrap_or_else(|| panic!("HAA_POSTGRES={major}: there are no such binaries")))
-}
-
 impl Cluster {
     /// Files only; nothing runs.
     pub(crate) fn prepare(adapt: impl FnOnce(Options) -> Options) -> Self {
@@ -49,7 +42,7 @@ impl Cluster {
         let directory = tempfile::Builder::new().prefix("haa-it-").tempdir_in("/tmp");
         let directory = directory.expect("a temporary directory");
         let mut options = Options::new(directory.path().join("c"), programs.join("haad"));
-        if let Some(binaries) = asked_for() {
+        if let Some(binaries) = trials::asked_for() {
             let binaries = binaries.display().to_string();
             options = options.extra(toml::toml! { postgres.bin_directory = binaries });
         }
@@ -270,8 +263,7 @@ impl Cluster {
 
     /// A program of the Postgres that the agents use.
     pub(crate) fn postgres_program(&self, program: &str) -> PathBuf {
-        let usual = || haa::postgres::find_binaries().expect("Postgres is installed");
-        asked_for().unwrap_or_else(usual).join(program)
+        trials::usual().join(program)
     }
 
     /// The password file that a member's configuration names for a role.

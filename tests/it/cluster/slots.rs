@@ -2,17 +2,19 @@
 //! reads every change after a failover.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use haa::postgres::server_version;
 use haa_core::units::MemberName;
 use tokio_postgres::Client;
 
 use super::fixture::{Cluster, LONG};
 use crate::postgres::note;
-use crate::trials::binaries;
+use crate::trials::{asked_for, binaries};
 
-/// Three members of PostgreSQL 17, whose WAL can be decoded.
-async fn of_seventeen(binaries: &std::path::Path) -> Cluster {
+/// Three members of PostgreSQL 17 or newer, whose WAL can be decoded.
+async fn that_copies_slots(binaries: &std::path::Path) -> Cluster {
     let binaries = toml::Value::from(binaries.display().to_string());
     let level = toml::Table::from_iter([("wal_level".to_owned(), "logical".into())]);
     let postgres = toml::Table::from_iter([
@@ -69,9 +71,14 @@ pub(super) async fn physical_slots_follow_the_primary_s(cluster: &Cluster, prima
     for member in cluster.playground.names() {
         until(cluster, &member, THERE, "0").await;
     }
+    let version: u32 = ask(&client, "SHOW server_version_num").await.parse().expect("a number");
+    let logical = match version {
+        170_000.. => "it needs wal_level = logical, and Postgres runs with replica",
+        _ => "can be kept from PostgreSQL 17 on",
+    };
     for (pair, says) in [
         ("slots.haa_n9=physical", "those that begin with haa_ are the members' own"),
-        ("slots.cdc.database=postgres", "can be kept from PostgreSQL 17 on"),
+        ("slots.cdc.database=postgres", logical),
     ] {
         let (code, said) = cluster.haactl(&["settings", "set", pair]);
         assert!(code == 1 && said.contains(says), "{pair}: {said}");
@@ -101,10 +108,11 @@ async fn insert(client: &Client, ids: std::ops::RangeInclusive<i64>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_reads_every_change_after_a_failover() {
-    let Some(binaries) = binaries(17) else {
+    let copies = |binaries: &PathBuf| server_version(binaries).is_ok_and(|v| v >= 170_000);
+    let Some(binaries) = asked_for().filter(copies).or_else(|| binaries(17)) else {
         return note("not tried: no binaries of PostgreSQL 17");
     };
-    let mut cluster = of_seventeen(&binaries).await;
+    let mut cluster = that_copies_slots(&binaries).await;
     cluster.all_vote().await;
     let old = cluster.primary().await;
     let client = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");

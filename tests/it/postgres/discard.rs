@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use haa::postgres::find_binaries;
 use haa_core::discard::{Commits, Discarded};
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
@@ -13,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use super::member::{self, Member};
 use super::root;
+use crate::trials::usual;
 
 /// Commits that only `a` will ever have.
 const ONLY_HERE: u64 = 5;
@@ -92,7 +92,7 @@ fn notes(a: &Member) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_rewind_discards_is_counted_and_told_until_it_is_known() {
     let root = root();
-    let (mut a, mut b) = diverged(root.path(), &find_binaries().expect("Postgres")).await;
+    let (mut a, mut b) = diverged(root.path(), &usual()).await;
     a.done(Job::Rewind(b.source())).await;
     let lost = one(&mut a);
     counts(&lost);
@@ -129,7 +129,7 @@ async fn what_a_rewind_discards_is_counted_and_told_until_it_is_known() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_clone_discards_is_counted_in_the_data_that_it_moves_aside() {
     let root = root();
-    let (mut a, mut b) = diverged(root.path(), &find_binaries().expect("Postgres")).await;
+    let (mut a, mut b) = diverged(root.path(), &usual()).await;
     a.done(Job::Clone(b.source())).await;
     let lost = one(&mut a);
     counts(&lost);
@@ -152,7 +152,7 @@ async fn what_a_clone_discards_is_counted_in_the_data_that_it_moves_aside() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_clone_discards_is_told_though_its_wal_is_gone() {
     let root = root();
-    let (mut a, mut b) = diverged(root.path(), &find_binaries().expect("Postgres")).await;
+    let (mut a, mut b) = diverged(root.path(), &usual()).await;
     let pg_wal = std::fs::read_dir(a.config.data_directory.join("pg_wal")).expect("readable");
     let name = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() == 24);
     for segment in pg_wal.flatten().map(|entry| entry.path()).filter(name) {
@@ -170,7 +170,7 @@ async fn without_pg_waldump_a_rewind_goes_on_and_says_that_nothing_was_counted()
     let root = root();
     let binaries = root.path().join("bin");
     std::fs::create_dir(&binaries).expect("made");
-    for program in std::fs::read_dir(find_binaries().expect("Postgres")).expect("there").flatten() {
+    for program in std::fs::read_dir(usual()).expect("there").flatten() {
         if program.file_name() != "pg_waldump" {
             let link = binaries.join(program.file_name());
             std::os::unix::fs::symlink(program.path(), link).expect("a link");
@@ -190,7 +190,7 @@ async fn without_pg_waldump_a_rewind_goes_on_and_says_that_nothing_was_counted()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rewind_that_is_broken_off_makes_way_for_a_clone_and_is_told_once() {
     let root = root();
-    let (mut a, b) = diverged(root.path(), &find_binaries().expect("Postgres")).await;
+    let (mut a, b) = diverged(root.path(), &usual()).await;
     // Enough that it does not end before the agent does.
     b.sql("CREATE TABLE big AS SELECT generate_series(1, 1000000) AS n").await;
     a.begin(Job::Rewind(b.source()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use haa::agent::clock;
 use haa::config::{self, Login};
 use haa::playground::ports;
-use haa::postgres::{Gates, Postgres, find_binaries};
+use haa::postgres::{Gates, Postgres};
 use haa_core::discard::Discarded;
 use haa_core::effect::{Job, Source};
 use haa_core::input::{Input, JobResult};
@@ -17,6 +17,8 @@ use haa_core::observe::{DataDir, Door, PostgresFacts, Primary, Server, Standby};
 use haa_core::settings::Timing;
 use haa_core::units::{Address, Incarnation, JobId, LeaseId, MemberName, Millis, Term, Timeline};
 use tokio::sync::mpsc;
+
+use crate::trials::usual;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +44,7 @@ fn login(user: &str, password: &str) -> Login {
 
 impl Member {
     pub(crate) fn new(name: &str, root: &Path) -> Self {
-        Self::of(name, root, &find_binaries().expect("Postgres is installed"))
+        Self::of(name, root, &usual())
     }
 
     /// A member with these server binaries.
