@@ -4,6 +4,7 @@ pub mod abroad;
 pub mod agent;
 pub mod ambush;
 pub mod clients;
+pub mod errands;
 pub mod faults;
 pub mod hold;
 pub mod jobs;
@@ -117,6 +118,8 @@ pub enum ForAgent {
     Perform(Vec<haa_core::effect::Effect>),
     /// The disk has taken this.
     Promised(haa_core::voters::Promises),
+    /// What it carries out by itself comes to its end.
+    Errand(haa_core::records::RequestId),
 }
 
 /// What happens to a server.
