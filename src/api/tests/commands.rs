@@ -271,6 +271,8 @@ async fn what_cannot_wait_is_refused_at_once() {
         ("/restart", r#"{"everybody": true}"#, 400, "with a schedule and without a member"),
         ("/reload", r#"{"member": "n9", "scheduled_at": "+2h"}"#, 400, "no member 'n9'"),
         ("/reload", r#"{"member": "n2"}"#, 400, "each is asked itself, and this is n1"),
+        ("/promote-cluster", r#"{"scheduled_at": "+2h"}"#, 400, "both would accept writes"),
+        ("/demote-cluster", r#"{"scheduled_at": "+2h"}"#, 400, "nobody would accept writes"),
     ] {
         let answer = bench.send(post(path, Some(TOKEN), body)).await;
         assert_eq!(answer.code, code, "{path} {body}: {}", answer.body);
