@@ -2,6 +2,7 @@
 
 mod calls;
 pub mod clock;
+mod errands;
 #[cfg(test)]
 mod fuzz;
 mod herald;

@@ -93,6 +93,11 @@ impl Reloader {
         done
     }
 
+    /// Reads the file again, as was asked for in advance; whoever carries that out tells of it.
+    pub(super) async fn again(&self) -> RequestState {
+        outcome(&told(self.read().await))
+    }
+
     async fn read(&self) -> Result<Reloaded, String> {
         let mut config = self.config.lock().await;
         let file = config.file.clone();

@@ -25,7 +25,7 @@ use super::notes::{self, Notes};
 use super::promises::{self, Keeper};
 use super::reload::Reloader;
 use super::tally::Tally;
-use super::{calls, clock, signals, wall};
+use super::{calls, clock, errands, signals, wall};
 use crate::api::tokens::Tokens;
 use crate::api::{self, Metrics};
 use crate::config::{self, Bootstrap, Config};
@@ -118,8 +118,8 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
     let examiner = examiner(&config, &api, (&store, &postgres, &hooks));
     tokio::spawn(news.tell(config.name.clone(), Arc::clone(&store)));
     let hearing = peers::router(&config.cluster, tokens.clone(), inputs.clone());
+    let reloader = reloader(&config, &postgres, &inputs, (&api, &store));
     let serving = tokio::spawn(api::serve(listener, door, api, hearing, shutdown.clone()));
-    let reloader = reloader(&config, &postgres, &inputs, &store);
     tokio::spawn(calls::answer_calls(called, Arc::clone(&store), examiner, reloader));
     let promises = Keeper::start(&config.state_directory, inputs.clone())?;
     tokio::spawn(wall::tell(told.clone(), inputs.clone()));
@@ -218,17 +218,19 @@ fn examiner(
     Arc::new(Examiner::new(config.clone(), sources))
 }
 
-/// Who reads `haad.toml` again when somebody asks, or a SIGHUP comes.
+/// Who reads `haad.toml` again when somebody asks, a SIGHUP comes, or the time that was named for it.
 fn reloader(
     config: &Config,
     postgres: &Postgres,
     inputs: &mpsc::Sender<Input>,
-    store: &Arc<Store>,
+    (api, store): (&api::Api, &Arc<Store>),
 ) -> Arc<Reloader> {
     let asked = (postgres.asker(), postgres.vetter());
-    let (inputs, store) = (inputs.clone(), Arc::clone(store));
-    let reloader = Arc::new(Reloader::new(config.clone(), asked, inputs, store));
+    let reloader = Reloader::new(config.clone(), asked, inputs.clone(), Arc::clone(store));
+    let reloader = Arc::new(reloader);
     tokio::spawn(signals::reload(Arc::clone(&reloader)));
+    let errands = errands::carry_out(api.clone(), Arc::clone(store), Arc::clone(&reloader));
+    tokio::spawn(errands);
     reloader
 }
 

@@ -332,7 +332,7 @@ pub(super) fn current(api: &Api) -> Result<Arc<Status>, Refusal> {
 }
 
 /// The member of that name; a stranger's is refused with the names that are known.
-fn known_member(
+pub(super) fn known_member(
     status: &Status,
     key: &str,
     name: Option<String>,

@@ -88,7 +88,7 @@ pub(super) async fn plan(
 fn grace(ask: &Ask) -> Duration {
     match ask {
         Ask::Undrain { .. } => AHEAD,
-        Ask::Settings { changes } if changes.iter().any(is_resume) => AHEAD,
+        Ask::Settings { changes } if changes.iter().all(is_resume) => AHEAD,
         Ask::Settings { .. }
         | Ask::Switchover { .. }
         | Ask::Failover { .. }

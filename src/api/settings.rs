@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::carry::{request, written};
 use super::commands::{Refusal, body, current, who};
+use super::planned::{patch_at, put_at};
 use super::schedule::plan;
 use super::tokens::Role;
 use super::{Api, Call, READ, Untold, json, not_yet, told};
@@ -58,10 +59,14 @@ async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response 
         let Document(mut patch) = body(request).await?;
         let at = patch.as_object_mut().and_then(|patch| patch.remove(SCHEDULED_AT));
         who.may(if pauses(&patch) { Role::Operator } else { Role::Admin })?;
-        if let Some(at) = at {
-            return pause_at(&api, &at, &who.by, &patch).await;
-        }
         let status = current(&api)?;
+        if let Some(at) = at {
+            if pauses(&patch) {
+                return pause_at(&api, &at, &who.by, &patch).await;
+            }
+            unchanged(&status, seen)?;
+            return patch_at(&api, (&at, &who.by), &status, &patch).await;
+        }
         let next = merged(&status.settings, &patch).map_err(senseless)?;
         change(&api, &status, next, (who.by, seen)).await
     };
@@ -74,11 +79,16 @@ async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
         let who = who(&api, &request, Role::Admin)?;
         let seen = seen(request.headers())?;
         let Document(whole) = body(request).await?;
-        let Value::Object(whole) = whole else {
+        let Value::Object(mut whole) = whole else {
             return Err(senseless(vec!["settings: a JSON object is wanted".to_owned()]));
         };
+        let at = whole.remove(SCHEDULED_AT);
         let status = current(&api)?;
         let next = read(&whole).map_err(senseless)?;
+        if let Some(at) = at {
+            unchanged(&status, seen)?;
+            return put_at(&api, (&at, &who.by), &status, next).await;
+        }
         change(&api, &status, next, (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
@@ -91,9 +101,8 @@ fn pauses(patch: &Value) -> bool {
 
 /// A pause that is to begin at a time, or to end.
 async fn pause_at(api: &Api, at: &Value, by: &str, patch: &Value) -> Result<Response, Refusal> {
-    let (Some(at), true, Some(pause)) = (at.as_str(), pauses(patch), patch["pause"].as_bool())
-    else {
-        let says = "scheduled_at: a time, with pause true or false and nothing else; other settings change at once";
+    let (Some(at), Some(pause)) = (at.as_str(), patch["pause"].as_bool()) else {
+        let says = "scheduled_at: a time in a text, such as \"+2h\", with pause true or false";
         return Err(senseless(vec![says.to_owned()]));
     };
     let (from, to) = (Some((!pause).to_string()), Some(pause.to_string()));
@@ -101,7 +110,7 @@ async fn pause_at(api: &Api, at: &Value, by: &str, patch: &Value) -> Result<Resp
     plan(api, at, by, vec![Ask::Settings { changes }.into()]).await
 }
 
-fn senseless(sentences: Vec<String>) -> Refusal {
+pub(super) fn senseless(sentences: Vec<String>) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, sentences.join("; "))
 }
 
@@ -113,36 +122,35 @@ fn seen(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
     number.map(|number| Some(Revision(number))).ok_or(Refusal(StatusCode::BAD_REQUEST, says))
 }
 
-async fn change(
-    api: &Api,
-    status: &Status,
-    next: Settings,
-    (by, seen): (String, Option<Revision>),
-) -> Result<Response, Refusal> {
+fn lost() -> Refusal {
+    let says = "the settings were changed by somebody else meanwhile: look with haactl settings show \
+                and ask again";
+    Refusal(StatusCode::CONFLICT, says.to_owned())
+}
+
+/// The revision that a change goes by, if there are settings, and whoever asks has seen these.
+fn unchanged(status: &Status, seen: Option<Revision>) -> Result<Revision, Refusal> {
     let since = status.settings_revision;
     if since == Revision::ABSENT {
         let says = "there are no settings yet: the cluster is not initialised, or this member has not heard \
                     from etcd; look with haactl status";
         return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned()));
     }
-    let lost = || {
-        let says = "the settings were changed by somebody else meanwhile: look with haactl settings show \
-                    and ask again";
-        Refusal(StatusCode::CONFLICT, says.to_owned())
-    };
-    if seen.is_some_and(|seen| seen != since) {
-        return Err(lost());
-    }
+    if seen.is_some_and(|seen| seen != since) { Err(lost()) } else { Ok(since) }
+}
+
+async fn change(
+    api: &Api,
+    status: &Status,
+    next: Settings,
+    (by, seen): (String, Option<Revision>),
+) -> Result<Response, Refusal> {
+    let since = unchanged(status, seen)?;
     let changes = changes(&status.settings, &next);
     if changes.is_empty() {
         return Ok(document(StatusCode::OK, &next, since));
     }
-    let before = &status.settings.slots;
-    let slots = next.slots.iter().filter(|(name, slot)| before.get(*name) != Some(slot));
-    let slots: BTreeMap<_, _> = slots.map(|(name, slot)| (name.clone(), slot.clone())).collect();
-    if status.settings.postgres.parameters != next.postgres.parameters || !slots.is_empty() {
-        vet(api, (wanted(&status.settings, &next), slots), &next).await?;
-    }
+    vetted(api, status, &next).await?;
     let done = RequestState::Done { what: "written".to_owned() };
     let (id, record) = request(Ask::Settings { changes }, by, done);
     let settings = Box::new(next.clone());
@@ -164,6 +172,17 @@ async fn change(
         return Ok(document(StatusCode::OK, &status.settings, status.settings_revision));
     }
     Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "message": unfinished(&status, whose) })))
+}
+
+/// Parameters and slots that are to be others are checked by this member's Postgres.
+pub(super) async fn vetted(api: &Api, status: &Status, next: &Settings) -> Result<(), Refusal> {
+    let before = &status.settings.slots;
+    let slots = next.slots.iter().filter(|(name, slot)| before.get(*name) != Some(slot));
+    let slots: BTreeMap<_, _> = slots.map(|(name, slot)| (name.clone(), slot.clone())).collect();
+    if status.settings.postgres.parameters != next.postgres.parameters || !slots.is_empty() {
+        vet(api, (wanted(&status.settings, next), slots), next).await?;
+    }
+    Ok(())
 }
 
 /// The parameters of Postgres that are to be other than they are.

@@ -10,6 +10,7 @@ use haa_core::records::Ask;
 use haa_core::site::Site;
 use haa_core::units::{Address, Position};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Api;
 use super::carry::carry_out;
@@ -22,6 +23,7 @@ use crate::config::name_objection;
 #[serde(default, deny_unknown_fields)]
 struct PromoteCluster {
     at_least: Option<String>,
+    scheduled_at: Option<Value>,
 }
 
 /// `POST /demote-cluster`
@@ -30,13 +32,26 @@ struct PromoteCluster {
 struct DemoteCluster {
     to: Vec<String>,
     slot: Option<String>,
+    scheduled_at: Option<Value>,
 }
+
+/// Nobody can say in advance what only the other cluster knows then.
+const NOT_PROMOTED_IN_ADVANCE: &str = "\
+    scheduled_at: promote-cluster takes no time: only then is it known whether the other cluster has closed its \
+    writes, and where they end; if it has not, both would accept writes. Let a script demote that one first, and \
+    promote this one with what it says";
+const NOT_DEMOTED_IN_ADVANCE: &str = "\
+    scheduled_at: demote-cluster takes no time: nobody would accept writes from then on until somebody promotes the \
+    other cluster, with what this one says then. Let a script do both, one after the other";
 
 /// Make a standby cluster one that accepts writes.
 pub(super) async fn promote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
         let asked: PromoteCluster = body(request).await?;
+        if asked.scheduled_at.is_some() {
+            return Err(wrong(NOT_PROMOTED_IN_ADVANCE.to_owned()));
+        }
         let at_least = match asked.at_least.map(|at| at.parse::<Position>()) {
             None => None,
             Some(Ok(at)) => Some(at),
@@ -52,6 +67,9 @@ pub(super) async fn demote(State(api): State<Arc<Api>>, request: Request<Body>) 
     let done = async {
         let who = who(&api, &request, Role::Admin)?;
         let asked: DemoteCluster = body(request).await?;
+        if asked.scheduled_at.is_some() {
+            return Err(wrong(NOT_DEMOTED_IN_ADVANCE.to_owned()));
+        }
         let mut hosts = Vec::new();
         for host in asked.to {
             let address: Address = host.parse().map_err(|why| wrong(format!("to: {why}")))?;

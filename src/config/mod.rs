@@ -28,6 +28,7 @@ mod keys;
 mod near;
 mod parameters;
 mod pgbouncer;
+pub mod planned;
 mod router;
 pub(crate) mod secrets;
 mod server;

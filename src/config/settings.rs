@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::check::Checker;
 use super::error::At;
 use super::file::{SettingsFile, Text, TimingFile};
+use super::planned::PROFILED;
 use super::size;
 use super::slots;
 use super::source::Source;
@@ -113,7 +114,9 @@ pub fn put(whole: &mut Map<String, Value>, path: &[&str], value: Value) {
 }
 
 /// `postgresql` is what today's tools call `postgres`, and the names of parameters are the same in any letters.
-fn in_our_words(document: &Map<String, Value>) -> Result<Map<String, Value>, Vec<String>> {
+pub(super) fn in_our_words(
+    document: &Map<String, Value>,
+) -> Result<Map<String, Value>, Vec<String>> {
     let mut document = document.clone();
     if let Some(theirs) = document.remove("postgresql")
         && document.insert("postgres".to_owned(), theirs).is_some()
@@ -176,22 +179,22 @@ pub fn read(document: &Map<String, Value>) -> Result<Settings, Vec<String>> {
     }
 }
 
-/// What a profile stands for.
-const PROFILED: [&str; 3] = ["timing.suspect_after", "timing.heartbeat", "timing.stagger"];
-
 /// As RFC 7386 has it.
 fn merge(whole: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, said) in patch {
-        match (said, whole.get_mut(key)) {
-            (Value::Null, _) => drop(whole.remove(key)),
-            (Value::Object(inner), Some(Value::Object(there))) => merge(there, inner),
-            (said, _) => drop(whole.insert(key.clone(), said.clone())),
-        }
+        let there = whole.remove(key);
+        let Value::Object(inner) = said else {
+            whole.extend((!said.is_null()).then(|| (key.clone(), said.clone())));
+            continue;
+        };
+        let mut section = there.and_then(|there| there.as_object().cloned()).unwrap_or_default();
+        merge(&mut section, inner);
+        whole.insert(key.clone(), section.into());
     }
 }
 
 /// A number or a truth where it is one: that is what the file has there.
-fn plain(said: String) -> Value {
+pub(super) fn plain(said: String) -> Value {
     match said.parse::<Value>() {
         Ok(value) if value.is_u64() || value.is_boolean() => value,
         Ok(_) | Err(_) => said.into(),

@@ -126,7 +126,7 @@ pub enum Ask {
         /// Its name.
         slot: String,
     },
-    /// Read `haad.toml` again. Never asked: the member does it, and it is told.
+    /// Read `haad.toml` again. Asked in advance; at once the member does it unasked, and it is told.
     Reload {
         /// Whose.
         member: MemberName,
@@ -138,9 +138,10 @@ pub enum Ask {
         /// Method and path.
         what: String,
     },
-    /// Other settings. Written together with them, and done by that: nobody has to act on it.
+    /// Other settings. At once they are written together with it, and it is done by that; in advance it says what they
+    /// are to be.
     Settings {
-        /// What changed.
+        /// What changes.
         changes: Vec<Altered>,
     },
 }
@@ -154,6 +155,14 @@ impl Ask {
             *data = found;
         }
         ask
+    }
+
+    /// Whose agent carries it out by itself, in the term of this leader: no Postgres stops, and nobody hands over.
+    pub(crate) fn errand_of<'a>(&'a self, leader: &'a MemberName) -> Option<&'a MemberName> {
+        if let Self::Reload { member } = self {
+            return Some(member);
+        }
+        matches!(self, Self::Settings { .. }).then_some(leader)
     }
 
     /// What was asked, for people.

@@ -66,6 +66,9 @@ pub struct Status {
     pub pools: PoolsAre,
     /// What operators asked for.
     pub requests: BTreeMap<RequestId, RequestRecord>,
+    /// Which of them this member's agent is to carry out by itself, now.
+    #[serde(default)]
+    pub errand: Option<RequestId>,
     /// The settings in force.
     pub settings: Settings,
     /// The revision of the settings in the store that those are; "absent" while none were read.

@@ -4,9 +4,11 @@ use clap::Args;
 use haa_core::units::MemberName;
 use serde_json::json;
 
+use super::at::AtArgs;
 use super::documents::ClusterView;
 use super::error::CtlError;
 use super::print::say;
+use super::switchover::order_at;
 use super::target::Target;
 use crate::agent::Reloaded;
 
@@ -23,11 +25,17 @@ nothing, and the answer names its line. systemctl reload haad does the same on o
 Examples:
   haactl reload n2
   haactl reload          # every member
+  haactl reload n2 --at 2026-11-28T03:00
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no agent could be reached, 4 token missing or refused")]
+At a time the member reads the file as it is then, and haactl events says what came of it.
+
+Exit codes: 0 done, or scheduled, 1 refused or failed, 2 wrong usage,
+3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct ReloadArgs {
     /// Whose; everybody's if none is named
     members: Vec<MemberName>,
+    #[command(flatten)]
+    at: AtArgs,
 }
 
 /// Runs the verb. One that refuses does not keep the others from it.
@@ -44,6 +52,11 @@ pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlErr
     for member in &cluster.members {
         let named = args.members.iter().any(|name| name.as_str() == member.name);
         if !named && !args.members.is_empty() {
+            continue;
+        }
+        if args.at.is_later() {
+            let body = json!({ "member": member.name });
+            order_at((WHAT, PATH), (&args.at, "scheduled_at"), body, target).await?;
             continue;
         }
         let done = match member.agent() {

@@ -12,6 +12,7 @@ use haa_core::settings::Settings;
 use hyper::Method;
 use serde_json::{Map, Value};
 
+use super::at::AtArgs;
 use super::documents::{ClusterView, MemberView};
 use super::error::CtlError;
 use super::events::{self, Event};
@@ -32,10 +33,11 @@ Examples:
   haactl settings set k=               # back to its default
   haactl settings set postgres.parameters.work_mem=64MB
   haactl settings set slots.barman=physical slots.cdc.database=shop
+  haactl settings set postgres.parameters.max_wal_size=8GB --at 2026-11-28T03:00
   haactl settings edit
   haactl settings history
 
-Exit codes: 0 shown, or every member goes by it, 1 refused or failed, 2 wrong usage,
+Exit codes: 0 shown, scheduled, or every member goes by it, 1 refused or failed, 2 wrong usage,
 3 no agent could be reached, 4 token missing or refused")]
 pub(super) struct SettingsArgs {
     #[command(subcommand)]
@@ -55,9 +57,14 @@ enum Verb {
         /// Such as k=2, timing.ttl=20s or postgres.parameters.work_mem=64MB; nothing after the = is back to the default
         #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
         pairs: Vec<(String, String)>,
+        #[command(flatten)]
+        at: AtArgs,
     },
     /// Change them in $VISUAL, $EDITOR, or vi
-    Edit,
+    Edit {
+        #[command(flatten)]
+        at: AtArgs,
+    },
     /// Show which are not the defaults
     Diff,
     /// Show who changed what, when, from where
@@ -82,11 +89,12 @@ pub(super) async fn run(args: &SettingsArgs, target: &Target) -> Result<(), CtlE
             say(shown(&settings))?;
             notes(target).await
         }
-        Verb::Set { pairs } => {
+        Verb::Set { pairs, at } => {
             let before: Settings = target.document(PATH).await?;
-            send(target, (Method::PATCH, &patch(pairs)), (&before, None)).await
+            let patch = at.of(patch(pairs), "scheduled_at");
+            send(target, (Method::PATCH, &patch), (&before, None)).await
         }
-        Verb::Edit => edit(target).await,
+        Verb::Edit { at } => edit(at, target).await,
         Verb::Diff => {
             let settings: Settings = target.document(PATH).await?;
             let changes = changes(&Settings::default(), &settings);
@@ -189,7 +197,7 @@ async fn notes(target: &Target) -> Result<(), CtlError> {
     cluster.members.iter().flat_map(MemberView::notes).try_for_each(say)
 }
 
-async fn edit(target: &Target) -> Result<(), CtlError> {
+async fn edit(at: &AtArgs, target: &Target) -> Result<(), CtlError> {
     let (by, answer) = target.ask(PATH).await?;
     match answer.status {
         200 => {}
@@ -208,6 +216,7 @@ async fn edit(target: &Target) -> Result<(), CtlError> {
     }
     let kept = |error: CtlError| CtlError::Kept { path: path.clone(), source: Box::new(error) };
     let whole: Value = toml::from_str(&edited).map_err(|source| kept(CtlError::NotToml(source)))?;
+    let whole = at.of(whole, "scheduled_at");
     match send(target, (Method::PUT, &whole), (&before, answer.tag)).await {
         // Not everywhere yet, but it is written.
         done @ (Ok(()) | Err(CtlError::NotAll)) => {

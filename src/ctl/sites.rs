@@ -30,6 +30,9 @@ pub(super) struct PromoteClusterArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Not now but then: refused, with the reason
+    #[arg(long = "at", value_name = "TIME", hide = true, value_parser = never)]
+    _at: Option<String>,
 }
 
 /// Stop writes, and have this cluster follow another one, which follows this one until now
@@ -54,6 +57,17 @@ pub(super) struct DemoteClusterArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Not now but then: refused, with the reason
+    #[arg(long = "at", value_name = "TIME", hide = true, value_parser = never)]
+    _at: Option<String>,
+}
+
+/// Whoever is used to it hears why not.
+fn never(_: &str) -> Result<String, String> {
+    let why = "which of two clusters accepts writes is not changed at a time: only then is known whether the other one \
+               has closed its writes, and where they end. Let a script run demote-cluster at the one, and \
+               promote-cluster --at-least, with what that said, at the other";
+    Err(why.to_owned())
 }
 
 /// Runs `promote-cluster`.

@@ -1,7 +1,7 @@
 //! What operators ask for and look up: written once, by comparison, and read linearizably. Never part of a decision.
 
 use etcd_client::{GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
-use haa_core::records::{Key, Record, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Key, Record, RequestId, RequestRecord, RequestState};
 use haa_core::settings::Settings;
 use haa_core::units::{Revision, Term};
 
@@ -92,7 +92,8 @@ impl Store {
     /// When it is there already, when no endpoint answers, or when nobody can say whether it was written.
     pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
         let key = Key::Request(id.clone());
-        let written = self.write((&key, Revision::ABSENT), &[Record::Request(id, record)]).await?;
+        let absent = [(key.clone(), Revision::ABSENT)];
+        let written = self.write(&absent, &[Record::Request(id, record)]).await?;
         self.forget_events().await;
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
@@ -105,7 +106,7 @@ impl Store {
         let records = plan.into_iter().map(|(id, record)| Record::Request(id, record));
         let records: Vec<Record> = records.collect();
         let Some(key) = records.first().map(Record::key) else { return Ok(()) };
-        let written = self.write((&key, Revision::ABSENT), &records).await?;
+        let written = self.write(&[(key.clone(), Revision::ABSENT)], &records).await?;
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
 
@@ -120,7 +121,7 @@ impl Store {
             Told::Refusal => format!("{REFUSED}{drawn:032x}"),
         };
         let key = Key::Event(id.clone());
-        self.write((&key, Revision::ABSENT), &[Record::Event(id, event)]).await?;
+        self.write(&[(key, Revision::ABSENT)], &[Record::Event(id, event)]).await?;
         self.forget_events().await;
         Ok(())
     }
@@ -130,23 +131,57 @@ impl Store {
     /// # Errors
     /// When no endpoint answers, or when nobody can say whether it was taken back.
     pub async fn withdraw(&self, id: RequestId, why: String) -> Result<bool, StoreError> {
-        let key = Key::Request(id.clone());
-        let path = self.shared.keys.path(&key);
-        let found = self.found(path, GetOptions::new()).await;
-        let found = found.map_err(|error| silent("for a request", error))?;
-        let Some(kv) = found.first() else { return Ok(false) };
-        let request: Option<RequestRecord> = self.shared.reader.value(&key, kv);
-        let Some(request) = request.filter(|request| match request.state {
-            RequestState::Scheduled | RequestState::Pending => true,
+        let Some((since, request)) = self.request(&id).await? else { return Ok(false) };
+        match request.state {
+            RequestState::Scheduled | RequestState::Pending => {}
             RequestState::Accepted { .. }
             | RequestState::Done { .. }
-            | RequestState::Refused { .. } => false,
-        }) else {
-            return Ok(false);
-        };
+            | RequestState::Refused { .. } => return Ok(false),
+        }
         let ended = RequestRecord { state: RequestState::Refused { why }, ..request };
+        let key = Key::Request(id.clone());
         let records = [Record::Request(id.clone(), ended.clone()), Record::Event(id, ended)];
-        self.write((&key, Revision(kv.mod_revision())), &records).await
+        self.write(&[(key, since)], &records).await
+    }
+
+    /// Tells what came of a request that an agent was to carry out, and writes the settings that it was about, unless
+    /// they were changed since. Whether it did; not if it has come to its end.
+    ///
+    /// # Errors
+    /// When no endpoint answers, or when nobody can say whether it was written.
+    pub async fn conclude(
+        &self,
+        id: &RequestId,
+        (ask, state): (Ask, RequestState),
+        settings: Option<(Revision, Settings)>,
+    ) -> Result<bool, StoreError> {
+        let Some((since, request)) = self.request(id).await? else { return Ok(false) };
+        if !matches!(request.state, RequestState::Accepted { .. }) {
+            return Ok(false);
+        }
+        let ended = RequestRecord { ask, state, ..request };
+        let mut unchanged = vec![(Key::Request(id.clone()), since)];
+        let mut records =
+            vec![Record::Request(id.clone(), ended.clone()), Record::Event(id.clone(), ended)];
+        if let Some((since, settings)) = settings {
+            unchanged.push((Key::Settings, since));
+            records.push(Record::Settings(settings));
+        }
+        self.write(&unchanged, &records).await
+    }
+
+    /// A request as it stands, and since when.
+    async fn request(
+        &self,
+        id: &RequestId,
+    ) -> Result<Option<(Revision, RequestRecord)>, StoreError> {
+        let key = Key::Request(id.clone());
+        let found = self.found(self.shared.keys.path(&key), GetOptions::new()).await;
+        let found = found.map_err(|error| silent("for a request", error))?;
+        let read = |kv: &KeyValue| {
+            Some((Revision(kv.mod_revision()), self.shared.reader.value(&key, kv)?))
+        };
+        Ok(found.first().and_then(read))
     }
 
     /// Writes other settings, with the event that tells of it, unless they were changed since. Whether it did.
@@ -160,7 +195,7 @@ impl Store {
         (id, event): (RequestId, RequestRecord),
     ) -> Result<bool, StoreError> {
         let records = [Record::Event(id, event), Record::Settings(settings)];
-        let written = self.write((&Key::Settings, since), &records).await?;
+        let written = self.write(&[(Key::Settings, since)], &records).await?;
         self.forget_events().await;
         Ok(written)
     }
@@ -168,13 +203,13 @@ impl Store {
     /// The first record is one that nobody else writes: where the outcome is unknown, it tells.
     async fn write(
         &self,
-        (key, since): (&Key, Revision),
+        unchanged: &[(Key, Revision)],
         records: &[Record],
     ) -> Result<bool, StoreError> {
         // Encoded once: what is looked back for is what was sent, with the time at which it was.
         let puts: Vec<(Key, Vec<u8>)> =
             records.iter().map(|record| (record.key(), keys::encode(record))).collect();
-        match txn::write(&self.shared, (key, since), &puts, PATIENCE).await {
+        match txn::write(&self.shared, unchanged, &puts, PATIENCE).await {
             Ok(written) => Ok(written),
             Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
             Err(error) => self.look_back(&puts[0], error).await.map(|()| true),

@@ -121,11 +121,11 @@ pub(super) async fn send(shared: &Shared, txn: Txn) -> Result<Answer<TxnResponse
     }
 }
 
-/// Writes these unless the key has changed since. The answer says whether they were written. Tried again for so long as
-/// there is nobody to send it to.
+/// Writes these unless one of the keys has changed since. The answer says whether they were written. Tried again for so
+/// long as there is nobody to send it to.
 pub(super) async fn write(
     shared: &Shared,
-    (key, since): (&Key, Revision),
+    unchanged: &[(Key, Revision)],
     puts: &[(Key, Vec<u8>)],
     patience: Duration,
 ) -> Result<bool, AttemptError> {
@@ -133,9 +133,10 @@ pub(super) async fn write(
     let mut pauses = pauses();
     let puts =
         puts.iter().map(|(key, json)| TxnOp::put(shared.keys.path(key), json.as_slice(), None));
-    let txn = Txn::new()
-        .when([Compare::mod_revision(shared.keys.path(key), CompareOp::Equal, since.0)])
-        .and_then(puts.collect::<Vec<_>>());
+    let compare = unchanged.iter().map(|(key, since)| {
+        Compare::mod_revision(shared.keys.path(key), CompareOp::Equal, since.0)
+    });
+    let txn = Txn::new().when(compare.collect::<Vec<_>>()).and_then(puts.collect::<Vec<_>>());
     loop {
         match send(shared, txn.clone()).await {
             Ok(answer) => return Ok(answer.value.succeeded()),

@@ -145,8 +145,8 @@ fn by_route(event: &Event) -> bool {
     routed(event.process)
 }
 
-/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline. Patroni as
-/// it comes starts a primary that has died again, as what it was.
+/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline. Patroni
+/// as it comes starts a primary that has died again, as what it was.
 async fn acknowledged_anew(
     recorder: &Recorder,
     (accident, (leader, timeline)): (Accident, (&str, u32)),

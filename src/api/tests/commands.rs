@@ -229,6 +229,17 @@ async fn what_is_to_begin_at_a_time_is_written_down() {
     let said = plan[0].1.ask.sentence();
     assert_eq!(said, "set pause = true (was false)");
 
+    let body = r#"{"member": "n3", "scheduled_at": "+2h"}"#;
+    let plan = bench.planned("/reload", body).await;
+    assert_eq!(plan[0].1.ask, Ask::Reload { member: name("n3") });
+
+    let body = r#"{"k": 2, "strict": null, "scheduled_at": "+2h"}"#;
+    let plan = bench.planned("/config", body).await;
+    let said = plan[0].1.ask.sentence();
+    assert_eq!(said, "set k = 2 (was not said), strict = false (was false)");
+    let due = plan[0].1.due.as_ref().unwrap();
+    assert_eq!(due.until_unix_ms - due.at_unix_ms, 15 * 60_000);
+
     let body = r#"{"everybody": true, "schedule": "+3h"}"#;
     let plan = bench.planned("/restart", body).await;
     let said: Vec<String> = plan.iter().map(|(_, record)| record.ask.sentence()).collect();
@@ -258,6 +269,10 @@ async fn what_cannot_wait_is_refused_at_once() {
         ("/drain", r#"{"member": "n2", "scheduled_at": "soon"}"#, 422, "'soon' is no time"),
         ("/failover", r#"{"candidate": "n2", "scheduled_at": "+2h"}"#, 400, "unknown field"),
         ("/restart", r#"{"everybody": true}"#, 400, "with a schedule and without a member"),
+        ("/reload", r#"{"member": "n9", "scheduled_at": "+2h"}"#, 400, "no member 'n9'"),
+        ("/reload", r#"{"member": "n2"}"#, 400, "each is asked itself, and this is n1"),
+        ("/promote-cluster", r#"{"scheduled_at": "+2h"}"#, 400, "both would accept writes"),
+        ("/demote-cluster", r#"{"scheduled_at": "+2h"}"#, 400, "nobody would accept writes"),
     ] {
         let answer = bench.send(post(path, Some(TOKEN), body)).await;
         assert_eq!(answer.code, code, "{path} {body}: {}", answer.body);
@@ -285,11 +300,19 @@ async fn what_cannot_wait_is_refused_at_once() {
         assert!(answer.error().contains(says), "{}", answer.body);
     }
     assert!(is_quiet(&mut standby.calls), "nothing was passed on");
-    let mut patch = post("/config", Some(TOKEN), r#"{"k": 2, "scheduled_at": "+2h"}"#);
-    *patch.method_mut() = Method::PATCH;
-    let answer = bench.send(patch).await;
-    assert_eq!(answer.code, 400);
-    assert!(answer.error().contains("other settings change at once"), "{}", answer.body);
+    for (method, body, says) in [
+        (Method::PATCH, r#"{"pause": 1, "scheduled_at": "+2h"}"#, "pause true or false"),
+        (Method::PATCH, r#"{"k": 0, "scheduled_at": "+2h"}"#, "0 copies are none"),
+        (Method::PATCH, r#"{"scheduled_at": "+2h"}"#, "settings that are to be others"),
+        (Method::PATCH, r#"{"k": 2, "scheduled_at": 7}"#, "a time in a text"),
+        (Method::PUT, r#"{"kk": 2, "scheduled_at": "+2h"}"#, "did you mean k?"),
+    ] {
+        let mut sent = post("/config", Some(TOKEN), body);
+        *sent.method_mut() = method;
+        let answer = bench.send(sent).await;
+        assert_eq!(answer.code, 400, "{body}: {}", answer.body);
+        assert!(answer.error().contains(says), "{}", answer.body);
+    }
     assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 }
 

@@ -195,6 +195,7 @@ fn primary() -> Status {
         drained: std::collections::BTreeSet::new(),
         pools: haa_core::routes::PoolsAre::Left,
         requests: BTreeMap::new(),
+        errand: None,
         settings: Settings::default(),
         settings_revision: Revision(7),
         store_heard_at: Some(clock::now()),

@@ -1,6 +1,6 @@
 //! `/config`: what is written, what is refused, and when it is answered.
 
-use haa_core::records::{Ask, RequestState};
+use haa_core::records::{Altered, Ask, RequestState};
 
 use super::*;
 use crate::api::settings::{Whose, unfinished};
@@ -150,4 +150,26 @@ async fn what_makes_no_sense_or_has_no_token_is_not_passed_on() {
     let same = bench.send(send(Method::PATCH, Some(TOKEN), None, r#"{"k": null}"#)).await;
     assert_eq!((same.code, same.tag.as_deref()), (200, Some("\"7\"")), "nothing to change");
     assert!(is_quiet(&mut bench.calls), "nothing was passed on");
+}
+
+#[tokio::test]
+async fn what_is_due_is_checked_against_the_settings_of_then() {
+    let mut bench = Bench::new(primary());
+    let status = bench.status.borrow().clone().unwrap();
+    let altered =
+        |key: &str, to: &str| Altered { key: key.to_owned(), from: None, to: Some(to.to_owned()) };
+    let due = |changes: Vec<Altered>| {
+        let (api, status) = (bench.api.clone(), Arc::clone(&status));
+        tokio::spawn(async move { crate::api::due(&api, &status, &changes).await })
+    };
+    let next = due(vec![altered("k", "2")]).await.unwrap();
+    assert_eq!(next.map(|next| next.k), Ok(Some(2)));
+    let why = due(vec![altered("timing.ttl", "5s")]).await.unwrap().unwrap_err();
+    assert!(why.contains("ttl is 5s but two rounds"), "{why}");
+    let asking = due(vec![altered("postgres.parameters.work_mem", "64XB")]);
+    let Some(Call::Vet { reply, .. }) = super::next(&mut bench.calls).await else {
+        panic!("it is not vetted")
+    };
+    reply.send(Ok(vec!["64XB is odd".to_owned()])).unwrap();
+    assert_eq!(asking.await.unwrap(), Err("64XB is odd".to_owned()));
 }

@@ -62,12 +62,14 @@ impl Node {
                                promote-cluster comes first";
                     self.answer(&id, &request, RequestState::Refused { why: why.to_owned() });
                 }
+                Ask::Reload { member } => self.admit_errand(now, asked, (member, term)),
+                Ask::Settings { .. } => {
+                    self.admit_errand(now, asked, (&self.config.name.clone(), term));
+                }
                 Ask::Undrain { .. }
                 | Ask::Promote { .. }
                 | Ask::KeepSlot { .. }
-                | Ask::Reload { .. }
-                | Ask::Command { .. }
-                | Ask::Settings { .. } => {}
+                | Ask::Command { .. } => {}
             }
         }
         self.forget_requests();

@@ -410,6 +410,7 @@ impl Node {
             drained: self.told.drained.clone(),
             pools: self.told.pools,
             requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
+            errand: self.errand(now),
             settings: self.belief.settings().clone(),
             settings_revision: self.settings_revision(),
             store_heard_at: self.belief.store_heard_at,

@@ -139,7 +139,7 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         let open = self.open_requests();
         self.asked.retain(|id, _| open.iter().any(|(other, _)| other == id));
-        let taken = |request: &RequestRecord| request.state == RequestState::Accepted { term };
+        let taken = |request: &RequestRecord| self.is_taken(request, term);
         let mut drains = None;
         let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
         for (id, request) in open {
@@ -208,6 +208,12 @@ impl Node {
         None
     }
 
+    /// Whether this leadership has begun with it; what agents carry out by themselves is in nobody's way.
+    fn is_taken(&self, request: &RequestRecord, term: Term) -> bool {
+        let errand = request.ask.errand_of(&self.config.name).is_some();
+        request.state == RequestState::Accepted { term } && !errand
+    }
+
     /// Who is to lead after that hand-over.
     fn successor(
         &self,
@@ -255,6 +261,10 @@ impl Node {
                 self.admit_reinit(now, asked, member, (term, primary));
             }
             Ask::Remove { member } => self.remove(now, asked, member, (term, primary)),
+            Ask::Reload { member } => self.admit_errand(now, asked, (member, term)),
+            Ask::Settings { .. } => {
+                self.admit_errand(now, asked, (&self.config.name.clone(), term));
+            }
             Ask::PromoteCluster { .. } => {
                 let why = "this cluster follows no other: it accepts writes already".to_owned();
                 let done = self.inherits_taken(request, term);
@@ -267,9 +277,7 @@ impl Node {
             | Ask::DemoteCluster { .. }
             | Ask::Promote { .. }
             | Ask::KeepSlot { .. }
-            | Ask::Reload { .. }
-            | Ask::Command { .. }
-            | Ask::Settings { .. } => {}
+            | Ask::Command { .. } => {}
         }
     }
 

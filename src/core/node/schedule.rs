@@ -3,11 +3,12 @@
 
 use crate::records::{Altered, Ask, Due, Key, Record, RequestId, RequestRecord, RequestState};
 use crate::settings::Settings;
-use crate::units::Millis;
+use crate::units::{MemberName, Millis, Term};
 
 use super::Node;
 use super::belief::Belief;
 use super::desk::{Change, seen};
+use super::requests::Unfit;
 
 /// What we were told of the wall clock counts for so long: it may have been set since.
 const FRESH: Millis = Millis(30_000);
@@ -20,6 +21,11 @@ enum Turn {
     Begin,
     /// It comes to nothing; why, in a sentence.
     Never(String),
+}
+
+/// Whether they pause the cluster or resume it, and nothing else: that can be done without a leader.
+fn is_pause(changes: &[Altered]) -> bool {
+    changes.iter().all(|to| to.key == "pause")
 }
 
 impl Belief {
@@ -79,7 +85,9 @@ impl Node {
                 (Turn::Never(why), _) => {
                     self.answer(&id, &request, RequestState::Refused { why });
                 }
-                (Turn::Begin, Ask::Settings { changes }) => self.set(&id, &request, changes),
+                (Turn::Begin, Ask::Settings { changes }) if is_pause(changes) => {
+                    self.set(&id, &request, changes);
+                }
                 (Turn::Begin, _) => drop(self.due.insert(id)),
             }
         }
@@ -106,5 +114,35 @@ impl Node {
         let unchanged = (Key::Settings, seen(Some(kept)));
         let settings = Record::Settings(Settings { pause, ..kept.value.clone() });
         self.answer_with(id, request, state, (Change::default().put(settings), Some(unchanged)));
+    }
+
+    /// Whether an agent may carry it out; the status of that one says so then.
+    pub(super) fn admit_errand(
+        &mut self,
+        now: Millis,
+        (id, request): (&RequestId, &RequestRecord),
+        (name, term): (&MemberName, Term),
+    ) {
+        let begun = matches!(request.state, RequestState::Accepted { .. });
+        let why = match self.alive(name) {
+            Ok(()) if self.is_too_late(now, request) => {
+                format!("{name} did not come to it in time: it has lapsed")
+            }
+            Ok(()) if begun => return,
+            Ok(()) => return self.answer(id, request, RequestState::Accepted { term }),
+            Err(Unfit::Never(why) | Unfit::Yet(why)) => why,
+        };
+        self.answer(id, request, RequestState::Refused { why });
+    }
+
+    /// What our agent is to carry out now.
+    pub(super) fn errand(&self, now: Millis) -> Option<RequestId> {
+        let leader = &self.belief.view.as_ref()?.leader.as_ref()?.value.member;
+        let open = self.open_requests().into_iter();
+        let mut ours = open.filter(|(_, request)| {
+            let accepted = matches!(request.state, RequestState::Accepted { .. });
+            accepted && request.ask.errand_of(leader) == Some(&self.config.name)
+        });
+        ours.find(|(_, request)| !self.is_too_late(now, request)).map(|(id, _)| id)
     }
 }

@@ -18,6 +18,7 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
     what_waits_is_shown_and_cancelled(&cluster, &primary, &replica).await;
     scheduled(&cluster, &["restart", replica.as_str(), "--at", "+2s"]);
     until_event(&cluster, &format!("the Postgres of {replica} was restarted")).await;
+    agents_carry_out_what_is_due(&cluster, &primary).await;
     scheduled(&cluster, &["pause", "--at", "+1s"]);
     until_event(&cluster, "set pause = true (was false)").await;
     let (_, events) = cluster.haactl(&["events"]);
@@ -102,6 +103,26 @@ async fn until_event(cluster: &Cluster, what: &str) {
         assert!(began.elapsed() < LONG, "it never comes to '{what}': {events}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+/// Settings are written by the leader's agent, files read again by their member's.
+async fn agents_carry_out_what_is_due(cluster: &Cluster, member: &MemberName) {
+    let set = ["settings", "set", "postgres.parameters.work_mem=8MB", "--at"];
+    let (code, said) = cluster.haactl(&["settings", "set", "timing.ttl=3s", "--at", "+1s"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("ttl is 3s but"), "{said}");
+    let (code, said) = cluster.haactl(&["promote-cluster", "--at", "+1s", "--yes"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("is not changed at a time"), "{said}");
+    scheduled(cluster, &[set.as_slice(), &["+1s"]].concat());
+    scheduled(cluster, &["reload", member.as_str(), "--at", "+1s"]);
+    until_event(cluster, "set postgres.parameters.work_mem = 8MB (was not said), at ").await;
+    until_event(cluster, &format!("reload {member}, at ")).await;
+    let (_, events) = cluster.haactl(&["events", "--kind", "reload"]);
+    assert!(events.contains("nothing is other than before"), "{events}");
+    let (_, settings) = cluster.haactl(&["settings", "show"]);
+    let shown = settings.lines().find(|line| line.contains("work_mem"));
+    assert!(shown.is_some_and(|line| line.contains("8MB")), "{settings}");
 }
 
 /// What an agent refused by itself, and what it did by itself.

@@ -147,6 +147,12 @@ fn planned(verb: &str, rest: &[&str]) -> Result<Ask, String> {
     let pause = match (verb, rest) {
         ("pause", []) => true,
         ("resume", []) => false,
+        ("set", [word]) => {
+            let (key, to) = word.split_once('=').ok_or("set what to what?")?;
+            let (key, to) = (key.to_owned(), Some(to.to_owned()));
+            return Ok(Ask::Settings { changes: vec![Altered { key, from: None, to }] });
+        }
+        ("reload", [member]) => return Ok(Ask::Reload { member: named(member)? }),
         _ => return asked(verb, rest),
     };
     let (from, to) = (Some((!pause).to_string()), Some(pause.to_string()));

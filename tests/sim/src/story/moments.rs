@@ -23,6 +23,7 @@ pub(super) fn comes(world: &World, words: &[&str]) -> Result<bool, String> {
         "promotes" => matches!(who.postgres.process, Process::Promoting(_)),
         // It was sent the history of a timeline, and none of its WAL.
         "turns" => who.postgres.target.is_some(),
+        "works" => who.agent.errand.is_some(),
         "holds" => world.held_by == Some(member),
         "hangs" => world.is_held_up(member),
         _ => return Err(format!("'{does}' is nothing that a story waits for")),

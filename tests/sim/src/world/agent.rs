@@ -90,6 +90,7 @@ impl World {
         agent.brain = None;
         agent.held.clear();
         agent.slot = None;
+        agent.errand = None;
         agent.pending.clear();
         agent.reading = Ongoing::No;
         agent.looking = Ongoing::No;
@@ -140,6 +141,7 @@ impl World {
             ForAgent::Looked => self.looked(member),
             ForAgent::Glance(glance) => self.glance(member, glance),
             ForAgent::Perform(effects) => self.perform_all(member, effects),
+            ForAgent::Errand(id) => self.errand_done(member, &id),
             ForAgent::Promised(promises) => {
                 self.members[member].agent.promises = promises.clone();
                 self.deliver(member, &Input::Promised(promises));
@@ -275,6 +277,7 @@ impl World {
             self.members[member].agent.consented = None;
         }
         self.tell_pools(member, status.pools);
+        self.run_errand(member, status.errand.as_ref());
         self.members[member].agent.status = Some(status);
         self.deeds.push(Deed::Published(member));
     }

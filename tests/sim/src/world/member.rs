@@ -7,6 +7,7 @@ use haa_core::effect::Job;
 use haa_core::line::Fork;
 use haa_core::node::Remembered;
 use haa_core::observe::{PostgresFacts, Server};
+use haa_core::records::RequestId;
 use haa_core::routes::Status;
 use haa_core::units::{Instance, JobId, MemberName, Millis};
 use haa_core::voters::{Attempt, Promises};
@@ -73,6 +74,8 @@ pub struct Agent {
     pub consented: Option<Remembered>,
     /// The last grant that it told.
     pub granted: Option<Attempt>,
+    /// What it carries out by itself, and until when that is waited for.
+    pub errand: Option<(RequestId, At)>,
     /// Requests under way.
     pub pending: BTreeMap<u64, Pending>,
     /// A linearizable read is under way.
@@ -172,6 +175,7 @@ impl Agent {
             notes: BTreeMap::new(),
             consented: None,
             granted: None,
+            errand: None,
             pending: BTreeMap::new(),
             reading: Ongoing::No,
             looking: Ongoing::No,

@@ -4,6 +4,7 @@ pub mod abroad;
 pub mod agent;
 pub mod ambush;
 pub mod clients;
+pub mod errands;
 pub mod faults;
 pub mod hold;
 pub mod jobs;
@@ -13,6 +14,7 @@ pub mod pools;
 pub mod readers;
 pub mod server;
 pub mod slots;
+mod standing;
 pub mod store;
 mod streams;
 
@@ -117,6 +119,8 @@ pub enum ForAgent {
     Perform(Vec<haa_core::effect::Effect>),
     /// The disk has taken this.
     Promised(haa_core::voters::Promises),
+    /// What it carries out by itself comes to its end.
+    Errand(haa_core::records::RequestId),
 }
 
 /// What happens to a server.
@@ -454,39 +458,6 @@ impl World {
     pub(crate) fn tell_server(&mut self, span: At, member: usize, what: ForServer) {
         let run = self.members[member].postgres.run;
         self.later(span, Event::Server { member, run, what });
-    }
-
-    /// How every member stands, a line each.
-    #[must_use]
-    pub fn standing(&self) -> Vec<String> {
-        let line = |number: usize| {
-            let who = &self.members[number];
-            let (postgres, agent) = (&who.postgres, &who.agent);
-            let wal = postgres.wal().map(|wal| self.wals.position(wal).to_string());
-            let role = agent.status.as_ref().map(|status| status.role.clone());
-            format!(
-                "{} agent {:?} as {}, Postgres {:?} at {}, source {:?} {:?}, job {:?}",
-                who.name,
-                agent.state,
-                role.unwrap_or_else(|| "unknown".to_owned()),
-                postgres.process,
-                wal.unwrap_or_else(|| "no data".to_owned()),
-                postgres.source,
-                postgres.stream,
-                agent.slot.as_ref().map(|slot| &slot.job),
-            )
-        };
-        let sync = self.etcd.view.sync.as_ref().map(|kept| {
-            let sync = &kept.value;
-            let (term, primary, k) = (sync.term, &sync.primary, sync.k);
-            let lists = self.members.iter().filter(|who| who.postgres.open());
-            let lists: Vec<_> = lists.map(|who| (&who.postgres.lists, who.postgres.door)).collect();
-            format!(
-                "sync: term {term}, primary {primary}, voters {:?}, k {k}; {lists:?}",
-                sync.voters
-            )
-        });
-        (0..self.members.len()).map(line).chain(sync).collect()
     }
 
     /// Writes a line of the story, if somebody reads it.

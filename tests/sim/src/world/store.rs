@@ -101,7 +101,7 @@ impl World {
     pub(crate) fn wish_of_store(&mut self, member: usize, wish: StoreWish) {
         let purpose = match &wish {
             StoreWish::GrantLease { .. } | StoreWish::KeepAlive(_) => Purpose::Lease,
-            StoreWish::RevokeLease(_) => return self.send_ask(member, 0, wish),
+            StoreWish::RevokeLease(_) => return self.wish_untracked(member, wish),
             StoreWish::TimeToLive(id) => Purpose::Left(*id),
             StoreWish::Read => {
                 let agent = &mut self.members[member].agent;
@@ -127,6 +127,11 @@ impl World {
         let at = who.clock.when(asked_at.after(DEADLINE));
         self.queue.push(at, Event::Agent { member, life, what: ForAgent::Timeout(id) });
         self.send_ask(member, id, wish);
+    }
+
+    /// Nobody waits for what comes of it.
+    pub(crate) fn wish_untracked(&mut self, member: usize, wish: StoreWish) {
+        self.send_ask(member, 0, wish);
     }
 
     fn send_ask(&mut self, member: usize, id: u64, wish: StoreWish) {
