@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::chain;
 use super::reload::Reloader;
-use crate::api::{Api, due};
+use crate::api::{Api, Undone, due};
 use crate::config::planned::planned as changed;
 use crate::store::Store;
 
@@ -29,7 +29,7 @@ pub(super) async fn carry_out(api: Api, store: Arc<Store>, reloader: Arc<Reloade
     let mut read: Option<(RequestId, RequestState)> = None;
     while let Some((id, request, status)) = next(&mut published).await {
         tracing::info!(request = id, by = request.by, asks = request.ask.sentence(), "it is due");
-        let (ask, state, settings) = if let Ask::Settings { changes } = &request.ask {
+        let carried = if let Ask::Settings { changes } = &request.ask {
             settings(&api, &status, changes).await
         } else {
             let state = match read.take().filter(|(of, _)| *of == id) {
@@ -37,9 +37,11 @@ pub(super) async fn carry_out(api: Api, store: Arc<Store>, reloader: Arc<Reloade
                 None => reloader.again().await,
             };
             read = Some((id.clone(), state.clone()));
-            (request.ask, state, None)
+            Some((request.ask, state, None))
         };
-        if let Err(error) = store.conclude(&id, (ask, state), settings).await {
+        if let Some((ask, state, settings)) = carried
+            && let Err(error) = store.conclude(&id, (ask, state), settings).await
+        {
             tracing::warn!(
                 request = id,
                 error = chain(&error),
@@ -67,10 +69,16 @@ async fn next(
     named(&status)
 }
 
-async fn settings(api: &Api, status: &Status, planned: &[Altered]) -> Carried {
+/// Nothing, if it is to be tried again.
+async fn settings(api: &Api, status: &Status, planned: &[Altered]) -> Option<Carried> {
     match due(api, status, planned).await {
-        Err(why) => {
-            (Ask::Settings { changes: planned.to_vec() }, RequestState::Refused { why }, None)
+        Err(Undone::NotNow(why)) => {
+            tracing::warn!(why, "the settings cannot be changed yet; it is tried again");
+            None
+        }
+        Err(Undone::Never(why)) => {
+            let ask = Ask::Settings { changes: planned.to_vec() };
+            Some((ask, RequestState::Refused { why }, None))
         }
         Ok(next) => {
             // Told is what they were just before, not what they were when somebody planned it.
@@ -79,7 +87,7 @@ async fn settings(api: &Api, status: &Status, planned: &[Altered]) -> Carried {
             let same = next == status.settings;
             let what = if same { "it was so already" } else { "written" };
             let state = RequestState::Done { what: what.to_owned() };
-            (Ask::Settings { changes }, state, Some((status.settings_revision, next)))
+            Some((Ask::Settings { changes }, state, Some((status.settings_revision, next))))
         }
     }
 }

@@ -47,7 +47,7 @@ use crate::postgres::{Held, Shown};
 use crate::router::Counters;
 use crate::store::Chapter;
 pub use metrics::Metrics;
-pub(crate) use planned::due;
+pub(crate) use planned::{Undone, due};
 use refusals::Allowance;
 pub use serve::serve;
 use tokens::Tokens;

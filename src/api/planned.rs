@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use haa_core::records::{Altered, Ask};
 use haa_core::routes::Status;
@@ -55,18 +56,29 @@ async fn change_at(
     plan(api, at, by, vec![Ask::Settings { changes }.into()]).await
 }
 
+/// Why a change is not made whose time has come.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Undone {
+    /// Nobody can say at the moment: it is tried again while it may be late.
+    NotNow(String),
+    /// The settings of now, or Postgres, speak against it.
+    Never(String),
+}
+
 /// What settings are to be by such a change, now that its time has come.
 ///
 /// # Errors
-/// Why it cannot be, by the settings of now.
+/// Why it cannot be.
 pub(crate) async fn due(
     api: &Api,
     status: &Status,
     changes: &[Altered],
-) -> Result<Settings, String> {
-    let next = merged(&status.settings, &patch(changes)).map_err(|why| why.join("; "))?;
+) -> Result<Settings, Undone> {
+    let next = merged(&status.settings, &patch(changes));
+    let next = next.map_err(|why| Undone::Never(why.join("; ")))?;
     match vetted(api, status, &next).await {
         Ok(()) => Ok(next),
-        Err(Refusal(_, says)) => Err(says),
+        Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says)) => Err(Undone::NotNow(says)),
+        Err(Refusal(_, says)) => Err(Undone::Never(says)),
     }
 }

@@ -54,12 +54,11 @@ pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlErr
         if !named && !args.members.is_empty() {
             continue;
         }
-        if args.at.is_later() {
-            let body = json!({ "member": member.name });
-            order_at((WHAT, PATH), (&args.at, "scheduled_at"), body, target).await?;
-            continue;
-        }
         let done = match member.agent() {
+            _ if args.at.is_later() => {
+                let body = json!({ "member": member.name });
+                order_at((WHAT, PATH), (&args.at, "scheduled_at"), body, target).await
+            }
             Some(agent) => one(&member.name, &target.only(agent)).await,
             None => Err(CtlError::NoAddress),
         };

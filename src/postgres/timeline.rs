@@ -73,8 +73,9 @@ pub(super) fn newest_with(
     let timelines = names(pg_wal)?.into_iter().filter_map(|name| {
         let timeline = name.strip_suffix(&tail)?;
         let timeline = Timeline(u32::from_str_radix(timeline, 16).ok()?);
-        // A promotion that died early leaves a segment without a history: nobody can recover along it.
-        let real = timeline == Timeline(1) || history_path(pg_wal, timeline).exists();
+        // A timeline that came to nothing leaves a segment without a history, or with a stub: nobody can recover along it.
+        let real = timeline == Timeline(1)
+            || lineage(pg_wal, timeline).is_ok_and(|forks| !forks.is_empty());
         real.then_some(timeline)
     });
     Ok(timelines.max())
@@ -195,7 +196,7 @@ pub(super) fn remove_unwritten(pg_wal: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn is_unwritten(path: &Path) -> io::Result<bool> {
+pub(super) fn is_unwritten(path: &Path) -> io::Result<bool> {
     let mut first = Vec::new();
     File::open(path)?.take(PAGE).read_to_end(&mut first)?;
     Ok(first.len() as u64 == PAGE && first.iter().all(|byte| *byte == 0))

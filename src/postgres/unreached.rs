@@ -6,8 +6,7 @@ use haa_core::units::{Lsn, Timeline};
 use super::control::Control;
 use super::error::JobError;
 use super::site::Site;
-use super::timeline;
-use super::waldump::{Found, Stretch};
+use super::{timeline, waldump};
 
 /// Removes them before a start. Whoever is on such a timeline sends its history again, before anything of it.
 ///
@@ -45,10 +44,12 @@ async fn has_record(site: &Site, control: &Control, timeline: Timeline) -> Resul
     if !all.contains(&first) {
         return Ok(true);
     }
-    let mut found = Found::default();
-    let whole = Stretch { timeline, from: fork, to: None };
-    match found.read(site, &pg_wal, whole).await {
-        Ok(()) => Ok(found.end != Some(fork)),
+    // Made ready, and nothing was received into it.
+    if timeline::is_unwritten(&pg_wal.join(&first)).map_err(read())? {
+        return Ok(false);
+    }
+    match waldump::has_record(site, &pg_wal, (timeline, fork), &first).await {
+        Ok(has) => Ok(has),
         Err(why) => {
             tracing::warn!(%timeline, why, "it is not known whether anything of it was received");
             Ok(true)

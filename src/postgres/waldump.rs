@@ -48,6 +48,30 @@ pub(super) fn command(program: &Path, directory: &Path, stretch: Stretch) -> Str
     )
 }
 
+/// Whether a whole record begins at this place of a timeline, or behind it, in the file of this name.
+///
+/// # Errors
+/// In a sentence, why nobody can know.
+pub(super) async fn has_record(
+    site: &Site,
+    directory: &Path,
+    (timeline, from): (Timeline, Lsn),
+    file: &str,
+) -> Result<bool, String> {
+    // Named, it is also what the size of a segment is taken from: another may be made ready, and empty.
+    let tool = Tool::new(site, "pg_waldump")
+        .path("--path=", directory)
+        .arg(format!("--timeline={timeline}"))
+        .arg(format!("--start={from}"))
+        .arg("--limit=1")
+        .arg(file);
+    match tool.run(|_| ()).await {
+        Ok(_) => Ok(true),
+        Err(JobError::Tool { said, .. }) if said.contains(NOTHING) => Ok(false),
+        Err(error) => Err(sentence(&error)),
+    }
+}
+
 impl Found {
     /// Adds what this stretch holds, which begins where the one before ended, and whose first file is there.
     ///

@@ -1,5 +1,6 @@
 //! The history while it grows: one event after another, with their times. Never changes one that is there.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -102,13 +103,26 @@ impl Recorder {
         last.map(|event| (event.time, event.stamp.clone()))
     }
 
-    /// Whether an operation that `wanted` knows ended well after another of them had failed, both later than `since`.
+    /// Whether an operation that `wanted` knows ended well and began after another of them had failed, later than `since`:
+    /// one that was under way may be answered by a server that dies.
     #[must_use]
     pub fn is_answered_again(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
         let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let later = events.iter().rev().take_while(|event| event.time > since);
-        let mut ended = later.filter(|event| event.phase != Phase::Invoke && wanted(event));
-        ended.any(|event| event.phase == Phase::Ok) && ended.any(|event| event.phase != Phase::Ok)
+        let first = events.partition_point(|event| event.time <= since);
+        let (mut failed, mut asked) = (false, HashSet::new());
+        events.iter().skip(first).filter(|event| wanted(event)).any(|event| match event.phase {
+            Phase::Invoke => {
+                if failed {
+                    asked.insert(event.process);
+                }
+                false
+            }
+            Phase::Fail | Phase::Info => {
+                failed = true;
+                false
+            }
+            Phase::Ok => asked.contains(&event.process),
+        })
     }
 
     /// All of it, so far.
@@ -144,10 +158,14 @@ mod tests {
         let again = || recorder.is_answered_again(|event| event.process == 1, since);
         recorder.ok(1, Op::Add(2), None);
         assert!(!again(), "nothing has failed since");
+        recorder.begin(1, Op::Add(4));
         recorder.bad(1, Phase::Info, Op::Add(3), failed());
-        recorder.ok(2, Op::Add(4), None);
+        recorder.ok(2, Op::Add(5), None);
         assert!(!again(), "it was another's");
-        recorder.ok(1, Op::Add(5), None);
+        recorder.ok(1, Op::Add(4), None);
+        assert!(!again(), "it was under way before");
+        recorder.begin(1, Op::Add(6));
+        recorder.ok(1, Op::Add(6), None);
         assert!(again());
     }
 }

@@ -9,17 +9,26 @@ use crate::units::{Lsn, Millis};
 
 use super::Node;
 use super::belief::Leader;
-use super::rejoining::Plan;
+use super::rejoining::{LAST_WAIT, Plan};
 
 /// So long it stays as it is: an election that it takes part in is over by then, and WAL that is on its way has come.
 const PATIENCE: Millis = Millis(2_000);
+
+impl Standby {
+    /// All that it has is replayed, and nothing comes: its position is exact.
+    const fn is_at_its_end(&self) -> bool {
+        self.dry || self.detached
+    }
+}
 
 impl Node {
     /// Postgres would write into the history of our leadership what it is bound for, and go on elsewhere than the
     /// record of the election says.
     pub(super) fn is_bound_elsewhere(&self) -> bool {
-        let bound = self.belief.standby().is_some_and(|own| !own.ahead.is_empty());
-        bound && !self.stays_standby() && !self.off.is(Mechanism::BoundElsewhere)
+        let bound = |own: &Standby| own.is_at_its_end() && !own.ahead.is_empty();
+        self.belief.standby().is_some_and(bound)
+            && !self.stays_standby()
+            && !self.off.is(Mechanism::BoundElsewhere)
     }
 
     /// Gets our recovery off a timeline that is none of the leader's, or of nobody who leads: by a restart, and where
@@ -41,14 +50,18 @@ impl Node {
             self.rejoining.astray_since = None;
             return false;
         }
-        let until = self.rejoining.astray_since.get_or_insert(now).after(PATIENCE);
+        let restarted = self.rejoining.straightened;
+        let again = restarted.is_some_and(|before| before != standby.started_unix_ms);
+        // Where there is nobody to be cloned from, it is tried again, less often.
+        let patience = if again && leader.is_none() { LAST_WAIT } else { PATIENCE };
+        let until = self.rejoining.astray_since.get_or_insert(now).after(patience);
         self.desk.wake_at(until);
-        if now < until || !self.desk.settled(facts) || !self.may_try(now) {
+        // What it has is replayed: only then is it known that it has nothing of them.
+        let exact = standby.is_at_its_end();
+        if now < until || !exact || !self.desk.settled(facts) || !self.may_try(now) {
             return false;
         }
-        let restarted = self.rejoining.straightened;
-        if restarted.is_some_and(|before| before != standby.started_unix_ms) {
-            let Some(leader) = leader else { return false };
+        if let (true, Some(leader)) = (again, leader) {
             self.rejoining.plan(now, Plan::Clone(leader.term));
         }
         self.rejoining.straightened = Some(standby.started_unix_ms);
