@@ -73,7 +73,8 @@ pub(super) fn newest_with(
     let timelines = names(pg_wal)?.into_iter().filter_map(|name| {
         let timeline = name.strip_suffix(&tail)?;
         let timeline = Timeline(u32::from_str_radix(timeline, 16).ok()?);
-        // A timeline that came to nothing leaves a segment without a history, or with a stub: nobody can recover along it.
+        // A timeline that came to nothing leaves a segment without a history, or with a stub: nobody can recover
+        // along it.
         let real = timeline == Timeline(1)
             || lineage(pg_wal, timeline).is_ok_and(|forks| !forks.is_empty());
         real.then_some(timeline)

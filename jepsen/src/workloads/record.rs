@@ -103,8 +103,8 @@ impl Recorder {
         last.map(|event| (event.time, event.stamp.clone()))
     }
 
-    /// Whether an operation that `wanted` knows ended well and began after another of them had failed, later than `since`:
-    /// one that was under way may be answered by a server that dies.
+    /// Whether an operation that `wanted` knows ended well and began after another of them had failed, later than
+    /// `since`: one that was under way may be answered by a server that dies.
     #[must_use]
     pub fn is_answered_again(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
         let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -65,8 +65,8 @@ impl Waits {
             }
             Self::BoundElsewhere => {
                 "no leader: this member was sent the history of a timeline, and none of its WAL; its Postgres is \
-                 restarted for that by itself, within seconds; if it is so after that, see postgres.log here, and bring \
-                 another member back"
+                 restarted for that by itself, within seconds; if it is so after that, see postgres.log here, and \
+                 bring another member back"
             }
             Self::NotListed => {
                 "no leader: this member's data are not on the list in sync: it had not streamed since it was \
