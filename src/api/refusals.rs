@@ -118,13 +118,19 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn many_refusals_are_told_as_a_number() {
+    /// Whoever has told all that may be told at once.
+    fn spent() -> (Allowance, Instant) {
         let allowance = Allowance::new();
         let begun = Instant::now();
         for _ in 0..BURST {
             assert_eq!(allowance.take(begun), Some(0));
         }
+        (allowance, begun)
+    }
+
+    #[test]
+    fn many_refusals_are_told_as_a_number() {
+        let (allowance, begun) = spent();
         for _ in 0..1000 {
             assert_eq!(allowance.take(begun), None);
         }
@@ -137,11 +143,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_minute_is_not_lost() {
-        let allowance = Allowance::new();
-        let begun = Instant::now();
-        for _ in 0..BURST {
-            assert_eq!(allowance.take(begun), Some(0));
-        }
+        let (allowance, begun) = spent();
         assert_eq!(allowance.take(begun + AGAIN * 3 / 2), Some(0));
         assert_eq!(allowance.take(begun + AGAIN * 2), Some(0));
         assert_eq!(allowance.take(begun + AGAIN * 2), None);

@@ -37,12 +37,9 @@ async fn has_record(site: &Site, control: &Control, timeline: Timeline) -> Resul
     let Some(fork) = forks.last().map(|fork| fork.lsn) else { return Ok(true) };
     let all = timeline::segments_from(&pg_wal, control.segment_size, (timeline, Lsn(0)));
     let all = all.map_err(read())?;
-    if all.is_empty() {
-        return Ok(false);
-    }
     let first = timeline::segment(control.segment_size, (timeline, fork));
     if !all.contains(&first) {
-        return Ok(true);
+        return Ok(!all.is_empty());
     }
     // Made ready, and nothing was received into it.
     if timeline::is_unwritten(&pg_wal.join(&first)).map_err(read())? {

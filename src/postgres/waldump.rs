@@ -48,6 +48,13 @@ pub(super) fn command(program: &Path, directory: &Path, stretch: Stretch) -> Str
     )
 }
 
+fn reader(site: &Site, directory: &Path, (timeline, from): (Timeline, Lsn)) -> Tool {
+    Tool::new(site, "pg_waldump")
+        .path("--path=", directory)
+        .arg(format!("--timeline={timeline}"))
+        .arg(format!("--start={from}"))
+}
+
 /// Whether a whole record begins at this place of a timeline, or behind it, in the file of this name.
 ///
 /// # Errors
@@ -59,12 +66,7 @@ pub(super) async fn has_record(
     file: &str,
 ) -> Result<bool, String> {
     // Named, it is also what the size of a segment is taken from: another may be made ready, and empty.
-    let tool = Tool::new(site, "pg_waldump")
-        .path("--path=", directory)
-        .arg(format!("--timeline={timeline}"))
-        .arg(format!("--start={from}"))
-        .arg("--limit=1")
-        .arg(file);
+    let tool = reader(site, directory, (timeline, from)).arg("--limit=1").arg(file);
     match tool.run(|_| ()).await {
         Ok(_) => Ok(true),
         Err(JobError::Tool { said, .. }) if said.contains(NOTHING) => Ok(false),
@@ -85,11 +87,8 @@ impl Found {
     ) -> Result<(), String> {
         let Stretch { timeline, from, to } = stretch;
         // Before 15 the last of them counts, and haad's own commits are not told apart.
-        let mut tool = Tool::new(site, "pg_waldump")
+        let mut tool = reader(site, directory, (timeline, from))
             .env("TZ", "UTC")
-            .path("--path=", directory)
-            .arg(format!("--timeline={timeline}"))
-            .arg(format!("--start={from}"))
             .arg("--rmgr=LogicalMessage")
             .arg("--rmgr=Transaction");
         if let Some(to) = to {

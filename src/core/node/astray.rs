@@ -41,12 +41,10 @@ impl Node {
     ) -> bool {
         // Another cluster's timelines come to us before our leader tells of them.
         let abroad = self.belief.site().is_some();
-        let known = |leader: &Leader| {
-            let known = |line| leader.line.beside(line, Lsn(0)) != Beside::Elsewhere;
-            standby.ahead.iter().all(known)
+        let nobodys = |line| {
+            leader.is_none_or(|leader| leader.line.beside(line, Lsn(0)) == Beside::Elsewhere)
         };
-        let astray = !standby.ahead.is_empty() && !leader.is_some_and(known);
-        if !astray || standby.streaming || abroad || self.is_paused() {
+        if !standby.ahead.iter().any(nobodys) || abroad || self.is_paused() {
             self.rejoining.astray_since = None;
             return false;
         }

@@ -7,7 +7,8 @@ use haa_core::units::{Millis, Position};
 use nix::sys::signal::Signal;
 
 use super::member::{Member, kill};
-use super::{root, waited};
+use super::{pair, waited};
+use crate::trials::usual;
 
 /// What is in the first segment of a timeline that came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,12 +39,8 @@ fn send_history(to: &Member, timeline: u32, end: Position, first: First) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_gets_off_a_timeline_that_came_to_nothing_by_a_restart() {
-    let root = root();
-    let (mut a, mut b) = (Member::new("a", root.path()), Member::new("b", root.path()));
-    a.again().await;
-    a.become_primary(2, &[&b]).await;
+    let (_root, mut a, mut b) = pair(&usual()).await;
     a.sql("CREATE TABLE t (id int)").await;
-    b.join(&mut a).await;
     for (timeline, first) in [(5, First::Empty), (7, First::Begun)] {
         let end = a.primary(|_| true).await.position;
         b.standby(|standby| standby.replayed >= end.lsn).await;
@@ -71,13 +68,7 @@ async fn a_standby_gets_off_a_timeline_that_came_to_nothing_by_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_timeline_of_which_something_was_received_stays() {
-    let root = root();
-    let (mut a, mut b) = (Member::new("a", root.path()), Member::new("b", root.path()));
-    a.again().await;
-    a.become_primary(2, &[&b]).await;
-    b.join(&mut a).await;
-    let end = a.primary(|_| true).await.position;
-    b.standby(|standby| standby.replayed >= end.lsn).await;
+    let (_root, a, mut b) = pair(&usual()).await;
     b.done(Job::Detach(None)).await;
     assert_eq!(b.promote(5, &[&a]).await, haa_core::input::JobResult::Done);
     // Before its checkpoint: only its records say that it was there.

@@ -33,7 +33,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
         ("kill-host", [m]) => vec![Fault::KillHost(end(m)?)],
         ("revive", [m]) => vec![Fault::Revive(end(m)?)],
-        ("freeze" | "thaw", [m]) => stands_still(verb, end(m)?),
+        ("freeze" | "thaw" | "pause-replay" | "resume-replay", [m]) => still(verb, end(m)?),
         ("lose-disk", [m]) => vec![Fault::LoseDisk(end(m)?)],
         ("foreign-disk", [m]) => vec![Fault::ForeignDisk(end(m)?)],
         ("cut", [a, b]) => vec![Fault::Cut(end(a)?, end(b)?), Fault::Cut(end(b)?, end(a)?)],
@@ -53,7 +53,6 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("shut-door", [m]) => vec![Fault::ShutDoor(end(m)?)],
         ("recycle-wal", [m]) => vec![Fault::Recycle(end(m)?, Much::Bearable)],
         ("overrun-slots", [m]) => vec![Fault::Recycle(end(m)?, Much::TooMuch)],
-        ("pause-replay" | "resume-replay", [m]) => replay(verb, end(m)?),
         ("delete-leader-key", []) => vec![Fault::DeleteLeader],
         ("blind", [m, time]) => vec![Fault::Blind(end(m)?, span(time)?)],
         ("save-etcd", []) => vec![Fault::SaveEtcd],
@@ -89,12 +88,14 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
     })
 }
 
-fn stands_still(verb: &str, member: usize) -> Vec<Fault> {
-    vec![if verb == "freeze" { Fault::Freeze(member) } else { Fault::Thaw(member) }]
-}
-
-fn replay(verb: &str, member: usize) -> Vec<Fault> {
-    let fault = if verb == "pause-replay" { Fault::PauseReplay } else { Fault::ResumeReplay };
+/// What stands still, or goes on.
+fn still(verb: &str, member: usize) -> Vec<Fault> {
+    let fault = match verb {
+        "freeze" => Fault::Freeze,
+        "thaw" => Fault::Thaw,
+        "pause-replay" => Fault::PauseReplay,
+        _ => Fault::ResumeReplay,
+    };
     vec![fault(member)]
 }
 
