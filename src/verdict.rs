@@ -1,13 +1,14 @@
 //! The verdict: is the cluster well, and what would happen if its primary died now? Judges what is known here; decides
 //! nothing.
 
+pub(crate) mod disk;
 pub(crate) mod standby;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending, TightSlot};
+use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
 use haa_core::records::{Due, MemberRole, RequestRecord, RequestState, SyncRecord, Tags};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;
@@ -143,7 +144,7 @@ pub fn of(status: &Status, now: Millis) -> Verdict {
         let why = parameters(status, name, now)?.objection.as_ref()?;
         Some(format!("the Postgres of {name} does not take its configuration: {why}"))
     }));
-    ails.extend(tight(status, now));
+    ails.extend(disk::ails(status, now));
     let drained = status.drained.iter();
     ails.extend(drained.map(|name| format!("{name} is drained; haactl undrain {name} ends that")));
     let listed = status.sync.iter().flat_map(|sync| sync.members.keys().chain(sync.voters.keys()));
@@ -206,24 +207,6 @@ fn outlook(status: &Status, now: Millis, primary: &MemberName) -> Outlook {
             .map(|_| notice.0 + TAKING_OVER.0 + alone_after.0),
         loss,
     }
-}
-
-/// Slots that will lose WAL soon, a sentence each.
-fn tight(status: &Status, now: Millis) -> Vec<String> {
-    let own = status.postgres.as_ref().map(|facts| &facts.tight_slots);
-    let of = |name: &MemberName| match *name == status.me {
-        true => own,
-        false => lately(status, now, name).map(|beat| &beat.tight_slots),
-    };
-    let all = status.members.keys().flat_map(|name| {
-        of(name).into_iter().flatten().map(move |TightSlot { name: slot, left }| {
-            let left = readable(*left);
-            format!(
-                "the slot {slot} on {name} loses WAL when {left} more are written; haactl doctor says what to do"
-            )
-        })
-    });
-    all.collect()
 }
 
 /// How a member's Postgres stands to its parameters, as far as it was heard lately.

@@ -42,6 +42,9 @@ pub struct PostgresFacts {
     /// Slots that will lose WAL soon.
     #[serde(default)]
     pub tight_slots: Vec<TightSlot>,
+    /// A file system that holds its tables is full.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// A replication slot that holds nearly as much WAL as it may. Nothing is decided by it.
@@ -383,6 +386,9 @@ pub struct Heartbeat {
     /// See [`PostgresFacts::tight_slots`].
     #[serde(default)]
     pub tight_slots: Vec<TightSlot>,
+    /// See [`PostgresFacts::full`].
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// What a peer's Postgres is.

@@ -52,6 +52,8 @@ pub enum Reason {
     PostgresSilent,
     /// Postgres answers, and its WAL does not get to the disk.
     DiskHangs,
+    /// There is no room for what would be written.
+    DiskFull,
     /// The member that Postgres was to be copied or streamed from does not lead any more.
     SourceLost,
     /// Writes were seen closed.
@@ -106,6 +108,7 @@ impl Reason {
             Self::CannotPromote => "Postgres could not be promoted",
             Self::PostgresSilent => "Postgres answers no query",
             Self::DiskHangs => "the disk takes no WAL",
+            Self::DiskFull => "the primary's disk is full, and another member's is not",
             Self::SourceLost => "the member that it was to stream from does not lead any more",
             Self::Closed => "writes were seen closed",
             Self::TakenOver => "enough voters lost the primary",

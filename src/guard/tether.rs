@@ -321,6 +321,7 @@ mod tests {
             lacks_slot: None,
             unanswered_ms: 0,
             tight_slots: Vec::new(),
+            full: false,
         }
     }
 

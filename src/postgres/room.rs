@@ -24,6 +24,35 @@ pub fn free(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// With less room than this, tables cannot grow.
+const FULL: u64 = 1 << 20;
+
+/// What the last look found.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    full: bool,
+}
+
+impl Room {
+    /// Whether a file system that holds tables is full: of these data, or of a tablespace. What cannot be looked at is
+    /// not. Logged when it changes.
+    pub(super) fn is_full(&mut self, data: &Path) -> bool {
+        let full = |path: &Path| free(path).is_ok_and(|bytes| bytes < FULL);
+        let spaces = std::fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
+        let mut places = spaces.map(|space| space.path()).chain([data.to_owned()]);
+        let place = places.find(|place| full(place));
+        match (&place, self.full) {
+            (Some(place), false) => {
+                tracing::error!("the disk of {} is full: tables cannot grow", place.display());
+            }
+            (None, true) => tracing::info!("the disk of {} has room again", data.display()),
+            (Some(_), true) | (None, false) => {}
+        }
+        self.full = place.is_some();
+        self.full
+    }
+}
+
 /// Bytes of the whole file system of this directory.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use haa_core::routes::{Follows, Status};
 use haa_core::units::{MemberName, Millis};
 use serde::{Deserialize, Serialize};
 
-use super::{Health, Loss, Outlook, TAKING_OVER, Verdict, ail, could_lead, lately, tight};
+use super::{Health, Loss, Outlook, TAKING_OVER, Verdict, ail, could_lead, disk, lately};
 
 /// What is said of a cluster that follows another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub(super) fn of(status: &Status, now: Millis, follows: &Follows, verdict: &mut 
     }
     let others = status.members.iter().filter(|(name, _)| **name != leader);
     verdict.ails.extend(others.filter_map(|(name, member)| ail(status, now, name, member)));
-    verdict.ails.extend(tight(status, now));
+    verdict.ails.extend(disk::ails(status, now));
     verdict.health = if verdict.ails.is_empty() { Health::Healthy } else { Health::Degraded };
     let sync = status.sync.as_ref();
     let names = status.members.keys().filter(|name| **name != leader && !verdict.pause);

@@ -110,6 +110,13 @@ fn members(sheet: &mut Sheet, status: &Status, now: Millis) {
     let heard = others.map(|(name, seen)| (by("member", name), u64::from(seen.is_some())));
     sheet.each("haa_member_heard", help, heard);
 
+    let full = all.iter().filter_map(|name| {
+        let full = verdict::disk::is_full(status, now, name)?;
+        Some((by("member", name), u64::from(full)))
+    });
+    let help = "1 for a member whose disk is full: its tables cannot grow";
+    sheet.each("haa_disk_full", help, full.collect::<Vec<_>>());
+
     let leader = status.leader.as_ref().map(|(leader, _)| leader);
     let replicas: Vec<(&MemberName, &Seen)> = known
         .iter()

@@ -213,6 +213,15 @@ async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
     let says = "the slot haa_n4 on n1 loses WAL when 512.0 MB more are written; haactl doctor says what to do";
     assert_eq!(body["ails"], json!([says]));
 
+    let mut full = status.clone();
+    full.postgres.as_mut().unwrap().full = true;
+    let body = Bench::new(full).json("/status").await;
+    let me = status.me.to_string();
+    assert_eq!(
+        body["ails"],
+        json!([format!("the disk of {me} is full: tables cannot grow there")])
+    );
+
     sync.durability = Durability::Async;
     status.sync = Some(sync.clone());
     status.members.get_mut(&name("n3")).unwrap().heard = None;

@@ -78,6 +78,7 @@ async fn a_replicas_metrics() {
     let mut status = replica();
     status.sync = Some(sync(0));
     status.stalled = true;
+    status.postgres.as_mut().unwrap().full = true;
     status.cluster = Some(ClusterRecord { creator: name("n1"), system_id: None });
     status.settings.pause = true;
     let page = Bench::new(status).scrape().await;
@@ -97,6 +98,8 @@ async fn a_replicas_metrics() {
     assert_eq!(number("haa_takeover_loss_bytes"), None, "what it would cost is not known");
     assert_eq!(page.get("haa_replica_replay_lag_bytes", &[("member", "n2")]), Some(4096.0));
     assert_eq!(page.get("haa_replica_stalled", &[("member", "n2")]), Some(1.0));
+    assert_eq!(page.get("haa_disk_full", &[("member", "n2")]), Some(1.0));
+    assert_eq!(page.get("haa_disk_full", &[("member", "n1")]), Some(0.0));
     assert_eq!(number("haa_router_clients"), None, "there is no router here");
 }
 

@@ -91,6 +91,7 @@ fn facts(server: Server) -> PostgresFacts {
         lacks_slot: None,
         unanswered_ms: 0,
         tight_slots: Vec::new(),
+        full: false,
     }
 }
 
@@ -126,6 +127,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         parameters: Parameters::default(),
         lacks_slot: None,
         tight_slots: Vec::new(),
+        full: false,
     };
     (clock::now(), beat)
 }

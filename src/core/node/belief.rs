@@ -87,6 +87,9 @@ pub(super) struct Belief {
     /// How far our standby has replayed, and since when no further though there is WAL.
     #[serde(default)]
     pub(super) replay: Option<(Lsn, Millis)>,
+    /// Since when the disk of our Postgres is full, as far back as this leadership.
+    #[serde(default)]
+    pub(super) full_since: Option<Millis>,
     /// Since when no view shows a leader.
     pub(super) leaderless_since: Option<Millis>,
     /// The revision of `term` that is in force, and when we first saw it.
@@ -138,6 +141,7 @@ impl Belief {
             led_since: Millis(0),
             dry_since: None,
             replay: None,
+            full_since: None,
             leaderless_since: None,
             term_seen: (Revision::ABSENT, Millis(0)),
             wall: None,
@@ -276,6 +280,8 @@ impl Belief {
                 self.primary_position = Some(primary.position);
             }
             self.watch_replay(facts);
+            let full = facts.full.then_some(facts.began_at);
+            self.full_since = full.map(|now| self.full_since.unwrap_or(now));
             let mut facts = facts.clone();
             // One that is open stays in sight: what has no leadership is closed.
             if facts.is_deaf(self.settings().timing) && matches!(facts.server, Server::Standby(_)) {

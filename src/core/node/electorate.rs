@@ -1,5 +1,5 @@
-//! Who should be a voter: who streams and is close joins, who is silent or gone leaves, and a primary without any goes
-//! on alone where it may. Decides what is to change; `voting` how.
+//! Who should be a voter: who streams and is close joins, who is silent, gone or far behind leaves, and a primary
+//! without any goes on alone where it may. Decides what is to change; `voting` how.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ use super::voting::{Names, Turn};
 const LATELY: Millis = Millis(3_600_000);
 /// The longest wait for a return.
 const LONGEST: Millis = Millis(600_000);
+/// Who joins is within `maximum_lag_on_failover`; who stays is within so many times that.
+const LAGS: u64 = 64;
 
 /// How the members have fared in this leadership.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub(super) struct Electorate {
     well_since: BTreeMap<MemberName, (Incarnation, Millis)>,
     /// Since when each voter does not.
     ill_since: BTreeMap<MemberName, Millis>,
+    /// Since when each streams and is far behind.
+    #[serde(default)]
+    behind_since: BTreeMap<MemberName, Millis>,
     /// Who was removed.
     removed: BTreeMap<MemberName, Removal>,
     /// Since when fewer than `k` voters are well.
@@ -53,16 +58,26 @@ impl Electorate {
     fn is_gone(&self, now: Millis, name: &MemberName, patience: Millis) -> bool {
         self.ill_since.get(name).is_some_and(|since| now.since(*since) >= patience)
     }
+
+    fn is_behind(&self, now: Millis, name: &MemberName, patience: Millis) -> bool {
+        self.behind_since.get(name).is_some_and(|since| now.since(*since) >= patience)
+    }
 }
 
 impl Node {
     /// Note how the members fare.
     pub(super) fn watch_voters(&mut self, now: Millis, primary: &Primary, sync: &SyncRecord) {
+        let far = self.belief.settings().maximum_lag_on_failover.saturating_mul(LAGS);
         let names: Vec<MemberName> =
             primary.replicas.keys().chain(sync.voters.keys()).cloned().collect();
         for name in names.into_iter().filter(|name| *name != self.config.name) {
             let heard = self.belief.heard(now, &name).is_some();
             let sender = primary.replicas.get(&name).filter(|sender| sender.streaming && heard);
+            let lag = sender.map_or(0, |sender| primary.inserted.bytes_since(sender.flushed));
+            let behind = self.electorate.behind_since.remove(&name).filter(|_| lag > far);
+            if lag > far {
+                self.electorate.behind_since.insert(name.clone(), behind.unwrap_or(now));
+            }
             let since = self.electorate.well_since.remove(&name);
             if let Some(sender) = sender {
                 let since = since.filter(|(data, _)| *data == sender.incarnation);
@@ -101,6 +116,7 @@ impl Node {
         };
         self.voting = super::voting::Voting::default();
         self.opening = None;
+        self.belief.full_since = None;
     }
 
     /// A change is about to be written.
@@ -110,6 +126,8 @@ impl Node {
         if self.belief.is_drained(name) || self.belief.given_up(name).is_some() {
             return;
         }
+        // Whoever was late begins anew, though it streamed all the while.
+        self.electorate.well_since.remove(name);
         let first = self.belief.settings().timing.voter_return;
         let wait = match self.electorate.removed.get(name) {
             // The write may be refused and come again: that is no second removal.
@@ -152,31 +170,11 @@ impl Node {
         if alone && self.may_go_alone(now, sync) {
             return Turn::Alone;
         }
-        let patience = settings.timing.voter_timeout;
-        let others = sync.other_voters();
-        let gone = others.keys().filter(|name| {
-            let record = self.belief.member(name);
-            let made_anew = record.is_some_and(|record| {
-                let new = record.incarnation.filter(|data| others.get(*name) != Some(data));
-                new.is_some() || !record.tags.votes()
-            });
-            made_anew
-                || self.belief.is_drained(name)
-                || self.belief.given_up(name) == others.get(*name)
-                || self.electorate.is_gone(now, name, patience)
-        });
-        let k = sync.k as usize;
-        let gone: Vec<&MemberName> = gone.collect();
-        let spared = gone.iter().find(|gone| {
-            let left = others.iter().filter(|(name, _)| *name != **gone);
-            left.filter(|voter| self.is_well(*voter)).count() >= k
-        });
-        match spared {
-            Some(gone) if k + 2 <= sync.voters.len() => return Turn::Remove((*gone).clone()),
-            // Where nobody can be spared, somebody has to join first.
-            Some(_) | None if k > 1 && !gone.is_empty() => return Turn::Lower,
-            Some(_) | None => {}
+        if let Some(turn) = self.who_leaves(now, sync) {
+            return turn;
         }
+        let others = sync.other_voters();
+        let k = sync.k as usize;
         let new = fit.into_iter().find(|(name, _)| !others.contains_key(name));
         if let Some((name, incarnation)) = new {
             return Turn::Add(name, incarnation);
@@ -187,6 +185,42 @@ impl Node {
             std::cmp::Ordering::Less if well > k => Turn::Raise,
             std::cmp::Ordering::Greater => Turn::Lower,
             std::cmp::Ordering::Less | std::cmp::Ordering::Equal => Turn::Stay,
+        }
+    }
+
+    /// Whoever is gone, one at a time, and at the cost of `k` where it must be. Whoever is only far behind leaves where
+    /// that costs nothing: others keep up, and as many of them are asked as before.
+    fn who_leaves(&self, now: Millis, sync: &SyncRecord) -> Option<Turn> {
+        let settings = self.belief.settings();
+        let patience = settings.timing.voter_timeout;
+        let (others, k) = (sync.other_voters(), sync.k as usize);
+        let gone = |name: &MemberName| {
+            let record = self.belief.member(name);
+            let made_anew = record.is_some_and(|record| {
+                let new = record.incarnation.filter(|data| others.get(name) != Some(data));
+                new.is_some() || !record.tags.votes()
+            });
+            made_anew
+                || self.belief.is_drained(name)
+                || self.belief.given_up(name) == others.get(name)
+                || self.electorate.is_gone(now, name, patience)
+        };
+        let close = |name: &MemberName| !self.electorate.behind_since.contains_key(name);
+        let others_than = |leaver: &MemberName, keeps_up: &dyn Fn(&MemberName) -> bool| {
+            let well = others.iter().filter(|voter| self.is_well(*voter));
+            well.filter(|(name, _)| *name != leaver && keeps_up(name)).count()
+        };
+        let as_strict = k_of(settings.k, sync.voters.len() - 1) >= sync.k;
+        let late = |name: &MemberName| {
+            self.electorate.is_behind(now, name, patience) && others_than(name, &close) >= k
+        };
+        let mut names = others.keys();
+        let spared = names.find(|name| gone(name) && others_than(name, &|_| true) >= k);
+        let spared = spared.or_else(|| others.keys().find(|name| as_strict && late(name)));
+        match spared {
+            Some(name) if k + 2 <= sync.voters.len() => Some(Turn::Remove(name.clone())),
+            // Where nobody can be spared, somebody has to join first.
+            Some(_) | None => (k > 1 && others.keys().any(gone)).then_some(Turn::Lower),
         }
     }
 

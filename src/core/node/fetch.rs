@@ -63,6 +63,11 @@ impl Node {
         waits && oldest.is_some_and(|oldest| standby.position.lsn < oldest)
     }
 
+    /// It cannot stand: each new stream tells it of the leader's timeline again, and never comes to its WAL.
+    pub(super) fn is_stranded(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
+        self.is_bound_elsewhere() && self.lacks_removed_wal(now, standby, leader)
+    }
+
     /// A grant says where our WAL ends, and an acknowledgement may rest on it: from then on nothing comes but what the
     /// leader streams.
     fn may_fetch(&self) -> bool {

@@ -41,6 +41,7 @@ mod roll;
 mod schedule;
 mod slots;
 mod standby;
+mod succession;
 mod suspicion;
 mod telling;
 mod upstream;

@@ -86,7 +86,7 @@ impl Node {
         } else {
             self.end_history(now, term, primary);
         }
-        self.requests(now, term, primary)
+        self.makes_way(now).or_else(|| self.requests(now, term, primary))
     }
 
     /// A Postgres that answers nothing is borne for `stall_timeout`, then counts as dead. So does one that

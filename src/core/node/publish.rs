@@ -218,8 +218,7 @@ impl Node {
         let bound = self.bound().cloned();
         let (grant, asks) = (self.grant(), self.asks());
         let (blind, gave_up) = (self.is_blind(now), self.gave_up());
-        let question = self.failsafe_question(now);
-        let consents = self.failsafe_answer(now);
+        let (question, consents) = (self.failsafe_question(now), self.failsafe_answer(now));
         let (settings, drained) = (self.settings_revision(), self.belief.drained_at());
         let urgent = Urgent {
             term: self.belief.term,
@@ -276,6 +275,7 @@ impl Node {
             parameters: facts.map(|facts| facts.parameters.clone()).unwrap_or_default(),
             lacks_slot: facts.and_then(|facts| facts.lacks_slot.clone()),
             tight_slots: facts.map(|facts| facts.tight_slots.clone()).unwrap_or_default(),
+            full: facts.is_some_and(|facts| facts.full),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true

@@ -64,7 +64,10 @@ impl Node {
                 self.bring_up(now, &facts, leader.as_ref());
                 None
             }
-            (Server::Standby(standby), Some(_)) if self.may_take_over(now).is_some() => {
+            (Server::Standby(standby), Some(leader))
+                if self.may_take_over(now).is_some()
+                    && !self.is_stranded(now, standby, &leader) =>
+            {
                 self.election(now, &facts, standby)
             }
             (Server::Standby(standby), Some(leader)) => {

@@ -241,7 +241,7 @@ impl Node {
         }
     }
 
-    fn lacks_slot(&self, target: &MemberName) -> Option<&str> {
+    pub(super) fn lacks_slot(&self, target: &MemberName) -> Option<&str> {
         self.belief.peers.get(target)?.1.lacks_slot.as_deref()
     }
 
@@ -405,7 +405,7 @@ impl Node {
     }
 
     /// To whom the leadership can go; else why it cannot, in a sentence.
-    fn target(
+    pub(super) fn target(
         &self,
         now: Millis,
         to: Option<&MemberName>,
@@ -457,20 +457,6 @@ impl Node {
             return Err(Unfit::Never(undrain_first(name)));
         }
         Ok(())
-    }
-
-    /// The replica that has most, among those that could take over.
-    pub(super) fn best_replica(&self, now: Millis) -> Option<MemberName> {
-        let primary = self.belief.primary()?;
-        let could = |name: &MemberName| self.target(now, Some(name), primary).is_ok();
-        let fit = primary.replicas.iter().filter(|(name, _)| could(name));
-        let ranked = fit.map(|(name, sender)| {
-            let tags = self.belief.member(name).map(|record| &record.tags);
-            let preference = tags.map(|tags| tags.preference(Some(&self.config.tags)));
-            let copied = self.lacks_slot(name).is_none();
-            ((copied, sender.flushed, preference, std::cmp::Reverse(name)), name)
-        });
-        ranked.max().map(|(_, name)| name.clone())
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Postgres {
     pub stalled_until: At,
     /// Until then it answers, and its WAL does not get to the disk.
     pub disk_hangs_until: At,
+    /// Until then its disk has no room for what clients write, whether it runs or not.
+    pub full_until: At,
     /// From when and until when its postmaster hangs: whoever is connected goes on, and nobody else gets in.
     pub deaf: Option<(At, At)>,
     /// Whether its processes were killed, and wait for the disk before they end.
@@ -169,6 +171,7 @@ impl Default for Postgres {
             target: None,
             stalled_until: At(0),
             disk_hangs_until: At(0),
+            full_until: At(0),
             deaf: None,
             doomed: false,
             unflushed_since: None,
@@ -264,6 +267,7 @@ impl Postgres {
             lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
             unanswered_ms: self.deaf_for(now).0 / 1_000,
             tight_slots: Vec::new(),
+            full: now < self.full_until,
         }
     }
 

@@ -7,7 +7,9 @@ use haa_sim::world::Guard;
 
 /// 92445: whoever was elected without knowing it, its answer lost and etcd cut off, bore a Postgres that somebody had
 /// promoted by hand (A4).
-const KEPT: [(u64, Durability); 1] = [(92_445, Durability::Quorum)];
+/// 239: two voters, bound for the timeline of a leader whose WAL they lacked, wanted to take over and could not, rather
+/// than be cloned (I12).
+const KEPT: [(u64, Durability); 2] = [(92_445, Durability::Quorum), (239, Durability::Quorum)];
 
 #[test]
 fn what_once_failed_holds() {

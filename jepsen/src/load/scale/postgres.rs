@@ -230,6 +230,7 @@ impl Servers {
             lacks_slot: None,
             unanswered_ms: 0,
             tight_slots: Vec::new(),
+            full: false,
         };
         let server = &self.all[member];
         let Some(disk) = &server.disk else {

@@ -27,7 +27,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
     let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
     Ok(match (verb, rest) {
         ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
-        ("stall-postgres" | "hang-disk" | "deafen", [m, time]) => hang(verb, end(m)?, time)?,
+        (_, [m, time]) if HANGS.contains(&verb) => hang(verb, end(m)?, time)?,
         ("kill-agent", [m]) => vec![Fault::KillAgent(end(m)?)],
         ("stop-agent", [m]) => vec![Fault::StopAgent(end(m)?)],
         ("start-agent", [m]) => vec![Fault::StartAgent(end(m)?)],
@@ -99,10 +99,13 @@ fn still(verb: &str, member: usize) -> Vec<Fault> {
     vec![fault(member)]
 }
 
-/// What of a Postgres hangs for so long.
+const HANGS: [&str; 4] = ["stall-postgres", "hang-disk", "fill-disk", "deafen"];
+
+/// What of a Postgres hangs, or is full, for so long.
 fn hang(verb: &str, member: usize, time: &str) -> Result<Vec<Fault>, String> {
     let fault = match verb {
         "hang-disk" => Fault::HangDisk,
+        "fill-disk" => Fault::FillDisk,
         "deafen" => Fault::Deafen,
         _ => Fault::StallPostgres,
     };
@@ -223,6 +226,7 @@ pub(super) fn idle(world: &World, fault: &Fault) -> bool {
         Fault::KillPostgres(m)
         | Fault::StallPostgres(m, _)
         | Fault::HangDisk(m, _)
+        | Fault::FillDisk(m, _)
         | Fault::Deafen(m, _) => down(m),
         Fault::KillAgent(m) | Fault::StopAgent(m) => agent(m) == Life::Down,
         Fault::StartAgent(m) => agent(m) != Life::Down,

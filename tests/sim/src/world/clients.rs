@@ -58,7 +58,8 @@ impl World {
         let shut = self.members[member].postgres.door == Door::Shut;
         // Who comes by a route connects anew; whoever is connected goes on.
         let deaf = self.members[member].postgres.deaf_for(self.now) > At(0);
-        if shut || way == Way::Routed && deaf || !self.grow(member, COMMIT) {
+        let full = self.now < self.members[member].postgres.full_until;
+        if shut || full || way == Way::Routed && deaf || !self.grow(member, COMMIT) {
             return None;
         }
         self.serial += 1;

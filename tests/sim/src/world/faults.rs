@@ -27,6 +27,8 @@ pub enum Fault {
     StallPostgres(usize, At),
     /// Its disk takes no WAL for so long; what is in memory is answered.
     HangDisk(usize, At),
+    /// Its disk has no room for more tables for so long.
+    FillDisk(usize, At),
     /// SIGSTOP to its postmaster alone, for so long.
     Deafen(usize, At),
     /// SIGKILL to the agent.
@@ -119,6 +121,7 @@ impl World {
             }
             Fault::StallPostgres(member, span)
             | Fault::HangDisk(member, span)
+            | Fault::FillDisk(member, span)
             | Fault::Deafen(member, span) => self.hang(fault, *member, *span),
             Fault::KillAgent(member) => self.end_agent(*member),
             Fault::StopAgent(member) => self.deliver(*member, &Input::Stop(Leave::StopPostgres)),
@@ -183,6 +186,7 @@ impl World {
         let Some(postgres) = self.runs(member) else { return };
         match fault {
             Fault::HangDisk(..) => postgres.disk_hangs_until = until,
+            Fault::FillDisk(..) => postgres.full_until = until,
             Fault::Deafen(..) => postgres.deaf = Some((now, until)),
             _ => postgres.stalled_until = until,
         }
@@ -197,6 +201,7 @@ impl World {
             Fault::KillPostgres(m)
             | Fault::StallPostgres(m, _)
             | Fault::HangDisk(m, _)
+            | Fault::FillDisk(m, _)
             | Fault::Deafen(m, _)
             | Fault::KillAgent(m)
             | Fault::StopAgent(m)
@@ -387,6 +392,7 @@ impl World {
             let postgres = &mut self.members[member].postgres;
             postgres.stalled_until = self.now.min(postgres.stalled_until);
             postgres.disk_hangs_until = self.now.min(postgres.disk_hangs_until);
+            postgres.full_until = self.now.min(postgres.full_until);
             postgres.deaf = None;
             self.thaw(member);
             self.revive(member);
@@ -405,6 +411,7 @@ impl World {
                 format!("the postmaster of {} takes no connection for {span}", end(m))
             }
             Fault::HangDisk(m, span) => format!("the disk of {} hangs for {span}", end(m)),
+            Fault::FillDisk(m, span) => format!("the disk of {} is full for {span}", end(m)),
             Fault::KillAgent(m) => format!("the agent of {} is killed", end(m)),
             Fault::StopAgent(m) => format!("the agent of {} is asked to stop", end(m)),
             Fault::ForeignDisk(m) => format!("the data of {} are another cluster's", end(m)),

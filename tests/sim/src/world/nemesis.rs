@@ -19,7 +19,7 @@ pub enum Kind {
     Postgres,
     /// A Postgres hangs.
     Stall,
-    /// A disk takes no WAL.
+    /// A disk takes no WAL, or is full.
     Disk,
     /// An agent dies and is started again.
     Agent,
@@ -176,7 +176,7 @@ impl World {
         match kind {
             Kind::Postgres => self.inject(&Fault::KillPostgres(victim)),
             Kind::Stall => self.inject(&stall(victim, span)),
-            Kind::Disk => self.inject(&Fault::HangDisk(victim, span)),
+            Kind::Disk => self.inject(&disk(victim, span)),
             Kind::Agent => self.pass(Fault::KillAgent(victim), Fault::StartAgent(victim), span),
             Kind::Freeze => self.pass(Fault::Freeze(victim), Fault::Thaw(victim), span),
             Kind::Stumble => self.pass(Fault::Stumble(victim), Fault::Thaw(victim), span),
@@ -353,6 +353,15 @@ impl World {
         odd.replay_lag = At::ms([0, 0, 300, 5_000][self.dice.below(4)]);
         odd.watch_lag = At::ms([0, 0, 200, 4_000][self.dice.below(4)]);
         odd
+    }
+}
+
+/// By what was drawn already: what else a seed brings stays as it is.
+const fn disk(victim: usize, span: At) -> Fault {
+    if span.0.is_multiple_of(3) {
+        Fault::FillDisk(victim, span)
+    } else {
+        Fault::HangDisk(victim, span)
     }
 }
 
