@@ -154,7 +154,7 @@ impl Node {
             (Some(Durability::Quorum) | None, false) => return self.founding(fit),
             (Some(Durability::Quorum) | None, true) => {}
         }
-        let strict = settings.strict && !self.off.is(Mechanism::Strict);
+        let strict = self.is_strict();
         if sync.k == 0 {
             return match (fit.is_empty(), strict) {
                 (false, _) => self.founding(fit),
@@ -222,6 +222,11 @@ impl Node {
             // Where nobody can be spared, somebody has to join first.
             Some(_) | None => (k > 1 && others.keys().any(gone)).then_some(Turn::Lower),
         }
+    }
+
+    /// A second copy is waited for.
+    pub(super) fn is_strict(&self) -> bool {
+        self.belief.settings().strict && !self.off.is(Mechanism::Strict)
     }
 
     fn founding(&self, mut voters: Names) -> Turn {

@@ -72,7 +72,8 @@ impl Node {
     fn opens_with(&self) -> (List, Door) {
         let Some(sync) = self.belief.quorum() else { return (List::Nothing, Door::Open) };
         // Whoever is not elected yet will be the primary of these voters.
-        let list = SyncRecord { primary: self.config.name.clone(), ..sync.clone() }.list();
+        let ours = SyncRecord { primary: self.config.name.clone(), ..sync.clone() };
+        let list = self.list_under(&ours);
         (list, if self.off.is(Mechanism::Door) { Door::Open } else { Door::Shut })
     }
 

@@ -270,7 +270,7 @@ impl Node {
             _ if turn == Turn::Alone => self.write_sync(turn.written(sync)),
             _ if released && turn == Turn::Stay => self.ask_list(now, proof, sync.list()),
             Some((list, _)) => self.ask_list(now, proof, list),
-            None if self.is_affirmed() => self.ask_list(now, proof, sync.list()),
+            None if self.is_affirmed() => self.ask_list(now, proof, self.list_under(sync)),
             None => self.write_sync(sync.clone()),
         }
     }
@@ -280,6 +280,14 @@ impl Node {
         let sync = self.belief.view.as_ref().and_then(|view| view.sync.as_ref());
         let same = sync.is_some_and(|kept| Some(kept.revision) == self.voting.affirmed);
         same && !self.desk.waits_for(&Purpose::Sync) || self.off.is(Mechanism::Affirmation)
+    }
+
+    /// Whom commits wait for under this record, until somebody joins whom `strict` waits for.
+    pub(super) fn list_under(&self, sync: &SyncRecord) -> List {
+        match sync.list() {
+            List::Nothing if sync.is_quorum() && self.is_strict() => List::Nobody,
+            list => list,
+        }
     }
 
     fn ask_list(&mut self, now: Millis, proof: Leadership, list: List) {

@@ -9,7 +9,10 @@ use haa_sim::world::Guard;
 /// promoted by hand (A4).
 /// 239: two voters, bound for the timeline of a leader whose WAL they lacked, wanted to take over and could not, rather
 /// than be cloned (I12).
-const KEPT: [(u64, Durability); 2] = [(92_445, Durability::Quorum), (239, Durability::Quorum)];
+/// 22580: restarted in place while it waited for a second copy, a `strict` primary acknowledged alone for a moment
+/// (I18).
+const KEPT: [(u64, Durability); 3] =
+    [(92_445, Durability::Quorum), (239, Durability::Quorum), (22_580, Durability::Quorum)];
 
 #[test]
 fn what_once_failed_holds() {
