@@ -1,6 +1,7 @@
 //! The verdict: is the cluster well, and what would happen if its primary died now? Judges what is known here; decides
 //! nothing.
 
+mod archive;
 pub(crate) mod disk;
 pub(crate) mod standby;
 
@@ -273,6 +274,9 @@ pub fn lately<'a>(status: &'a Status, now: Millis, name: &MemberName) -> Option<
 }
 
 fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -> Option<String> {
+    if member.record.tags.nostream {
+        return archive::ail(status, now, name);
+    }
     if *name == status.me {
         let streams = status.own_standby().is_some_and(|standby| standby.streaming);
         return match (streams, status.stalled) {
@@ -282,7 +286,7 @@ fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -
         };
     }
     let Some(beat) = lately(status, now, name) else {
-        return Some(format!("{name} is silent: its agent or its host is gone, or cut off"));
+        return Some(silent(name));
     };
     match (beat.state, beat.progress) {
         (PeerState::Streaming, _) if beat.stalled => {
@@ -303,4 +307,8 @@ fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -
             Some(format!("{name} ({away}) does not stream"))
         }
     }
+}
+
+fn silent(name: &MemberName) -> String {
+    format!("{name} is silent: its agent or its host is gone, or cut off")
 }

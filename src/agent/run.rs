@@ -11,7 +11,7 @@ use haa_core::lease::Leadership;
 use haa_core::node::{Config as NodeConfig, Node, Pools};
 use haa_core::routes::Status;
 use haa_core::settings::Durability;
-use haa_core::units::{Millis, Revision};
+use haa_core::units::{JobId, Millis, Revision};
 use haa_core::voters::Promises;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -73,9 +73,17 @@ struct Agent {
     bears: Option<Millis>,
     /// The settings whose parameters Postgres was told.
     shared: Revision,
-    /// Why it does not stand, as last logged.
-    told: Option<String>,
+    logged: Logged,
     end: Option<End>,
+}
+
+/// What need not be logged again, or at all.
+#[derive(Default)]
+struct Logged {
+    /// Why it does not stand.
+    waits: Option<String>,
+    /// Work that only asks: it is told of when it fails.
+    question: Option<JobId>,
 }
 
 /// Run until a signal, or until the core says that this member cannot be part of the cluster.
@@ -145,7 +153,7 @@ pub async fn run(config: Config, leave: Leave) -> anyhow::Result<End> {
         remembered: None,
         bears: None,
         shared: Revision::ABSENT,
-        told: None,
+        logged: Logged::default(),
         end: None,
     };
     let end = agent.run(received, leave).await;
@@ -307,7 +315,7 @@ impl Agent {
         let mut input = Input::Tick;
         loop {
             let now = clock::now();
-            log_input(&input);
+            self.log_input(&input);
             self.herald.hear(&input);
             let effects = self.node.handle(now, &input);
             self.alive_at.send_replace(now);
@@ -335,6 +343,26 @@ impl Agent {
         }
     }
 
+    fn log_input(&self, input: &Input) {
+        match input {
+            Input::Job(_, JobResult::Failed(why)) => tracing::warn!(%why, "work failed"),
+            Input::Job(id, JobResult::Done) if self.logged.question == Some(*id) => {}
+            Input::Job(_, result) => tracing::info!(?result, "work ended"),
+            Input::Discarded(lost) => tracing::warn!("{lost}"),
+            Input::Tags(tags) => tracing::info!(?tags, "this member has other tags"),
+            Input::Stop(leave) => tracing::info!(?leave, "asked to stop"),
+            Input::Tick
+            | Input::Store(_)
+            | Input::Lease(_)
+            | Input::LeaseSeen(_)
+            | Input::StoreRevokesEarly(_)
+            | Input::Postgres(_)
+            | Input::Promised(_)
+            | Input::Peer(_)
+            | Input::Wall(_) => {}
+        }
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Store(wish) => self.store.wish(wish),
@@ -343,7 +371,11 @@ impl Agent {
                 self.pgbouncers.hold(id);
             }
             Effect::Job(id, job) => {
-                tracing::info!(?job, "work begins");
+                if job.is_a_question() {
+                    self.logged.question = Some(id);
+                } else {
+                    tracing::info!(?job, "work begins");
+                }
                 self.postgres.job(id, job);
             }
             Effect::Close(reason) => {
@@ -386,9 +418,9 @@ impl Agent {
         }
         self.herald.know(&status);
         self.hooks.know(&status);
-        if status.waits != self.told {
-            self.told.clone_from(&status.waits);
-            if let Some(why) = &self.told {
+        if status.waits != self.logged.waits {
+            self.logged.waits.clone_from(&status.waits);
+            if let Some(why) = &self.logged.waits {
                 tracing::warn!(why, "waits");
             }
         }
@@ -409,24 +441,5 @@ impl Agent {
         if let Some(guard) = self.guard {
             guard.leave().await;
         }
-    }
-}
-
-fn log_input(input: &Input) {
-    match input {
-        Input::Job(_, JobResult::Failed(why)) => tracing::warn!(%why, "work failed"),
-        Input::Job(_, result) => tracing::info!(?result, "work ended"),
-        Input::Discarded(lost) => tracing::warn!("{lost}"),
-        Input::Tags(tags) => tracing::info!(?tags, "this member has other tags"),
-        Input::Stop(leave) => tracing::info!(?leave, "asked to stop"),
-        Input::Tick
-        | Input::Store(_)
-        | Input::Lease(_)
-        | Input::LeaseSeen(_)
-        | Input::StoreRevokesEarly(_)
-        | Input::Postgres(_)
-        | Input::Promised(_)
-        | Input::Peer(_)
-        | Input::Wall(_) => {}
     }
 }

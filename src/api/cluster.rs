@@ -279,6 +279,7 @@ fn own(status: &Status) -> Seen<'_> {
             state: match (status.stalled, standby.streaming) {
                 (true, _) => STALLED,
                 (false, true) => "streaming",
+                (false, false) if status.record.tags.nostream => FED,
                 (false, false) => state,
             },
             upstream: status.upstream.as_ref(),
@@ -289,6 +290,9 @@ fn own(status: &Status) -> Seen<'_> {
         None => Seen { state, upstream: None, received: None, replayed: None, progress },
     }
 }
+
+/// A replica that lives on the archive, in Patroni's words.
+const FED: &str = "in archive recovery";
 
 /// A replica that replays nothing, though there is WAL.
 const STALLED: &str = "stalled";
@@ -304,6 +308,7 @@ fn peer<'a>(status: &Status, known: &'a MemberStatus, now: Millis) -> Seen<'a> {
     let state = match beat.state {
         PeerState::Streaming | PeerState::Standby if beat.stalled => STALLED,
         PeerState::Streaming => "streaming",
+        PeerState::Standby | PeerState::Detached if beat.tags.nostream => FED,
         PeerState::Primary | PeerState::Standby | PeerState::Detached => "running",
         PeerState::NotReady => "starting",
         PeerState::Stopped if role == "running" || role == "streaming" => "stopped",

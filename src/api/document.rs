@@ -183,6 +183,9 @@ pub(super) fn tags(tags: &Tags) -> BTreeMap<&str, Value> {
     if tags.nosync {
         shown.insert("nosync", Value::from(true));
     }
+    if tags.nostream {
+        shown.insert("nostream", Value::from(true));
+    }
     if let Some(upstream) = &tags.replicatefrom {
         shown.insert("replicatefrom", Value::from(upstream.as_str()));
     }

@@ -156,6 +156,7 @@ impl Checker<'_> {
         let log = self.log(&file.log);
         let settings = self.settings(&file.settings);
         let (postgres, api) = (postgres?, api?);
+        self.has_archive(&file.tags, &postgres)?;
         let settings = settings?;
         let receiver_timeout = settings.timing.receiver_timeout();
         let shared_parameters = settings.postgres.parameters.clone();
@@ -220,6 +221,20 @@ impl Checker<'_> {
         )
     }
 
+    /// Whoever is to live on an archive has one.
+    fn has_archive(
+        &mut self,
+        tags: &BTreeMap<String, Said<Scalar>>,
+        postgres: &Postgres,
+    ) -> Option<()> {
+        let nostream =
+            tags.get("nostream").filter(|on| matches!(on.value(), Scalar::Boolean(true)));
+        let (Some(said), None) = (nostream, &postgres.restore_command) else { return Some(()) };
+        let says = "tags.nostream: there is no archive to live on: write its command into \
+                    postgres.restore_command, such as cp /archive/%f %p, or take the tag out";
+        self.refuse_said(said, says.to_owned())
+    }
+
     fn tags(
         &mut self,
         said: &BTreeMap<String, Said<Scalar>>,
@@ -233,6 +248,7 @@ impl Checker<'_> {
                 ("noloadbalance", Scalar::Boolean(on)) => tags.noloadbalance = *on,
                 ("clonefrom", Scalar::Boolean(on)) => tags.clonefrom = *on,
                 ("nosync", Scalar::Boolean(on)) => tags.nosync = *on,
+                ("nostream", Scalar::Boolean(on)) => tags.nostream = *on,
                 ("failover_priority", Scalar::Integer(n)) if i32::try_from(*n).is_ok() => {
                     tags.failover_priority = i32::try_from(*n).unwrap_or_default();
                 }
@@ -254,7 +270,7 @@ impl Checker<'_> {
                         "tags.replicatefrom: write a member's name, such as \"n2\"".to_owned();
                     self.refuse_said::<(), _>(value, says);
                 }
-                ("nofailover" | "noloadbalance" | "clonefrom" | "nosync", _) => {
+                ("nofailover" | "noloadbalance" | "clonefrom" | "nosync" | "nostream", _) => {
                     self.refuse_said::<(), _>(
                         value,
                         format!("tags.{key}: write true or false, without quotes"),

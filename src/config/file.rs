@@ -101,8 +101,8 @@ pub(super) struct File {
     /// Your own programs, run when something happens to this member.
     #[serde(default)]
     pub(super) hooks: super::hooks::HooksFile,
-    /// `nofailover`, `noloadbalance`, `clonefrom`, `nosync` (true, false), `failover_priority` (a whole number),
-    /// `replicatefrom` (a member's name), and any others.
+    /// `nofailover`, `noloadbalance`, `clonefrom`, `nosync`, `nostream` (true, false), `failover_priority` (a whole
+    /// number), `replicatefrom` (a member's name), and any others.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Said<Scalar>>,
     /// How to log.

@@ -157,6 +157,7 @@ pub(super) static KEYS: &[Key] = &[
     key("tags.noloadbalance", Kind::Plain, "HAAD_TAGS_NOLOADBALANCE"),
     key("tags.clonefrom", Kind::Plain, "HAAD_TAGS_CLONEFROM"),
     key("tags.nosync", Kind::Plain, "HAAD_TAGS_NOSYNC"),
+    key("tags.nostream", Kind::Plain, "HAAD_TAGS_NOSTREAM"),
     key("tags.replicatefrom", Kind::Text, "HAAD_TAGS_REPLICATEFROM"),
     key("tags.site", Kind::Text, "HAAD_TAGS_SITE"),
 ];

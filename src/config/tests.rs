@@ -335,6 +335,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[api]", "[hooks]\non_stop = []\ntimeout = \"0s\"\nbefore_promote_timeout = \"5s\"\n[api]"),
     ("[api]", "[hooks]\non_up = 1\non_start = [\"@/no\"]\non_stop = [\"@/secret\"]\n[api]"),
+    ("[api]", "[tags]\nnostream = true\n[api]"),
     ("[api]", "[tags]\nnofailover = \"yes\"\nnosync = 1\nreplicatefrom = \"N 2\"\n[api]"),
     ("[api]", "[tags]\nreplicatefrom = \"n1\"\n[api]"),
     ("[api]", "[clone]\nrate_limit = \"1kB\"\nbasebackup = false\n[api]"),

@@ -210,6 +210,14 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// Whether it only asks the archive for what may have come: done, it tells nothing.
+    #[must_use]
+    pub fn is_a_question(&self) -> bool {
+        matches!(self, Self::Fetch { from, .. } if from.is_empty())
+    }
+}
+
 /// Why the agent ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -191,6 +191,7 @@ fn tag(tags: &Tags, key: &str) -> Option<String> {
         "noloadbalance" => Some(tags.noloadbalance.to_string()),
         "clonefrom" => Some(tags.clonefrom.to_string()),
         "nosync" => Some(tags.nosync.to_string()),
+        "nostream" => Some(tags.nostream.to_string()),
         "replicatefrom" => tags.replicatefrom.as_ref().map(ToString::to_string),
         "failover_priority" => Some(tags.failover_priority.to_string()),
         _ => tags.free.get(key).cloned(),

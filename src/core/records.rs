@@ -207,6 +207,9 @@ pub struct Tags {
     /// Streams from this member instead of from the leader, while that one is well. Never a voter.
     #[serde(deserialize_with = "name", skip_serializing_if = "Option::is_none")]
     pub replicatefrom: Option<MemberName>,
+    /// Receives from nobody, and lives on the operator's archive. Never a voter.
+    #[serde(with = "word", skip_serializing_if = "std::ops::Not::not")]
+    pub nostream: bool,
     /// Any other tags, shown and usable as `?tag_KEY=VALUE`.
     #[serde(flatten)]
     pub free: BTreeMap<String, String>,
@@ -216,7 +219,7 @@ impl Tags {
     /// Whether acknowledged commits may rest on it: whoever votes may lead, and streams from the leader.
     #[must_use]
     pub const fn votes(&self) -> bool {
-        !self.nofailover && !self.nosync && self.replicatefrom.is_none()
+        !self.nofailover && !self.nosync && self.replicatefrom.is_none() && !self.nostream
     }
 
     /// What decides between members with as much WAL, the greater first: the operator's number, then whether it is

@@ -104,13 +104,13 @@ fn common(asked: &[Asked]) -> Vec<Finding> {
     };
     found.extend(too_few(
         may_lead,
-        "leading by its tags (nofailover, replicatefrom)",
+        "leading by its tags (nofailover, nostream, replicatefrom)",
         "when the primary is lost, nobody may lead",
     ));
     if quorum {
         found.extend(too_few(
             may_vote,
-            "voting by its tags (nofailover, nosync, replicatefrom)",
+            "voting by its tags (nofailover, nosync, nostream, replicatefrom)",
             "in quorum commits wait for another voter, and only a voter may lead",
         ));
     }
@@ -237,17 +237,19 @@ mod tests {
         let barred = |name| Report { nofailover: true, ..report(name) };
         assert_eq!(
             says(&[report("n1"), barred("n2")].map(asked)),
-            ["every member but one is kept from leading by its tags (nofailover, replicatefrom)"]
+            [
+                "every member but one is kept from leading by its tags (nofailover, nostream, replicatefrom)"
+            ]
         );
         assert_eq!(
             says(&[barred("n1"), barred("n2")].map(asked)),
-            ["every member is kept from leading by its tags (nofailover, replicatefrom)"]
+            ["every member is kept from leading by its tags (nofailover, nostream, replicatefrom)"]
         );
         let mute = |name| Report { never_votes: true, quorum: true, ..report(name) };
         assert_eq!(
             says(&[report("n1"), mute("n2")].map(asked)),
             [
-                "every member but one is kept from voting by its tags (nofailover, nosync, replicatefrom)"
+                "every member but one is kept from voting by its tags (nofailover, nosync, nostream, replicatefrom)"
             ]
         );
         assert!(says(&[report("n1"), mute("n2"), report("n3")].map(asked)).is_empty());

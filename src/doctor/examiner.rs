@@ -150,7 +150,7 @@ impl Examiner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_version: said.ok().map(|said| said.version),
             unix_ms: 0,
-            nofailover: tags.nofailover,
+            nofailover: tags.nofailover || tags.nostream,
             never_votes: !tags.votes(),
             replicatefrom: tags.replicatefrom.as_ref().map(ToString::to_string),
             quorum: [promise.durability, wished].contains(&Some(Durability::Quorum)),

@@ -60,7 +60,7 @@ pub struct Report {
     pub server_version: Option<u32>,
     /// Its wall clock as it answered, milliseconds since 1970.
     pub unix_ms: u64,
-    /// It bears the tag `nofailover`.
+    /// It bears the tag `nofailover`, or `nostream`.
     pub nofailover: bool,
     /// Its tags keep it from voting.
     pub never_votes: bool,

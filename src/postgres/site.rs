@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use haa_core::units::MemberName;
@@ -55,6 +56,8 @@ pub(super) struct Site {
     pub(super) oldest: Oldest,
     /// WAL is being fetched: what a standby has is not all that it will have.
     fetching: AtomicBool,
+    /// Why the archive had nothing new, as it said last.
+    archive_said: std::sync::Mutex<String>,
     /// Of the tool at work, in percent; `NO_PROGRESS` when none says.
     progress: AtomicU8,
 }
@@ -97,6 +100,7 @@ impl Site {
             knocks: Knocks::none(),
             oldest: Oldest::unknown(),
             fetching: AtomicBool::new(false),
+            archive_said: std::sync::Mutex::default(),
             progress: AtomicU8::new(NO_PROGRESS),
         })
     }
@@ -153,6 +157,15 @@ impl Site {
     /// Whether WAL is being fetched: then no position is exact.
     pub(super) fn is_fetching(&self) -> bool {
         self.fetching.load(Ordering::SeqCst)
+    }
+
+    /// Why the archive had nothing new: logged when it is another reason.
+    pub(super) fn archive_says(&self, why: &str) {
+        let mut last = self.archive_said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != why {
+            tracing::info!("the archive has nothing new: {why}");
+            why.clone_into(&mut last);
+        }
     }
 
     pub(super) fn source_writes(&self) -> u64 {

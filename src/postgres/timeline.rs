@@ -240,6 +240,20 @@ pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Resul
     Ok(())
 }
 
+/// Tells a standby that receives from nobody of a timeline whose WAL it is about to be brought, and of those before it,
+/// unless it knows of it.
+pub(super) fn tell(pg_wal: &Path, line: &Line) -> io::Result<()> {
+    let path = history_path(pg_wal, line.timeline);
+    if line.forks.is_empty() || !is_lost(&path)? {
+        return Ok(());
+    }
+    let step = |fork: &Fork| format!("{}\t{}\tas the leader says\n", fork.timeline, fork.lsn);
+    let new = path.with_extension("history.haa");
+    std::fs::write(&new, line.forks.iter().map(step).collect::<String>())?;
+    std::fs::rename(&new, &path)?;
+    fill(pg_wal, line.timeline, line.timeline)
+}
+
 /// It is not there, or was not on disk yet when power was lost: then it is there and empty.
 fn is_lost(path: &Path) -> io::Result<bool> {
     match std::fs::read(path) {

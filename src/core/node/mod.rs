@@ -1,6 +1,7 @@
 //! The node: beliefs, a role, and the one function that turns an input into wishes. Never acts.
 
 mod abroad;
+mod archive;
 mod astray;
 mod ballot;
 mod belief;

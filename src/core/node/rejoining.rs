@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Job;
-use crate::units::{Millis, Term};
+use crate::units::{Millis, Position, Term};
 
 use super::upstream::Cascading;
 
@@ -55,6 +55,9 @@ pub(super) struct Rejoining {
     pub(super) failed_clones: u32,
     #[serde(default)]
     pub(super) failed_fetches: u32,
+    /// Where our WAL ended when the archive was asked last, and when that was.
+    #[serde(default)]
+    pub(super) fed: Option<(Position, Millis)>,
     /// This run of the agent started Postgres.
     pub(super) has_started: bool,
     /// It is to run, also while the cluster is paused.
@@ -91,6 +94,7 @@ impl Default for Rejoining {
             failed_rewinds: 0,
             failed_clones: 0,
             failed_fetches: 0,
+            fed: None,
             has_started: false,
             owes_start: true,
             starting_since: None,

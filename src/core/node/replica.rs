@@ -254,6 +254,9 @@ impl Node {
         facts: &PostgresFacts,
         (standby, leader): (&Standby, &Leader),
     ) {
+        if self.lives_on_archive() {
+            return self.feed(now, facts, (standby, leader));
+        }
         let Some(source) = self.upstream(now, standby, leader) else { return };
         let attached = standby.source.as_ref() == Some(&source.address);
         let on_its_timeline = standby.position.timeline == leader.line.timeline;
@@ -297,11 +300,23 @@ impl Node {
         if !standby.detached {
             return self.desk.job(Job::Detach(None));
         }
+        if self.is_part_of(now, facts, (standby, leader)) {
+            self.desk.job(Job::Follow(source, self.begin(leader, standby)));
+        }
+    }
+
+    /// Compares the WAL of a standby that receives from nobody; where it is beyond the leader's, it is taken back.
+    pub(super) fn is_part_of(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        (standby, leader): (&Standby, &Leader),
+    ) -> bool {
         match self.belief.compare(standby, leader, facts.began_at) {
             Compared::Part => {
                 self.rejoining.compared = Some(leader.term);
                 self.rejoining.rewound_in = None;
-                self.desk.job(Job::Follow(source, self.begin(leader, standby)));
+                return true;
             }
             Compared::AskAgain => self.desk.read(now),
             Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
@@ -313,6 +328,7 @@ impl Node {
                 self.desk.job(Job::Stop(self.unhurried_stop()));
             }
         }
+        false
     }
 
     /// Where the timeline of this leadership begins, as it was foretold at the election. For a standby that has

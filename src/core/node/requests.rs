@@ -418,6 +418,11 @@ impl Node {
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
+        if self.belief.member(name).is_some_and(|record| record.tags.nostream) {
+            let why =
+                format!("{name} is tagged nostream: whoever lives on the archive never leads");
+            return Err(Unfit::Never(why));
+        }
         let cascades = |record: &MemberRecord| record.tags.replicatefrom.is_some();
         if self.belief.member(name).is_some_and(cascades) && !self.belief.listed(name) {
             let why =

@@ -79,7 +79,9 @@ impl Node {
     pub(super) fn ready_slots(&mut self, now: Millis) {
         (self.slots.known, self.slots.newborn) = (None, false);
         let mut slots = self.operators_slots();
-        if self.config.tags.replicatefrom.is_some() && !self.belief.is_voter() {
+        let tags = &self.config.tags;
+        let away = tags.replicatefrom.is_some() || tags.nostream;
+        if away && !self.belief.is_voter() {
             // Postgres copies logical ones from a primary alone.
             slots.retain(|_, slot| matches!(slot, KeptSlot::Physical));
         }

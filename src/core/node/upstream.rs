@@ -166,7 +166,8 @@ impl Node {
         from.map(|(name, _)| name.clone())
     }
 
-    /// Members of our timeline that stream from another, and how far each is: our slots for them hold no more.
+    /// Members of our timeline that stream from another, and how far each is; and those that live on the archive, which
+    /// need nothing of ours: our slots for them hold no more.
     pub(super) fn served_by_others(&self, now: Millis) -> BTreeMap<MemberName, Lsn> {
         let Some(primary) = self.belief.primary() else { return BTreeMap::new() };
         let away = self.belief.cascades().filter(|(name, _)| !primary.replicas.contains_key(*name));
@@ -175,6 +176,11 @@ impl Node {
             let end = beat.position.filter(|end| end.timeline == primary.position.timeline)?;
             Some((name.clone(), beat.replayed?.min(end.lsn)))
         });
-        reached.collect()
+        let members = self.belief.view.iter().flat_map(|view| &view.members);
+        let fed = members.filter(|(name, kept)| {
+            kept.value.tags.nostream && !primary.replicas.contains_key(*name)
+        });
+        let fed = fed.map(|(name, _)| (name.clone(), primary.position.lsn));
+        reached.chain(fed).collect()
     }
 }

@@ -196,6 +196,13 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 draft.put(&to, on);
                 draft.taken(at, &full, &to);
             }
+            ("nostream", Some(true), _) => draft.lost(
+                at,
+                &full,
+                "until it is known what the archive's command is: write postgres.restore_command, and tags.nostream \
+                 = true, before it is started; else it streams",
+            ),
+            ("nostream", _, _) => draft.needless(at, &full, "it is off"),
             ("sync_priority", _, Some(0)) => {
                 draft.put("tags.nosync", true);
                 draft.changed(at, &full, "tags.nosync", "0 means nosync in Patroni");
@@ -217,14 +224,6 @@ pub(super) fn tags(draft: &mut Draft, all: &Tree) {
                 }
                 None => draft.needless(at, &full, "it streams from the primary"),
             },
-            ("nostream", None | Some(false), _) => draft.needless(at, &full, "it is off"),
-            ("nostream", Some(true), _) => draft.lost(
-                at,
-                &full,
-                "haa has no replica that lives on the archive alone: this one will stream from the primary, over the \
-                 network that nostream spared, and hold WAL there by a slot; with replicatefrom, from another. Where \
-                 that may not be, leave it out of the cluster, as a standby of your own",
-            ),
             _ => match at.value.text() {
                 Some(text) => {
                     draft.put(&to, text);

@@ -253,7 +253,7 @@ fn a_standby_cluster_is_one_again() {
 #[test]
 fn a_replica_that_lives_on_the_archive_is_not_passed_over() {
     let made = |tag: &str| Bench::new().import(&format!("{SMALL}\ntags:\n  {tag}\n"), None).0;
-    assert!(made("nostream: true").contains("LEFT OUT   tags.nostream: haa has no replica"));
+    assert!(made("nostream: true").contains("LEFT OUT   tags.nostream: until it is known"));
     assert!(made("nostream: false").contains("needless   tags.nostream: it is off"));
 }
 

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use haa_core::effect::Source;
 use haa_core::line::Line;
+use haa_core::observe::Door;
 use haa_core::units::{Lsn, SystemId};
 use rustix::process::Signal;
 
 use super::follow::{self, STARTUP};
 use super::running;
 use crate::postgres::control::Control;
+use crate::postgres::door;
 use crate::postgres::error::JobError;
 use crate::postgres::files;
 use crate::postgres::keepers::{self, Found};
@@ -37,6 +39,10 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     let _until_replayed = site.fetches();
     follow::detach(bench, None).await?;
     let session = bench.session().await?;
+    // Its WAL was compared: else nothing would be fetched for it.
+    if from.is_empty() && door::shown(&session).await? == Some(Door::Shut) {
+        door::set(site, &running(site)?, Door::Open).await?;
+    }
     let end = replayed(&session).await?;
     let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
     let size = control.segment_size;
@@ -47,9 +53,22 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
         let segment = Segment::of(line, at, size);
         if !is_whole(site, &segment, control.system_id).await? {
             match keepers::find(site, from, &segment).await? {
-                Found::Here(file) => place(site, &session, &segment, (&file, end)).await?,
+                Found::Here(file) => {
+                    if from.is_empty() {
+                        told(site, line)?;
+                    }
+                    place(site, &session, &segment, (&file, end)).await?;
+                }
                 Found::AtLeader => {
                     why = Some("the leader has what was to be fetched".to_owned());
+                    break;
+                }
+                // Who lives on the archive waits for what is to come.
+                Found::Nowhere(said) if from.is_empty() => {
+                    site.archive_says(&said);
+                    if last.is_none() {
+                        return Ok(());
+                    }
                     break;
                 }
                 Found::Nowhere(said) => {
@@ -70,6 +89,13 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     };
     let stuck = stands(line, (end, size), "what was fetched is not replayed");
     replay(&session, (end, last.begin), &stuck).await
+}
+
+/// Nobody has sent it the history. In place, as for whoever follows: this job ends when it is done.
+fn told(site: &Site, line: &Line) -> Result<(), JobError> {
+    let pg_wal = site.pg_wal();
+    let told = tokio::task::block_in_place(|| timeline::tell(&pg_wal, line));
+    told.map_err(JobError::file("write a history into", &pg_wal))
 }
 
 /// That replay does not go on, and where.

@@ -1,6 +1,8 @@
-//! A replica that was away until its primary had thrown away the WAL that it needs: whole clusters, with agents.
+//! A replica that was away until its primary had thrown away the WAL that it needs, and one that lives on the archive:
+//! whole clusters, with agents.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::time::Instant;
 
 use haa_core::units::MemberName;
@@ -73,5 +75,65 @@ async fn a_replica_that_was_away_for_too_long_gets_its_wal_from_another() {
     let log = cluster.log(&replica);
     assert!(log.contains("fetched a WAL segment"), "{log}");
     assert_eq!(inode(&cluster, &replica), before, "it was not cloned: {log}");
+    cluster.all_vote().await;
+}
+
+/// Three members with an archive of their own.
+async fn archived(archive: &Path) -> Cluster {
+    let archive = archive.display();
+    let command = format!("test ! -f {archive}/%f && cp %p {archive}/%f");
+    let restore = format!("cp {archive}/%f %p");
+    let durability = toml::toml! { durability = "quorum" };
+    let more = toml::toml! {
+        postgres.restore_command = restore
+        postgres.parameters = { archive_mode = "on", archive_command = command }
+    };
+    let cluster = Cluster::start_with(|options| options.settings(durability).extra(more)).await;
+    cluster.all_vote().await;
+    cluster
+}
+
+impl Cluster {
+    /// A row more, and all of it in the archive soon.
+    async fn archives(&self, row: i64) {
+        self.execute(&format!("INSERT INTO t VALUES ({row})")).await;
+        self.execute("SELECT pg_switch_wal()").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_tagged_nostream_lives_on_the_archive_and_follows_a_failover() {
+    let archive = tempfile::Builder::new().prefix("haa-it-archive-").tempdir_in("/tmp");
+    let archive = archive.expect("a temporary directory");
+    std::fs::set_permissions(archive.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("whoever runs Postgres may write");
+    let mut cluster = archived(archive.path()).await;
+    let primary = cluster.primary().await;
+    let reader = cluster.other_than(&primary);
+    cluster.tag(&reader, "nostream = true");
+    cluster.until_said(&primary, "in archive recovery").await;
+    cluster.archives(1).await;
+    cluster.has_rows(&reader, 1).await;
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
+    let streams = "SELECT count(*) FROM pg_stat_replication";
+    let row = client.query_one(streams, &[]).await.expect("it answers");
+    assert_eq!(row.get::<_, i64>(0), 1, "only the other one streams");
+    drop(client);
+    let status = cluster.playground.http_get(&primary, "/status").await.expect("it answers").1;
+    assert!(status.contains(r#""health":"healthy""#), "{status}");
+
+    cluster.playground.kill_host(&primary).expect("it ran");
+    let began = Instant::now();
+    while cluster.primary().await == primary {
+        assert!(began.elapsed() < LONG, "nobody takes over");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    cluster.archives(2).await;
+    cluster.has_rows(&reader, 2).await;
+    assert_eq!(cluster.log(&reader).matches("rewinding").count(), 0);
+
+    cluster.tag(&reader, "");
+    cluster.playground.start_member(&primary).expect("it starts");
+    cluster.all_stream().await;
     cluster.all_vote().await;
 }

@@ -10,7 +10,7 @@ use super::fixture::{Cluster, LONG};
 
 impl Cluster {
     /// These tags and no others, without a restart of anything.
-    fn tag(&self, member: &MemberName, tags: &str) {
+    pub(crate) fn tag(&self, member: &MemberName, tags: &str) {
         self.edit(member, |text| {
             let mut table: toml::Table = text.parse().expect("TOML");
             let tags: toml::Table = tags.parse().expect("TOML");
@@ -37,7 +37,7 @@ impl Cluster {
     }
 
     /// Waits until a member's view of the cluster holds this.
-    async fn until_said(&self, member: &MemberName, text: &str) {
+    pub(crate) async fn until_said(&self, member: &MemberName, text: &str) {
         let began = Instant::now();
         loop {
             let answer = self.playground.http_get(member, "/cluster").await;

@@ -114,7 +114,8 @@ pub(super) fn set(world: &World, words: &[&str]) -> Result<Settings, String> {
 }
 
 /// Stories are told of these tags.
-const TAGS: [&str; 6] = ["clonefrom", "nofailover", "nosync", "preferred", "replicatefrom", "site"];
+const TAGS: [&str; 7] =
+    ["clonefrom", "nofailover", "nostream", "nosync", "preferred", "replicatefrom", "site"];
 
 /// `nofailover=n2`, `replicatefrom=n3:n2`, `site=n1+n4`
 fn tagged(tags: &mut BTreeMap<usize, Tags>, key: &str, said: &str) -> Result<(), String> {
@@ -125,6 +126,7 @@ fn tagged(tags: &mut BTreeMap<usize, Tags>, key: &str, said: &str) -> Result<(),
             "clonefrom" => tags.clonefrom = true,
             "nofailover" => tags.nofailover = true,
             "nosync" => tags.nosync = true,
+            "nostream" => tags.nostream = true,
             "preferred" => tags.failover_priority = 1,
             "site" => drop(tags.free.insert("site".to_owned(), "paris".to_owned())),
             _ => {

@@ -17,6 +17,9 @@ use crate::world::{Deed, Event, ForAgent, ForServer, Held, World};
 /// A stop that has killed all and sees some live is given up so long after its limit.
 const OUTLIVED: At = At::secs(31);
 
+/// Of WAL in the archive, in bytes: small, as all here is.
+const SEGMENT: u64 = 0x800;
+
 /// How a piece of work stands when its time has come.
 enum Came {
     /// To its end.
@@ -374,6 +377,10 @@ impl World {
     fn fetch(&mut self, member: usize, from: &[Source], line: &Line) -> Result<(), &'static str> {
         let own = self.members[member].postgres.wal().ok_or("there is no data")?;
         self.point(member, None);
+        if from.is_empty() {
+            self.read_archive(member, own, line);
+            return Ok(());
+        }
         for source in from {
             let Some(keeper) = self.index(&source.member) else { continue };
             let run = self.members[keeper].postgres.run;
@@ -387,6 +394,22 @@ impl World {
             }
         }
         Err("nobody has the WAL that comes next")
+    }
+
+    /// The archive has whole segments of every primary, and outlives them. A lost disk's are not modelled.
+    fn read_archive(&mut self, member: usize, own: Wal, line: &Line) {
+        for keeper in 0..self.members.len() {
+            let Some(disk) = self.members[keeper].postgres.disk else { continue };
+            let whole = Lsn(disk.wal.end.0 / SEGMENT * SEGMENT);
+            let wal = Wal { end: whole, ..disk.wal };
+            let theirs = self.wals.line(wal.branch);
+            let part = line.beside(&theirs, wal.end) == Beside::Part;
+            let more = wal.end > own.end && self.wals.holds(wal, own);
+            if keeper != member && part && more && self.append(member, wal) {
+                self.deeds.push(Deed::Received { member, source: keeper });
+                return;
+            }
+        }
     }
 
     /// What only `own` holds is counted, noted on the agent's disk, and its agent hears of it.
@@ -438,6 +461,8 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::InitDb => "initdb".to_owned(),
         Job::Clone(source) => format!("clone of {source}"),
         Job::Rewind(source) => format!("rewind to {source}"),
+        // Asking the archive is no more than waiting.
+        Job::Fetch { from, .. } if from.is_empty() => return None,
         Job::Fetch { .. } => "fetch of WAL".to_owned(),
         Job::Hold => "hold of PgBouncers".to_owned(),
         Job::Start(..)
