@@ -70,8 +70,9 @@ impl Node {
                 return None;
             }
         }
-        let first_the_door = !open && self.opens_soon(now);
-        if !first_the_door && self.keep_voters(now, proof, primary) {
+        // Whoever is added meanwhile was not asked whether we may go on.
+        let stays = !open && self.opens_soon(now) || self.rests_on_consent(now);
+        if !stays && self.keep_voters(now, proof, primary) {
             self.keep_list(now, term, primary);
         }
         if !open {
