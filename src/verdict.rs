@@ -274,10 +274,11 @@ pub fn lately<'a>(status: &'a Status, now: Millis, name: &MemberName) -> Option<
 }
 
 fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -> Option<String> {
-    if member.record.tags.nostream {
-        return archive::ail(status, now, name);
-    }
     if *name == status.me {
+        if status.record.tags.nostream {
+            let end = status.own_standby().map(|standby| standby.position);
+            return archive::ail(status, now, name, end);
+        }
         let streams = status.own_standby().is_some_and(|standby| standby.streaming);
         return match (streams, status.stalled) {
             (false, _) => Some(format!("{name} does not stream")),
@@ -286,7 +287,7 @@ fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -
         };
     }
     let Some(beat) = lately(status, now, name) else {
-        return Some(silent(name));
+        return Some(format!("{name} is silent: its agent or its host is gone, or cut off"));
     };
     match (beat.state, beat.progress) {
         (PeerState::Streaming, _) if beat.stalled => {
@@ -302,13 +303,12 @@ fn ail(status: &Status, now: Millis, name: &MemberName, member: &MemberStatus) -
         }
         (PeerState::Stopped, _) => Some(format!("the Postgres of {name} does not run")),
         (PeerState::NotReady, _) => Some(format!("the Postgres of {name} does not answer yet")),
+        (PeerState::Standby | PeerState::Detached, _) if beat.tags.nostream => {
+            archive::ail(status, now, name, beat.position)
+        }
         (PeerState::Standby | PeerState::Detached | PeerState::Primary, _) => {
             let away = &member.record.postgres;
             Some(format!("{name} ({away}) does not stream"))
         }
     }
-}
-
-fn silent(name: &MemberName) -> String {
-    format!("{name} is silent: its agent or its host is gone, or cut off")
 }

@@ -42,9 +42,26 @@ pub struct PostgresFacts {
     /// Slots that will lose WAL soon.
     #[serde(default)]
     pub tight_slots: Vec<TightSlot>,
-    /// A file system that holds its tables is full.
+    /// What is left on the file systems that hold its tables.
     #[serde(default)]
-    pub full: bool,
+    pub room: Room,
+}
+
+/// What is left on the file system that has least, of those that hold tables.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Room {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Less than tables need to grow.
+    None,
+    /// Not enough to take over from a primary that has none: the two would take turns.
+    Little,
+    /// A gigabyte, or a twentieth of it.
+    Enough,
 }
 
 /// A replication slot that holds nearly as much WAL as it may. Nothing is decided by it.
@@ -386,9 +403,9 @@ pub struct Heartbeat {
     /// See [`PostgresFacts::tight_slots`].
     #[serde(default)]
     pub tight_slots: Vec<TightSlot>,
-    /// See [`PostgresFacts::full`].
+    /// See [`PostgresFacts::room`].
     #[serde(default)]
-    pub full: bool,
+    pub room: Room,
 }
 
 /// What a peer's Postgres is.

@@ -219,7 +219,13 @@ impl Tags {
     /// Whether acknowledged commits may rest on it: whoever votes may lead, and streams from the leader.
     #[must_use]
     pub const fn votes(&self) -> bool {
-        !self.nofailover && !self.nosync && self.replicatefrom.is_none() && !self.nostream
+        !self.nofailover && !self.nosync && self.attends()
+    }
+
+    /// Whether it is to stream from the leader. Whoever is not is on no list, and leads by an operator's word alone.
+    #[must_use]
+    pub const fn attends(&self) -> bool {
+        self.replicatefrom.is_none() && !self.nostream
     }
 
     /// What decides between members with as much WAL, the greater first: the operator's number, then whether it is

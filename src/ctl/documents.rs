@@ -212,6 +212,12 @@ impl MemberView {
         !self.leads() && self.state == "streaming"
     }
 
+    /// It is a replica that is tagged `nostream`, and asks the archive.
+    #[must_use]
+    pub fn lives_on_archive(&self) -> bool {
+        !self.leads() && self.state == "in archive recovery"
+    }
+
     /// The role as haa calls it.
     #[must_use]
     pub fn role_word(&self) -> &str {

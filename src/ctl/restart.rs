@@ -149,8 +149,9 @@ async fn back(old: &str, voted: bool, target: &Target) -> Result<(), CtlError> {
             Err(error) => return Err(error),
         };
         let member = then.members.iter().find(|member| member.name == *old);
-        if member.is_some_and(MemberView::streams) && (then.votes(old) || !voted) {
-            return say(format_args!("the Postgres of {old} was restarted, and streams"));
+        let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
+        if member.is_some_and(supplied) && (then.votes(old) || !voted) {
+            return say(format_args!("the Postgres of {old} was restarted, and follows"));
         }
         if member.is_some_and(MemberView::is_at_work) {
             last_at_work = Instant::now();

@@ -321,7 +321,7 @@ mod tests {
             lacks_slot: None,
             unanswered_ms: 0,
             tight_slots: Vec::new(),
-            full: false,
+            room: haa_core::observe::Room::Enough,
         }
     }
 

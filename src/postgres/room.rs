@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use haa_core::observe::Room;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statvfs, statx};
 
 /// Whether something is mounted on exactly this directory: it can be neither moved nor replaced. What is not there,
@@ -24,33 +25,46 @@ pub fn free(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// With less room than this, tables cannot grow.
-const FULL: u64 = 1 << 20;
+/// With less than this, tables cannot grow.
+const NONE: u64 = 1 << 20;
+/// More than this is enough, however large the whole is; so is a twentieth.
+const ENOUGH: u64 = 1 << 30;
 
 /// What the last look found.
 #[derive(Debug, Default)]
-pub(super) struct Room {
-    full: bool,
+pub(super) struct Watched {
+    last: Room,
 }
 
-impl Room {
-    /// Whether a file system that holds tables is full: of these data, or of a tablespace. What cannot be looked at is
-    /// not. Logged when it changes.
-    pub(super) fn is_full(&mut self, data: &Path) -> bool {
-        let full = |path: &Path| free(path).is_ok_and(|bytes| bytes < FULL);
+impl Watched {
+    /// What is left for tables, of these data or of a tablespace. What cannot be looked at does not count. Logged when
+    /// it is nothing, and when that is over.
+    pub(super) fn look(&mut self, data: &Path) -> Room {
         let spaces = std::fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
-        let mut places = spaces.map(|space| space.path()).chain([data.to_owned()]);
-        let place = places.find(|place| full(place));
-        match (&place, self.full) {
-            (Some(place), false) => {
+        let places = spaces.map(|space| space.path()).chain([data.to_owned()]);
+        let least = places.filter_map(|place| Some((left(&place).ok()?, place))).min();
+        let now = least.as_ref().map_or(Room::Unknown, |(room, _)| *room);
+        match (least, self.last) {
+            (Some((Room::None, place)), last) if last != Room::None => {
                 tracing::error!("the disk of {} is full: tables cannot grow", place.display());
             }
-            (None, true) => tracing::info!("the disk of {} has room again", data.display()),
-            (Some(_), true) | (None, false) => {}
+            (Some((Room::Little | Room::Enough, _)), Room::None) => {
+                tracing::info!("the disk of {} has room again", data.display());
+            }
+            (Some(_) | None, _) => {}
         }
-        self.full = place.is_some();
-        self.full
+        self.last = now;
+        now
     }
+}
+
+fn left(path: &Path) -> io::Result<Room> {
+    let (free, size) = (free(path)?, size(path)?);
+    Ok(match free {
+        ..NONE => Room::None,
+        _ if free >= ENOUGH || free.saturating_mul(20) >= size => Room::Enough,
+        _ => Room::Little,
+    })
 }
 
 /// Bytes of the whole file system of this directory.

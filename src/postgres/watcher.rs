@@ -16,7 +16,7 @@ use super::error::sentence;
 use super::look::{self, LookError};
 use super::probe::Prober;
 use super::process::{self, Ended, Process};
-use super::room::Room;
+use super::room::Watched;
 use super::site::Site;
 use super::sql::{Session, SqlError};
 use crate::agent::clock;
@@ -41,7 +41,7 @@ pub(super) struct Watcher {
     prober: Prober,
     /// When slots were looked at last.
     weighed: Option<Instant>,
-    room: Room,
+    room: Watched,
 }
 
 /// What was last complained of: said once, until it is something else or over.
@@ -89,7 +89,7 @@ impl Watcher {
             of_data,
             prober,
             weighed: None,
-            room: Room::default(),
+            room: Watched::default(),
         }
     }
 
@@ -143,7 +143,7 @@ impl Watcher {
             lacks_slot: self.site.kept.lacks(),
             unanswered_ms: self.site.knocks.unanswered_ms(),
             tight_slots: self.site.bounds.tight(),
-            full: self.room.is_full(self.site.data()),
+            room: self.room.look(self.site.data()),
         }
     }
 

@@ -2,20 +2,18 @@
 
 use haa_core::observe::Server;
 use haa_core::routes::Status;
-use haa_core::units::{MemberName, Millis};
+use haa_core::units::{MemberName, Millis, Position};
 
-use super::{lately, silent};
+use super::lately;
 
-/// One is well while the archive has what comes next; the primary may have thrown it away by then.
-pub(super) fn ail(status: &Status, now: Millis, name: &MemberName) -> Option<String> {
-    let end = match *name == status.me {
-        true => status.own_standby().map(|standby| standby.position),
-        false => match lately(status, now, name) {
-            Some(beat) => beat.position,
-            None => return Some(silent(name)),
-        },
-    };
-    let Some(end) = end else { return Some(format!("the Postgres of {name} does not answer yet")) };
+/// One whose WAL ends there is well while the primary still has what comes next: then the archive will, too.
+pub(super) fn ail(
+    status: &Status,
+    now: Millis,
+    name: &MemberName,
+    end: Option<Position>,
+) -> Option<String> {
+    let Some(end) = end else { return Some(format!("the Postgres of {name} does not run")) };
     let (leader, _) = status.leader.as_ref()?;
     let oldest = match (*leader == status.me, status.postgres.as_ref().map(|facts| &facts.server)) {
         (true, Some(Server::Primary(primary))) => primary.oldest,
@@ -24,7 +22,8 @@ pub(super) fn ail(status: &Status, now: Millis, name: &MemberName) -> Option<Str
     };
     (end.lsn < oldest?).then(|| {
         format!(
-            "the archive has not brought {name} what {leader} has thrown away; its log says why"
+            "{name} lacks WAL that {leader} has thrown away: the archive has it, and it catches up, or its log says \
+             what the archive lacks"
         )
     })
 }

@@ -1,6 +1,6 @@
 //! Disks that are full, and slots that lose WAL soon so that none gets full: a sentence each. Looks at none itself.
 
-use haa_core::observe::TightSlot;
+use haa_core::observe::{Room, TightSlot};
 use haa_core::routes::Status;
 use haa_core::units::{MemberName, Millis};
 
@@ -16,9 +16,10 @@ pub(super) fn ails(status: &Status, now: Millis) -> Vec<String> {
 /// Whether a member's tables have no room, as far as it was heard lately.
 pub(crate) fn is_full(status: &Status, now: Millis, name: &MemberName) -> Option<bool> {
     match *name == status.me {
-        true => status.postgres.as_ref().map(|facts| facts.full),
-        false => lately(status, now, name).map(|beat| beat.full),
+        true => status.postgres.as_ref().map(|facts| facts.room),
+        false => lately(status, now, name).map(|beat| beat.room),
     }
+    .map(|room| room == Room::None)
 }
 
 fn tight(status: &Status, now: Millis, name: &MemberName) -> Vec<String> {

@@ -214,7 +214,7 @@ async fn the_verdict_says_who_would_lead_and_what_would_be_lost() {
     assert_eq!(body["ails"], json!([says]));
 
     let mut full = status.clone();
-    full.postgres.as_mut().unwrap().full = true;
+    full.postgres.as_mut().unwrap().room = haa_core::observe::Room::None;
     let body = Bench::new(full).json("/status").await;
     let me = status.me.to_string();
     assert_eq!(

@@ -78,7 +78,7 @@ async fn a_replicas_metrics() {
     let mut status = replica();
     status.sync = Some(sync(0));
     status.stalled = true;
-    status.postgres.as_mut().unwrap().full = true;
+    status.postgres.as_mut().unwrap().room = haa_core::observe::Room::None;
     status.cluster = Some(ClusterRecord { creator: name("n1"), system_id: None });
     status.settings.pause = true;
     let page = Bench::new(status).scrape().await;

@@ -91,7 +91,7 @@ fn facts(server: Server) -> PostgresFacts {
         lacks_slot: None,
         unanswered_ms: 0,
         tight_slots: Vec::new(),
-        full: false,
+        room: haa_core::observe::Room::Enough,
     }
 }
 
@@ -127,7 +127,7 @@ fn heard(from: &str, state: PeerState, lsn: u64) -> (Millis, Heartbeat) {
         parameters: Parameters::default(),
         lacks_slot: None,
         tight_slots: Vec::new(),
-        full: false,
+        room: haa_core::observe::Room::Enough,
     };
     (clock::now(), beat)
 }

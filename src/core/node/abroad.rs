@@ -240,8 +240,8 @@ impl Node {
                 self.answer(id, &request, RequestState::Accepted { term });
             }
             Some(_) if *data != own => {
-                if standby.streaming {
-                    let what = format!("{me} was cloned anew, and streams");
+                if let Some(supplied) = self.is_supplied(standby) {
+                    let what = format!("{me} was cloned anew, and {supplied}");
                     self.answer(id, request, RequestState::Done { what });
                 }
             }

@@ -2,7 +2,7 @@
 //! compared with the leader's like any other's (I10). Never while it votes.
 
 use crate::effect::Job;
-use crate::observe::{PostgresFacts, Standby};
+use crate::observe::{Door, PostgresFacts, Standby};
 use crate::units::Millis;
 
 use super::Node;
@@ -19,6 +19,17 @@ impl Node {
         self.config.tags.nostream && !listed
     }
 
+    /// Whether WAL comes to it, in whichever way is its; then the word for that.
+    pub(super) fn is_supplied(&self, standby: &Standby) -> Option<&'static str> {
+        match self.lives_on_archive() {
+            true => {
+                let asks = standby.detached && standby.door != Some(Door::Shut);
+                asks.then_some("lives on the archive")
+            }
+            false => standby.streaming.then_some("streams"),
+        }
+    }
+
     /// Brings what the archive has by now, once it is known that all that is here is the leader's.
     pub(super) fn feed(
         &mut self,
@@ -32,9 +43,7 @@ impl Node {
         if !standby.detached {
             return self.desk.job(Job::Detach(None));
         }
-        if self.rejoining.compared() != Some(leader.term)
-            && !self.is_part_of(now, facts, (standby, leader))
-        {
+        if !self.is_part_of(now, facts, (standby, leader)) {
             return;
         }
         let end = standby.position;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::input::{Input, LeaseNews, Outcome, Seen, Via};
 use crate::lease::{Consent, Lease};
 use crate::line::Line;
-use crate::observe::{DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Server, Standby};
+use crate::observe::{
+    DataDir, Heartbeat, PeerState, PostgresFacts, Primary, Room, Server, Standby,
+};
 use crate::off::{Mechanism, Off};
 use crate::records::{Holder, Kept, LeaderRecord, MemberRecord, StoreView, TermRecord};
 use crate::settings::Settings;
@@ -280,7 +282,7 @@ impl Belief {
                 self.primary_position = Some(primary.position);
             }
             self.watch_replay(facts);
-            let full = facts.full.then_some(facts.began_at);
+            let full = (facts.room == Room::None).then_some(facts.began_at);
             self.full_since = full.map(|now| self.full_since.unwrap_or(now));
             let mut facts = facts.clone();
             // One that is open stays in sight: what has no leadership is closed.

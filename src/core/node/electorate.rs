@@ -126,8 +126,10 @@ impl Node {
         if self.belief.is_drained(name) || self.belief.given_up(name).is_some() {
             return;
         }
-        // Whoever was late begins anew, though it streamed all the while.
-        self.electorate.well_since.remove(name);
+        // Whoever was only late is welcome once it is close: far apart enough not to come and go.
+        if self.is_well((name, &data)) {
+            return;
+        }
         let first = self.belief.settings().timing.voter_return;
         let wait = match self.electorate.removed.get(name) {
             // The write may be refused and come again: that is no second removal.

@@ -27,8 +27,8 @@ impl Node {
         if !wanted || given_up || self.waits_for_resume() {
             return false;
         }
-        if self.desk.settled(facts) && self.may_try(now) {
-            let from = self.keepers(now, leader);
+        let from = self.keepers(now, leader);
+        if !from.is_empty() && self.desk.settled(facts) && self.may_try(now) {
             self.desk.job(Job::Fetch { from, line: leader.line.clone() });
         }
         true

@@ -16,6 +16,8 @@ impl Belief {
             Server::Standby(standby) => {
                 let own = standby.position;
                 let theirs = self.primary_position.filter(|end| end.timeline == own.timeline);
+                // Nobody sends the rest to one that lives on the archive.
+                let theirs = theirs.filter(|_| standby.source.is_some());
                 let due = theirs.map_or(own.lsn, |end| end.lsn.max(own.lsn));
                 (due.bytes_since(standby.replayed) > HEADER).then_some(standby.replayed)
             }

@@ -275,7 +275,7 @@ impl Node {
             parameters: facts.map(|facts| facts.parameters.clone()).unwrap_or_default(),
             lacks_slot: facts.and_then(|facts| facts.lacks_slot.clone()),
             tight_slots: facts.map(|facts| facts.tight_slots.clone()).unwrap_or_default(),
-            full: facts.is_some_and(|facts| facts.full),
+            room: facts.map(|facts| facts.room).unwrap_or_default(),
         };
         self.desk.wish(Effect::Beat(Box::new(beat)));
         true

@@ -83,7 +83,7 @@ impl Belief {
             let streams = self.heard(now, name).filter(|beat| beat.state == PeerState::Streaming);
             let may = |beat: &Heartbeat| match self.quorum() {
                 Some(_) => beat.tags.votes(),
-                None => beat.tags.replicatefrom.is_none(),
+                None => beat.tags.attends(),
             };
             streams.is_some_and(may) && !self.listed(name)
         })

@@ -210,8 +210,8 @@ impl Node {
         if !self.desk.settled(facts) {
             return false;
         }
-        if anew && standby.streaming {
-            let what = format!("{me} was cloned anew, and streams");
+        if let (true, Some(supplied)) = (anew, self.is_supplied(standby)) {
+            let what = format!("{me} was cloned anew, and {supplied}");
             self.answer(&id, &request, RequestState::Done { what });
         }
         let begins = self.is_condemned(now, leader) && self.may_try(now);

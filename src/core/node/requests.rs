@@ -418,7 +418,8 @@ impl Node {
         if self.belief.member(name).is_some_and(|record| record.tags.nofailover) {
             return Err(Unfit::Never(format!("{name} is tagged nofailover")));
         }
-        if self.belief.member(name).is_some_and(|record| record.tags.nostream) {
+        let fed = self.belief.member(name).is_some_and(|record| record.tags.nostream);
+        if fed && !self.belief.listed(name) {
             let why =
                 format!("{name} is tagged nostream: whoever lives on the archive never leads");
             return Err(Unfit::Never(why));

@@ -113,30 +113,31 @@ impl Node {
         if !self.desk.settled(facts) {
             return false;
         }
-        match self.restarting.clone().filter(|restarting| restarting.id == id) {
-            None if self.may_try(now) => {
+        let supplied = self.is_supplied(standby);
+        match (self.restarting.clone().filter(|restarting| restarting.id == id), supplied) {
+            (None, _) if self.may_try(now) => {
                 self.restarting =
                     Some(Restarting { id, voter: self.belief.is_voter(), came: None });
                 self.desk.job(Job::Stop(self.unhurried_stop()));
                 return true;
             }
-            Some(Restarting { voter, came: Some(Ok(())), .. })
-                if standby.streaming && (!voter || self.belief.is_voter()) =>
+            (Some(Restarting { voter, came: Some(Ok(())), .. }), Some(supplied))
+                if !voter || self.belief.is_voter() =>
             {
                 let state = match &facts.parameters.objection {
                     None => RequestState::Done {
-                        what: format!("the Postgres of {me} was restarted, and streams"),
+                        what: format!("the Postgres of {me} was restarted, and {supplied}"),
                     },
                     // A rolling restart does not go on to those that do take it.
                     Some(why) => RequestState::Refused {
                         why: format!(
-                            "the Postgres of {me} was restarted, and streams, but not with all: {why}"
+                            "the Postgres of {me} was restarted, and {supplied}, but not with all: {why}"
                         ),
                     },
                 };
                 self.answer(&id, &request, state);
             }
-            Some(_) | None => {}
+            (Some(_) | None, _) => {}
         }
         false
     }

@@ -59,7 +59,7 @@ impl Roll {
 }
 
 impl Node {
-    /// Members that stream from us and are close join the list, unless they are to stream from another. Those leave it
+    /// Members that stream from us and are close join the list, unless they are not to. Those leave it
     /// whose data are not what it says, that the store has not shown for `forget_after`, or that have been too far
     /// behind for one ttl: after the loss of all, they might be the first to be back.
     pub(super) fn keep_list(&mut self, now: Millis, term: Term, primary: &Primary) {
@@ -71,15 +71,15 @@ impl Node {
         members.retain(|name, incarnation| {
             let record = self.belief.member(name);
             let current = record.and_then(|record| record.incarnation);
-            let cascades = record.is_some_and(|record| record.tags.replicatefrom.is_some());
-            let goes = gone.contains(name) || cascades && !sync.value.voters.contains_key(name);
+            let away = record.is_some_and(|record| !record.tags.attends());
+            let goes = gone.contains(name) || away && !sync.value.voters.contains_key(name);
             *name == self.config.name
                 || !goes && current.is_none_or(|current| current == *incarnation)
         });
         let limit = self.belief.settings().maximum_lag_on_failover;
         for (name, sender) in &primary.replicas {
             let record = self.belief.member(name);
-            let record = record.filter(|record| record.tags.replicatefrom.is_none());
+            let record = record.filter(|record| record.tags.attends());
             let record = record.and_then(|record| record.incarnation);
             let close = primary.position.lsn.bytes_since(sender.flushed) <= limit;
             if sender.streaming && close && record == Some(sender.incarnation) {
@@ -102,7 +102,7 @@ impl Node {
         for (name, kept) in &view.members {
             let beat = self.belief.heard(now, name);
             let streams = beat.is_some_and(|beat| beat.state == PeerState::Streaming);
-            let follows = streams && kept.value.tags.replicatefrom.is_none();
+            let follows = streams && kept.value.tags.attends();
             if let Some(data) = kept.value.incarnation.filter(|_| follows) {
                 members.insert(name.clone(), data);
             }

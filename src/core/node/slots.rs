@@ -79,9 +79,7 @@ impl Node {
     pub(super) fn ready_slots(&mut self, now: Millis) {
         (self.slots.known, self.slots.newborn) = (None, false);
         let mut slots = self.operators_slots();
-        let tags = &self.config.tags;
-        let away = tags.replicatefrom.is_some() || tags.nostream;
-        if away && !self.belief.is_voter() {
+        if !self.config.tags.attends() && !self.belief.is_voter() {
             // Postgres copies logical ones from a primary alone.
             slots.retain(|_, slot| matches!(slot, KeptSlot::Physical));
         }

@@ -1,10 +1,14 @@
 //! Who comes after a primary that goes of its own accord, and one that goes because its disk is full. Stops nothing.
 
+use crate::observe::Room;
 use crate::reason::Reason;
 use crate::units::{MemberName, Millis};
 
 use super::Node;
 use super::role::Role;
+
+/// A leader that was made one because it had room keeps it for so long without.
+const STAYS: Millis = Millis(600_000);
 
 impl Node {
     /// The replica that has most, among those that could take over.
@@ -31,16 +35,28 @@ impl Node {
         ranked.max().map(|(_, name)| name.clone())
     }
 
-    /// Where nothing more can be written, whoever has room leads. Every write fails meanwhile, and nobody is worse off
-    /// for a stop. A leader that has just come has as long again: its successor may have come to nothing.
+    /// Where nothing more can be written, whoever has room leads, if those who are to elect and to confirm it have some
+    /// too: who has none can write neither a promise nor WAL. A leader that has just come has as long again, for its
+    /// successor may have come to nothing; one that came for this reason stays longer, so that two do not take turns.
     pub(super) fn makes_way(&self, now: Millis) -> Option<(Role, Reason)> {
         let full = self.belief.full_since?;
-        let patience = self.belief.settings().timing.stall_timeout;
+        let came_for_it = self.belief.term_key()?.value.reason == Reason::DiskFull;
+        let patience = match came_for_it {
+            true => STAYS,
+            false => self.belief.settings().timing.stall_timeout,
+        };
         if now.since(full) < patience || self.is_paused() {
             return None;
         }
-        let roomy = |name: &MemberName| self.belief.heard(now, name).is_some_and(|beat| !beat.full);
-        let next = self.best_among(now, roomy)?;
+        let room = |name: &MemberName| self.belief.heard(now, name).map(|beat| beat.room);
+        if let Some(sync) = self.belief.quorum() {
+            let voters = sync.other_voters();
+            let able = voters.keys().filter(|name| room(name) >= Some(Room::Little)).count();
+            if able < sync.grants_needed().max(sync.k as usize + 1) {
+                return None;
+            }
+        }
+        let next = self.best_among(now, |name| room(name) == Some(Room::Enough))?;
         Some(Role::hand_over(Reason::DiskFull, Some(next), self.stopped_until(now)))
     }
 }

@@ -177,8 +177,9 @@ impl Node {
             Some((name.clone(), beat.replayed?.min(end.lsn)))
         });
         let members = self.belief.view.iter().flat_map(|view| &view.members);
+        let votes = |name| self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(name));
         let fed = members.filter(|(name, kept)| {
-            kept.value.tags.nostream && !primary.replicas.contains_key(*name)
+            kept.value.tags.nostream && !primary.replicas.contains_key(*name) && !votes(*name)
         });
         let fed = fed.map(|(name, _)| (name.clone(), primary.position.lsn));
         reached.chain(fed).collect()

@@ -37,7 +37,10 @@ const REPLAYED: &str = "SELECT pg_last_wal_replay_lsn()";
 pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(), JobError> {
     let site = &*bench.site;
     let _until_replayed = site.fetches();
-    follow::detach(bench, None).await?;
+    // Who lives on the archive is asked for again and again, and need not be told each time.
+    if !from.is_empty() || !follow::is_detached(bench).await? {
+        follow::detach(bench, None).await?;
+    }
     let session = bench.session().await?;
     // Its WAL was compared: else nothing would be fetched for it.
     if from.is_empty() && door::shown(&session).await? == Some(Door::Shut) {
@@ -51,22 +54,21 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     let mut why = None;
     for _ in 0..SEGMENTS {
         let segment = Segment::of(line, at, size);
+        if from.is_empty() && segment.timeline == line.timeline {
+            told(site, line)?;
+        }
         if !is_whole(site, &segment, control.system_id).await? {
             match keepers::find(site, from, &segment).await? {
-                Found::Here(file) => {
-                    if from.is_empty() {
-                        told(site, line)?;
-                    }
-                    place(site, &session, &segment, (&file, end)).await?;
-                }
+                Found::Here(file) => place(site, &session, &segment, (&file, end)).await?,
                 Found::AtLeader => {
                     why = Some("the leader has what was to be fetched".to_owned());
                     break;
                 }
                 // Who lives on the archive waits for what is to come.
                 Found::Nowhere(said) if from.is_empty() => {
-                    site.archive_says(&said);
-                    if last.is_none() {
+                    site.archive_says(&format!("the WAL segment {}: {said}", segment.name()));
+                    // The last record that is here may go on in the next segment.
+                    if last.is_none() && at <= Segment::of(line, end, size).end() {
                         return Ok(());
                     }
                     break;

@@ -63,6 +63,14 @@ fn made_room(site: &Site, begin: Begin) -> io::Result<()> {
     tokio::task::block_in_place(|| timeline::make_room(site.data(), &site.pg_wal(), begin))
 }
 
+/// It was told to receive from nobody, and has replayed all that it has.
+pub(super) async fn is_detached(bench: &Bench) -> Result<bool, JobError> {
+    let session = bench.session().await?;
+    let none = session.value(SHOWN).await?.is_some_and(|shown| shown.is_empty());
+    let idle = session.value(STARTUP).await?.as_deref() == Some(RETRY);
+    Ok(none && idle && session.value(RECEIVER).await?.is_none())
+}
+
 pub(super) async fn detach(bench: &Bench, ready: Option<&List>) -> Result<(), JobError> {
     let site = &*bench.site;
     let postmaster = running(site)?;

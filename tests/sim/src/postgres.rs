@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use haa_core::line::Line;
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Server, Shutdown, Standby,
+    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Room, Server, Shutdown, Standby,
 };
 use haa_core::units::{Address, Incarnation, JobId, Lsn, MemberName, Millis, SystemId, Timeline};
 use serde::Serialize;
@@ -267,7 +267,7 @@ impl Postgres {
             lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
             unanswered_ms: self.deaf_for(now).0 / 1_000,
             tight_slots: Vec::new(),
-            full: now < self.full_until,
+            room: if now < self.full_until { Room::None } else { Room::Enough },
         }
     }
 

@@ -230,7 +230,7 @@ impl Servers {
             lacks_slot: None,
             unanswered_ms: 0,
             tight_slots: Vec::new(),
-            full: false,
+            room: haa_core::observe::Room::Enough,
         };
         let server = &self.all[member];
         let Some(disk) = &server.disk else {

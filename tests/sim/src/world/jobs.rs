@@ -398,6 +398,7 @@ impl World {
 
     /// The archive has whole segments of every primary, and outlives them. A lost disk's are not modelled.
     fn read_archive(&mut self, member: usize, own: Wal, line: &Line) {
+        self.members[member].postgres.door = Door::Open;
         for keeper in 0..self.members.len() {
             let Some(disk) = self.members[keeper].postgres.disk else { continue };
             let whole = Lsn(disk.wal.end.0 / SEGMENT * SEGMENT);
