@@ -27,6 +27,7 @@ Exit codes:
 Examples:
   haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
   haa-jepsen run --workload set,append,register,bank --nemesis kill --seed 7
+  haa-jepsen matrix --together --seconds 600
   haa-jepsen soak --seconds 1800 --seed 7
   haa-jepsen rto --fault host --runs 10 --json host.json
   haa-jepsen compare host.json patroni-host.json --out compare.html
@@ -141,6 +142,9 @@ pub(crate) struct Matrix {
     /// Which workloads, with commas between; all if left out
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) workload: Vec<Sort>,
+    /// One run for each fault, with all workloads at once, instead of one for each pair
+    #[arg(long)]
+    pub(crate) together: bool,
     /// For how long each
     #[arg(long, default_value_t = 120)]
     pub(crate) seconds: u64,

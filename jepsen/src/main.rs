@@ -195,6 +195,7 @@ fn tabled(asked: arguments::Matrix) -> anyhow::Result<u8> {
     let wish = matrix::Wish {
         nemesis,
         workloads: or_all(asked.workload),
+        together: asked.together,
         seconds: asked.seconds,
         seed: asked.seed,
         more: vec!["--etcd".to_owned(), etcd, "--bin-dir".to_owned(), directory],
