@@ -210,6 +210,8 @@ impl Client {
                 self.session = Some(session);
             }
             Err(failure) if self.crew.retries && failure.phase == Phase::Info => {
+                // Its transaction may hold what the next one waits for.
+                drop(session);
                 self.again(op).await;
             }
             Err(failure) => {
