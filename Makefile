@@ -101,8 +101,9 @@ SEED ?= 1
 soak: install-test-deps harness  ## an operator's work under load, each answer checked: SECONDS=1800 SEED=1; root
 	$(TARGET)/release/haa-jepsen soak --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/soak
 
-matrix: install-test-deps harness  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1; root, hours; goes on
-	$(TARGET)/release/haa-jepsen matrix --seconds $(SECONDS) --seed $(SEED) --out $(TARGET)/tmp/jepsen/matrix
+matrix: install-test-deps harness  ## every fault under every workload, and a table of verdicts: SECONDS=120 SEED=1 TOGETHER=1; root, hours; goes on
+	$(TARGET)/release/haa-jepsen matrix --seconds $(SECONDS) --seed $(SEED) $(if $(TOGETHER),--together) \
+		--out $(TARGET)/tmp/jepsen/matrix
 
 fix:  ## format, and apply what clippy can
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use haa_jepsen::checkers::Isolation;
 use haa_jepsen::exam::Sabotage;
 use haa_jepsen::hosts::System;
 use haa_jepsen::nemesis::Kind;
@@ -25,6 +26,8 @@ Exit codes:
 
 Examples:
   haa-jepsen run --workload append --nemesis kill,partition --seconds 120 --seed 7
+  haa-jepsen run --workload set,append,register,bank --nemesis kill --seed 7
+  haa-jepsen matrix --together --seconds 600
   haa-jepsen soak --seconds 1800 --seed 7
   haa-jepsen rto --fault host --runs 10 --json host.json
   haa-jepsen compare host.json patroni-host.json --out compare.html
@@ -52,7 +55,7 @@ pub(crate) enum Verb {
     Load(Load),
     /// Judge a history again
     Check {
-        /// history.json of a run, or a history.edn
+        /// history.json of a run, or a history.edn; or the directory of a run, with all of its workloads
         history: PathBuf,
     },
     /// Say whether runs can be made on this machine, and if not, what it lacks
@@ -76,9 +79,9 @@ pub(crate) struct Hosts {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Exam {
-    /// What clients do
-    #[arg(long, value_enum)]
-    pub(crate) workload: Sort,
+    /// What clients do; with commas between, all of it at once, the clients shared out
+    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    pub(crate) workload: Vec<Sort>,
     /// What is broken, with commas between; nothing if left out
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) nemesis: Vec<Kind>,
@@ -91,9 +94,9 @@ pub(crate) struct Exam {
     /// A schedule as an earlier run printed it, instead of one that is drawn
     #[arg(long, value_name = "FILE")]
     pub(crate) schedule: Option<PathBuf>,
-    /// What transactions over lists ask for
-    #[arg(long, value_enum, default_value = "serializable")]
-    pub(crate) isolation: Level,
+    /// What transactions over lists ask for; with commas between, `append` is there once for each
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "serializable")]
+    pub(crate) isolation: Vec<Isolation>,
     /// How many clients go where the routes lead
     #[arg(long, default_value_t = 16)]
     pub(crate) clients: usize,
@@ -123,7 +126,7 @@ pub(crate) struct Soak {
     pub(crate) workload: Sort,
     /// What transactions over lists ask for
     #[arg(long, value_enum, default_value = "serializable")]
-    pub(crate) isolation: Level,
+    pub(crate) isolation: Isolation,
     /// How many clients go where the routes lead
     #[arg(long, default_value_t = 8)]
     pub(crate) clients: usize,
@@ -139,6 +142,9 @@ pub(crate) struct Matrix {
     /// Which workloads, with commas between; all if left out
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) workload: Vec<Sort>,
+    /// One run for each fault, with all workloads at once, instead of one for each pair
+    #[arg(long)]
+    pub(crate) together: bool,
     /// For how long each
     #[arg(long, default_value_t = 120)]
     pub(crate) seconds: u64,
@@ -218,15 +224,6 @@ pub(crate) enum Half {
     Footprint,
     /// How the cost grows with the number of clusters; of haa
     Scale,
-}
-
-/// An isolation level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Level {
-    /// As Postgres has it by default
-    ReadCommitted,
-    /// As if one after the other
-    Serializable,
 }
 
 /// How a system is set.

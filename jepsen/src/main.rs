@@ -11,15 +11,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum};
 
-use haa_jepsen::checkers::{Isolation, Verdict};
+use haa_jepsen::checkers::Verdict;
 use haa_jepsen::hosts::{Haactl, Plan, System, able, clean};
 use haa_jepsen::load::{footprint, scale};
 use haa_jepsen::nemesis::{Kind, Schedule};
 use haa_jepsen::report;
-use haa_jepsen::workloads::Sort;
+use haa_jepsen::workloads::{Sort, names, works};
 use haa_jepsen::{exam, files, matrix, soak};
 
-use arguments::{Arguments, Exam, Half, Hosts, Level, Load, Verb};
+use arguments::{Arguments, Exam, Half, Hosts, Load, Verb};
 
 /// Everything was judged valid.
 const VALID: u8 = 0;
@@ -115,7 +115,7 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
         None => Schedule::draw(&asked.nemesis, length, seed),
     };
     anyhow::ensure!(
-        asked.workload != Sort::Register || !schedule.needs(Kind::AcceptLoss),
+        !asked.workload.contains(&Sort::Register) || !schedule.needs(Kind::AcceptLoss),
         "after an accepted loss nobody can search for an order of what was acknowledged before it: say another \
          --workload than register"
     );
@@ -138,14 +138,14 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
     if let Some(library) = plan.faketime.as_ref().filter(|library| !library.is_file()) {
         anyhow::bail!("{} is missing: install libfaketime", library.display());
     }
-    let workload = matrix::word(asked.workload);
+    let workloads = works(&asked.workload, &asked.isolation);
+    let carried = names(&workloads).join(" and ");
     let kinds = schedule.kinds(&asked.nemesis);
     let names: Vec<String> = kinds.iter().map(|kind| matrix::word(*kind)).collect();
     let nemesis = if names.is_empty() { "nothing".to_owned() } else { names.join(" and ") };
     let wish = exam::Wish {
         plan,
-        workload: asked.workload,
-        isolation: isolation(asked.isolation),
+        workloads,
         kinds,
         schedule,
         length,
@@ -154,7 +154,7 @@ fn examined(asked: Exam) -> anyhow::Result<u8> {
         sabotage: asked.sabotage,
         soak: None,
         out: asked.hosts.out,
-        title: format!("{workload}, {nemesis}, seed {seed}"),
+        title: format!("{carried}, {nemesis}, seed {seed}"),
         command: command(),
     };
     let out = wish.out.clone();
@@ -168,8 +168,7 @@ fn soaked(asked: arguments::Soak) -> anyhow::Result<u8> {
     Haactl::beside(&plan)?;
     let wish = exam::Wish {
         plan,
-        workload: asked.workload,
-        isolation: isolation(asked.isolation),
+        workloads: works(&[asked.workload], &[asked.isolation]),
         kinds: Vec::new(),
         schedule: Schedule::default(),
         length: Duration::from_secs(asked.seconds),
@@ -196,6 +195,7 @@ fn tabled(asked: arguments::Matrix) -> anyhow::Result<u8> {
     let wish = matrix::Wish {
         nemesis,
         workloads: or_all(asked.workload),
+        together: asked.together,
         seconds: asked.seconds,
         seed: asked.seed,
         more: vec!["--etcd".to_owned(), etcd, "--bin-dir".to_owned(), directory],
@@ -208,13 +208,6 @@ fn tabled(asked: arguments::Matrix) -> anyhow::Result<u8> {
 
 fn or_all<T: ValueEnum>(some: Vec<T>) -> Vec<T> {
     if some.is_empty() { T::value_variants().to_vec() } else { some }
-}
-
-fn isolation(level: Level) -> Isolation {
-    match level {
-        Level::ReadCommitted => Isolation::ReadCommitted,
-        Level::Serializable => Isolation::Serializable,
-    }
 }
 
 fn judged(history: &std::path::Path) -> anyhow::Result<u8> {

@@ -1,5 +1,5 @@
-//! Every fault, and none, under every workload, one run after the other, each in a directory of its own, and a table of
-//! verdicts. A run that has ended is not made again. Judges nothing.
+//! Every fault, and none, under every workload, one run after the other or all workloads in one, each run in a
+//! directory of its own, and a table of verdicts. A run that has ended is not made again. Judges nothing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,10 @@ use clap::ValueEnum as _;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::checkers::Isolation;
 use crate::nemesis::Kind;
 use crate::report::{RESULTS, Results};
-use crate::workloads::Sort;
+use crate::workloads::{Sort, Work, names, works};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Wish {
     pub nemesis: Vec<Option<Kind>>,
     /// The workloads under each.
     pub workloads: Vec<Sort>,
+    /// Whether one run has all of them at once.
+    pub together: bool,
     /// For how long each, in seconds.
     pub seconds: u64,
     /// The seeds of all runs follow from it.
@@ -35,9 +38,9 @@ pub struct Wish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cell {
     nemesis: Option<Kind>,
-    workload: Sort,
-    /// Only transactions over lists ask for one.
-    isolation: Option<&'static str>,
+    works: Vec<Work>,
+    /// What its directory is called by, after the fault.
+    called: String,
     seed: u64,
 }
 
@@ -57,6 +60,9 @@ const SAID: &str = "said.txt";
 /// Beside them.
 const TABLE: &str = "matrix.md";
 
+/// Transactions over lists are there under each of these.
+const LEVELS: [Isolation; 2] = [Isolation::Serializable, Isolation::ReadCommitted];
+
 impl Wish {
     /// In an order that other lists do not change, and with the same seeds.
     fn cells(&self) -> Vec<Cell> {
@@ -68,44 +74,84 @@ impl Wish {
                 // More faults are to change no seed of these.
                 number = CLEAN;
             }
-            for workload in Sort::value_variants().iter().copied() {
-                for isolation in isolations(workload) {
-                    number += 1;
-                    // Nobody can search for an order of what was acknowledged before an accepted loss.
-                    let judged = (nemesis, workload) != (Some(Kind::AcceptLoss), Sort::Register);
-                    let asked =
-                        self.nemesis.contains(&nemesis) && self.workloads.contains(&workload);
-                    if judged && asked {
-                        let seed = self.seed.wrapping_mul(1_000).wrapping_add(number);
-                        cells.push(Cell { nemesis, workload, isolation: *isolation, seed });
-                    }
+            let mut own = Vec::new();
+            let first = self.seed_of(number + 1);
+            for work in works(Sort::value_variants(), &LEVELS) {
+                number += 1;
+                // Nobody can search for an order of what was acknowledged before an accepted loss.
+                let judged = (nemesis, work.sort) != (Some(Kind::AcceptLoss), Sort::Register);
+                let asked = self.nemesis.contains(&nemesis) && self.workloads.contains(&work.sort);
+                if judged && asked {
+                    let (called, seed) = (words(work).join("-"), self.seed_of(number));
+                    own.push(Cell { nemesis, works: vec![work], called, seed });
                 }
+            }
+            if self.together && !own.is_empty() {
+                let works = own.into_iter().flat_map(|cell| cell.works).collect();
+                cells.push(Cell { nemesis, works, called: self.called(), seed: first });
+            } else {
+                cells.extend(own);
             }
         }
         cells
     }
+
+    fn seed_of(&self, number: u64) -> u64 {
+        self.seed.wrapping_mul(1_000).wrapping_add(number)
+    }
+
+    /// The workloads that one run has.
+    fn called(&self) -> String {
+        let all = Sort::value_variants();
+        let some = all.iter().filter(|sort| self.workloads.contains(sort));
+        let some: Vec<String> = some.map(|sort| word(*sort)).collect();
+        if some.len() == all.len() { "all".to_owned() } else { some.join("-") }
+    }
+
+    /// Those that have a column of their own.
+    fn columns(&self) -> Vec<String> {
+        let all = names(&works(&self.workloads, &LEVELS));
+        if self.together && all.len() > 1 { all } else { Vec::new() }
+    }
 }
 
-fn isolations(workload: Sort) -> &'static [Option<&'static str>] {
-    match workload {
-        Sort::Append => &[Some("serializable"), Some("read-committed")],
-        Sort::Set | Sort::Register | Sort::Bank => &[None],
+/// A workload by itself.
+fn words(work: Work) -> Vec<String> {
+    match work.sort {
+        Sort::Append => vec![word(work.sort), word(work.isolation)],
+        Sort::Set | Sort::Register | Sort::Bank => vec![word(work.sort)],
     }
+}
+
+/// Each once, with commas between.
+fn listed(all: impl Iterator<Item = String>) -> String {
+    let mut some: Vec<String> = all.collect();
+    some.dedup();
+    some.join(",")
 }
 
 impl Cell {
     fn name(&self) -> String {
-        let isolation = self.isolation.map_or_else(String::new, |word| format!("-{word}"));
-        format!("{}-{}{isolation}", broken(self.nemesis), word(self.workload))
+        format!("{}-{}", broken(self.nemesis), self.called)
+    }
+
+    /// As the table has it.
+    fn shown(&self) -> String {
+        if let [only] = self.works[..] { words(only).join(", ") } else { self.called.clone() }
     }
 
     fn arguments(&self, wish: &Wish, out: &Path) -> Vec<String> {
         let text = |text: &str| text.to_owned();
-        let mut words = vec![text("run"), text("--workload"), word(self.workload)];
+        let sorts = listed(self.works.iter().map(|work| word(work.sort)));
+        let lists = self.works.iter().filter(|work| work.sort == Sort::Append);
+        let levels = listed(lists.map(|work| word(work.isolation)));
+        let mut words = vec![text("run"), text("--workload"), sorts];
         words.extend(self.nemesis.into_iter().flat_map(|kind| [text("--nemesis"), word(kind)]));
         words.extend([text("--seconds"), wish.seconds.to_string()]);
         words.extend([text("--seed"), self.seed.to_string()]);
-        words.extend(self.isolation.into_iter().flat_map(|word| [text("--isolation"), text(word)]));
+        if !levels.is_empty() {
+            words.extend([text("--isolation"), levels]);
+        }
         words.extend(wish.more.iter().cloned());
         words.extend([text("--out"), out.display().to_string()]);
         words
@@ -138,7 +184,7 @@ pub fn run(wish: &Wish, say: impl Fn(&str)) -> anyhow::Result<(String, bool)> {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let ended = Ended { command: words.join(" "), code: status.code() };
         fs::write(out.join(ENDED), serde_json::to_string(&ended)?)?;
-        say(&format!("        {}", row(cell, &out)));
+        say(&format!("        {}", row(cell, &out, &wish.columns())));
         fs::write(wish.out.join(TABLE), table(wish, &cells))?;
     }
     let valid = cells
@@ -163,29 +209,38 @@ fn ended(out: &Path) -> Option<Ended> {
 }
 
 fn table(wish: &Wish, cells: &[Cell]) -> String {
+    let columns = wish.columns();
+    let named: String = columns.iter().map(|name| format!(" {name} |")).collect();
     let mut lines = vec![
-        "| nemesis | workload | seed | verdict | faults | acknowledged | failed | unknown | longest gap |".to_owned(),
-        "|---|---|---|---|---|---|---|---|---|".to_owned(),
+        format!(
+            "| nemesis | workload | seed | verdict |{named} faults | acknowledged | failed | unknown | \
+             longest gap |"
+        ),
+        format!("|---|---|---|---|{}---|---|---|---|---|", "---|".repeat(columns.len())),
     ];
-    lines.extend(cells.iter().map(|cell| row(cell, &wish.out.join(cell.name()))));
+    lines.extend(cells.iter().map(|cell| row(cell, &wish.out.join(cell.name()), &columns)));
     lines.join("\n") + "\n"
 }
 
-fn row(cell: &Cell, out: &Path) -> String {
-    let isolation = cell.isolation.map_or_else(String::new, |word| format!(", {word}"));
-    let what =
-        format!("{} | {}{isolation} | {}", broken(cell.nemesis), word(cell.workload), cell.seed);
+fn row(cell: &Cell, out: &Path, columns: &[String]) -> String {
+    let what = format!("{} | {} | {}", broken(cell.nemesis), cell.shown(), cell.seed);
     let text = fs::read_to_string(out.join(RESULTS)).unwrap_or_default();
+    let empty = " |".repeat(columns.len() + 5);
     match (ended(out), serde_json::from_str::<Results>(&text)) {
-        (None, _) => format!("| {what} | not run | | | | | |"),
+        (None, _) => format!("| {what} | not run |{empty}"),
         (Some(_), Err(_)) => {
-            format!("| {what} | FAILED, see {} | | | | | |", out.join(SAID).display())
+            format!("| {what} | FAILED, see {} |{empty}", out.join(SAID).display())
         }
         (Some(_), Ok(results)) => {
             let (counts, faults) = (results.counts, results.faults.len());
             let (verdict, gap) = (results.verdict.word(), results.longest_write_gap_ms);
             let counts = format!("{} | {} | {}", counts.ok, counts.fail, counts.unknown);
-            format!("| {what} | {verdict} | {faults} | {counts} | {gap} ms |")
+            let of = |name: &String| {
+                let found = results.workloads.iter().find(|one| one.workload == *name);
+                format!(" {} |", found.map_or("", |one| one.verdict.as_str()))
+            };
+            let each: String = columns.iter().map(of).collect();
+            format!("| {what} | {verdict} |{each} {faults} | {counts} | {gap} ms |")
         }
     }
 }
@@ -201,42 +256,4 @@ pub fn word(value: impl clap::ValueEnum) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wish(nemesis: &[Kind], out: &Path) -> Wish {
-        let workloads = Sort::value_variants().to_vec();
-        let out = out.to_owned();
-        let nemesis = nemesis.iter().copied().map(Some).chain([None]).collect();
-        Wish { nemesis, workloads, seconds: 90, seed: 7, more: Vec::new(), out }
-    }
-
-    #[test]
-    fn every_fault_meets_every_workload_and_a_shorter_list_keeps_the_seeds() {
-        let all = wish(Kind::value_variants(), Path::new("out")).cells();
-        assert_eq!(all.len(), (Kind::value_variants().len() + 1) * 5 - 1);
-        let few = wish(&[Kind::Wal, Kind::AcceptLoss], Path::new("out")).cells();
-        assert_eq!(few.len(), 14);
-        let clean = few.iter().find(|cell| cell.nemesis.is_none()).unwrap();
-        let words = clean.arguments(&wish(&[], Path::new("out")), Path::new("one"));
-        assert!(!words.contains(&"--nemesis".to_owned()), "{words:?}");
-        assert_eq!((clean.seed, clean.name().as_str()), (7_901, "nothing-set"));
-        assert!(few.iter().all(|cell| all.contains(cell)));
-        let names: std::collections::BTreeSet<String> = all.iter().map(Cell::name).collect();
-        assert_eq!(names.len(), all.len());
-    }
-
-    #[test]
-    fn a_run_that_was_not_made_and_one_that_failed_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let wish = wish(&[Kind::Kill], folder.path());
-        let cell = &wish.cells()[0];
-        let out = wish.out.join(cell.name());
-        assert!(row(cell, &out).contains("not run"));
-        fs::create_dir(&out).unwrap();
-        let ended = Ended { command: String::new(), code: Some(2) };
-        fs::write(out.join(ENDED), serde_json::to_string(&ended).unwrap()).unwrap();
-        assert!(row(cell, &out).contains("FAILED"));
-        assert_eq!(table(&wish, &wish.cells()).lines().count(), 12);
-    }
-}
+mod tests;

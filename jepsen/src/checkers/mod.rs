@@ -7,6 +7,7 @@ mod ancestry;
 
 mod bank;
 mod calls;
+mod cases;
 mod elements;
 mod elle;
 mod exposure;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Event, Phase};
 use calls::Call;
+pub use cases::{Case, OfWorkload, judge_all};
 pub use options::{Exposure, Isolation, Leadership, Options, ReplicaReads, TimelineEnd};
 pub use outage::{lost, outage_ns};
 pub use tenures::{Tenure, overlap_ns, tenures};
@@ -134,6 +136,9 @@ impl Sentence {
 pub struct Checked {
     /// Which one.
     pub checker: Checker,
+    /// Which of several workloads it looked at; without it at that of the run, or at all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// Its verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -156,6 +161,16 @@ pub struct Counts {
     pub unknown: usize,
 }
 
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            ok: sum.ok + one.ok,
+            fail: sum.fail + one.fail,
+            unknown: sum.unknown + one.unknown,
+        })
+    }
+}
+
 /// The judgement of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -166,6 +181,9 @@ pub struct Report {
     pub checks: Vec<Checked>,
     /// How the operations ended.
     pub counts: Counts,
+    /// What it comes to for each workload, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<OfWorkload>,
 }
 
 impl Report {
@@ -174,11 +192,7 @@ impl Report {
         if found.is_empty() {
             return;
         }
-        let more_of = |verdict: &Verdict| match verdict {
-            Verdict::Invalid { more, .. } => *more,
-            Verdict::Valid | Verdict::Unknown { .. } => 0,
-        };
-        let more = more_of(&self.verdict);
+        let more = self.verdict.untold();
         let findings = self.verdict.findings().iter().cloned().chain(found).collect();
         self.verdict = Verdict::Invalid { findings, more };
     }
@@ -190,7 +204,12 @@ pub fn judge(history: &[Event], options: &Options) -> Report {
         Ok(calls) => calls,
         Err(reason) => {
             let verdict = Verdict::Unknown { reason: format!("The history is damaged: {reason}.") };
-            return Report { verdict, checks: Vec::new(), counts: Counts::default() };
+            return Report {
+                verdict,
+                checks: Vec::new(),
+                counts: Counts::default(),
+                workloads: Vec::new(),
+            };
         }
     };
     let kept = options.loss_accepted.map(|until| calls::given_up(history, until));
@@ -203,14 +222,14 @@ pub fn judge(history: &[Event], options: &Options) -> Report {
         })
         .collect();
     let counts = count(history, calls.len());
-    Report { verdict: together(&checks, counts, options), checks, counts }
+    Report { verdict: together(&checks, counts, options), checks, counts, workloads: Vec::new() }
 }
 
 fn timed(checker: Checker, calls: &[Call<'_>], options: &Options) -> Option<Checked> {
     let began = Instant::now();
     let Sentence { verdict, apart, looked_at } = checker.check(calls, options)?;
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Some(Checked { checker, verdict, apart, looked_at, took_ms })
+    Some(Checked { checker, workload: None, verdict, apart, looked_at, took_ms })
 }
 
 fn count(history: &[Event], calls: usize) -> Counts {
@@ -223,11 +242,10 @@ fn together(checks: &[Checked], counts: Counts, options: &Options) -> Verdict {
     let findings: Vec<Finding> =
         checks.iter().flat_map(|check| check.verdict.findings()).cloned().collect();
     if !findings.is_empty() {
-        let untold = |check: &Checked| match check.verdict {
-            Verdict::Invalid { more, .. } => more,
-            Verdict::Valid | Verdict::Unknown { .. } => 0,
+        return Verdict::Invalid {
+            findings,
+            more: checks.iter().map(|check| check.verdict.untold()).sum(),
         };
-        return Verdict::Invalid { findings, more: checks.iter().map(untold).sum() };
     }
     let mut reasons: Vec<String> = Vec::new();
     if counts.ok == 0 {

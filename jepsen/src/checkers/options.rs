@@ -1,5 +1,6 @@
 //! What a run promised and what is known of the cluster beside its clients. Judges nothing.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
@@ -56,13 +57,15 @@ impl Default for Options {
 }
 
 /// What Postgres was asked for, and with it the model that is demanded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolation {
     /// Judged as strong read-committed.
+    #[value(help = "As Postgres has it by default")]
     ReadCommitted,
     /// Judged as strict-serializable on the primary; replicas, which know no SERIALIZABLE, are expected to
     /// read at REPEATABLE READ and are judged as snapshots.
+    #[value(help = "As if one after the other")]
     Serializable,
 }
 

@@ -21,7 +21,8 @@ impl fmt::Display for Report {
         )?;
         for check in &self.checks {
             let (word, title) = (check.verdict.word(), check.checker.title());
-            writeln!(f, "  {word:7} {title} ({} operations)", check.looked_at)?;
+            let of = check.workload.as_ref().map_or_else(String::new, |name| format!("{name}, "));
+            writeln!(f, "  {word:7} {of}{title} ({} operations)", check.looked_at)?;
             tell(f, &check.verdict)?;
             for finding in check.apart.iter().take(SHOWN) {
                 writeln!(f, "          no failure: {}", finding.text)?;

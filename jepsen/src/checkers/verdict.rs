@@ -48,6 +48,14 @@ impl Verdict {
             Self::Valid | Self::Unknown { .. } => &[],
         }
     }
+
+    /// How much more was found.
+    pub(crate) fn untold(&self) -> usize {
+        match self {
+            Self::Invalid { more, .. } => *more,
+            Self::Valid | Self::Unknown { .. } => 0,
+        }
+    }
 }
 
 /// One thing that should not have been seen, in a sentence.

@@ -1,31 +1,38 @@
 //! The end of a run: everybody follows, everything is read once more on every member, and what the cluster itself
 //! recorded is fetched. Judges none of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::checkers::{Checker, Isolation, Options, TimelineEnd};
+use crate::checkers::{Case, Checker, Options, TimelineEnd};
 use crate::hosts::{Lab, MEMBERS, Place, Watch, places};
 use crate::workloads::record::FAITHFUL;
-use crate::workloads::{Crew, Kind, Session, TOTAL, Workload};
+use crate::workloads::{Crew, Kind, Session, TOTAL, Work, names};
 
 use super::{Wish, led};
 
 /// One operation of the last reads.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a run promises, before anything is known of its end.
-pub(super) fn options(workload: &Workload, isolation: Isolation) -> Options {
-    Options {
-        isolation,
-        bank_total: Some(TOTAL),
-        demanded: workload.judges(),
-        sessions_from: Some(FAITHFUL),
-        ..Options::default()
-    }
+/// What a run promises to every workload, before anything is known of its end.
+pub(super) fn options() -> Options {
+    Options { bank_total: Some(TOTAL), sessions_from: Some(FAITHFUL), ..Options::default() }
+}
+
+/// What each workload is judged by: its own, and what the run promises to all of them.
+pub(super) fn cases(crews: &[Crew], options: &Options) -> Vec<Case> {
+    let works: Vec<Work> = crews.iter().map(|crew| crew.workload.work).collect();
+    let case = |(crew, workload): (&Crew, String)| {
+        let isolation = crew.workload.work.isolation;
+        let demanded = [crew.workload.judges(), options.demanded.clone()].concat();
+        let history = crew.recorder.events_of(crew.number);
+        Case { workload, history, options: Options { isolation, demanded, ..options.clone() } }
+    };
+    crews.iter().zip(names(&works)).map(case).collect()
 }
 
 /// Waits until somebody leads and both others have replayed all that it wrote before.
@@ -69,20 +76,23 @@ async fn caught_up(lab: &Lab, watch: &Watch) -> anyhow::Result<()> {
 pub(super) async fn read_all(
     lab: &Lab,
     watch: &Watch,
-    crew: &Crew,
+    crews: &[Crew],
     clients: &Handle,
     (wish, seen): (&Wish, &[led::Seen]),
 ) -> anyhow::Result<Options> {
     follow(lab, watch, PATIENCE).await.context("before the last reads")?;
     let primary = watch.primary(PATIENCE).await?;
-    let mut options = options(&crew.workload, wish.isolation);
-    options.final_reads_from = Some(crew.recorder.now());
-    let theirs = crew.clone();
+    let recorder = Arc::clone(&crews.first().context("a run has a workload")?.recorder);
+    let mut options = options();
+    options.final_reads_from = Some(recorder.now());
+    let theirs = crews.to_vec();
     let reads = clients.spawn(async move {
         let first = MEMBERS.into_iter().filter(|member| *member == primary);
         let others = MEMBERS.into_iter().filter(|member| *member != primary);
         for member in first.chain(others) {
-            read(&theirs, member, member != primary).await?;
+            for crew in &theirs {
+                read(crew, member, member != primary).await?;
+            }
         }
         anyhow::Ok(())
     });
@@ -91,7 +101,7 @@ pub(super) async fn read_all(
     if wish.plan.faketime.is_none() {
         // Without a wrong clock the record's times are ours, and there must be one.
         options.demanded.push(Checker::Record);
-        options.leaderships = led::leaderships(lab, &crew.recorder, seen)?;
+        options.leaderships = led::leaderships(lab, &recorder, seen)?;
     }
     Ok(options)
 }
@@ -103,7 +113,7 @@ async fn read(crew: &Crew, member: &'static str, replica: bool) -> anyhow::Resul
     let failed = |said: String| anyhow::anyhow!("the last read of {member} failed: {said}");
     let mut session = open(place, replica).await.map_err(failed)?;
     let kind = if replica { Kind::Reader(member) } else { Kind::Pinned(member) };
-    let process = crew.recorder.process(kind);
+    let process = crew.recorder.process(kind, crew.number);
     for op in crew.workload.last() {
         crew.recorder.begin(process, op.clone());
         let work = crew.workload.perform(&mut session, &op, Duration::ZERO);

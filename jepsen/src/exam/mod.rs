@@ -1,6 +1,7 @@
 //! A run from its first host to its verdict: safety under faults, then healing, last reads, and judgement. Breaks
 //! nothing itself, and judges nothing itself.
 
+mod crews;
 mod lanes;
 mod last;
 mod led;
@@ -14,14 +15,16 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::checkers::{Anomaly, Finding, Isolation, Verdict, judge};
+use crate::checkers::{Anomaly, Finding, OfWorkload, Verdict, judge_all};
 use crate::files;
-use crate::hosts::{Lab, MEMBERS, Plan, Watch, places};
+use crate::hosts::{Lab, MEMBERS, Plan, Watch};
 use crate::matrix;
 use crate::nemesis::{self, Schedule, Struck, Trace};
 use crate::report;
 use crate::soak::{self, Soak};
-use crate::workloads::{AtWork, Crew, Kind, Recorder, Route, Sort, Workload, record};
+use crate::workloads::{Recorder, Work, Workload, record};
+
+use crews::Crews;
 
 pub use sabotage::Sabotage;
 
@@ -30,10 +33,8 @@ pub use sabotage::Sabotage;
 pub struct Wish {
     /// What to make.
     pub plan: Plan,
-    /// What clients do.
-    pub workload: Sort,
-    /// What their transactions ask for.
-    pub isolation: Isolation,
+    /// What clients do, all of it at once.
+    pub workloads: Vec<Work>,
     /// Kinds of faults that were asked for: one of each must strike.
     pub kinds: Vec<nemesis::Kind>,
     /// What is broken, and when.
@@ -42,7 +43,7 @@ pub struct Wish {
     pub length: Duration,
     /// Of the run.
     pub seed: u64,
-    /// How many clients go where the routes lead.
+    /// How many clients go where the routes lead, of all workloads together.
     pub clients: usize,
     /// What is done wrong on purpose, to see that the judges find it.
     pub sabotage: Option<Sabotage>,
@@ -56,8 +57,6 @@ pub struct Wish {
     pub command: String,
 }
 
-/// Their pause between two operations, on average.
-const PAUSE: Duration = Duration::from_millis(40);
 /// After everything is healed, clients go on for so long.
 const CALM: Duration = Duration::from_secs(3);
 /// I12: after healing, a primary accepts writes and everybody follows within this.
@@ -81,6 +80,9 @@ pub fn run(wish: &Wish, mut say: impl FnMut(&str) + Send) -> anyhow::Result<Verd
     let run = done?;
     kept?;
     report::write(&wish.out, &run)?;
+    for OfWorkload { workload, verdict, counts } in &run.judgement.workloads {
+        say(&format!("{workload}: {verdict}, {counts:?}"));
+    }
     Ok(run.verdict())
 }
 
@@ -90,8 +92,9 @@ async fn examine(
     clients: &Handle,
     say: &mut (impl FnMut(&str) + Send),
 ) -> anyhow::Result<report::Run> {
-    let workload = Arc::new(Workload::new(wish.workload, wish.isolation));
-    lab.begin(workload.schema()).await?;
+    let workloads: Vec<Workload> = wish.workloads.iter().copied().map(Workload::new).collect();
+    let schemas: Vec<&str> = workloads.iter().map(Workload::schema).collect();
+    lab.begin(&schemas.join(" ")).await?;
     let watch = lab.watch();
     if let Some(sabotage) = wish.sabotage {
         sabotage.prepare(lab, &watch).await?;
@@ -100,7 +103,7 @@ async fn examine(
     let groups = MEMBERS.iter().map(|name| lab.host(name).map(|host| host.group.clone()));
     let groups = groups.collect::<anyhow::Result<_>>()?;
     let sampler = lanes::Sampler::begin(watch.clone(), groups, Arc::clone(&recorder));
-    let (crew, at_work, asking) = send_out(wish, &workload, &recorder, clients);
+    let crews = Crews::send_out(wish, workloads, &recorder, clients);
     say("clients are at work");
     let tried = safety(lab, &watch, wish, &recorder, say).await;
     let end = tried.as_ref().map_or(0, |(trace, _)| trace.struck.len());
@@ -109,27 +112,21 @@ async fn examine(
     let healing = recorder.now();
     nemesis::heal_everything(lab, &watch, &wish.schedule).await.context("healing")?;
     last::follow(lab, &watch, HEALED).await.map_err(|error| {
-        let events = recorder.events();
-        let options = last::options(&workload, wish.isolation);
-        let _ = files::save(&wish.out, &events, &options);
+        let _ = files::save_all(&wish.out, &last::cases(&crews.all, &last::options()));
         error.context("the cluster did not come back after everything was healed")
     })?;
     let took = (recorder.now() - healing) / 1_000_000;
     say(&format!("everybody follows again {took} ms after healing began"));
     sleep(CALM).await;
-    at_work.finish().await;
-    drop(asking);
+    let crews = crews.finish().await;
     let (lanes, lag, led) = sampler.finish();
-    let mut options = last::read_all(lab, &watch, &crew, clients, (wish, &led)).await?;
+    let mut options = last::read_all(lab, &watch, &crews, clients, (wish, &led)).await?;
     let (trace, wrong) = tried?;
     options.loss_accepted = trace.struck.iter().filter_map(|fault| fault.loss).max();
     let events = recorder.events();
-    files::save(&wish.out, &events, &options)?;
-    let mut judgement = tokio::task::spawn_blocking({
-        let (events, options) = (events.clone(), options.clone());
-        move || judge(&events, &options)
-    })
-    .await?;
+    let cases = last::cases(&crews, &options);
+    files::save_all(&wish.out, &cases)?;
+    let mut judgement = tokio::task::spawn_blocking(move || judge_all(&cases)).await?;
     judgement.add(wrong);
     let never = never(&wish.kinds, &trace);
     let faults = trace.struck.into_iter().map(told).collect();
@@ -147,42 +144,6 @@ fn never(asked: &[nemesis::Kind], trace: &Trace) -> Vec<String> {
     idle.map(|kind| matrix::word(*kind)).collect()
 }
 
-/// Clients at work, and who asks the routes for them.
-fn send_out(
-    wish: &Wish,
-    workload: &Arc<Workload>,
-    recorder: &Arc<Recorder>,
-    clients: &Handle,
-) -> (Crew, AtWork, crate::workloads::route::Asking) {
-    let _guard = clients.enter();
-    let (route, asking) = Route::begin(&places());
-    let crew = Crew {
-        workload: Arc::clone(workload),
-        places: Arc::new(places()),
-        route,
-        recorder: Arc::clone(recorder),
-        pause: PAUSE,
-        seed: wish.seed,
-        retries: wish.sabotage.is_some_and(Sabotage::retries),
-    };
-    let mut kinds = by_every_way(wish.clients);
-    kinds.extend(MEMBERS.map(Kind::Pinned));
-    kinds.extend(MEMBERS.map(Kind::Reader));
-    kinds.extend([Kind::Faithful; 2]);
-    let at_work = crew.begin(&kinds);
-    (crew, at_work, asking)
-}
-
-/// Half of them ask `/primary`, a quarter has a list of hosts, a quarter goes by the routers.
-fn by_every_way(clients: usize) -> Vec<Kind> {
-    let way = |number: usize| match number % 4 {
-        2 => Kind::Listed,
-        3 => Kind::Relayed,
-        _ => Kind::Routed,
-    };
-    (0..clients).map(way).collect()
-}
-
 async fn safety(
     lab: &mut Lab,
     watch: &Watch,
@@ -193,7 +154,7 @@ async fn safety(
     let began = tokio::time::Instant::now();
     let trace = match (wish.sabotage, &wish.soak) {
         (Some(sabotage), _) => {
-            let struck = sabotage.commit(lab, watch, (recorder, wish.workload)).await?;
+            let struck = sabotage.commit(lab, watch, (recorder, &wish.workloads)).await?;
             Trace { struck, ..Trace::default() }
         }
         (None, Some(soak)) => {

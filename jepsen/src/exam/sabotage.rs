@@ -9,9 +9,10 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
+use crate::checkers::Isolation;
 use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::nemesis::Struck;
-use crate::workloads::{Recorder, Sort};
+use crate::workloads::{Recorder, Sort, Work};
 
 /// What is done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,7 +74,7 @@ impl Sabotage {
         self,
         lab: &mut Lab,
         watch: &Watch,
-        (recorder, workload): (&Recorder, Sort),
+        (recorder, workloads): (&Recorder, &[Work]),
     ) -> anyhow::Result<Vec<Struck>> {
         sleep(Duration::from_secs(5)).await;
         let from = recorder.now();
@@ -90,9 +91,13 @@ impl Sabotage {
             Self::PromoteStale => promote_by_hand(primary, lab).await?,
             Self::Delete => {
                 let client = lab.superuser(primary).await?;
-                let gone = client.execute(harm(workload), &[]).await?;
-                anyhow::ensure!(gone > 0, "there was nothing to harm");
-                (format!("rows harmed on {primary}"), format!("{gone} rows"))
+                let mut all = 0;
+                for work in workloads {
+                    let gone = client.execute(harm(*work), &[]).await?;
+                    anyhow::ensure!(gone > 0, "there was nothing to harm");
+                    all += gone;
+                }
+                (format!("rows harmed on {primary}"), format!("{all} rows"))
             }
         };
         let to = Some(recorder.now());
@@ -101,16 +106,20 @@ impl Sabotage {
 }
 
 /// What no client asked for, to what clients were told is there.
-fn harm(workload: Sort) -> &'static str {
-    match workload {
-        Sort::Set => {
+fn harm(work: Work) -> &'static str {
+    match (work.sort, work.isolation) {
+        (Sort::Set, _) => {
             "DELETE FROM elements WHERE id IN (SELECT id FROM elements ORDER BY id LIMIT 3)"
         }
-        Sort::Append => {
+        (Sort::Append, Isolation::Serializable) => {
             "UPDATE lists SET list = list[1:cardinality(list) - 1] WHERE cardinality(list) > 0"
         }
-        Sort::Register => "UPDATE registers SET value = 0 WHERE value <> 0",
-        Sort::Bank => "UPDATE accounts SET balance = balance + 1 WHERE id = 0",
+        (Sort::Append, Isolation::ReadCommitted) => {
+            "UPDATE lists_read_committed SET list = list[1:cardinality(list) - 1] \
+             WHERE cardinality(list) > 0"
+        }
+        (Sort::Register, _) => "UPDATE registers SET value = 0 WHERE value <> 0",
+        (Sort::Bank, _) => "UPDATE accounts SET balance = balance + 1 WHERE id = 0",
     }
 }
 

@@ -107,3 +107,47 @@ fn a_run_that_was_kept_is_judged_again_by_what_it_promised() {
     assert_eq!(report.verdict.findings().len(), 2, "strict: {:?}", report.verdict);
     assert!(check(&kept.join("nowhere.json")).is_err());
 }
+
+#[test]
+fn several_workloads_of_a_run_are_kept_apart_and_judged_again_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("run");
+    let done = |op: Op, answer: Op| [event(0, Phase::Invoke, op), event(1, Phase::Ok, answer)];
+    let append = || Op::Txn(vec![Step::Append { key: 1, value: 1 }]);
+    let transfer = || Op::Transfer { from: 0, to: 1, amount: 10 };
+    let case = |workload: &str, history: [Event; 2]| {
+        let workload = workload.to_owned();
+        Case { workload, history: history.to_vec(), options: Options::default() }
+    };
+    let bank = case("bank", done(transfer(), transfer()));
+    save_all(&kept, &[case("append", done(append(), append())), bank]).unwrap();
+    assert!(!kept.join(HISTORY_JSON).exists());
+    let error = check(&kept).unwrap_err().to_string();
+    assert!(error.contains("name a history.json"), "{error}");
+    let one = |workload: &str| {
+        let counts = serde_json::json!({ "ok": 1, "fail": 0, "unknown": 0 });
+        serde_json::json!({ "workload": workload, "verdict": "valid", "counts": counts })
+    };
+    let told = |workloads: &[serde_json::Value]| {
+        let zero = 0.0;
+        let latency =
+            serde_json::json!({ "p50_ms": zero, "p90_ms": zero, "p99_ms": zero, "max_ms": zero });
+        let results = serde_json::json!({
+            "title": "", "command": "", "verdict": "valid", "checks": [], "duration_ms": 0, "faults": [],
+            "counts": { "ok": 2, "fail": 0, "unknown": 0 }, "latency": latency,
+            "longest_write_gap_ms": 0, "workloads": workloads,
+        });
+        std::fs::write(kept.join(RESULTS), results.to_string()).unwrap();
+    };
+    told(&[one("append"), one("bank")]);
+    let report = check(&kept).unwrap();
+    let names: Vec<&str> = report.workloads.iter().map(|one| &one.workload[..]).collect();
+    assert_eq!(names, ["append", "bank"]);
+    assert_eq!(report.counts.ok, 2);
+    let alone = check(&kept.join("append").join(HISTORY_EDN)).unwrap();
+    assert_eq!((alone.counts.ok, alone.workloads.len()), (1, 0));
+    // A run of one workload into the same directory.
+    save_all(&kept, &[case("append", done(append(), append()))]).unwrap();
+    told(&[]);
+    assert_eq!(check(&kept).unwrap().counts.ok, 1);
+}

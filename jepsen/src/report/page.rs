@@ -6,7 +6,7 @@ use super::results::{Results, answers};
 use super::scale::{Time, millis};
 use super::svg::STYLE;
 use super::{Run, lag, lanes, latency, rate};
-use crate::checkers::{Anomaly, Checked, Finding, Verdict};
+use crate::checkers::{Anomaly, Checked, Finding, OfWorkload, Verdict};
 
 /// The page around the pictures.
 pub(super) const PAGE_STYLE: &str = "
@@ -55,6 +55,7 @@ pub(super) fn of(run: &Run, results: &Results) -> String {
         h1 { (run.title) }
         (verdict(&results.verdict))
         (figures(results))
+        @if !results.workloads.is_empty() { (workloads(&results.workloads)) }
         (lanes::faults(&run.faults, time).inline())
         (latency::draw(&answers, &run.faults, time).inline())
         (rate::draw(&answers, &run.faults, time).inline())
@@ -126,6 +127,23 @@ fn figures(results: &Results) -> Markup {
     }
 }
 
+fn workloads(workloads: &[OfWorkload]) -> Markup {
+    html! {
+        table {
+            tr {
+                th { "workload" } th { "verdict" }
+                @for word in ["acknowledged", "failed", "unknown"] { th class="n" { (word) } }
+            }
+            @for OfWorkload { workload, verdict, counts } in workloads {
+                tr {
+                    td { (workload) } td { (verdict) }
+                    @for count in [counts.ok, counts.fail, counts.unknown] { td class="n" { (count) } }
+                }
+            }
+        }
+    }
+}
+
 fn checks(checks: &[Checked]) -> Markup {
     html! {
         table {
@@ -133,6 +151,7 @@ fn checks(checks: &[Checked]) -> Markup {
             @for check in checks {
                 tr {
                     td {
+                        @if let Some(workload) = &check.workload { (workload) ", " }
                         (check.checker.title())
                         @if let Verdict::Unknown { reason } = &check.verdict { br; (reason) }
                         @if !check.apart.is_empty() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
-use crate::checkers::{Checked, Counts, Verdict};
+use crate::checkers::{Checked, Counts, OfWorkload, Verdict};
 use crate::history::{Event, Op, Phase, Step};
 
 /// `results.json`.
@@ -20,6 +20,9 @@ pub struct Results {
     pub checks: Vec<Checked>,
     /// How the operations ended.
     pub counts: Counts,
+    /// What the judges say of each workload, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<OfWorkload>,
     /// How long the run took, in milliseconds.
     pub duration_ms: u64,
     /// Operations that were acknowledged, a second, over all of that time.
@@ -128,6 +131,7 @@ pub(super) fn of(run: &Run) -> Results {
         verdict: run.verdict(),
         checks: run.judgement.checks.clone(),
         counts: run.judgement.counts,
+        workloads: run.judgement.workloads.clone(),
         duration_ms: millis(run.end()),
         acknowledged_per_second: rate(run.judgement.counts.ok, millis(run.end())),
         latency: latencies(&answers),

@@ -3,7 +3,7 @@
 
 use super::rto::{Outage, Series, Timing};
 use super::*;
-use crate::checkers::{Options, judge};
+use crate::checkers::{Counts, OfWorkload, Options, judge};
 use crate::history::{Op, Phase, Stamp};
 
 const SECOND: u64 = 1_000_000_000;
@@ -178,6 +178,26 @@ fn a_run_is_one_page_and_its_figures() {
         "{}",
         results.longest_write_gap_ms
     );
+}
+
+#[test]
+fn several_workloads_have_a_table_and_each_check_names_its_own() {
+    let mut run = run();
+    run.judgement.checks[0].workload = Some("set & <more>".into());
+    let counts = Counts { ok: 11, fail: 22, unknown: 33 };
+    let (workload, verdict) = ("set & <more>".to_owned(), "valid".to_owned());
+    run.judgement.workloads = vec![OfWorkload { workload, verdict, counts }];
+    let results = results::of(&run);
+    let page = page::of(&run, &results);
+    assert_sound(&page);
+    assert!(page.contains("set &amp; &lt;more&gt;, set: every acknowledged"));
+    let cells =
+        ["set &amp; &lt;more&gt;</td><td>valid", "11", "22", "33"].map(|text| page.contains(text));
+    assert_eq!(cells, [true; 4]);
+    let text = serde_json::to_string(&results).unwrap();
+    assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);
+    run.judgement.workloads.clear();
+    assert!(!page::of(&run, &results::of(&run)).contains("<th>workload"));
 }
 
 #[test]

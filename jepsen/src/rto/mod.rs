@@ -17,7 +17,7 @@ use crate::history::{Event, Stamp};
 use crate::hosts::{Lab, MEMBERS, PATIENCE, Plan, Watch, places};
 use crate::report::rto::{Outage, Series, Timing};
 use crate::workloads::record::routed;
-use crate::workloads::{Crew, Kind, Recorder, Route, Sort, Workload};
+use crate::workloads::{Crew, Kind, Recorder, Route, Sort, Work, Workload};
 
 pub use accident::{Accident, Length};
 
@@ -72,13 +72,16 @@ async fn series(
     several: usize,
     (clients, say): (&Handle, &mut impl FnMut(&str)),
 ) -> anyhow::Result<Vec<Outage>> {
-    let workload = Arc::new(Workload::new(Sort::Set, Isolation::Serializable));
+    let workload =
+        Arc::new(Workload::new(Work { sort: Sort::Set, isolation: Isolation::Serializable }));
     lab.begin(workload.schema()).await?;
     let watch = lab.watch();
     let guard = clients.enter();
     let (route, _asking) = Route::begin(&places());
     let crew = Crew {
         workload,
+        number: 0,
+        among: 1,
         places: Arc::new(places()),
         route,
         recorder: Arc::new(Recorder::default()),

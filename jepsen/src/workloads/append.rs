@@ -14,10 +14,41 @@ use super::outcome::Failure;
 use super::session::Session;
 use super::{Done, Keys};
 
-/// What is there before the first client comes.
-pub(super) const SCHEMA: &str = "CREATE TABLE lists (key bigint PRIMARY KEY, list bigint[] NOT NULL) \
-     WITH (fillfactor = 50); \
-     INSERT INTO lists SELECT key, '{}' FROM generate_series(0, 9999) AS key;";
+/// What is said of one table.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// What is there before the first client comes.
+    pub(super) schema: &'static str,
+    append: &'static str,
+    read: &'static str,
+}
+
+macro_rules! statements {
+    ($table:literal) => {
+        Statements {
+            schema: concat!(
+                "CREATE TABLE ",
+                $table,
+                " (key bigint PRIMARY KEY, list bigint[] NOT NULL) WITH (fillfactor = 50); INSERT INTO ",
+                $table,
+                " SELECT key, '{}' FROM generate_series(0, 9999) AS key;"
+            ),
+            append: concat!("UPDATE ", $table, " SET list = list || $2::int8 WHERE key = $1"),
+            read: concat!("SELECT list FROM ", $table, " WHERE key = $1"),
+        }
+    };
+}
+
+const LISTS: Statements = statements!("lists");
+const LISTS_READ_COMMITTED: Statements = statements!("lists_read_committed");
+
+/// A table for each level: one run may have both.
+pub(super) fn statements(isolation: Isolation) -> &'static Statements {
+    match isolation {
+        Isolation::Serializable => &LISTS,
+        Isolation::ReadCommitted => &LISTS_READ_COMMITTED,
+    }
+}
 
 /// A transaction with one to four steps on keys that are hot now.
 pub(super) fn next(keys: &Keys, rng: &mut StdRng) -> Op {
@@ -64,7 +95,7 @@ pub(super) async fn perform(
         if number == steps.len() / 2 {
             sleep(delay).await;
         }
-        match perform_step(session, step).await {
+        match perform_step(session, step, statements(isolation)).await {
             Ok(step) => done.push(step),
             Err(failure) => return Err(session.rolled_back(failure).await),
         }
@@ -85,20 +116,21 @@ fn begin(reader: bool, isolation: Isolation) -> &'static str {
     }
 }
 
-const APPEND: &str = "UPDATE lists SET list = list || $2::int8 WHERE key = $1";
-const READ: &str = "SELECT list FROM lists WHERE key = $1";
-
-async fn perform_step(session: &mut Session, step: &Step) -> Result<Step, Failure> {
+async fn perform_step(
+    session: &mut Session,
+    step: &Step,
+    statements: &'static Statements,
+) -> Result<Step, Failure> {
     let odd = |error: std::num::TryFromIntError| Failure::refused(error.to_string());
     match step {
         Step::Append { key, value } => {
             let (k, v) = (i64::try_from(*key).map_err(odd)?, i64::try_from(*value).map_err(odd)?);
-            session.within(APPEND, &[&k, &v]).await?;
+            session.within(statements.append, &[&k, &v]).await?;
             Ok(step.clone())
         }
         Step::Read { key, .. } => {
             let k = i64::try_from(*key).map_err(odd)?;
-            let rows = session.within(READ, &[&k]).await?;
+            let rows = session.within(statements.read, &[&k]).await?;
             let list: Vec<i64> = rows.first().map_or_else(Vec::new, |row| row.get(0));
             let list = list.into_iter().filter_map(|value| u64::try_from(value).ok()).collect();
             Ok(Step::Read { key: *key, list: Some(list) })

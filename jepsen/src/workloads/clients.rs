@@ -45,11 +45,15 @@ pub enum Kind {
     Faithful,
 }
 
-/// What all clients of a run share.
+/// What all clients of a workload share.
 #[derive(Clone, Debug)]
 pub struct Crew {
     /// What they do.
     pub workload: Arc<Workload>,
+    /// Which of the run's workloads that is.
+    pub number: usize,
+    /// How many the run has. Of some kinds each has as many as one alone, and they are slower by that.
+    pub among: u32,
     /// Where members are.
     pub places: Arc<Vec<Place>>,
     /// Where to write.
@@ -89,7 +93,7 @@ impl Crew {
             let client = Client {
                 crew: self.clone(),
                 kind: *kind,
-                process: self.recorder.process(*kind),
+                process: self.recorder.process(*kind, self.number),
                 session: None,
                 seen: 0,
                 rng: StdRng::seed_from_u64(self.seed ^ (number << 32)),
@@ -114,12 +118,7 @@ impl Client {
     async fn work(mut self, mut stopped: watch::Receiver<bool>) {
         let mut stop = stopped.clone();
         while !*stopped.borrow_and_update() {
-            let slower = match self.kind {
-                Kind::Routed | Kind::Listed | Kind::Relayed | Kind::Pinned(_) => 2,
-                Kind::Faithful => u128::from(self.crew.workload.reader_pause()),
-                Kind::Reader(_) => 2 * u128::from(self.crew.workload.reader_pause()),
-            };
-            let longest = self.crew.pause.as_micros().saturating_mul(slower);
+            let longest = self.crew.pause.as_micros().saturating_mul(self.slower());
             let longest = u64::try_from(longest).unwrap_or(u64::MAX).max(1);
             sleep(Duration::from_micros(self.rng.random_range(0..longest))).await;
             tokio::select! {
@@ -134,6 +133,18 @@ impl Client {
             } else {
                 sleep(AGAIN).await;
             }
+        }
+    }
+
+    /// How much longer its longest pause is than the crew's.
+    fn slower(&self) -> u128 {
+        let among = u128::from(self.crew.among);
+        let reader = among * u128::from(self.crew.workload.reader_pause());
+        match self.kind {
+            Kind::Routed | Kind::Listed | Kind::Relayed => 2,
+            Kind::Pinned(_) => 2 * among,
+            Kind::Faithful => reader,
+            Kind::Reader(_) => 2 * reader,
         }
     }
 
@@ -199,6 +210,8 @@ impl Client {
                 self.session = Some(session);
             }
             Err(failure) if self.crew.retries && failure.phase == Phase::Info => {
+                // Its transaction may hold what the next one waits for.
+                drop(session);
                 self.again(op).await;
             }
             Err(failure) => {
@@ -206,7 +219,7 @@ impl Client {
                 let Failure { phase, said, session: fate, server } = failure;
                 recorder.bad(self.process, phase, op, format!("{member}: {said}"));
                 if phase == Phase::Info {
-                    self.process = recorder.process(self.kind);
+                    self.process = recorder.process(self.kind, self.crew.number);
                 }
                 // One that no longer may write looks for another.
                 let by_itself = matches!(self.kind, Kind::Listed | Kind::Relayed);

@@ -11,15 +11,14 @@ mod register;
 pub mod route;
 pub mod session;
 mod set;
+mod work;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use rand::rngs::StdRng;
-use serde::{Deserialize, Serialize};
 
-use crate::checkers::{Checker, Isolation};
+use crate::checkers::Checker;
 use crate::history::{Op, Stamp};
 
 pub use bank::TOTAL;
@@ -29,26 +28,13 @@ pub use outcome::Failure;
 pub use record::Recorder;
 pub use route::Route;
 pub use session::Session;
+pub use work::{Sort, Work, names, works};
 
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sort {
-    /// A set that grows
-    Set,
-    /// Transactions over lists
-    Append,
-    /// Registers: read, write, compare and set
-    Register,
-    /// A bank: transfers, and all balances
-    Bank,
-}
-
-/// What the clients of a run do, with what they share.
+/// What the clients of a workload do, with what they share.
 #[derive(Debug)]
 pub struct Workload {
-    sort: Sort,
-    isolation: Isolation,
+    /// Which one it is.
+    pub work: Work,
     keys: Keys,
     next: AtomicU64,
 }
@@ -59,17 +45,17 @@ pub type Done = Result<(Op, Option<Stamp>), Failure>;
 impl Workload {
     /// A new one.
     #[must_use]
-    pub fn new(sort: Sort, isolation: Isolation) -> Self {
-        let writes = if sort == Sort::Register { 24 } else { 64 };
-        Self { sort, isolation, keys: Keys::new(writes), next: AtomicU64::new(1) }
+    pub fn new(work: Work) -> Self {
+        let writes = if work.sort == Sort::Register { 24 } else { 64 };
+        Self { work, keys: Keys::new(writes), next: AtomicU64::new(1) }
     }
 
     /// What is there before the first client comes.
     #[must_use]
     pub fn schema(&self) -> &'static str {
-        match self.sort {
+        match self.work.sort {
             Sort::Set => set::SCHEMA,
-            Sort::Append => append::SCHEMA,
+            Sort::Append => append::statements(self.work.isolation).schema,
             Sort::Register => register::SCHEMA,
             Sort::Bank => bank::SCHEMA,
         }
@@ -78,7 +64,7 @@ impl Workload {
     /// The judges that must have had something to look at.
     #[must_use]
     pub fn judges(&self) -> Vec<Checker> {
-        let own: &[Checker] = match self.sort {
+        let own: &[Checker] = match self.work.sort {
             Sort::Set => &[Checker::Set],
             Sort::Append => &[Checker::Lists, Checker::Append],
             Sort::Register => &[Checker::Register],
@@ -89,7 +75,7 @@ impl Workload {
 
     /// The next operation of a client.
     pub fn next(&self, rng: &mut StdRng) -> Op {
-        match self.sort {
+        match self.work.sort {
             Sort::Set => Op::Add(self.next.fetch_add(1, Ordering::Relaxed)),
             Sort::Append => append::next(&self.keys, rng),
             Sort::Register => register::next(&self.keys, rng),
@@ -108,7 +94,7 @@ impl Workload {
 
     /// The next of one that only reads.
     pub fn next_read(&self, rng: &mut StdRng) -> Op {
-        match self.sort {
+        match self.work.sort {
             Sort::Set => Op::All(None),
             Sort::Append => append::next_read(&self.keys, rng),
             Sort::Register => register::next_read(&self.keys, rng),
@@ -119,7 +105,7 @@ impl Workload {
     /// Reads of everything, for the end.
     #[must_use]
     pub fn last(&self) -> Vec<Op> {
-        match self.sort {
+        match self.work.sort {
             Sort::Set => vec![Op::All(None)],
             Sort::Append => append::last(&self.keys),
             Sort::Register => register::last(&self.keys),
@@ -130,7 +116,7 @@ impl Workload {
     /// How much slower one that only reads is than the others: some reads are of everything.
     #[must_use]
     pub fn reader_pause(&self) -> u32 {
-        if self.sort == Sort::Set { 50 } else { 4 }
+        if self.work.sort == Sort::Set { 50 } else { 4 }
     }
 
     /// Does it; in a transaction, `delay` lies in its middle, so that faults meet it there.
@@ -141,7 +127,7 @@ impl Workload {
         match op {
             Op::Add(element) => set::add(session, *element).await,
             Op::All(_) => set::all(session).await,
-            Op::Txn(steps) => append::perform(session, steps, self.isolation, delay).await,
+            Op::Txn(steps) => append::perform(session, steps, self.work.isolation, delay).await,
             Op::Get { .. } | Op::Put { .. } | Op::Cas { .. } => {
                 register::perform(session, op).await
             }

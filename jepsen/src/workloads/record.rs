@@ -1,8 +1,8 @@
 //! The history while it grows: one event after another, with their times. Never changes one that is there.
 
-use std::collections::HashSet;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::history::{Event, Op, Phase, Stamp};
@@ -44,26 +44,36 @@ pub fn ways(events: &[Event]) -> String {
 pub struct Recorder {
     began: Instant,
     next_process: AtomicU32,
+    /// Which of the run's workloads a client is of.
+    workloads: Mutex<HashMap<u32, usize>>,
     events: Mutex<Vec<Event>>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { began: Instant::now(), next_process: AtomicU32::new(0), events: Mutex::default() }
+        Self {
+            began: Instant::now(),
+            next_process: AtomicU32::new(0),
+            workloads: Mutex::default(),
+            events: Mutex::default(),
+        }
     }
 }
 
 impl Recorder {
-    /// A number that no client bore before; it tells a client that goes where the routes lead from the others.
-    pub fn process(&self, kind: Kind) -> u32 {
+    /// A number that no client bore before; it tells a client that goes where the routes lead from the others. The
+    /// client is of that one of the run's workloads.
+    pub fn process(&self, kind: Kind, workload: usize) -> u32 {
         let number = self.next_process.fetch_add(1, Ordering::Relaxed);
-        match kind {
+        let process = match kind {
             Kind::Routed => number,
             Kind::Listed => LISTED + number,
             Kind::Relayed => RELAYED + number,
             Kind::Pinned(_) | Kind::Reader(_) => PINNED + number,
             Kind::Faithful => FAITHFUL + number,
-        }
+        };
+        locked(&self.workloads).insert(process, workload);
+        process
     }
 
     /// Nanoseconds since the run began.
@@ -97,7 +107,7 @@ impl Recorder {
     /// When the last operation that `wanted` knows ended well, and who answered it, if one did.
     #[must_use]
     pub fn last_ok(&self, wanted: impl Fn(&Event) -> bool) -> Option<(u64, Option<Stamp>)> {
-        let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let events = locked(&self.events);
         let mut all = events.iter().rev();
         let last = all.find(|event| event.phase == Phase::Ok && wanted(event));
         last.map(|event| (event.time, event.stamp.clone()))
@@ -107,7 +117,7 @@ impl Recorder {
     /// `since`: one that was under way may be answered by a server that dies.
     #[must_use]
     pub fn is_answered_again(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
-        let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let events = locked(&self.events);
         let first = events.partition_point(|event| event.time <= since);
         let (mut failed, mut asked) = (false, HashSet::new());
         events.iter().skip(first).filter(|event| wanted(event)).any(|event| match event.phase {
@@ -128,7 +138,17 @@ impl Recorder {
     /// All of it, so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        locked(&self.events).clone()
+    }
+
+    /// What the clients of one of the run's workloads did and saw: a history of its own, numbered from 0.
+    #[must_use]
+    pub fn events_of(&self, workload: usize) -> Vec<Event> {
+        let workloads = locked(&self.workloads);
+        let own = |event: &&Event| workloads.get(&event.process) == Some(&workload);
+        let mut events: Vec<Event> = locked(&self.events).iter().filter(own).cloned().collect();
+        (0..).zip(&mut events).for_each(|(index, event)| event.index = index);
+        events
     }
 
     fn push(
@@ -138,16 +158,37 @@ impl Recorder {
         stamp: Option<Stamp>,
         error: Option<String>,
     ) {
-        let mut events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut events = locked(&self.events);
         // Under the lock, so that times and places agree in their order.
         let (index, time) = (events.len() as u64, self.now());
         events.push(Event { index, time, process, phase, op, stamp, error });
     }
 }
 
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_workload_has_a_history_of_its_own() {
+        let recorder = Recorder::default();
+        let one = recorder.process(Kind::Routed, 0);
+        let other = recorder.process(Kind::Faithful, 1);
+        recorder.begin(one, Op::Add(1));
+        recorder.begin(other, Op::Balances(None));
+        recorder.ok(other, Op::Balances(None), None);
+        recorder.ok(one, Op::Add(1), None);
+        let told = |events: Vec<Event>| -> Vec<(u64, u32)> {
+            events.iter().map(|event| (event.index, event.process)).collect()
+        };
+        assert_eq!(told(recorder.events_of(0)), [(0, one), (1, one)]);
+        assert_eq!(told(recorder.events_of(1)), [(0, other), (1, other)]);
+        assert_eq!(recorder.events().len(), 4);
+    }
 
     #[test]
     fn an_answer_counts_again_only_after_a_failure() {
