@@ -34,6 +34,8 @@ async fn a_state_directory_that_hangs_holds_up_no_decision() {
     println!("kill to the first acknowledged write, with hanging state directories: {took:?}");
     let new = cluster.primary().await;
     cluster.playground.wait_member_streams(&old, LONG).await.expect("it follows");
+    cluster.all_vote().await;
+    cluster.all_may_lead().await;
     let body = serde_json::json!({ "candidate": old });
     let answer = cluster.playground.http_post(&new, "/switchover", &body).await;
     let (status, text) = answer.expect("the agent answers");
