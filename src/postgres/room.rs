@@ -42,7 +42,8 @@ impl Watched {
     pub(super) fn look(&mut self, data: &Path) -> Room {
         let spaces = std::fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
         let places = spaces.map(|space| space.path()).chain([data.to_owned()]);
-        let least = places.filter_map(|place| Some((left(&place).ok()?, place))).min();
+        let room = |place: &Path| left(free(place).ok()?, size(place).ok()?);
+        let least = places.filter_map(|place| Some((room(&place)?, place))).min();
         let now = least.as_ref().map_or(Room::Unknown, |(room, _)| *room);
         match (least, self.last) {
             (Some((Room::None, place)), last) if last != Room::None => {
@@ -58,13 +59,14 @@ impl Watched {
     }
 }
 
-fn left(path: &Path) -> io::Result<Room> {
-    let (free, size) = (free(path)?, size(path)?);
-    Ok(match free {
-        ..NONE => Room::None,
-        _ if free >= ENOUGH || free.saturating_mul(20) >= size => Room::Enough,
-        _ => Room::Little,
-    })
+/// Of so many bytes free, of so many; `None` for a file system that tells no size.
+const fn left(free: u64, size: u64) -> Option<Room> {
+    match free {
+        _ if size == 0 => None,
+        ..NONE => Some(Room::None),
+        _ if free >= ENOUGH || free.saturating_mul(20) >= size => Some(Room::Enough),
+        _ => Some(Room::Little),
+    }
 }
 
 /// Bytes of the whole file system of this directory.
@@ -132,6 +134,16 @@ mod tests {
         assert!(taken(folder.path()).expect("it is there") >= 200_000);
         assert_eq!(taken(&folder.path().join("nothing")).expect("no error"), 0);
         assert!(free(folder.path()).expect("there is a file system") > 0);
+    }
+
+    #[test]
+    fn room_is_what_is_left_of_the_whole() {
+        let (mega, giga) = (1 << 20, 1 << 30);
+        assert_eq!(left(0, 0), None, "it tells nothing");
+        assert_eq!(left(mega - 1, 100 * giga), Some(Room::None));
+        assert_eq!(left(mega, 100 * giga), Some(Room::Little));
+        assert_eq!(left(giga, 100 * giga), Some(Room::Enough));
+        assert_eq!(left(20 * mega, 400 * mega), Some(Room::Enough), "a twentieth");
     }
 
     #[test]
