@@ -228,16 +228,27 @@ pub(super) fn fill(pg_wal: &Path, current: Timeline, end: Timeline) -> io::Resul
             continue;
         }
         let ancestor = forks.iter().any(|fork| fork.timeline == number);
-        let mut text = if ancestor { String::new() } else { format!("{STUB}\n") };
-        for fork in forks.iter().take_while(|fork| ancestor && fork.timeline < number) {
-            text.push_str(&format!("{}\t{}\tas in a later history\n", fork.timeline, fork.lsn));
-        }
-        let new = path.with_extension("history.haa");
+        let older = forks.iter().take_while(|fork| fork.timeline < number);
+        let text = match ancestor {
+            true => steps(older, "as in a later history"),
+            false => format!("{STUB}\n"),
+        };
         // Not synced: this is on the way to a failover, and a start fills the gaps anew.
-        std::fs::write(&new, &text)?;
-        std::fs::rename(&new, &path)?;
+        put_history(&path, &text)?;
     }
     Ok(())
+}
+
+fn steps<'a>(forks: impl IntoIterator<Item = &'a Fork>, why: &str) -> String {
+    let step = |fork: &Fork| format!("{}\t{}\t{why}\n", fork.timeline, fork.lsn);
+    forks.into_iter().map(step).collect()
+}
+
+/// Whole, or not at all; not synced.
+fn put_history(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("history.haa");
+    std::fs::write(&new, text)?;
+    std::fs::rename(&new, path)
 }
 
 /// Tells a standby that receives from nobody of a timeline whose WAL it is about to be brought, and of those before it,
@@ -247,10 +258,7 @@ pub(super) fn tell(pg_wal: &Path, line: &Line) -> io::Result<()> {
     if line.forks.is_empty() || !is_lost(&path)? {
         return Ok(());
     }
-    let step = |fork: &Fork| format!("{}\t{}\tas the leader says\n", fork.timeline, fork.lsn);
-    let new = path.with_extension("history.haa");
-    std::fs::write(&new, line.forks.iter().map(step).collect::<String>())?;
-    std::fs::rename(&new, &path)?;
+    put_history(&path, &steps(&line.forks, "as the leader says"))?;
     fill(pg_wal, line.timeline, line.timeline)
 }
 

@@ -14,9 +14,7 @@ const AGAIN: Millis = Millis(5_000);
 impl Node {
     /// Whether it is one. A voter that is given the tag streams until it has left the voters.
     pub(super) fn lives_on_archive(&self) -> bool {
-        let listed =
-            self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(&self.config.name));
-        self.config.tags.nostream && !listed
+        self.config.tags.nostream && !self.belief.is_named_voter(&self.config.name)
     }
 
     /// Whether WAL comes to it, in whichever way is its; then the word for that.

@@ -436,6 +436,11 @@ impl Belief {
         voters.is_some_and(|voters| own.is_some() && voters.get(&self.me).copied() == own)
     }
 
+    /// Whether commits may wait for this member, whatever its data are.
+    pub(super) fn is_named_voter(&self, name: &MemberName) -> bool {
+        self.quorum().is_some_and(|sync| sync.voters.contains_key(name))
+    }
+
     /// A peer's last heartbeat, if it is young enough to count on.
     pub(super) fn heard(&self, now: Millis, name: &MemberName) -> Option<&Heartbeat> {
         let (at, beat) = self.peers.get(name)?;

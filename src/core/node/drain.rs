@@ -72,7 +72,7 @@ impl Node {
                 }
             };
         };
-        let votes = self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(name));
+        let votes = self.belief.is_named_voter(name);
         if !votes && self.belief.all_know(now, kept) {
             let what = format!(
                 "{name} is drained: no voter, not read from, and it will not lead before haactl undrain {name}"

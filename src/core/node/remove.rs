@@ -94,7 +94,7 @@ impl Node {
         if primary.replicas.contains_key(name) {
             return Err(Unfit::Yet(format!("the Postgres of {name} still streams: stop it first")));
         }
-        if self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(name)) {
+        if self.belief.is_named_voter(name) {
             let why = format!(
                 "acknowledged commits may rest on {name}: it is a voter until others can do without it; bring another \
                  member back first, see haactl list"

@@ -59,7 +59,7 @@ impl Roll {
 }
 
 impl Node {
-    /// Members that stream from us and are close join the list, unless they are not to. Those leave it
+    /// Members that stream from us, are to, and are close join the list. Those leave it
     /// whose data are not what it says, that the store has not shown for `forget_after`, or that have been too far
     /// behind for one ttl: after the loss of all, they might be the first to be back.
     pub(super) fn keep_list(&mut self, now: Millis, term: Term, primary: &Primary) {

@@ -152,8 +152,7 @@ impl Node {
         let named = self.config.tags.replicatefrom.as_ref()?;
         let ours = *named == leader.member || self.belief.is_below_us(named);
         // Whatever our data are, as far as they can be seen: commits may wait for them.
-        let votes =
-            self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(&self.config.name));
+        let votes = self.belief.is_named_voter(&self.config.name);
         let address = self.belief.address(named).filter(|_| !ours && !votes)?;
         Some(Source { member: named.clone(), address, site: None })
     }
@@ -177,7 +176,7 @@ impl Node {
             Some((name.clone(), beat.replayed?.min(end.lsn)))
         });
         let members = self.belief.view.iter().flat_map(|view| &view.members);
-        let votes = |name| self.belief.quorum().is_some_and(|sync| sync.voters.contains_key(name));
+        let votes = |name| self.belief.is_named_voter(name);
         let fed = members.filter(|(name, kept)| {
             kept.value.tags.nostream && !primary.replicas.contains_key(*name) && !votes(*name)
         });

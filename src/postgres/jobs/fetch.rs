@@ -37,13 +37,14 @@ const REPLAYED: &str = "SELECT pg_last_wal_replay_lsn()";
 pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(), JobError> {
     let site = &*bench.site;
     let _until_replayed = site.fetches();
+    let archive_alone = from.is_empty();
     // Who lives on the archive is asked for again and again, and need not be told each time.
-    if !from.is_empty() || !follow::is_detached(bench).await? {
+    if !archive_alone || !follow::is_detached(bench).await? {
         follow::detach(bench, None).await?;
     }
     let session = bench.session().await?;
     // Its WAL was compared: else nothing would be fetched for it.
-    if from.is_empty() && door::shown(&session).await? == Some(Door::Shut) {
+    if archive_alone && door::shown(&session).await? == Some(Door::Shut) {
         door::set(site, &running(site)?, Door::Open).await?;
     }
     let end = replayed(&session).await?;
@@ -54,7 +55,7 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     let mut why = None;
     for _ in 0..SEGMENTS {
         let segment = Segment::of(line, at, size);
-        if from.is_empty() && segment.timeline == line.timeline {
+        if archive_alone && segment.timeline == line.timeline {
             told(site, line)?;
         }
         if !is_whole(site, &segment, control.system_id).await? {
@@ -65,7 +66,7 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
                     break;
                 }
                 // Who lives on the archive waits for what is to come.
-                Found::Nowhere(said) if from.is_empty() => {
+                Found::Nowhere(said) if archive_alone => {
                     site.archive_says(&format!("the WAL segment {}: {said}", segment.name()));
                     // The last record that is here may go on in the next segment.
                     if last.is_none() && at <= Segment::of(line, end, size).end() {

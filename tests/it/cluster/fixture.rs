@@ -115,6 +115,15 @@ impl Cluster {
         self.playground.wait_for_primary(LONG).await.expect("a primary")
     }
 
+    /// Waits until another one than this leads.
+    pub(crate) async fn another_leads(&self, old: &MemberName) {
+        let began = Instant::now();
+        while self.primary().await == *old {
+            assert!(began.elapsed() < LONG, "{old} leads on, or nobody takes over");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Any member but this one.
     pub(crate) fn other_than(&self, member: &MemberName) -> MemberName {
         let mut names = self.playground.names().into_iter();
