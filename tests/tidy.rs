@@ -161,7 +161,8 @@ fn nothing_is_left_for_later() {
 }
 
 /// Where the product waits for time itself, and why no event would do.
-const SLEEPS_WITH_REASON: [(&str, &str); 29] = [
+const SLEEPS_WITH_REASON: [(&str, &str); 30] = [
+    ("src/postgres/kept/copies.rs", "nothing tells that an extension has let go of a slot"),
     ("src/postgres/knock.rs", "somebody who connects now and then has a pace"),
     ("src/postgres/starved.rs", "nothing tells that a process does nothing"),
     ("src/api/tests/siege.rs", "a slow client has its pace, and nothing tells that a task is gone"),

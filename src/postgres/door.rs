@@ -76,8 +76,8 @@ fn hba(site: &Site, door: Door, rules: &[String]) -> String {
     let _ = writeln!(text, "local all {superuser} {}", local(site));
     let _ = writeln!(text, "host replication {replication} all scram-sha-256");
     let _ = writeln!(text, "host \"postgres\" {rewind} all scram-sha-256");
-    if site.major() >= kept::COPIED_FROM {
-        let _ = writeln!(text, "host \"postgres\" {replication} all scram-sha-256");
+    if let Some(databases) = kept::copies::asked_in(site.major(), &site.wishes.now().told) {
+        let _ = writeln!(text, "host {databases} {replication} all scram-sha-256");
     }
     match door {
         Door::Shut => {

@@ -16,7 +16,7 @@ use crate::postgres::process::Process;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
 use crate::postgres::worker::Bench;
-use crate::postgres::{Opening, door, files, incarnation, reload, slot, sync, timeline};
+use crate::postgres::{Opening, door, files, incarnation, kept, reload, slot, sync, timeline};
 
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -52,6 +52,7 @@ pub(super) async fn run(
     }
     // Before anything is changed: whoever is not to lead has nothing to take back.
     hooked::allowed(bench, proof, reserved).await?;
+    kept::copies::forsake(site, &session).await?;
     // Clients wait for the longest of these, not for one after the other.
     tokio::try_join!(
         guarded(bench, proof),

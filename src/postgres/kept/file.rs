@@ -1,13 +1,15 @@
 //! What Postgres is told for logical slots: included by our configuration, and taken while it runs. Empty, and not
 //! there, where nobody wants any.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use haa_core::settings::KeptSlot;
 use haa_core::units::MemberName;
 
+use super::copies::{By, COPIED_FROM, EXTENSION};
 use crate::postgres::error::JobError;
 use crate::postgres::files::{self, HEAD, setting};
 use crate::postgres::jobs;
@@ -17,36 +19,64 @@ use crate::postgres::site::Site;
 
 /// A setting of ours, which tells a session which of these the postmaster has read.
 const SETTING: &str = "haa.slots";
-/// Whom consumers of changes wait for.
-const WAITED_FOR: &str = "synchronized_standby_slots";
+
+/// What it is to be told.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) by: By,
+    /// Those that are kept.
+    pub(super) slots: &'a BTreeMap<String, KeptSlot>,
+    /// Whom consumers of changes wait for.
+    pub(super) before: &'a BTreeSet<MemberName>,
+}
 
 /// Included by our configuration.
 pub(in crate::postgres) fn path(site: &Site) -> PathBuf {
     site.state("haa.slots.conf")
 }
 
-/// A standby asks its source for the slots, and keeps the rows of the catalogs that they need; a primary's consumers
-/// are not ahead of these members, nor are they once this standby is promoted.
-fn text(before: &BTreeSet<MemberName>) -> String {
-    let mut text = format!("{HEAD}sync_replication_slots = on\nhot_standby_feedback = on\n");
-    let slots: Vec<String> = before.iter().map(MemberName::slot).collect();
-    let _ = writeln!(text, "{WAITED_FOR} = {}", setting(&slots.join(",")));
-    text
+impl Wanted<'_> {
+    /// A standby asks its source for the slots, and keeps the rows of the catalogs that they need; a primary's
+    /// consumers are not ahead of these members, nor are they once this standby is promoted.
+    fn text(&self) -> String {
+        let slots: Vec<String> = self.before.iter().map(MemberName::slot).collect();
+        let slots = setting(&slots.join(","));
+        let mut text = format!("{HEAD}hot_standby_feedback = on\n");
+        let _ = match self.by {
+            By::Postgres => {
+                writeln!(text, "sync_replication_slots = on\nsynchronized_standby_slots = {slots}")
+            }
+            By::Extension | By::Nobody => {
+                let logical = |slot: &KeptSlot| matches!(slot, KeptSlot::Logical { .. });
+                let copied = self.slots.iter().filter(|(_, slot)| logical(slot));
+                let copied: Vec<_> = copied.map(|(name, _)| format!("name:{name}")).collect();
+                let copied = setting(&copied.join(","));
+                // What is not kept is not ours to drop; what is kept no more we drop ourselves.
+                writeln!(
+                    text,
+                    "{EXTENSION}.standby_slot_names = {slots}\n\
+                     {EXTENSION}.synchronize_slot_names = {copied}\n\
+                     {EXTENSION}.drop_extra_slots = off\n\
+                     {EXTENSION}.worker_nap_time = '2s'"
+                )
+            }
+        };
+        text
+    }
 }
 
 /// A Postgres that starts may lack the slots that it was to wait for: it is told anew once it follows, or leads.
 pub(in crate::postgres) fn at_start(site: &Site) -> io::Result<()> {
-    match path(site).exists() {
-        true => files::write_private(&path(site), text(&BTreeSet::new())),
-        false => Ok(()),
+    if !path(site).exists() {
+        return Ok(());
     }
+    let by = if site.major() >= COPIED_FROM { By::Postgres } else { By::Extension };
+    let wanted = Wanted { by, slots: &super::read(site)?, before: &BTreeSet::new() };
+    files::write_private(&path(site), wanted.text())
 }
 
 /// Tells it, if it was told otherwise; `None`: nothing. Done when it has taken it.
-pub(super) async fn tell(
-    site: &Site,
-    before: Option<&BTreeSet<MemberName>>,
-) -> Result<(), JobError> {
+pub(super) async fn tell(site: &Site, wanted: Option<Wanted<'_>>) -> Result<(), JobError> {
     let path = path(site);
     let write = || JobError::file("write", &path);
     let there = match std::fs::read_to_string(&path) {
@@ -54,8 +84,8 @@ pub(super) async fn tell(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(write()(error)),
     };
-    let mark = before.map(|before| {
-        let text = text(before);
+    let mark = wanted.map(|wanted| {
+        let text = wanted.text();
         let mark = files::mark(&text);
         (format!("{text}{SETTING} = {}\n", setting(&mark)), mark)
     });

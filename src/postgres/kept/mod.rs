@@ -4,10 +4,12 @@
 //! | module | owns |
 //! |---|---|
 //! | `primary`, `standby` | what is done on either |
+//! | `copies` | who copies logical ones to standbys, and which copies serve |
 //! | `file` | what Postgres is told for them |
 //! | `there` | which slots a server has |
 //! | `vet` | whether one could be kept, before anybody writes it |
 
+pub(super) mod copies;
 pub(super) mod file;
 mod primary;
 mod standby;
@@ -26,14 +28,12 @@ use super::error::JobError;
 use super::files;
 use super::process::remove_if_there;
 use super::site::Site;
-use super::sql::{Session, quoted};
+use super::sql::Session;
 use super::worker::Bench;
+pub(super) use copies::COPIED_FROM;
+use copies::{By, Served};
 use there::{There, slots_of};
 pub(super) use vet::objections;
-
-/// Standbys of this major version copy logical slots by themselves. Before it, a slot gets onto a standby only as a
-/// file, at a start.
-pub(super) const COPIED_FROM: u32 = 17;
 
 /// Which were kept last, so that those that are kept no more can go.
 const FILE: &str = "haa.slots.json";
@@ -82,6 +82,8 @@ pub struct LostSlot {
 #[derive(Default)]
 pub(super) struct Known {
     shown: watch::Sender<BTreeMap<String, Shown>>,
+    /// The copies of an extension's that serve.
+    served: watch::Sender<Served>,
     /// Were there in this run of the agent, while it led.
     seen: watch::Sender<BTreeSet<String>>,
     /// Taken back, and gone or left to the operator: one of this name that comes now is not ours.
@@ -95,6 +97,10 @@ impl Known {
 
     pub(super) fn now(&self) -> BTreeMap<String, Shown> {
         self.shown.borrow().clone()
+    }
+
+    fn served(&self) -> Served {
+        self.served.borrow().clone()
     }
 
     /// One that would be lost if this standby led.
@@ -138,20 +144,19 @@ pub(super) async fn keep(
     }
     let session = bench.session().await?;
     let standby = session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f");
-    let there = slots_of(&session, site.major()).await?;
+    let by = By::on(&session, site.major()).await?;
+    let there = slots_of(&session, by).await?;
     let logical = kept.slots.values().any(|slot| matches!(slot, KeptSlot::Logical { .. }));
-    // A standby lets nobody drop a copy: it does so itself, when its source does not have the slot any more.
-    let copies = standby && there.values().any(|slot| slot.copied);
-    let told = (site.major() >= COPIED_FROM && (logical || copies)).then_some(match standby {
-        // Whoever promotes it finds it told.
-        true => members,
-        false => &kept.before,
-    });
-    file::tell(site, told).await?;
-    released(&session, site, &there, (kept, standby)).await?;
+    // A standby lets nobody drop a copy of Postgres' own: it does so itself, when its source has the slot no more.
+    let copies = standby && by == By::Postgres && there.values().any(|slot| slot.copied);
+    // Whoever promotes a standby finds it told.
+    let before = if standby { members } else { &kept.before };
+    let wanted = file::Wanted { by, slots: &kept.slots, before };
+    file::tell(site, (by != By::Nobody && (logical || copies)).then_some(wanted)).await?;
+    released(&session, site, (&there, by), (kept, standby)).await?;
     let work = match standby {
-        true => standby::keep(site, &session, &there, &kept.slots).await,
-        false => primary::keep(bench, &session, &there, kept).await,
+        true => standby::keep(site, &session, (&there, by), &kept.slots).await,
+        false => primary::keep(bench, &session, (&there, by), kept).await,
     };
     remember(site, &kept.slots).map_err(JobError::file("write", &path))?;
     for (name, ailing) in site.kept.show(work?) {
@@ -169,7 +174,7 @@ pub(super) async fn keep(
 async fn released(
     session: &Session,
     site: &Site,
-    there: &BTreeMap<String, There>,
+    (there, by): (&BTreeMap<String, There>, By),
     (kept, standby): (&Kept, bool),
 ) -> Result<(), JobError> {
     let path = site.state(FILE);
@@ -177,10 +182,10 @@ async fn released(
         false => kept.gone.difference(&site.kept.released.borrow()).cloned().collect(),
         true => {
             let before = read(site).map_err(JobError::file("read", &path))?;
-            let physical = |slot: &KeptSlot| *slot == KeptSlot::Physical;
+            let own = |slot: &KeptSlot| *slot == KeptSlot::Physical || by == By::Extension;
             let gone = before.into_iter().filter(|(name, slot)| {
                 let same = there.get(name).is_some_and(|found| found.is(slot));
-                physical(slot) && same && !kept.slots.contains_key(name)
+                own(slot) && same && !kept.slots.contains_key(name)
             });
             gone.map(|(name, _)| name).collect()
         }
@@ -188,12 +193,11 @@ async fn released(
     for name in gone {
         match there.get(&name) {
             None => {}
-            Some(found) if found.active => {
+            Some(found) if found.active && !(standby && by == By::Extension) => {
                 tracing::info!(name, "a slot that is not kept any more is in use, and stays");
             }
             Some(_) => {
-                let drop = format!("SELECT pg_drop_replication_slot({})", quoted(&name));
-                session.rows(&drop).await?;
+                copies::drop_slot(session, &name).await?;
                 tracing::info!(name, "dropped a slot that is not kept any more");
             }
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use haa_core::effect::Kept;
 use haa_core::settings::KeptSlot;
 
+use super::copies::{By, none_copies};
 use super::there::There;
-use super::{Ailing, Ails, COPIED_FROM, LostSlot, Shown};
+use super::{Ailing, Ails, LostSlot, Shown};
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError, quoted};
@@ -20,7 +21,7 @@ const BEGINS: Duration = Duration::from_secs(60);
 pub(super) async fn keep(
     bench: &Bench,
     session: &Session,
-    there: &BTreeMap<String, There>,
+    (there, by): (&BTreeMap<String, There>, By),
     kept: &Kept,
 ) -> Result<BTreeMap<String, Shown>, JobError> {
     let site = &*bench.site;
@@ -32,7 +33,7 @@ pub(super) async fn keep(
         }
         if let Some(found) = there.get(name) {
             site.kept.seen.send_if_modified(|seen| seen.insert(name.clone()));
-            let one = Shown { holds: found.holds, ailing: ailing(name, found, slot) };
+            let one = Shown { holds: found.holds, ailing: ailing((name, by), found, slot) };
             shown.insert(name.clone(), one);
             continue;
         }
@@ -42,13 +43,11 @@ pub(super) async fn keep(
                     format!("SELECT pg_create_physical_replication_slot({}, true)", quoted(name));
                 made(name, session.rows(&make).await.map(drop))?
             }
-            KeptSlot::Logical { .. } if site.major() < COPIED_FROM => {
-                Some(too_old(name, site.major()))
-            }
+            KeptSlot::Logical { .. } if by == By::Nobody => Some(none_copies(name)),
             KeptSlot::Logical { database, plugin }
                 if kept.new.contains(name) && !site.kept.seen.borrow().contains(name) =>
             {
-                made(name, logical(site, (name, database, plugin)).await)?
+                made(name, logical((site, by), (name, database, plugin)).await)?
             }
             KeptSlot::Logical { .. } => Some(lost(bench, name)),
         };
@@ -70,15 +69,11 @@ fn waits(name: &str) -> Ailing {
 
 /// A slot is made in its database; standbys copy it.
 async fn logical(
-    site: &Site,
+    (site, by): (&Site, By),
     (name, database, plugin): (&str, &str, &str),
 ) -> Result<(), SqlError> {
     let session = Session::open_in(site, database).await?;
-    let make = format!(
-        "SELECT pg_create_logical_replication_slot({}, {}, false, false, true)",
-        quoted(name),
-        quoted(plugin)
-    );
+    let make = make((name, plugin), by);
     session.rows_within(&make, BEGINS).await.map(drop)
 }
 
@@ -98,7 +93,14 @@ fn made(name: &str, done: Result<(), SqlError>) -> Result<Option<Ailing>, JobErr
     }
 }
 
-fn ailing(name: &str, found: &There, slot: &KeptSlot) -> Option<Ailing> {
+/// What makes a logical slot that standbys copy.
+fn make((name, plugin): (&str, &str), by: By) -> String {
+    let failover = if by == By::Postgres { ", false, false, true" } else { "" };
+    let (name, plugin) = (quoted(name), quoted(plugin));
+    format!("SELECT pg_create_logical_replication_slot({name}, {plugin}{failover})")
+}
+
+fn ailing((name, by): (&str, By), found: &There, slot: &KeptSlot) -> Option<Ailing> {
     let (what, remedy) = if !found.is(slot) {
         let what = format!("the slot {name} is another than the settings say: {:?}", found.kind);
         let remedy = format!(
@@ -109,9 +111,12 @@ fn ailing(name: &str, found: &There, slot: &KeptSlot) -> Option<Ailing> {
         let what = format!("the slot {name} has lost what its consumer has not read");
         let remedy = format!(
             "drop it and let its consumer begin anew: SELECT pg_drop_replication_slot('{name}'), then {}",
-            anew(name, slot)
+            anew((name, by), slot)
         );
         (what, remedy)
+    } else if matches!(slot, KeptSlot::Logical { .. }) && by == By::Nobody {
+        let said = none_copies(name);
+        (said.what, said.remedy)
     } else if matches!(slot, KeptSlot::Logical { .. }) && !found.failover {
         let what = format!("no standby copies the slot {name}: it was made without failover");
         let remedy = format!(
@@ -126,24 +131,12 @@ fn ailing(name: &str, found: &There, slot: &KeptSlot) -> Option<Ailing> {
 }
 
 /// How a logical slot is begun anew.
-fn anew(name: &str, slot: &KeptSlot) -> String {
+fn anew((name, by): (&str, By), slot: &KeptSlot) -> String {
     match slot {
         KeptSlot::Physical => "haad makes it again".to_owned(),
-        KeptSlot::Logical { database, plugin } => format!(
-            "in {database}: SELECT pg_create_logical_replication_slot('{name}', '{plugin}', false, false, true)"
-        ),
-    }
-}
-
-fn too_old(name: &str, major: u32) -> Ailing {
-    Ailing {
-        ails: Ails::Badly,
-        what: format!(
-            "the slot {name} is not kept: logical ones are from PostgreSQL {COPIED_FROM} on, and this is {major}"
-        ),
-        remedy: format!(
-            "take it out (haactl settings set slots.{name}=), make it by hand, and anew after a failover"
-        ),
+        KeptSlot::Logical { database, plugin } => {
+            format!("in {database}: {}", make((name, plugin), by))
+        }
     }
 }
 

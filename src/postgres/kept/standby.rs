@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 
 use haa_core::settings::KeptSlot;
+use haa_core::units::Timeline;
 
+use super::copies::By;
 use super::there::{There, slots_of};
-use super::{Ailing, Ails, COPIED_FROM, Shown};
+use super::{Ailing, Ails, Shown};
+use crate::agent::clock;
 use crate::postgres::conninfo;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
@@ -16,43 +19,56 @@ use crate::postgres::sql::{Session, SqlError, quoted};
 pub(super) async fn keep(
     site: &Site,
     session: &Session,
-    there: &BTreeMap<String, There>,
+    (there, by): (&BTreeMap<String, There>, By),
     kept: &BTreeMap<String, KeptSlot>,
 ) -> Result<BTreeMap<String, Shown>, JobError> {
     let source = session.value("SELECT current_setting('primary_conninfo')").await?;
     // Another cluster's slots are its own.
     let source = source.as_deref().and_then(conninfo::address).filter(|source| source.port > 0);
     let theirs = match source {
-        None => BTreeMap::new(),
+        None => None,
         Some(source) => {
             let asked = async {
-                slots_of(&Session::open_at(&source, &site.config.rewind).await?, site.major()).await
+                slots_of(&Session::open_at(&source, &site.config.rewind).await?, by).await
             };
-            asked.await.unwrap_or_else(|error| {
-                tracing::debug!("the source's slots are not known: {}", sentence(&error));
-                BTreeMap::new()
-            })
+            let said = |error: &SqlError| {
+                tracing::debug!("the source's slots are not known: {}", sentence(error));
+            };
+            asked.await.inspect_err(said).ok()
         }
     };
+    let of_source = theirs.as_ref();
     for (name, slot) in kept {
-        let theirs = theirs.get(name).filter(|theirs| theirs.is(slot));
+        let theirs = of_source.and_then(|all| all.get(name)).filter(|theirs| theirs.is(slot));
         match (slot, there.get(name), theirs) {
             // It holds WAL from now on, whatever the source has.
             (KeptSlot::Physical, None, _) => make(session, name).await?,
             (KeptSlot::Physical, Some(own), Some(theirs)) => {
                 follow(session, name, own, theirs).await?;
             }
-            (KeptSlot::Logical { .. }, Some(own), Some(theirs)) => {
+            (KeptSlot::Logical { .. }, Some(own), Some(theirs)) if by == By::Postgres => {
                 make_way(session, name, own, theirs).await?;
             }
             (_, _, _) => {}
         }
     }
-    let now = slots_of(session, site.major()).await?;
+    let now = slots_of(session, by).await?;
+    if let (By::Extension, Some(theirs)) = (by, &theirs) {
+        prove(site, session, (theirs, &now)).await?;
+    }
+    let served = site.kept.served();
+    let serves = |name: &str| by != By::Extension || served.has(name);
     let shown = kept.iter().map(|(name, slot)| {
         let own = now.get(name);
         let holds = own.and_then(|own| own.holds);
-        (name.clone(), Shown { holds, ailing: ailing(site, name, own, slot) })
+        let ailing = match slot {
+            KeptSlot::Physical => physical(name, own),
+            KeptSlot::Logical { .. } if by == By::Nobody => None,
+            KeptSlot::Logical { .. } => {
+                logical(name, own.filter(|own| own.is(slot) && serves(name)))
+            }
+        };
+        (name.clone(), Shown { holds, ailing })
     });
     Ok(shown.collect())
 }
@@ -105,27 +121,44 @@ async fn make_way(
     session.rows(&format!("SELECT pg_drop_replication_slot({})", quoted(name))).await.map(drop)
 }
 
-fn ailing(site: &Site, name: &str, own: Option<&There>, slot: &KeptSlot) -> Option<Ailing> {
-    let (ails, what, remedy) = match (slot, own) {
-        (KeptSlot::Logical { .. }, _) if site.major() < COPIED_FROM => return None,
-        (KeptSlot::Physical, Some(own)) if own.is(slot) && !own.lost => return None,
-        (KeptSlot::Logical { .. }, Some(own))
-            if own.is(slot) && own.copied && !own.temporary && !own.lost =>
-        {
-            return None;
-        }
-        (KeptSlot::Physical, _) => {
-            let what = format!("the slot {name} is not on this replica");
-            (Ails::NotYet, what, "its log says why, where that lasts; is it on the primary?")
-        }
-        (KeptSlot::Logical { .. }, _) => {
-            let what = format!(
-                "the slot {name} is not copied to this replica: a failover to it would lose it"
-            );
-            let remedy = "it is, once its consumer has confirmed something since the replica came: is it running? \
-                          Postgres' log of this replica says more";
-            (Ails::NotCopied, what, remedy)
-        }
-    };
-    Some(Ailing { ails, what, remedy: remedy.to_owned() })
+/// Which copies of the extension's serve, while we stream from the one that was asked.
+async fn prove(
+    site: &Site,
+    session: &Session,
+    (theirs, ours): (&BTreeMap<String, There>, &BTreeMap<String, There>),
+) -> Result<(), SqlError> {
+    const STREAMS: &str =
+        "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    let timeline = session.value(STREAMS).await?.and_then(|number| number.parse().ok());
+    // Nothing is replayed meanwhile.
+    let Some(timeline) = timeline.map(Timeline) else { return Ok(()) };
+    let held = theirs.get(&site.me.slot()).and_then(|slot| slot.catalog_xmin);
+    let next = site.kept.served().next((timeline, clock::now()), held, (theirs, ours));
+    site.kept.served.send_replace(next);
+    Ok(())
+}
+
+fn physical(name: &str, own: Option<&There>) -> Option<Ailing> {
+    if own.is_some_and(|own| own.is(&KeptSlot::Physical) && !own.lost) {
+        return None;
+    }
+    Some(Ailing {
+        ails: Ails::NotYet,
+        what: format!("the slot {name} is not on this replica"),
+        remedy: "its log says why, where that lasts; is it on the primary?".to_owned(),
+    })
+}
+
+/// Of one that is what the settings say, and serves.
+fn logical(name: &str, own: Option<&There>) -> Option<Ailing> {
+    if own.is_some_and(|own| own.copied && !own.temporary && !own.lost) {
+        return None;
+    }
+    Some(Ailing {
+        ails: Ails::NotCopied,
+        what: format!("the slot {name} is not copied to this replica: a failover to it would lose it"),
+        remedy: "it is, once its consumer has confirmed something since the replica came: is it running? Postgres' log \
+                 of this replica says more"
+            .to_owned(),
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use haa_core::settings::KeptSlot;
 use haa_core::units::Lsn;
 
-use super::COPIED_FROM;
+use super::copies::By;
 use crate::postgres::sql::{Row, Session, SqlError};
 
 /// A slot of a server.
@@ -13,7 +13,7 @@ use crate::postgres::sql::{Row, Session, SqlError};
 pub(super) struct There {
     pub(super) kind: KeptSlot,
     pub(super) active: bool,
-    /// Not there after a restart, nor after a promotion.
+    /// Not there after a restart, nor after a promotion, or still being made.
     pub(super) temporary: bool,
     /// Where the WAL begins that it holds.
     pub(super) restart: Option<Lsn>,
@@ -22,8 +22,11 @@ pub(super) struct There {
     pub(super) lost: bool,
     /// Standbys copy it.
     pub(super) failover: bool,
-    /// A standby has copied it from its source.
+    /// A standby has copied it from its source. Of an extension's copies and those of an earlier leadership of our own
+    /// nobody can tell which is which, nor need anybody: the extension moves on either.
     pub(super) copied: bool,
+    /// The oldest transaction whose rows of the catalogs it needs, or, of a standby's own, which the standby needs.
+    pub(super) catalog_xmin: Option<u32>,
 }
 
 impl There {
@@ -36,14 +39,21 @@ impl There {
 /// All of them by name.
 pub(super) async fn slots_of(
     session: &Session,
-    major: u32,
+    by: By,
 ) -> Result<BTreeMap<String, There>, SqlError> {
-    let copies = if major >= COPIED_FROM { "failover, synced" } else { "false, false" };
+    let copies = match by {
+        By::Postgres => "failover, synced",
+        By::Extension => {
+            "database IS NOT NULL, pg_is_in_recovery() AND confirmed_flush_lsn IS NOT NULL"
+        }
+        By::Nobody => "false, false",
+    };
     let question = format!(
-        "SELECT slot_name, database, plugin, active, temporary, restart_lsn, \
+        "SELECT slot_name, database, plugin, active, \
+         temporary OR database IS NOT NULL AND confirmed_flush_lsn IS NULL, restart_lsn, \
          greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
          ELSE pg_current_wal_insert_lsn() END, restart_lsn), 0)::bigint, \
-         wal_status IS NOT DISTINCT FROM 'lost', {copies} FROM pg_replication_slots"
+         wal_status IS NOT DISTINCT FROM 'lost', {copies}, catalog_xmin FROM pg_replication_slots"
     );
     let rows = session.rows(&question).await?;
     Ok(rows.iter().filter_map(|row| Some((row.text(0)?.to_owned(), there(row)))).collect())
@@ -63,5 +73,6 @@ fn there(row: &Row) -> There {
         lost: row.is_true(7),
         failover: row.is_true(8),
         copied: row.is_true(9),
+        catalog_xmin: row.parse(10),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haa_core::settings::KeptSlot;
 
-use super::COPIED_FROM;
+use super::copies::{By, COPIED_FROM, EXTENSION, how_to_load};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError, quoted};
 
@@ -22,15 +22,17 @@ pub(in crate::postgres) async fn objections(
         return Ok(Vec::new());
     }
     let session = Session::open(site).await?;
+    let by = By::on(&session, site.major()).await?;
     let level = session.value("SELECT current_setting('wal_level')").await?.unwrap_or_default();
     let mut said = Vec::new();
     for (name, database) in logical {
         let there = format!("SELECT 1 FROM pg_database WHERE datname = {}", quoted(database));
-        let why = if site.major() < COPIED_FROM {
+        let why = if by == By::Nobody {
             format!(
-                "a logical slot can be kept from PostgreSQL {COPIED_FROM} on, and this is {}: before it, no standby \
-                 takes one over while it runs; make it by hand, and anew after a failover",
-                site.major()
+                "before PostgreSQL {COPIED_FROM} standbys copy logical slots by {EXTENSION}, and this is {} without \
+                 it: {}, then this again",
+                site.major(),
+                how_to_load()
             )
         } else if level != "logical" {
             format!(

@@ -1,5 +1,5 @@
-//! Slots of the operator that are there whoever leads: physical ones, and on PostgreSQL 17 logical ones, whose consumer
-//! reads every change after a failover.
+//! Slots of the operator that are there whoever leads: physical ones, and logical ones, whose consumer reads every
+//! change after a failover: on PostgreSQL 17, and before it where `pg_failover_slots` is installed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,13 +13,66 @@ use super::fixture::{Cluster, LONG};
 use crate::postgres::note;
 use crate::trials::{asked_for, binaries};
 
-/// Three members of PostgreSQL 17 or newer, whose WAL can be decoded.
-async fn that_copies_slots(binaries: &std::path::Path) -> Cluster {
+/// Who copies logical slots to standbys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Postgres,
+    Extension,
+}
+
+impl By {
+    /// On the primary: somebody copies the slot.
+    fn is_copied(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'"
+            }
+            Self::Extension => "SELECT 'true' FROM pg_replication_slots WHERE slot_name = 'cdc'",
+        }
+    }
+
+    /// On a standby: it would outlive a promotion.
+    fn has_copy(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT (synced AND NOT temporary)::text FROM pg_replication_slots \
+                 WHERE slot_name = 'cdc'"
+            }
+            Self::Extension => {
+                "SELECT (confirmed_flush_lsn IS NOT NULL)::text FROM pg_replication_slots \
+                 WHERE slot_name = 'cdc'"
+            }
+        }
+    }
+
+    /// A slot's copy begins at such a record.
+    fn snapshot(self) -> &'static str {
+        match self {
+            Self::Postgres => "SELECT pg_log_standby_snapshot()",
+            Self::Extension => "CHECKPOINT",
+        }
+    }
+
+    fn waited_for(self) -> &'static str {
+        match self {
+            Self::Postgres => "SHOW synchronized_standby_slots",
+            Self::Extension => "SHOW pg_failover_slots.standby_slot_names",
+        }
+    }
+}
+
+/// Three members whose WAL can be decoded, and whose standbys copy slots.
+async fn that_copies_slots(binaries: &std::path::Path, by: By) -> Cluster {
     let binaries = toml::Value::from(binaries.display().to_string());
-    let level = toml::Table::from_iter([("wal_level".to_owned(), "logical".into())]);
+    let mut parameters = toml::Table::from_iter([("wal_level".to_owned(), "logical".into())]);
+    if by == By::Extension {
+        parameters.insert("shared_preload_libraries".to_owned(), "pg_failover_slots".into());
+        // Its worker gives up for a minute where it finds it off.
+        parameters.insert("hot_standby_feedback".to_owned(), "on".into());
+    }
     let postgres = toml::Table::from_iter([
         ("bin_directory".to_owned(), binaries),
-        ("parameters".to_owned(), toml::Value::Table(level)),
+        ("parameters".to_owned(), toml::Value::Table(parameters)),
     ]);
     let extra = toml::Table::from_iter([("postgres".to_owned(), toml::Value::Table(postgres))]);
     Cluster::start_with(|options| options.extra(extra)).await
@@ -74,7 +127,7 @@ pub(super) async fn physical_slots_follow_the_primary_s(cluster: &Cluster, prima
     let version: u32 = ask(&client, "SHOW server_version_num").await.parse().expect("a number");
     let logical = match version {
         170_000.. => "it needs wal_level = logical, and Postgres runs with replica",
-        _ => "can be kept from PostgreSQL 17 on",
+        _ => "before PostgreSQL 17 standbys copy logical slots by pg_failover_slots",
     };
     for (pair, says) in [
         ("slots.haa_n9=physical", "those that begin with haa_ are the members' own"),
@@ -112,23 +165,41 @@ async fn a_consumer_reads_every_change_after_a_failover() {
     let Some(binaries) = asked_for().filter(copies).or_else(|| binaries(17)) else {
         return note("not tried: no binaries of PostgreSQL 17");
     };
-    let mut cluster = that_copies_slots(&binaries).await;
+    nothing_is_skipped(&binaries, By::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_17_a_consumer_reads_every_change_by_an_extension() {
+    let has_it = |binaries: &PathBuf| {
+        let library = binaries.join("../lib/pg_failover_slots.so");
+        server_version(binaries).is_ok_and(|version| version < 170_000) && library.exists()
+    };
+    let Some(binaries) = [15, 16, 14, 13].into_iter().filter_map(binaries).find(has_it) else {
+        return note("not tried: no PostgreSQL before 17 has pg_failover_slots");
+    };
+    nothing_is_skipped(&binaries, By::Extension).await;
+}
+
+async fn nothing_is_skipped(binaries: &std::path::Path, by: By) {
+    let mut cluster = that_copies_slots(binaries, by).await;
     cluster.all_vote().await;
     let old = cluster.primary().await;
     let client = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");
     client.batch_execute("CREATE PUBLICATION all_of_it FOR ALL TABLES").await.expect("it runs");
     set(&cluster, &["slots.cdc.database=postgres", "slots.wal=physical"]);
-    let failover = "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'";
-    until_there(&cluster, &old, failover, "true").await;
+    until_there(&cluster, &old, by.is_copied(), "true").await;
     let mut read = BTreeSet::new();
     no_hand_over_before_the_copy(&cluster, &old).await;
     insert(&client, 1..=50).await;
-    copied(&cluster, &old, &client, &mut read).await;
+    copied((&cluster, by), &old, &client, &mut read).await;
+    for member in cluster.playground.names().into_iter().filter(|name| *name != old) {
+        ready(&cluster, &member, Ready::Yes).await;
+    }
     // What nobody has read yet, and what is read after the copy.
     insert(&client, 51..=100).await;
     consume(&client, &mut read).await;
     insert(&client, 101..=150).await;
-    let waited_for = ask(&client, "SHOW synchronized_standby_slots").await;
+    let waited_for = ask(&client, by.waited_for()).await;
     let others = cluster.playground.names().into_iter().filter(|name| *name != old);
     for other in others {
         assert!(waited_for.contains(&other.slot()), "{waited_for}");
@@ -149,37 +220,37 @@ async fn a_consumer_reads_every_change_after_a_failover() {
     }
     println!("read after the failover: {again} changes, of which 100 were not read before");
 
-    // The former primary has the slot of its own leadership, if it was not rewound: that makes way for a copy.
+    // The former primary has the slot of its own leadership, if it was not rewound: that makes way for a copy, or an
+    // extension moves it on.
     cluster.playground.start_member(&old).expect("it can be started");
     cluster.playground.wait_member_streams(&old, LONG).await.expect("it rejoins");
-    let own =
-        "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'cdc' AND NOT synced";
-    until(&cluster, &old, own, "0").await;
+    if by == By::Postgres {
+        let own = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'cdc' AND NOT synced";
+        until(&cluster, &old, own, "0").await;
+    }
     let kept = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'wal'";
     until(&cluster, &old, kept, "1").await;
-    a_lost_slot_is_told_and_not_made_again(&cluster, &new, &client).await;
+    a_lost_slot_is_told_and_not_made_again((&cluster, by), &new, &client).await;
 }
 
 /// A replica has a copy once the consumer has confirmed something that the replica has.
 async fn copied(
-    cluster: &Cluster,
+    (cluster, by): (&Cluster, By),
     primary: &MemberName,
     client: &Client,
     read: &mut BTreeSet<i64>,
 ) {
-    const COPIED: &str = "SELECT (synced AND NOT temporary)::text FROM pg_replication_slots \
-         WHERE slot_name = 'cdc'";
     let began = Instant::now();
     for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
         let replica = cluster.connect(&cluster.playground.postgres(&member)).await;
         let replica = replica.expect("it accepts");
         loop {
-            let row = replica.query_opt(COPIED, &[]).await.expect("it answers");
+            let row = replica.query_opt(by.has_copy(), &[]).await.expect("it answers");
             if row.is_some_and(|row| row.get::<_, Option<&str>>(0) == Some("true")) {
                 break;
             }
             assert!(began.elapsed() < LONG, "{member} does not copy the slot");
-            client.batch_execute("SELECT pg_log_standby_snapshot()").await.expect("it runs");
+            client.batch_execute(by.snapshot()).await.expect("it runs");
             consume(client, read).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -190,24 +261,35 @@ async fn copied(
 /// Nothing was confirmed by its consumer yet: no replica can have copied it.
 async fn no_hand_over_before_the_copy(cluster: &Cluster, primary: &MemberName) {
     for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
-        unready(cluster, &member).await;
+        ready(cluster, &member, Ready::No).await;
     }
     let (code, said) = cluster.haactl(&["switchover", "--yes"]);
     assert!(code == 1 && said.contains("has no copy of the slot cdc yet"), "{code}: {said}");
     assert_eq!(cluster.primary().await, *primary, "nothing was stopped");
 }
 
-/// It says that it has no copy, or none that serves.
-async fn unready(cluster: &Cluster, member: &MemberName) {
+/// Whether a failover would find the slot there.
+#[derive(Clone, Copy, Debug)]
+enum Ready {
+    Yes,
+    No,
+}
+
+/// A member says so of its own.
+async fn ready(cluster: &Cluster, member: &MemberName, wanted: Ready) {
+    let end = match wanted {
+        Ready::Yes => " 1",
+        Ready::No => " 0",
+    };
     let began = Instant::now();
     loop {
         let answer = cluster.playground.http_get(member, "/metrics").await;
         let (_, metrics) = answer.expect("it answers");
         let ours = |line: &&str| line.contains("haa_slot_ready") && line.contains("\"cdc\"");
-        if metrics.lines().find(ours).is_some_and(|line| line.ends_with(" 0")) {
+        if metrics.lines().find(ours).is_some_and(|line| line.ends_with(end)) {
             return;
         }
-        assert!(began.elapsed() < LONG, "{member} does not say that it lacks the slot");
+        assert!(began.elapsed() < LONG, "{member} does not say of its slot: {wanted:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -217,7 +299,7 @@ async fn until_there(cluster: &Cluster, member: &MemberName, question: &str, wan
 }
 
 async fn a_lost_slot_is_told_and_not_made_again(
-    cluster: &Cluster,
+    (cluster, by): (&Cluster, By),
     primary: &MemberName,
     client: &Client,
 ) {
@@ -231,15 +313,9 @@ async fn a_lost_slot_is_told_and_not_made_again(
         assert!(began.elapsed() < LONG, "no event tells of it");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    unready(cluster, primary).await;
+    ready(cluster, primary, Ready::No).await;
     // Begun anew by the operator.
     set(cluster, &["slots.cdc="]);
     set(cluster, &["slots.cdc.database=postgres"]);
-    until_there(
-        cluster,
-        primary,
-        "SELECT failover::text FROM pg_replication_slots WHERE slot_name = 'cdc'",
-        "true",
-    )
-    .await;
+    until_there(cluster, primary, by.is_copied(), "true").await;
 }
