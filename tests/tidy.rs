@@ -70,8 +70,9 @@ fn files_are_short() {
 /// copies are made, and whose a new cluster of a backup is, 10; who is no voter by its tags, is where the lost leader
 /// was, or streams from another, 240; a cluster that follows another, and two that change places, 690; a postmaster
 /// that hangs alone, and who is named to lead and could not be elected, 70; whom a release names, a copy from a chosen
-/// member, 90; who is bound for a timeline that came to nothing, 70; what agents carry out by themselves at a time, 50.
-const CORE: usize = 9_880;
+/// member, 90; who is bound for a timeline that came to nothing, 70; what agents carry out by themselves at a time, 50;
+/// limits of the data that become less, 60.
+const CORE: usize = 9_940;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

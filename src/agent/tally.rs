@@ -212,6 +212,7 @@ const fn word(job: &Job) -> &'static str {
         Job::Rewind(_) => "rewind",
         Job::Start(..) => "start",
         Job::Checkpoint => "checkpoint",
+        Job::Lower => "lower",
         Job::Hold => "hold",
         Job::Stop(_) => "stop",
         Job::Follow(..) => "follow",

@@ -185,6 +185,10 @@ pub enum Job {
     /// Let the PgBouncers hold their clients, once the transactions that go through them have ended. Fails where they
     /// do not end in time; given up once the status does not ask for it any more.
     Hold,
+    /// Let the data of a stopped primary ask for no more than the parameters say, of those of which a standby may not
+    /// have less: Postgres writes that down when it runs as no standby, alone, and lets nobody in. Nothing else is
+    /// written.
+    Lower,
     /// Stop Postgres in order: `fast`, then `immediate` after this long.
     Stop(Millis),
     /// Let a standby stream from this source from now on, whose timeline begins there, and let clients in.

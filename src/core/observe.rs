@@ -73,7 +73,18 @@ pub struct TightSlot {
     pub left: u64,
 }
 
-/// How a server stands to the parameters that are written for it. A restart is answered by it; nothing else is decided.
+/// Those of which a standby may not have less than its primary had, in the order of `pg_control`:
+/// <https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN>.
+pub const LIMITS: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
+/// How a server stands to the parameters that are written for it. A restart is answered by it, and in place it is made
+/// with what its data ask for; nothing else is decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parameters {
@@ -85,6 +96,18 @@ pub struct Parameters {
     pub pending: Vec<Pending>,
     /// Parameters of the settings that are others on this member.
     pub own: Vec<Own>,
+}
+
+impl Parameters {
+    /// One of [`LIMITS`] is to be lower, or may be: the files do not name it any more.
+    #[must_use]
+    pub fn lower(&self) -> Option<&Pending> {
+        self.pending.iter().find(|pending| {
+            let number = |text: &str| text.parse::<u64>().ok();
+            let written = pending.written.as_deref().map_or(Some(0), number);
+            LIMITS.contains(&pending.name.as_str()) && written < number(&pending.running)
+        })
+    }
 }
 
 /// A parameter that waits for a restart.

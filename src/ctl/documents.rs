@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haa_core::observe::Own;
+use haa_core::observe::{LIMITS, Own};
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,16 @@ impl MemberView {
             .iter()
             .map(|own| format!("{name}: its own {} = {} ({})", own.name, own.value, own.from));
         pending.chain(own).collect()
+    }
+
+    /// The parameter that is to be lower and of which no standby may have less than its primary had, if one waits.
+    #[must_use]
+    pub fn lowers(&self) -> Option<&str> {
+        let number = |text: &str| text.parse::<u64>().ok();
+        let falls = |change: &ChangeView| number(&change.new_value) < number(&change.old_value);
+        let all = self.pending_restart_reason.iter();
+        let mut low = all.filter(|(name, new)| LIMITS.contains(&name.as_str()) && falls(new));
+        low.next().map(|(name, _)| name.as_str())
     }
 
     /// Its Postgres is being worked on, however long that takes.

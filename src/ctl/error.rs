@@ -60,6 +60,17 @@ pub enum CtlError {
         /// In which cluster.
         scope: String,
     },
+    /// A rolling restart at a time does not begin with the primary.
+    #[error(
+        "{lower} is to be lower, which begins with the primary, and a rolling restart at a time ends with it: haactl \
+         restart {name} --in-place --at ..., and the rolling one later"
+    )]
+    PrimaryFirst {
+        /// The primary.
+        name: String,
+        /// What is to be lower.
+        lower: String,
+    },
     /// It was restarted, and does not come back.
     #[error(
         "{member} does not stream, or is no voter, {patience:?} after it was restarted: nothing else was touched; look \
@@ -281,6 +292,7 @@ impl CtlError {
             | Self::NotAll
             | Self::NoMember { .. }
             | Self::Problems
+            | Self::PrimaryFirst { .. }
             | Self::NotBack { .. }
             | Self::NotSeenBack { .. }
             | Self::OutOfSight { .. }

@@ -30,7 +30,9 @@ Examples:
   haactl restart n1 --in-place     # the primary: writes are closed until it is back
   haactl restart --rolling --at 2026-11-28T03:00 --yes
 
-A rolling restart never has two members down, and stops at the first that does not come back.
+A rolling restart never has two members down, and stops at the first that does not come back. Where
+max_connections or its like is to be lower, it begins with the primary, in place: a replica may not
+have less than its primary had.
 With --at it is one command for each member that there is now; haactl requests shows how far it is.
 
 Exit codes: 0 restarted, or scheduled, 1 refused or failed, 2 wrong usage,
@@ -92,6 +94,18 @@ fn meant<'a>(args: &RestartArgs, now: &'a Overview) -> (Vec<&'a MemberView>, Str
     (all, format!("Restart {}?", names.join(", ")))
 }
 
+/// Replicas cannot have less than the primary had until it has had less: the question, or why not.
+fn in_place_first(leader: &MemberView, at: &AtArgs) -> Result<String, CtlError> {
+    let (name, lower) = (&leader.name, leader.lowers().unwrap_or_default());
+    if at.is_later() {
+        return Err(CtlError::PrimaryFirst { name: name.clone(), lower: lower.to_owned() });
+    }
+    Ok(format!(
+        "{lower} is to be lower, which begins with the primary: restart {name} in place, which closes writes until it \
+         is back, then the others?"
+    ))
+}
+
 async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
     let now = Overview::fetch(target).await?;
     let (meant, question) = meant(args, &now);
@@ -100,6 +114,12 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
     if meant.is_empty() && left.is_none() {
         return say("no member is known to wait for a restart");
     }
+    let lowers = |member: &&MemberView| member.lowers().is_some() && !member.leads_standby();
+    let first = now.leader().filter(lowers).filter(|_| args.rolling);
+    let question = match first {
+        Some(first) => in_place_first(first, &args.at)?,
+        None => question,
+    };
     if !args.yes && !meant.is_empty() {
         confirm(&format!("{}\n{question}", now.table()))?;
     }
@@ -108,6 +128,9 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         return order_at(("restart", "/restart"), (&args.at, "schedule"), body, target).await;
     }
     let manner = if args.rolling { Manner::Rolling } else { Manner::Alone };
+    if let Some(first) = first {
+        one(&first.name, Manner::InPlace, target).await?;
+    }
     for member in meant.iter().filter(|member| !member.leads()) {
         one(&member.name, manner, target).await?;
     }
@@ -116,7 +139,7 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         let ways = format!("--rolling restarts it by a switchover, {name} --in-place where it is");
         return say(format_args!("{name} leads, and waits for a restart too: {ways}"));
     }
-    if args.pending && !meant.iter().any(|member| member.leads()) {
+    if first.is_some() || args.pending && !meant.iter().any(|member| member.leads()) {
         return Ok(());
     }
     let Some(old) = &now.leader else {

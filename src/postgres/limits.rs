@@ -2,22 +2,14 @@
 
 use std::path::Path;
 
+use haa_core::observe::LIMITS;
+
 use super::control::Control;
 use super::error::JobError;
 use super::site::Site;
 use super::tool::Tool;
 
-/// In the order of `pg_control`. A hot standby does not start with less than what is there:
-/// <https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN>.
-pub(super) const LIMITS: [&str; 5] = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-];
-
-/// One of them that is set lower than the data ask for.
+/// One of [`LIMITS`] that is set lower than the data ask for.
 pub(super) struct Low {
     pub(super) name: &'static str,
     pub(super) set: u32,

@@ -127,9 +127,10 @@ pub(super) async fn apply(site: &Site) -> Result<(), JobError> {
         let write = || JobError::file("write", &candidate);
         files::write_private(&candidate, files::configuration(site, &wished.told, &[]).0)
             .map_err(write())?;
-        let raised = limits::too_low(site, &control, &candidate).await?;
+        // What is lower than the data ask for waits for a restart; a start that cannot have it yet says so.
+        limits::below(site, &control, &candidate).await?;
         remove_if_there(&candidate).map_err(write())?;
-        let mark = files::write_parameters(site, &wished.told, &raised).map_err(write())?;
+        let mark = files::write_parameters(site, &wished.told, &[]).map_err(write())?;
         let session = reload::until_shown(site, &postmaster, &[(SETTING, mark)]).await?;
         Ok::<Parameters, JobError>(inspect(site, &session, &wished.told).await?)
     };

@@ -6,14 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::Control;
 use super::error::{JobError, sentence};
-use super::limits::{LIMITS, Low};
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 use super::tool::Tool;
-use super::wished::Told;
-use super::{files, kept, limits, process};
+use super::{files, kept, process};
 use crate::config::nearest;
 use haa_core::settings::KeptSlot;
 
@@ -53,8 +50,7 @@ impl Vetter {
     }
 
     /// What speaks against each of these `wanted` parameters, in a sentence each, where `whole` are all that these
-    /// members would have, and against those that were taken out. What every member is to have is tried on this one
-    /// only.
+    /// members would have. What every member is to have is tried on this one only.
     ///
     /// # Errors
     /// Why nobody can say, in a sentence.
@@ -71,20 +67,16 @@ impl Vetter {
                 "Postgres does not run here, and nobody else knows its parameters".to_owned()
             );
         }
-        let before = site.wishes.now();
-        let mut after = before.told.clone();
         let mut said = Vec::new();
         match members {
-            Members::ThisOne => after.own = whole.clone(),
+            Members::ThisOne => {}
             Members::All => {
                 let local = wanted.keys().filter(|name| OF_ONE_MACHINE.contains(&name.as_str()));
                 said.extend(local.map(|name| format!("postgres.parameters.{name}: {LOCAL}")));
-                after.shared = whole.clone();
             }
         }
         let done = async {
             said.extend(self.vet(wanted, whole).await?);
-            said.extend(taken_out(site, &before.told, &after).await?);
             Ok(said)
         };
         done.await.map_err(|error: JobError| sentence(&error))
@@ -113,7 +105,6 @@ impl Vetter {
         let session = Session::open(site).await?;
         let rows = session.rows_within(KNOWN, PATIENCE).await?;
         let all: All = rows.iter().filter_map(known).collect();
-        let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
         let mut said = Vec::new();
         for (name, value) in wanted {
             let against = match all.get(name) {
@@ -125,9 +116,9 @@ impl Vetter {
                 }
                 Some(_) => match of_program(site, name, value).await {
                     Some(why) => Some(why),
-                    None => {
-                        lowered(name, value, &control).or(libraries(&session, name, value).await?)
-                    }
+                    None => libraries(&session, name, value)
+                        .await?
+                        .or(senders(&session, name, value).await?),
                 },
             };
             said.extend(against.map(|why| format!("postgres.parameters.{name}: {why}")));
@@ -258,38 +249,22 @@ fn of_kind(known: &Known, value: &str) -> Option<String> {
     }
 }
 
-/// A standby does not start with less than its data were run with, and every member starts as one.
-fn lowered(name: &str, value: &str, control: &Control) -> Option<String> {
-    let least = LIMITS.into_iter().zip(control.limits).find(|(limit, _)| *limit == name)?.1;
-    let value: u32 = value.parse().ok()?;
-    (value < least).then(|| format!("{value} is {}", less_than(least)))
-}
-
-/// What goes back to its default by that, and is then less than the data were last run with.
-async fn taken_out(site: &Site, before: &Told, after: &Told) -> Result<Vec<String>, JobError> {
-    let gone = |name: &str| before.of(name).is_some() && after.of(name).is_none();
-    if !LIMITS.iter().any(|name| gone(name)) {
-        return Ok(Vec::new());
-    }
-    let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
-    let without = site.state("postgresql.conf.without");
-    let write = || JobError::file("write", &without);
-    files::write_private(&without, files::configuration(site, after, &[]).0).map_err(write())?;
-    let low = limits::below(site, &control, &without).await;
-    process::remove_if_there(&without).map_err(write())?;
-    let less = low?.into_iter().filter(|low| gone(low.name));
-    Ok(less
-        .map(|Low { name, set, least }| {
-            format!("postgres.parameters.{name}: without it, it is {set}: {}", less_than(least))
-        })
-        .collect())
-}
-
-fn less_than(least: u32) -> String {
-    format!(
-        "less than the data were last run with, {least}: no standby starts with less, and haad starts every member as \
-         a standby; leave it at {least}, or take more"
-    )
+/// Whoever streams takes one, and a clone two: with fewer, members would be left without a source.
+async fn senders(session: &Session, name: &str, value: &str) -> Result<Option<String>, SqlError> {
+    const OURS: &str = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'haa\\_%'";
+    let Some(value) = Some(value).filter(|_| name == "max_wal_senders") else { return Ok(None) };
+    let (Ok(asked), Some(members)) = (
+        value.parse::<u32>(),
+        session.value(OURS).await?.and_then(|count| count.parse::<u32>().ok()),
+    ) else {
+        return Ok(None);
+    };
+    let least = members + 2;
+    Ok((asked < least).then(|| {
+        format!(
+            "{asked} is too few: {members} members stream, and a clone takes two: {least} or more"
+        )
+    }))
 }
 
 /// Without one of these, Postgres does not start again.

@@ -34,8 +34,9 @@ impl Node {
     pub(super) fn closing(&mut self, now: Millis, closing: &Closing) -> Option<(Role, Reason)> {
         let settled = self.belief.facts.as_ref().filter(|facts| self.desk.settled(facts)).cloned();
         if let Some(Server::Stopped(shutdown)) = settled.as_ref().map(|facts| &facts.server) {
+            let shutdown = self.lowered(now, closing, *shutdown)?;
             let binds_until = self.failsafe.binds_until();
-            self.let_go = Some(LetGo { binds_until, ..LetGo::after(closing, *shutdown) });
+            self.let_go = Some(LetGo { binds_until, ..LetGo::after(closing, shutdown) });
             if self.leaves_to_others(closing) {
                 let attempt = self.belief.settings().timing.attempt_timeout;
                 self.rejoining.yields_until = now.after(attempt);
@@ -54,7 +55,8 @@ impl Node {
                     return Some(Role::close(closing.reason));
                 };
                 self.desk.wake_at(proof.until().min(*until));
-                if settled.is_some() {
+                if let Some(facts) = settled {
+                    self.will_lower(closing, &facts);
                     self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
                 }
             }

@@ -170,6 +170,9 @@ pub struct Node {
     /// Our Postgres is restarted on an operator's wish.
     #[serde(default)]
     restarting: Option<restart::Restarting>,
+    /// What is still to be done before it is let go.
+    #[serde(default)]
+    lowering: restart::Lowering,
     /// The request for a clone that failed, and why: it answers no other one.
     #[serde(default)]
     clone_failed: Option<(RequestId, String)>,
@@ -204,6 +207,7 @@ impl Node {
             born_at: None,
             rejoining: Rejoining::default(),
             let_go: None,
+            lowering: restart::Lowering::NotAsked,
             leaving: None,
             exited: false,
             unfit: (Millis(0), Millis(1_000)),

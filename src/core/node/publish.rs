@@ -179,6 +179,7 @@ impl Node {
                 Job::Fetch { .. }
                 | Job::Checkpoint
                 | Job::Hold
+                | Job::Lower
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach(_)

@@ -135,6 +135,7 @@ impl Rejoining {
             Job::InitDb => {}
             Job::Checkpoint
             | Job::Hold
+            | Job::Lower
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach(_)
@@ -159,6 +160,7 @@ impl Rejoining {
             Job::InitDb
             | Job::Checkpoint
             | Job::Hold
+            | Job::Lower
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach(_)

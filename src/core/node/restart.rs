@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::Job;
 use crate::input::JobResult;
-use crate::observe::{PostgresFacts, Primary, Server};
+use crate::observe::{PostgresFacts, Primary, Server, Shutdown};
+use crate::reason::Reason;
 use crate::records::{Ask, Manner, RequestId, RequestRecord, RequestState};
 use crate::units::{MemberName, Millis, Term};
 
 use super::Node;
 use super::desk::Purpose;
 use super::requests::Unfit;
+use super::role::{Closing, How};
 
 /// The restart of ours that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +25,51 @@ pub(super) struct Restarting {
     came: Option<Result<(), String>>,
 }
 
+/// The limits of the data of a primary that is restarted in place, where its parameters are to be lower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Lowering {
+    /// They are as they are to be.
+    #[default]
+    NotAsked,
+    /// They follow once Postgres has stopped.
+    Wanted,
+    /// They follow now. It had stopped like this.
+    Begun(Shutdown),
+}
+
+/// A leadership that ends sooner is not given more work.
+const TO_LOWER: Millis = Millis(2_000);
+
 impl Node {
+    /// Our primary is about to be stopped.
+    pub(super) fn will_lower(&mut self, closing: &Closing, facts: &PostgresFacts) {
+        let asked = closing.reason == Reason::Restarted && facts.parameters.lower().is_some();
+        self.lowering = if asked { Lowering::Wanted } else { Lowering::NotAsked };
+    }
+
+    /// How our primary stopped; nothing yet, while its data are made to ask for less. Only whoever leads and is to lead
+    /// again does that: WAL is added, which nobody else has. What is let go is what was there before, for no commit is
+    /// in the rest.
+    pub(super) fn lowered(
+        &mut self,
+        now: Millis,
+        closing: &Closing,
+        shutdown: Shutdown,
+    ) -> Option<Shutdown> {
+        match (std::mem::take(&mut self.lowering), &closing.how, shutdown) {
+            (Lowering::Begun(before), _, _) => Some(before),
+            (Lowering::Wanted, How::InOrder { .. }, Shutdown::Primary(_))
+                if self.belief.leadership(now.after(TO_LOWER)).is_some() =>
+            {
+                self.lowering = Lowering::Begun(shutdown);
+                self.desk.job(Job::Lower);
+                None
+            }
+            (Lowering::Wanted | Lowering::NotAsked, _, _) => Some(shutdown),
+        }
+    }
+
     /// Whether a Postgres may be restarted; the member sees that.
     pub(super) fn admit_restart(
         &mut self,

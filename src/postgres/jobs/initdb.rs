@@ -12,12 +12,12 @@ use super::{copy, restored};
 use crate::config::{Bootstrap, InitDb, Login};
 use crate::postgres::error::JobError;
 use crate::postgres::files::{self, write_private};
-use crate::postgres::limits::LIMITS;
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::quoted;
 use crate::postgres::tool::Tool;
 use crate::postgres::{incarnation, look};
+use haa_core::observe::LIMITS;
 
 pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let shown = site.data().display();

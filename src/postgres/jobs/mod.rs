@@ -11,6 +11,7 @@ mod hooked;
 pub(super) mod initdb;
 mod keep;
 mod lacking;
+mod lower;
 mod promote;
 mod recover;
 pub(super) mod restored;
@@ -36,7 +37,7 @@ const CLONED: &str = ".clone";
 /// Does the job. Dropping the future gives it up at its next wait, with its tools killed.
 pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
     match job {
-        Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(..) => {
+        Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Lower | Job::Start(..) => {
             orphans::end(&bench.site).await?;
         }
         Job::Checkpoint | Job::Hold | Job::Stop(_) | Job::Follow(..) | Job::Detach(_) => {}
@@ -49,6 +50,7 @@ pub(super) async fn run(bench: &Bench, job: Job) -> Result<(), JobError> {
         Job::Start(source, door) => start::run(bench, source.as_ref(), door).await,
         Job::Checkpoint => checkpoint::run(bench).await,
         Job::Hold => Err(JobError::Refused("PgBouncers are not Postgres' to hold".to_owned())),
+        Job::Lower => lower::run(&bench.site).await,
         Job::Stop(patience) => stop::run(&bench.site, patience).await,
         Job::Follow(source, begin) => follow::follow(bench, &source, begin).await,
         Job::Detach(ready) => follow::detach(bench, ready.as_ref()).await,

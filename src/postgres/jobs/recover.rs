@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
 use crate::postgres::files::{HEAD, setting, theirs, write_private};
-use crate::postgres::limits::LIMITS;
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
+use haa_core::observe::LIMITS;
 
 /// Where it ends.
 #[derive(Clone, Copy)]

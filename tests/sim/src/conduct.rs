@@ -13,6 +13,8 @@ pub struct Conduct {
     pub rewind_blind: u32,
     /// Above zero: a start leaves the history of a timeline of which nothing was received.
     pub histories_stay: u32,
+    /// Above zero: what a standby must have is to be less than the data ask for.
+    pub limits_fall: u32,
     /// A clone fails.
     pub clone_fails: u32,
     /// Above zero: a clone finds no room, before it touches anything.
@@ -54,6 +56,7 @@ impl Default for Conduct {
             rewind_fails: 0,
             rewind_blind: 0,
             histories_stay: 0,
+            limits_fall: 0,
             clone_fails: 0,
             no_room: 0,
             start_fails: 0,

@@ -62,6 +62,7 @@ impl Sometimes {
             Job::Start(..) => ["start", "start failed", "start aborted"],
             Job::Checkpoint => ["checkpoint", "checkpoint failed", "checkpoint aborted"],
             Job::Hold => ["hold", "hold failed", "hold aborted"],
+            Job::Lower => ["lower", "lower failed", "lower aborted"],
             Job::Stop(_) => ["stop", "stop failed", "stop aborted"],
             Job::Follow(..) => ["follow", "follow failed", "follow aborted"],
             Job::Fetch { .. } => ["fetch", "fetch failed", "fetch aborted"],

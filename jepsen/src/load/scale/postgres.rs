@@ -131,7 +131,7 @@ impl Servers {
                 self.stop(member);
                 Ok(())
             }
-            Job::Checkpoint | Job::Hold => Ok(()),
+            Job::Checkpoint | Job::Hold | Job::Lower => Ok(()),
             Job::Fetch { .. } => Err("nobody has the WAL that comes next"),
         }
     }

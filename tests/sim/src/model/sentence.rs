@@ -75,6 +75,7 @@ impl State {
             Job::Start(Some(from), _) => format!("the start as a standby of {}", from.member),
             Job::Checkpoint => "the checkpoint".to_owned(),
             Job::Hold => "the hold of PgBouncers".to_owned(),
+            Job::Lower => "the lowering of limits".to_owned(),
             Job::Stop(_) => "the orderly stop".to_owned(),
             Job::Follow(from, _) => format!("pointing Postgres at {}", from.member),
             Job::Fetch { .. } => "fetching WAL".to_owned(),

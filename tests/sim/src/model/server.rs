@@ -150,7 +150,9 @@ impl State {
                 | Job::Fetch { .. }
                 | Job::Promote { .. },
             ) => JobResult::Failed("Postgres ended meanwhile".to_owned()),
-            Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Hold) | None => return,
+            Some(Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Hold | Job::Lower) | None => {
+                return;
+            }
         };
         self.work_ends(member, result);
     }

@@ -45,6 +45,7 @@ impl State {
             Job::Rewind(_) => Ok(()),
             Job::Start(source, _) => self.start_server(member, source.as_ref()),
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
+            Job::Lower => Err("nobody's parameters change in these worlds"),
             Job::Checkpoint => Ok(()),
             // Nobody throws WAL away in these worlds.
             Job::Fetch { .. } => Err("nobody has the WAL that comes next"),
@@ -89,6 +90,7 @@ impl State {
             Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Start(None, _) => long,
             Job::Checkpoint
             | Job::Hold
+            | Job::Lower
             | Job::Stop(_)
             | Job::Follow(..)
             | Job::Detach(_)
@@ -113,7 +115,7 @@ impl State {
                 self.point(member, None);
                 Ok(())
             }
-            Job::Checkpoint | Job::Hold | Job::Fetch { .. } => Ok(()),
+            Job::Checkpoint | Job::Hold | Job::Lower | Job::Fetch { .. } => Ok(()),
             // The server's end, its start and its promotion say themselves that the work is done.
             Job::Stop(_) => return self.stopped(member),
             Job::Start(..) => return self.started(member),
@@ -138,6 +140,7 @@ impl State {
                 | Job::Clone(_)
                 | Job::Checkpoint
                 | Job::Hold
+                | Job::Lower
                 | Job::Stop(_)
                 | Job::Follow(..)
                 | Job::Detach(_)

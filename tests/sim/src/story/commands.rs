@@ -60,6 +60,7 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("revoke-leader", []) => vec![Fault::RevokeEarly(leaders_lease(world)?)],
         ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
         ("rewinds-see-nothing", []) => odds(Conduct { rewind_blind: 1, ..world.conduct }),
+        ("limits-fall", []) => odds(Conduct { limits_fall: 1, ..world.conduct }),
         ("histories-stay", []) => odds(Conduct { histories_stay: 1, ..world.conduct }),
         ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
         ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),

@@ -6,7 +6,7 @@ use haa_core::discard::Discarded;
 use haa_core::effect::{Effect, Exit, SlotsWish};
 use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
-use haa_core::observe::{Heartbeat, Shutdown};
+use haa_core::observe::{Heartbeat, LIMITS, Pending, Shutdown};
 use haa_core::routes::Status;
 use haa_core::units::{MemberName, Millis};
 
@@ -339,6 +339,7 @@ impl World {
             primary.replicas = self.walsenders(member);
             let slots = self.members[member].postgres.slots.keys();
             primary.slots = slots.map(MemberName::slot).collect();
+            facts.parameters.pending.extend((self.conduct.limits_fall > 0).then(fewer));
         }
         self.look_abroad(member, &mut facts.server);
         let agent = &mut self.members[member].agent;
@@ -384,4 +385,10 @@ impl World {
             self.begin_look(member);
         }
     }
+}
+
+/// An operator wants fewer of what a standby may not have less of than its primary had.
+fn fewer() -> Pending {
+    let name = LIMITS[0].to_owned();
+    Pending { name, running: "200".to_owned(), written: Some("100".to_owned()) }
 }

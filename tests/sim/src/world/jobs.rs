@@ -71,6 +71,8 @@ impl World {
             Job::Checkpoint if process != Process::Primary => Err("Postgres is not a primary"),
             Job::Checkpoint => Ok(Some(self.takes(5, 200))),
             Job::Hold => Ok(Some(self.hold_pools(member))),
+            Job::Lower if process != Process::Down => Err("Postgres is running"),
+            Job::Lower => Ok(Some(self.takes(100, 400))),
             Job::Start(source, door) => {
                 self.start_server(member, source.as_ref(), *door).map(|()| None)
             }
@@ -217,6 +219,7 @@ impl World {
                 done(Err("some processes outlive SIGKILL"))
             }
             Job::Checkpoint | Job::Stop(_) => done(Ok(())),
+            Job::Lower => done(self.lower(member)),
             Job::Hold => done(self.pools_held()),
             // A start that has not come to a connection by now is given up; Postgres is left as it is.
             Job::Start(..) => done(Err("Postgres does not accept connections")),
@@ -450,6 +453,7 @@ fn source(job: &Job) -> Option<&Source> {
         | Job::Fetch { .. }
         | Job::Checkpoint
         | Job::Hold
+        | Job::Lower
         | Job::Stop(_)
         | Job::Detach(_)
         | Job::Promote { .. } => None,
@@ -466,6 +470,7 @@ fn spoken(job: &Job, result: &JobResult) -> Option<String> {
         Job::Fetch { from, .. } if from.is_empty() => return None,
         Job::Fetch { .. } => "fetch of WAL".to_owned(),
         Job::Hold => "hold of PgBouncers".to_owned(),
+        Job::Lower => "lowering of limits".to_owned(),
         Job::Start(..)
         | Job::Checkpoint
         | Job::Stop(_)

@@ -266,6 +266,7 @@ impl World {
     fn draw_restart(&mut self, victim: usize) {
         let member = self.members[victim].name.clone();
         let manner = [Manner::Alone, Manner::Rolling, Manner::InPlace][self.dice.below(3)];
+        self.conduct.limits_fall = u32::from(self.plan.seed % 4 == 2);
         self.inject(&Fault::Request(Ask::Restart { member, manner }));
     }
 

@@ -235,6 +235,21 @@ impl World {
         self.end_server(member, End::Killed, how);
     }
 
+    /// A Postgres that runs alone for a moment writes what its data ask for, and a shutdown checkpoint.
+    pub(crate) fn lower(&mut self, member: usize) -> Result<(), &'static str> {
+        let postgres = &mut self.members[member].postgres;
+        let disk = postgres.disk.as_mut().ok_or("there are no data")?;
+        if !matches!(disk.shutdown, Shutdown::Primary(_)) {
+            return Err("Postgres was not stopped in order, as a primary");
+        }
+        disk.wal.end.0 += RECORD;
+        let position = self.wals.position(disk.wal);
+        disk.wal.end.0 += RECORD;
+        disk.replayed = disk.wal.end;
+        disk.shutdown = Shutdown::Primary(position);
+        Ok(())
+    }
+
     fn drain(&mut self, member: usize, wal: Wal) {
         for standby in self.joined_to(member) {
             if self.net.joined(standby, member) {
@@ -265,7 +280,12 @@ impl World {
             | Job::Detach(_)
             | Job::Fetch { .. }
             | Job::Promote { .. } => true,
-            Job::InitDb | Job::Clone(_) | Job::Rewind(_) | Job::Hold | Job::Stop(_) => false,
+            Job::InitDb
+            | Job::Clone(_)
+            | Job::Rewind(_)
+            | Job::Hold
+            | Job::Lower
+            | Job::Stop(_) => false,
         });
         // The agent holds a pidfd: it learns of the end at once.
         if end == End::Killed && self.members[member].agent.brain.is_some() {
