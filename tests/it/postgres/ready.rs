@@ -49,7 +49,7 @@ async fn a_slot_that_cannot_be_made_does_not_keep_others_from_being_made() {
     drop(like);
     let mut a = Member::with("a", config, state);
     a.become_primary(2, &[]).await;
-    a.sql("SELECT pg_create_logical_replication_slot('haa_b', 'test_decoding')").await;
+    a.sql("SELECT pg_create_logical_replication_slot('haa_b', 'pgoutput')").await;
     let names = ["b", "c"].map(|name| name.parse::<MemberName>().expect("a legal name"));
     a.hands().slots(SlotsWish { members: names.into(), ..SlotsWish::default() });
     let made = "pg_replication_slots WHERE slot_name = 'haa_c' AND restart_lsn IS NOT NULL";
