@@ -99,13 +99,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// One of [`LIMITS`] is to be lower, or may be: the files do not name it any more.
-    #[must_use]
-    pub fn lower(&self) -> Option<&Pending> {
-        self.pending.iter().find(|pending| {
+    /// Those of [`LIMITS`] that are to be lower.
+    pub fn lower(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().filter(|pending| {
             let number = |text: &str| text.parse::<u64>().ok();
-            let written = pending.written.as_deref().map_or(Some(0), number);
-            LIMITS.contains(&pending.name.as_str()) && written < number(&pending.running)
+            let written = pending.written.as_deref().and_then(number);
+            let falls = written.zip(number(&pending.running)).is_some_and(|(to, of)| to < of);
+            falls && LIMITS.contains(&pending.name.as_str())
         })
     }
 }

@@ -191,11 +191,22 @@ impl MemberView {
     /// The parameter that is to be lower and of which no standby may have less than its primary had, if one waits.
     #[must_use]
     pub fn lowers(&self) -> Option<&str> {
+        self.limit(|to, of| to < of)
+    }
+
+    /// The same of one that is to be higher.
+    #[must_use]
+    pub fn raises(&self) -> Option<&str> {
+        self.limit(|to, of| to > of)
+    }
+
+    fn limit(&self, changes: impl Fn(u64, u64) -> bool) -> Option<&str> {
         let number = |text: &str| text.parse::<u64>().ok();
-        let falls = |change: &ChangeView| number(&change.new_value) < number(&change.old_value);
-        let all = self.pending_restart_reason.iter();
-        let mut low = all.filter(|(name, new)| LIMITS.contains(&name.as_str()) && falls(new));
-        low.next().map(|(name, _)| name.as_str())
+        let mut all = self.pending_restart_reason.iter().filter(|(name, change)| {
+            let both = number(&change.new_value).zip(number(&change.old_value));
+            LIMITS.contains(&name.as_str()) && both.is_some_and(|(to, of)| changes(to, of))
+        });
+        all.next().map(|(name, _)| name.as_str())
     }
 
     /// Its Postgres is being worked on, however long that takes.

@@ -63,13 +63,42 @@ pub enum CtlError {
     /// A rolling restart at a time does not begin with the primary.
     #[error(
         "{lower} is to be lower, which begins with the primary, and a rolling restart at a time ends with it: haactl \
-         restart {name} --in-place --at ..., and the rolling one later"
+         restart {name} --in-place --at ..., and the rolling one once that is done"
     )]
     PrimaryFirst {
         /// The primary.
         name: String,
         /// What is to be lower.
         lower: String,
+    },
+    /// Of what a replica may not have less of, one is to be more and one less.
+    #[error(
+        "{lower} is to be lower, which begins with the primary, and {higher} higher, which begins with the replicas: \
+         nothing was touched; set one of them back (haactl settings set), restart, and change it then"
+    )]
+    BothWays {
+        /// What is to be lower.
+        lower: String,
+        /// What is to be higher.
+        higher: String,
+    },
+    /// A rolling restart that begins with the primary would end there.
+    #[error(
+        "{member} does not stream, and could not be restarted after the primary: nothing was touched"
+    )]
+    Away {
+        /// Who.
+        member: String,
+    },
+    /// The primary was restarted in place, and did not take it.
+    #[error(
+        "{name} was restarted, and {high} is no lower: its log says why ('work failed'); the others were not touched"
+    )]
+    StillHigh {
+        /// The primary.
+        name: String,
+        /// What is no lower.
+        high: String,
     },
     /// It was restarted, and does not come back.
     #[error(
@@ -293,6 +322,9 @@ impl CtlError {
             | Self::NoMember { .. }
             | Self::Problems
             | Self::PrimaryFirst { .. }
+            | Self::BothWays { .. }
+            | Self::Away { .. }
+            | Self::StillHigh { .. }
             | Self::NotBack { .. }
             | Self::NotSeenBack { .. }
             | Self::OutOfSight { .. }

@@ -97,6 +97,9 @@ fn meant<'a>(args: &RestartArgs, now: &'a Overview) -> (Vec<&'a MemberView>, Str
 /// Replicas cannot have less than the primary had until it has had less: the question, or why not.
 fn in_place_first(leader: &MemberView, at: &AtArgs) -> Result<String, CtlError> {
     let (name, lower) = (&leader.name, leader.lowers().unwrap_or_default());
+    if let Some(higher) = leader.raises() {
+        return Err(CtlError::BothWays { lower: lower.to_owned(), higher: higher.to_owned() });
+    }
     if at.is_later() {
         return Err(CtlError::PrimaryFirst { name: name.clone(), lower: lower.to_owned() });
     }
@@ -104,6 +107,22 @@ fn in_place_first(leader: &MemberView, at: &AtArgs) -> Result<String, CtlError> 
         "{lower} is to be lower, which begins with the primary: restart {name} in place, which closes writes until it \
          is back, then the others?"
     ))
+}
+
+/// Writes are closed for nothing where the others could not follow, and the others restarted for nothing where the
+/// primary did not take it.
+async fn lower_first(first: &MemberView, now: &Overview, target: &Target) -> Result<(), CtlError> {
+    let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
+    if let Some(away) = now.members.iter().find(|member| !member.leads() && !supplied(member)) {
+        return Err(CtlError::Away { member: away.name.clone() });
+    }
+    one(&first.name, Manner::InPlace, target).await?;
+    let then = Overview::fetch(target).await?;
+    match then.members.iter().find(|member| member.name == first.name).and_then(MemberView::lowers)
+    {
+        Some(high) => Err(CtlError::StillHigh { name: first.name.clone(), high: high.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
@@ -129,14 +148,19 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
     }
     let manner = if args.rolling { Manner::Rolling } else { Manner::Alone };
     if let Some(first) = first {
-        one(&first.name, Manner::InPlace, target).await?;
+        lower_first(first, &now, target).await?;
     }
     for member in meant.iter().filter(|member| !member.leads()) {
         one(&member.name, manner, target).await?;
     }
     if let Some(left) = left {
         let name = &left.name;
-        let ways = format!("--rolling restarts it by a switchover, {name} --in-place where it is");
+        let ways = match left.lowers() {
+            Some(lower) => {
+                format!("--rolling begins with it, in place, for {lower} is to be lower")
+            }
+            None => format!("--rolling restarts it by a switchover, {name} --in-place where it is"),
+        };
         return say(format_args!("{name} leads, and waits for a restart too: {ways}"));
     }
     if first.is_some() || args.pending && !meant.iter().any(|member| member.leads()) {

@@ -197,6 +197,9 @@ pub(super) fn write_source(
     source: Option<&Source>,
     incarnation: Incarnation,
 ) -> io::Result<String> {
+    if source.is_some() {
+        kept::copies::follow(site)?;
+    }
     let conninfo = source.map_or_else(String::new, |source| {
         let name = match &source.site {
             None => conninfo::application_name(&site.me, incarnation),

@@ -1,4 +1,4 @@
-//! Parameters of which a standby may not have less than its primary had: what the data ask for. Only ever raises them.
+//! Parameters of which a standby may not have less than its primary had: what the data ask for. Never writes them.
 
 use std::path::Path;
 

@@ -127,7 +127,7 @@ pub(super) async fn apply(site: &Site) -> Result<(), JobError> {
         let write = || JobError::file("write", &candidate);
         files::write_private(&candidate, files::configuration(site, &wished.told, &[]).0)
             .map_err(write())?;
-        // What is lower than the data ask for waits for a restart; a start that cannot have it yet says so.
+        // A file that no start would take is found out by that. What is lower than the data ask for waits.
         limits::below(site, &control, &candidate).await?;
         remove_if_there(&candidate).map_err(write())?;
         let mark = files::write_parameters(site, &wished.told, &[]).map_err(write())?;
@@ -164,8 +164,9 @@ const ERRORS: &str = "SELECT coalesce(sourcefile || ' line ' || sourceline || ':
      WHERE error IS NOT NULL AND error <> 'setting could not be applied' ORDER BY seqno LIMIT 1";
 
 /// The last line of the files counts.
-const PENDING: &str = "SELECT s.name, current_setting(s.name), (SELECT f.setting FROM pg_file_settings f \
-     WHERE lower(f.name) = lower(s.name) ORDER BY f.seqno DESC LIMIT 1) \
+const PENDING: &str = "SELECT s.name, current_setting(s.name), coalesce((SELECT f.setting \
+     FROM pg_file_settings f WHERE lower(f.name) = lower(s.name) ORDER BY f.seqno DESC LIMIT 1), \
+     CASE WHEN s.vartype = 'integer' AND s.unit IS NULL THEN s.boot_val END) \
      FROM pg_settings s WHERE s.pending_restart ORDER BY 1";
 
 async fn inspect(site: &Site, session: &Session, told: &Told) -> Result<Parameters, SqlError> {

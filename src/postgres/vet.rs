@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::control::Control;
 use super::error::{JobError, sentence};
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 use super::tool::Tool;
 use super::{files, kept, process};
 use crate::config::nearest;
+use haa_core::observe::LIMITS;
 use haa_core::settings::KeptSlot;
 
 /// A list of some hundred rows.
@@ -76,7 +78,7 @@ impl Vetter {
             }
         }
         let done = async {
-            said.extend(self.vet(wanted, whole).await?);
+            said.extend(self.vet(members, wanted, whole).await?);
             Ok(said)
         };
         done.await.map_err(|error: JobError| sentence(&error))
@@ -98,6 +100,7 @@ impl Vetter {
 
     async fn vet(
         &self,
+        members: Members,
         wanted: &BTreeMap<String, String>,
         whole: &BTreeMap<String, String>,
     ) -> Result<Vec<String>, JobError> {
@@ -105,6 +108,7 @@ impl Vetter {
         let session = Session::open(site).await?;
         let rows = session.rows_within(KNOWN, PATIENCE).await?;
         let all: All = rows.iter().filter_map(known).collect();
+        let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
         let mut said = Vec::new();
         for (name, value) in wanted {
             let against = match all.get(name) {
@@ -116,9 +120,11 @@ impl Vetter {
                 }
                 Some(_) => match of_program(site, name, value).await {
                     Some(why) => Some(why),
-                    None => libraries(&session, name, value)
-                        .await?
-                        .or(senders(&session, name, value).await?),
+                    None => match members {
+                        Members::ThisOne => lowered(name, value, &control),
+                        Members::All => None,
+                    }
+                    .or(libraries(&session, name, value).await?),
                 },
             };
             said.extend(against.map(|why| format!("postgres.parameters.{name}: {why}")));
@@ -249,22 +255,17 @@ fn of_kind(known: &Known, value: &str) -> Option<String> {
     }
 }
 
-/// Whoever streams takes one, and a clone two: with fewer, members would be left without a source.
-async fn senders(session: &Session, name: &str, value: &str) -> Result<Option<String>, SqlError> {
-    const OURS: &str = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'haa\\_%'";
-    let Some(value) = Some(value).filter(|_| name == "max_wal_senders") else { return Ok(None) };
-    let (Ok(asked), Some(members)) = (
-        value.parse::<u32>(),
-        session.value(OURS).await?.and_then(|count| count.parse::<u32>().ok()),
-    ) else {
-        return Ok(None);
-    };
-    let least = members + 2;
-    Ok((asked < least).then(|| {
+/// What the primary has, a standby may not have less of: only the settings of all make it less.
+fn lowered(name: &str, value: &str, control: &Control) -> Option<String> {
+    let least = LIMITS.into_iter().zip(control.limits).find(|(limit, _)| *limit == name)?.1;
+    let value: u32 = value.parse().ok()?;
+    (value < least).then(|| {
         format!(
-            "{asked} is too few: {members} members stream, and a clone takes two: {least} or more"
+            "{value} is less than the data were last run with, {least}, and a member with less than its primary has \
+             does not replay: lower it for all, by haactl settings set postgres.parameters.{name}={value} and haactl \
+             restart --rolling"
         )
-    }))
+    })
 }
 
 /// Without one of these, Postgres does not start again.

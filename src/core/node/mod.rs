@@ -440,7 +440,7 @@ impl Node {
         self.note_restart(job, result);
         match result {
             JobResult::Done => self.rejoining.done(job),
-            JobResult::Failed(_) if *job == Job::Hold => {}
+            JobResult::Failed(_) if matches!(job, Job::Hold | Job::Lower) => {}
             JobResult::Failed(_) => self.rejoining.failed(now, job),
             JobResult::Aborted => {}
         }

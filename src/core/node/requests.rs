@@ -95,8 +95,15 @@ impl Node {
             }
             (Ask::Restart { member, manner: Manner::InPlace }, RequestState::Accepted { .. }) => {
                 if *member == me {
-                    let what =
+                    let mut what =
                         format!("{me} was restarted in place, and accepts writes in term {term}");
+                    let facts = self.belief.facts.as_ref();
+                    if let Some(high) = facts.and_then(|facts| facts.parameters.lower().next()) {
+                        let (name, running) = (&high.name, &high.running);
+                        what.push_str(&format!(
+                            ", but {name} is still {running}: its log says why"
+                        ));
+                    }
                     return Some(RequestState::Done { what });
                 }
                 let why = format!("{member} did not come back in time; {me} leads now");

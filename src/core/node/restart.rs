@@ -44,7 +44,8 @@ const TO_LOWER: Millis = Millis(2_000);
 impl Node {
     /// Our primary is about to be stopped.
     pub(super) fn will_lower(&mut self, closing: &Closing, facts: &PostgresFacts) {
-        let asked = closing.reason == Reason::Restarted && facts.parameters.lower().is_some();
+        let asked =
+            closing.reason == Reason::Restarted && facts.parameters.lower().next().is_some();
         self.lowering = if asked { Lowering::Wanted } else { Lowering::NotAsked };
     }
 

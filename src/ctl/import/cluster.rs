@@ -126,7 +126,8 @@ fn slot(draft: &mut Draft, name: &str, at: &Node) {
             draft.put(&format!("{to}.database"), database);
             draft.put(&format!("{to}.plugin"), plugin.unwrap_or_else(|| "pgoutput".to_owned()));
             let why = "from PostgreSQL 17 on, which copies it to replicas: the slot must be made with failover \
-                       (docs/operations.md). Before 17, take it out: haa does not keep it";
+                       (docs/operations.md). Before 17 it takes pg_failover_slots beside every Postgres; else take it \
+                       out";
             draft.changed(at, &key, &to, why);
         }
         (_, _) => draft.lost(at, &key, "it is neither physical, nor logical with a database"),

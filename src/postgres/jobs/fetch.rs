@@ -17,6 +17,7 @@ use crate::postgres::door;
 use crate::postgres::error::JobError;
 use crate::postgres::files;
 use crate::postgres::keepers::{self, Found};
+use crate::postgres::kept::copies;
 use crate::postgres::look::RETRY;
 use crate::postgres::segment::{Extent, Segment, same_until};
 use crate::postgres::site::Site;
@@ -47,6 +48,7 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     if archive_alone && door::shown(&session).await? == Some(Door::Shut) {
         door::set(site, &running(site)?, Door::Open).await?;
     }
+    copies::follow(site).map_err(JobError::file("write into", site.data()))?;
     let end = replayed(&session).await?;
     let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
     let size = control.segment_size;

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
+use haa_core::observe::Door;
 use tokio::time::timeout;
 
 use crate::postgres::control::{Control, State};
 use crate::postgres::error::JobError;
 use crate::postgres::files;
 use crate::postgres::limits::{self, Low};
-use crate::postgres::process;
+use crate::postgres::process::{self, Ended};
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
-use haa_core::observe::Door;
 
 /// Nobody can write meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,14 +40,21 @@ pub(super) async fn run(site: &Site) -> Result<(), JobError> {
         .arg("postgres")
         .inside(data)
         .run(|line| tracing::debug!(line, "alone"));
-    let done = timeout(PATIENCE, alone).await.unwrap_or_else(|_| {
+    let said = timeout(PATIENCE, alone).await.unwrap_or_else(|_| {
         Err(JobError::Refused(format!("Postgres did not end within {PATIENCE:?}")))
     });
-    // Dropped, it is killed; nothing of it is left behind.
-    process::kill_all(data, PATIENCE).await.map_err(JobError::Signal)?;
+    // Dropped, it is killed.
+    if process::kill_all(data, PATIENCE).await.map_err(JobError::Signal)? == Ended::NotYet {
+        return Err(JobError::Refused("some process of it outlives SIGKILL".to_owned()));
+    }
     process::remove_if_there(&data.join("postmaster.pid"))
         .map_err(JobError::file("write into", data))?;
-    done?;
+    // Whoever looks for a postmaster may have taken its last word; what counts is what it left.
+    let control = Control::read(data).map_err(JobError::file("read", data))?;
+    if !limits::below(site, &control, &config_file).await?.is_empty() {
+        said?;
+        return Err(JobError::Refused("Postgres did not lower its limits".to_owned()));
+    }
     for Low { name, set, least } in &low {
         tracing::info!(
             "{name} is {set} now, and was {least}: a standby starts with less from here on"

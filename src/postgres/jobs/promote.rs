@@ -52,7 +52,6 @@ pub(super) async fn run(
     }
     // Before anything is changed: whoever is not to lead has nothing to take back.
     hooked::allowed(bench, proof, reserved).await?;
-    kept::copies::forsake(site, &session).await?;
     // Clients wait for the longest of these, not for one after the other.
     tokio::try_join!(
         guarded(bench, proof),
@@ -60,6 +59,7 @@ pub(super) async fn run(
         slots(&session, &before.slots),
         async { reserve(site, reserved) },
     )?;
+    kept::copies::forsake(site, &session).await?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
     while session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {

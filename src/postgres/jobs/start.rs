@@ -20,7 +20,9 @@ use crate::postgres::tool::is_withheld;
 use crate::postgres::watcher::says_ready;
 use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
-use crate::postgres::{door, files, incarnation, limits, list, look, starved, timeline, unreached};
+use crate::postgres::{
+    door, files, incarnation, limits, list, look, parameters, starved, timeline, unreached,
+};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -88,7 +90,7 @@ async fn with(
     (source, door): (Option<&Source>, Door),
     wished: &Wished,
 ) -> Result<(), JobError> {
-    prepare(site, source, door, &wished.told).await?;
+    let raised = prepare(site, source, door, &wished.told).await?;
     let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
@@ -103,6 +105,12 @@ async fn with(
     let mark = starved::MARK;
     mark.remove(site).map_err(JobError::file("remove", &site.state(mark.0)))?;
     site.proven.started(wished);
+    // What was asked for goes on waiting for a restart, and is shown to.
+    if raised == Raised::Some
+        && let Err(error) = parameters::apply(site).await
+    {
+        tracing::warn!("parameters are not as they should be: {}", sentence(&error));
+    }
     if door == Door::Open {
         door::taken(site, &wished.told.hba);
     }
@@ -121,13 +129,20 @@ async fn ended(postmaster: &Process) -> Result<(), JobError> {
     postmaster.ended().await.map_err(JobError::Signal)
 }
 
+/// Whether a limit is run with what the data ask for, and not with what is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Raised {
+    None,
+    Some,
+}
+
 /// Everything on disk is as the start wants it.
 async fn prepare(
     site: &Site,
     source: Option<&Source>,
     door: Door,
     told: &Told,
-) -> Result<(), JobError> {
+) -> Result<Raised, JobError> {
     let data = site.data();
     let read = || JobError::file("read", data);
     let write = || JobError::file("write into", data);
@@ -156,7 +171,7 @@ async fn prepare(
         files::write_configuration(site, told, &raised, door).map_err(ours())?;
     }
     files::write_signals(data).map_err(write())?;
-    Ok(())
+    Ok(if raised.is_empty() { Raised::None } else { Raised::Some })
 }
 
 /// The new postmaster has its own process group, so that it outlives us; its working directory is the

@@ -5,14 +5,18 @@
 //! catalogs were vacuumed away: what it decodes is wrong. So a copy is proven here, or it goes before a promotion.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::Duration;
 
 use haa_core::settings::KeptSlot;
-use haa_core::units::{Millis, Timeline};
+use haa_core::units::{Lsn, Millis, Timeline};
 
 use super::there::{There, slots_of};
 use super::{Ailing, Ails};
+use crate::agent::clock;
 use crate::postgres::error::JobError;
+use crate::postgres::files;
+use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError, quoted};
 use crate::postgres::wished::Told;
@@ -79,7 +83,11 @@ pub(in crate::postgres) fn asked_in(major: u32, told: &Told) -> Option<&'static 
         return Some("\"postgres\"");
     }
     let loaded = told.of("shared_preload_libraries").unwrap_or_default();
-    loaded.split(',').any(|library| library.trim() == EXTENSION).then_some("all")
+    let named = |library: &str| {
+        let library = library.trim().trim_matches('"');
+        library.rsplit('/').next().unwrap_or_default().trim_end_matches(".so") == EXTENSION
+    };
+    loaded.split(',').any(named).then_some("all")
 }
 
 /// The copies of the extension's that serve: what they need was kept for them all the time.
@@ -89,11 +97,28 @@ pub(super) struct Served {
     /// `CLOCK_BOOTTIME`.
     of: Option<(Timeline, Millis)>,
     names: BTreeSet<String>,
+    /// Since then nothing was received: it has replayed until here.
+    quiet: Option<Lsn>,
 }
 
 impl Served {
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    fn is_fresh(&self, now: Millis) -> bool {
+        self.of.is_some_and(|(_, at)| now.since(at) < REMEMBERED)
+    }
+
+    /// Whether it holds for what was replayed since.
+    fn holds(&self, now: Millis, replayed: Option<Lsn>) -> bool {
+        self.is_fresh(now) || replayed.is_some() && self.quiet == replayed
+    }
+
+    /// What is so while nothing is received, or nobody tells of the source.
+    pub(super) fn rests(&self, now: Millis, replayed: Option<Lsn>) -> Self {
+        let quiet = replayed.filter(|_| self.holds(now, replayed));
+        Self { quiet, ..self.clone() }
     }
 
     /// What is so, streaming from the primary of this timeline. The source's slots were read first, then ours; `held`
@@ -107,7 +132,7 @@ impl Served {
         held: Option<u32>,
         (theirs, ours): (&BTreeMap<String, There>, &BTreeMap<String, There>),
     ) -> Self {
-        let same = self.of.is_some_and(|(of, at)| of == timeline && now.since(at) < REMEMBERED);
+        let same = self.is_fresh(now) && self.of.is_some_and(|(of, _)| of == timeline);
         let serves = |(name, own): &(&String, &There)| {
             let Some(needs) = own.catalog_xmin.filter(|_| own.copied) else { return false };
             let begun = theirs.get(*name).and_then(|theirs| theirs.catalog_xmin);
@@ -115,13 +140,35 @@ impl Served {
             covers(held) && (covers(begun) || same && self.has(name))
         };
         let names = ours.iter().filter(serves).map(|(name, _)| name.clone()).collect();
-        Self { of: Some((timeline, now)), names }
+        Self { of: Some((timeline, now)), names, quiet: None }
     }
 }
 
 /// Numbers of transactions go round.
 fn precedes(one: u32, other: u32) -> bool {
     one.wrapping_sub(other) > u32::MAX / 2
+}
+
+/// What a leadership of our own had: all that it needs is on this server.
+const OWN: &str = "haa.slots.own.json";
+
+/// Whoever leads says so of its slots.
+pub(super) fn lead(site: &Site, own: &BTreeSet<String>) -> io::Result<()> {
+    let path = site.state(OWN);
+    if own.is_empty() {
+        return remove_if_there(&path);
+    }
+    let text = serde_json::to_vec(own)?;
+    if std::fs::read(&path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    files::write_private(&path, text)
+}
+
+/// Before WAL of somebody else's comes: what was known of slots is not known of those that have replayed it.
+pub(in crate::postgres) fn follow(site: &Site) -> io::Result<()> {
+    site.kept.served.send_replace(Served::default());
+    remove_if_there(&site.state(OWN))
 }
 
 /// Before a promotion: what is not proven to serve would be decoded from catalogs that lack what it needs. It is told
@@ -134,11 +181,17 @@ pub(in crate::postgres) async fn forsake(site: &Site, session: &Session) -> Resu
     if !logical || By::on(session, site.major()).await? != By::Extension {
         return Ok(());
     }
-    let served = site.kept.served();
-    let there = slots_of(session, By::Extension).await?;
-    for (name, own) in there {
+    let replayed = session.value("SELECT pg_last_wal_replay_lsn()").await?;
+    let replayed = replayed.and_then(|lsn| lsn.parse().ok());
+    let served = Some(site.kept.served()).filter(|served| served.holds(clock::now(), replayed));
+    let own: BTreeSet<String> = std::fs::read(site.state(OWN))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let serves = |name: &str| own.contains(name) || served.as_ref().is_some_and(|s| s.has(name));
+    for (name, copy) in slots_of(session, By::Extension).await? {
         // One that is still being made goes by itself.
-        if !kept.contains_key(&name) || !own.copied || served.has(&name) {
+        if !kept.contains_key(&name) || !copy.copied || serves(&name) {
             continue;
         }
         let why = "its copy is not known to have all that it needs";
@@ -225,6 +278,18 @@ mod tests {
         // Another primary knew nothing of us until we came.
         assert!(!serves(&proven, (4, 10_000), Some(700), 710).has("cdc"));
         assert!(serves(&proven, (4, 10_000), Some(700), 700).has("cdc"));
+    }
+
+    #[test]
+    fn who_receives_nothing_replays_nothing_and_loses_nothing() {
+        let (here, further) = (Some(Lsn(100)), Some(Lsn(200)));
+        let proven = serves(&Served::default(), (3, 0), Some(700), 700);
+        assert!(proven.holds(Millis(59_000), further) && !proven.holds(Millis(60_000), here));
+        // It looks again and again, and finds nothing new.
+        let waits = proven.rests(Millis(30_000), here).rests(Millis(90_000), here);
+        assert!(waits.holds(Millis(500_000), here) && !waits.holds(Millis(500_000), further));
+        // What came when nobody looked may be anything.
+        assert!(!waits.rests(Millis(100_000), further).holds(Millis(500_000), further));
     }
 
     #[test]

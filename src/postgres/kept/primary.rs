@@ -6,7 +6,7 @@ use std::time::Duration;
 use haa_core::effect::Kept;
 use haa_core::settings::KeptSlot;
 
-use super::copies::{By, none_copies};
+use super::copies::{self, By, none_copies};
 use super::there::There;
 use super::{Ailing, Ails, LostSlot, Shown};
 use crate::postgres::error::{JobError, sentence};
@@ -52,6 +52,13 @@ pub(super) async fn keep(
             KeptSlot::Logical { .. } => Some(lost(bench, name)),
         };
         shown.insert(name.clone(), Shown { holds: None, ailing });
+    }
+    if by == By::Extension {
+        let well = |name: &String| shown.get(name).is_some_and(|shown| shown.ailing.is_none());
+        let own =
+            kept.slots.iter().filter(|(name, slot)| **slot != KeptSlot::Physical && well(name));
+        let own = own.map(|(name, _)| name.clone()).collect();
+        copies::lead(site, &own).map_err(JobError::file("write into", site.data()))?;
     }
     Ok(shown)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use haa_core::settings::KeptSlot;
 use haa_core::units::Timeline;
 
-use super::copies::By;
+use super::copies::{By, none_copies};
 use super::there::{There, slots_of};
 use super::{Ailing, Ails, Shown};
 use crate::agent::clock;
@@ -53,8 +53,12 @@ pub(super) async fn keep(
         }
     }
     let now = slots_of(session, by).await?;
-    if let (By::Extension, Some(theirs)) = (by, &theirs) {
-        prove(site, session, (theirs, &now)).await?;
+    if by == By::Extension {
+        // What came since the source was asked is looked at the next time.
+        let both = |name: &String| there.get(name).is_some_and(|before| before.copied);
+        let old = now.iter().filter(|(name, _)| both(name));
+        let old = old.map(|(name, slot)| (name.clone(), slot.clone())).collect();
+        prove(site, session, (of_source, &old)).await?;
     }
     let served = site.kept.served();
     let serves = |name: &str| by != By::Extension || served.has(name);
@@ -63,7 +67,11 @@ pub(super) async fn keep(
         let holds = own.and_then(|own| own.holds);
         let ailing = match slot {
             KeptSlot::Physical => physical(name, own),
-            KeptSlot::Logical { .. } if by == By::Nobody => None,
+            KeptSlot::Logical { .. } if by == By::Nobody => {
+                let there =
+                    of_source.is_some_and(|all| all.get(name).is_some_and(|all| all.is(slot)));
+                there.then(|| Ailing { ails: Ails::NotCopied, ..none_copies(name) })
+            }
             KeptSlot::Logical { .. } => {
                 logical(name, own.filter(|own| own.is(slot) && serves(name)))
             }
@@ -125,15 +133,21 @@ async fn make_way(
 async fn prove(
     site: &Site,
     session: &Session,
-    (theirs, ours): (&BTreeMap<String, There>, &BTreeMap<String, There>),
+    (theirs, ours): (Option<&BTreeMap<String, There>>, &BTreeMap<String, There>),
 ) -> Result<(), SqlError> {
-    const STREAMS: &str =
-        "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
-    let timeline = session.value(STREAMS).await?.and_then(|number| number.parse().ok());
-    // Nothing is replayed meanwhile.
-    let Some(timeline) = timeline.map(Timeline) else { return Ok(()) };
-    let held = theirs.get(&site.me.slot()).and_then(|slot| slot.catalog_xmin);
-    let next = site.kept.served().next((timeline, clock::now()), held, (theirs, ours));
+    const STREAMS: &str = "SELECT (SELECT received_tli FROM pg_stat_wal_receiver \
+         WHERE status = 'streaming'), pg_last_wal_replay_lsn()";
+    let rows = session.rows(STREAMS).await?;
+    let row = rows.first().ok_or(SqlError::Odd { column: 0 })?;
+    let (before, now) = (site.kept.served(), clock::now());
+    let next = match (row.parse(0).map(Timeline), theirs) {
+        (Some(timeline), Some(theirs)) => {
+            let held = theirs.get(&site.me.slot()).and_then(|slot| slot.catalog_xmin);
+            before.next((timeline, now), held, (theirs, ours))
+        }
+        (Some(_), None) => before,
+        (None, _) => before.rests(now, row.parse(1)),
+    };
     site.kept.served.send_replace(next);
     Ok(())
 }

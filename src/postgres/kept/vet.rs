@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haa_core::settings::KeptSlot;
 
-use super::copies::{By, COPIED_FROM, EXTENSION, how_to_load};
+use super::copies::{By, COPIED_FROM, EXTENSION, asked_in, how_to_load};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError, quoted};
 
@@ -33,6 +33,11 @@ pub(in crate::postgres) async fn objections(
                  it: {}, then this again",
                 site.major(),
                 how_to_load()
+            )
+        } else if asked_in(site.major(), &site.wishes.now().told).is_none() {
+            format!(
+                "{EXTENSION} is loaded by another file than haad's, which lets no standby ask for slots then: name it \
+                 in postgres.parameters.shared_preload_libraries"
             )
         } else if level != "logical" {
             format!(

@@ -230,7 +230,7 @@ async fn nothing_is_skipped(binaries: &std::path::Path, by: By) {
     }
     let kept = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'wal'";
     until(&cluster, &old, kept, "1").await;
-    a_lost_slot_is_told_and_not_made_again((&cluster, by), &new, &client).await;
+    a_lost_slot_is_told_and_not_made_again((&mut cluster, by), &new, &client).await;
 }
 
 /// A replica has a copy once the consumer has confirmed something that the replica has.
@@ -299,7 +299,7 @@ async fn until_there(cluster: &Cluster, member: &MemberName, question: &str, wan
 }
 
 async fn a_lost_slot_is_told_and_not_made_again(
-    (cluster, by): (&Cluster, By),
+    (cluster, by): (&mut Cluster, By),
     primary: &MemberName,
     client: &Client,
 ) {
@@ -317,5 +317,23 @@ async fn a_lost_slot_is_told_and_not_made_again(
     // Begun anew by the operator.
     set(cluster, &["slots.cdc="]);
     set(cluster, &["slots.cdc.database=postgres"]);
+    until_there(cluster, primary, by.is_copied(), "true").await;
+    a_primary_keeps_its_own_over_a_restart((cluster, by), primary).await;
+}
+
+/// Nobody else has a copy yet, and its own agent has forgotten everything.
+async fn a_primary_keeps_its_own_over_a_restart(
+    (cluster, by): (&mut Cluster, By),
+    primary: &MemberName,
+) {
+    cluster.playground.kill_agent(primary).expect("it ran");
+    cluster.playground.start_member(primary).expect("it can be started");
+    cluster.all_stream().await;
+    assert_eq!(cluster.primary().await, *primary, "the database went on");
+    let (code, said) = cluster.haactl(&["restart", primary.as_str(), "--in-place", "--yes"]);
+    if code != 0 && said.contains("did not come back in time") {
+        return note("the primary was too slow to lead again");
+    }
+    assert_eq!(code, 0, "{said}");
     until_there(cluster, primary, by.is_copied(), "true").await;
 }

@@ -247,6 +247,7 @@ impl World {
         disk.wal.end.0 += RECORD;
         disk.replayed = disk.wal.end;
         disk.shutdown = Shutdown::Primary(position);
+        self.conduct.limits_fall = 0;
         Ok(())
     }
 
