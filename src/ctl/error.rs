@@ -90,12 +90,12 @@ pub enum CtlError {
         /// Who.
         member: String,
     },
-    /// The primary was restarted in place, and did not take it.
+    /// It was restarted, and did not take it.
     #[error(
-        "{name} was restarted, and {high} is no lower: its log says why ('work failed'); the others were not touched"
+        "{name} was restarted, and {high} is no lower there: its log says why; who comes after it was not touched"
     )]
     StillHigh {
-        /// The primary.
+        /// Who.
         name: String,
         /// What is no lower.
         high: String,

@@ -121,8 +121,34 @@ async fn lower_first(first: &MemberView, now: &Overview, target: &Target) -> Res
     match then.members.iter().find(|member| member.name == first.name).and_then(MemberView::lowers)
     {
         Some(high) => Err(CtlError::StillHigh { name: first.name.clone(), high: high.to_owned() }),
-        None => Ok(()),
+        None => all_supplied(target).await,
     }
+}
+
+/// Whoever stops before it has replayed that there is less starts with what there was.
+async fn all_supplied(target: &Target) -> Result<(), CtlError> {
+    let began = Instant::now();
+    let mut looks = tokio::time::interval(AGAIN);
+    loop {
+        looks.tick().await;
+        let then = Overview::fetch(target).await?;
+        let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
+        match then.members.iter().find(|member| !member.leads() && !supplied(member)) {
+            None => return Ok(()),
+            Some(away) if began.elapsed() >= PATIENCE => {
+                return Err(CtlError::NotBack { member: away.name.clone(), patience: PATIENCE });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The first that goes on with more.
+async fn none_high(target: &Target) -> Result<(), CtlError> {
+    let then = Overview::fetch(target).await?;
+    let high =
+        then.members.iter().find_map(|one| Some((one.name.clone(), one.lowers()?.to_owned())));
+    high.map_or(Ok(()), |(name, high)| Err(CtlError::StillHigh { name, high }))
 }
 
 async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
@@ -163,7 +189,10 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         };
         return say(format_args!("{name} leads, and waits for a restart too: {ways}"));
     }
-    if first.is_some() || args.pending && !meant.iter().any(|member| member.leads()) {
+    if first.is_some() {
+        return none_high(target).await;
+    }
+    if args.pending && !meant.iter().any(|member| member.leads()) {
         return Ok(());
     }
     let Some(old) = &now.leader else {

@@ -197,8 +197,8 @@ pub(super) fn write_source(
     source: Option<&Source>,
     incarnation: Incarnation,
 ) -> io::Result<String> {
-    if source.is_some() {
-        kept::copies::follow(site)?;
+    if let Some(source) = source {
+        kept::copies::follow(site, Some(&source.address))?;
     }
     let conninfo = source.map_or_else(String::new, |source| {
         let name = match &source.site {

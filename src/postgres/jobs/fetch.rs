@@ -48,7 +48,7 @@ pub(super) async fn run(bench: &Bench, from: &[Source], line: &Line) -> Result<(
     if archive_alone && door::shown(&session).await? == Some(Door::Shut) {
         door::set(site, &running(site)?, Door::Open).await?;
     }
-    copies::follow(site).map_err(JobError::file("write into", site.data()))?;
+    copies::follow(site, None).map_err(JobError::file("write into", site.data()))?;
     let end = replayed(&session).await?;
     let control = Control::read(site.data()).map_err(JobError::file("read", site.data()))?;
     let size = control.segment_size;

@@ -42,8 +42,16 @@ pub(super) async fn run(
         return Err(JobError::Refused(why.to_owned()));
     }
     let wished = site.wishes.now();
-    let Err(error) = with(site, (source, door), &wished).await else {
-        return Ok(());
+    let error = match with(site, (source, door), &wished).await {
+        Ok(Raised::None) => return Ok(()),
+        Ok(Raised::Some) => {
+            // What was asked for goes on waiting for a restart, and is shown to.
+            if let Err(error) = parameters::apply(site).await {
+                tracing::warn!("parameters are not as they should be: {}", sentence(&error));
+            }
+            return Ok(());
+        }
+        Err(error) => error,
     };
     let ended = process::scan(site.data()).map_err(JobError::Signal)?.is_empty();
     if !ended || !is_a_no(&error) {
@@ -89,7 +97,7 @@ async fn with(
     site: &Site,
     (source, door): (Option<&Source>, Door),
     wished: &Wished,
-) -> Result<(), JobError> {
+) -> Result<Raised, JobError> {
     let raised = prepare(site, source, door, &wished.told).await?;
     let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
@@ -105,20 +113,14 @@ async fn with(
     let mark = starved::MARK;
     mark.remove(site).map_err(JobError::file("remove", &site.state(mark.0)))?;
     site.proven.started(wished);
-    // What was asked for goes on waiting for a restart, and is shown to.
-    if raised == Raised::Some
-        && let Err(error) = parameters::apply(site).await
-    {
-        tracing::warn!("parameters are not as they should be: {}", sentence(&error));
-    }
     if door == Door::Open {
         door::taken(site, &wished.told.hba);
     }
-    Ok(())
+    Ok(raised)
 }
 
 /// Its recovery will not come to an end by itself.
-async fn give_up(site: &Site) -> Result<(), JobError> {
+async fn give_up(site: &Site) -> Result<Raised, JobError> {
     process::close(site.data()).await.map_err(JobError::Signal)?;
     let mark = starved::MARK;
     mark.set(site).map_err(JobError::file("write", &site.state(mark.0)))?;

@@ -9,10 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use haa_core::settings::KeptSlot;
-use haa_core::units::{Lsn, Millis, Timeline};
+use haa_core::units::{Address, Lsn, Millis, Timeline};
 
 use super::there::{There, slots_of};
-use super::{Ailing, Ails};
+use super::{Ailing, Ails, Shown};
 use crate::agent::clock;
 use crate::postgres::error::JobError;
 use crate::postgres::files;
@@ -165,10 +165,32 @@ pub(super) fn lead(site: &Site, own: &BTreeSet<String>) -> io::Result<()> {
     files::write_private(&path, text)
 }
 
-/// Before WAL of somebody else's comes: what was known of slots is not known of those that have replayed it.
-pub(in crate::postgres) fn follow(site: &Site) -> io::Result<()> {
-    site.kept.served.send_replace(Served::default());
-    remove_if_there(&site.state(OWN))
+/// Before WAL of somebody else's comes: what was known of slots is not known of those that have replayed it. Whoever
+/// follows the same one again has missed nothing.
+pub(in crate::postgres) fn follow(site: &Site, source: Option<&Address>) -> io::Result<()> {
+    let known = &site.kept.source;
+    let other = known.send_if_modified(|known| {
+        let other = known.as_ref() != source;
+        *known = source.cloned();
+        other
+    });
+    if (other || source.is_none()) && site.major() < COPIED_FROM {
+        site.kept.served.send_replace(Served::default());
+        let kept = super::read(site)?;
+        let logical = kept.into_iter().filter(|(_, slot)| *slot != KeptSlot::Physical);
+        let unproven = logical.map(|(name, _)| {
+            let ailing = Some(super::standby::not_copied(&name));
+            (name, Shown { holds: None, ailing })
+        });
+        site.kept.shown.send_modify(|shown| shown.extend(unproven));
+    }
+    let path = site.state(OWN);
+    if !path.exists() {
+        return Ok(());
+    }
+    remove_if_there(&path)?;
+    // Back after a loss of power, it would be believed.
+    files::sync_parent(&path)
 }
 
 /// Before a promotion: what is not proven to serve would be decoded from catalogs that lack what it needs. It is told
@@ -190,8 +212,9 @@ pub(in crate::postgres) async fn forsake(site: &Site, session: &Session) -> Resu
         .unwrap_or_default();
     let serves = |name: &str| own.contains(name) || served.as_ref().is_some_and(|s| s.has(name));
     for (name, copy) in slots_of(session, By::Extension).await? {
+        let ours = kept.get(&name).is_some_and(|slot| copy.is(slot));
         // One that is still being made goes by itself.
-        if !kept.contains_key(&name) || !copy.copied || serves(&name) {
+        if !ours || !copy.copied || serves(&name) {
             continue;
         }
         let why = "its copy is not known to have all that it needs";

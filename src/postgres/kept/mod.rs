@@ -21,7 +21,7 @@ use std::io;
 
 use haa_core::effect::Kept;
 use haa_core::settings::KeptSlot;
-use haa_core::units::MemberName;
+use haa_core::units::{Address, MemberName};
 use tokio::sync::watch;
 
 use super::error::JobError;
@@ -84,6 +84,8 @@ pub(super) struct Known {
     shown: watch::Sender<BTreeMap<String, Shown>>,
     /// The copies of an extension's that serve.
     served: watch::Sender<Served>,
+    /// Who was followed last.
+    source: watch::Sender<Option<Address>>,
     /// Were there in this run of the agent, while it led.
     seen: watch::Sender<BTreeSet<String>>,
     /// Taken back, and gone or left to the operator: one of this name that comes now is not ours.

@@ -7,7 +7,7 @@ use haa_core::effect::Kept;
 use haa_core::settings::KeptSlot;
 
 use super::copies::{self, By, none_copies};
-use super::there::There;
+use super::there::{There, slots_of};
 use super::{Ailing, Ails, LostSlot, Shown};
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::site::Site;
@@ -26,6 +26,10 @@ pub(super) async fn keep(
 ) -> Result<BTreeMap<String, Shown>, JobError> {
     let site = &*bench.site;
     let mut shown = BTreeMap::new();
+    if by == By::Extension {
+        // Whatever else becomes of this look.
+        lead(site, there, &kept.slots)?;
+    }
     for (name, slot) in &kept.slots {
         if let Some(found) = there.get(name).filter(|found| found.temporary) {
             shown.insert(name.clone(), Shown { holds: found.holds, ailing: Some(waits(name)) });
@@ -47,20 +51,31 @@ pub(super) async fn keep(
             KeptSlot::Logical { database, plugin }
                 if kept.new.contains(name) && !site.kept.seen.borrow().contains(name) =>
             {
-                made(name, logical((site, by), (name, database, plugin)).await)?
+                let done = made(name, logical((site, by), (name, database, plugin)).await)?;
+                if by == By::Extension {
+                    lead(site, &slots_of(session, by).await?, &kept.slots)?;
+                }
+                done
             }
             KeptSlot::Logical { .. } => Some(lost(bench, name)),
         };
         shown.insert(name.clone(), Shown { holds: None, ailing });
     }
-    if by == By::Extension {
-        let well = |name: &String| shown.get(name).is_some_and(|shown| shown.ailing.is_none());
-        let own =
-            kept.slots.iter().filter(|(name, slot)| **slot != KeptSlot::Physical && well(name));
-        let own = own.map(|(name, _)| name.clone()).collect();
-        copies::lead(site, &own).map_err(JobError::file("write into", site.data()))?;
-    }
     Ok(shown)
+}
+
+/// Says which slots are of our own leadership.
+fn lead(
+    site: &Site,
+    there: &BTreeMap<String, There>,
+    kept: &BTreeMap<String, KeptSlot>,
+) -> Result<(), JobError> {
+    let ours = |name: &String, slot: &KeptSlot| {
+        there.get(name).is_some_and(|found| found.is(slot) && !found.temporary)
+    };
+    let own = kept.iter().filter(|(name, slot)| **slot != KeptSlot::Physical && ours(name, slot));
+    let own = own.map(|(name, _)| name.clone()).collect();
+    copies::lead(site, &own).map_err(JobError::file("write into", site.data()))
 }
 
 /// Somebody is about to make it.

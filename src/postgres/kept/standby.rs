@@ -145,8 +145,7 @@ async fn prove(
             let held = theirs.get(&site.me.slot()).and_then(|slot| slot.catalog_xmin);
             before.next((timeline, now), held, (theirs, ours))
         }
-        (Some(_), None) => before,
-        (None, _) => before.rests(now, row.parse(1)),
+        (Some(_), None) | (None, _) => before.rests(now, row.parse(1)),
     };
     site.kept.served.send_replace(next);
     Ok(())
@@ -168,11 +167,15 @@ fn logical(name: &str, own: Option<&There>) -> Option<Ailing> {
     if own.is_some_and(|own| own.copied && !own.temporary && !own.lost) {
         return None;
     }
-    Some(Ailing {
+    Some(not_copied(name))
+}
+
+pub(super) fn not_copied(name: &str) -> Ailing {
+    Ailing {
         ails: Ails::NotCopied,
         what: format!("the slot {name} is not copied to this replica: a failover to it would lose it"),
         remedy: "it is, once its consumer has confirmed something since the replica came: is it running? Postgres' log \
                  of this replica says more"
             .to_owned(),
-    })
+    }
 }
