@@ -1,5 +1,6 @@
 //! What is seen of Postgres and heard from peers. Facts have an age; none is trusted beyond it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -101,12 +102,7 @@ pub struct Parameters {
 impl Parameters {
     /// Those of [`LIMITS`] that are to be lower.
     pub fn lower(&self) -> impl Iterator<Item = &Pending> {
-        self.pending.iter().filter(|pending| {
-            let number = |text: &str| text.parse::<u64>().ok();
-            let written = pending.written.as_deref().and_then(number);
-            let falls = written.zip(number(&pending.running)).is_some_and(|(to, of)| to < of);
-            falls && LIMITS.contains(&pending.name.as_str())
-        })
+        self.pending.iter().filter(|pending| pending.limit() == Some(Ordering::Less))
     }
 }
 
@@ -119,6 +115,16 @@ pub struct Pending {
     pub running: String,
     /// What the files say; `None` if they do not name it any more.
     pub written: Option<String>,
+}
+
+impl Pending {
+    /// Of one of [`LIMITS`]: how what is written stands to what the server goes by.
+    #[must_use]
+    pub fn limit(&self) -> Option<Ordering> {
+        let (written, running) = (self.written.as_ref()?.parse::<u64>(), self.running.parse());
+        let known = LIMITS.contains(&self.name.as_str());
+        known.then_some(written.ok()?.cmp(&running.ok()?))
+    }
 }
 
 /// A parameter of the settings that is another on one member.

@@ -1,8 +1,9 @@
 //! The agents' documents as haactl reads them. Tolerant: a field that an agent does not send is unknown.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use haa_core::observe::{LIMITS, Own};
+use haa_core::observe::{Own, Pending};
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 
@@ -191,22 +192,29 @@ impl MemberView {
     /// The parameter that is to be lower and of which no standby may have less than its primary had, if one waits.
     #[must_use]
     pub fn lowers(&self) -> Option<&str> {
-        self.limit(|to, of| to < of)
+        self.limit(Ordering::Less)
     }
 
     /// The same of one that is to be higher.
     #[must_use]
     pub fn raises(&self) -> Option<&str> {
-        self.limit(|to, of| to > of)
+        self.limit(Ordering::Greater)
     }
 
-    fn limit(&self, changes: impl Fn(u64, u64) -> bool) -> Option<&str> {
-        let number = |text: &str| text.parse::<u64>().ok();
+    fn limit(&self, wanted: Ordering) -> Option<&str> {
         let mut all = self.pending_restart_reason.iter().filter(|(name, change)| {
-            let both = number(&change.new_value).zip(number(&change.old_value));
-            LIMITS.contains(&name.as_str()) && both.is_some_and(|(to, of)| changes(to, of))
+            let ChangeView { old_value, new_value } = (*change).clone();
+            let name = (*name).clone();
+            let pending = Pending { name, running: old_value, written: Some(new_value) };
+            pending.limit() == Some(wanted)
         });
         all.next().map(|(name, _)| name.as_str())
+    }
+
+    /// WAL comes to it, in whichever way is its.
+    #[must_use]
+    pub fn is_supplied(&self) -> bool {
+        self.streams() || self.lives_on_archive()
     }
 
     /// Its Postgres is being worked on, however long that takes.

@@ -112,8 +112,7 @@ fn in_place_first(leader: &MemberView, at: &AtArgs) -> Result<String, CtlError> 
 /// Writes are closed for nothing where the others could not follow, and the others restarted for nothing where the
 /// primary did not take it.
 async fn lower_first(first: &MemberView, now: &Overview, target: &Target) -> Result<(), CtlError> {
-    let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
-    if let Some(away) = now.members.iter().find(|member| !member.leads() && !supplied(member)) {
+    if let Some(away) = away(now) {
         return Err(CtlError::Away { member: away.name.clone() });
     }
     one(&first.name, Manner::InPlace, target).await?;
@@ -125,6 +124,11 @@ async fn lower_first(first: &MemberView, now: &Overview, target: &Target) -> Res
     }
 }
 
+/// A replica to which no WAL comes.
+fn away(now: &Overview) -> Option<&MemberView> {
+    now.members.iter().find(|member| !member.leads() && !member.is_supplied())
+}
+
 /// Whoever stops before it has replayed that there is less starts with what there was.
 async fn all_supplied(target: &Target) -> Result<(), CtlError> {
     let began = Instant::now();
@@ -132,8 +136,7 @@ async fn all_supplied(target: &Target) -> Result<(), CtlError> {
     loop {
         looks.tick().await;
         let then = Overview::fetch(target).await?;
-        let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
-        match then.members.iter().find(|member| !member.leads() && !supplied(member)) {
+        match away(&then) {
             None => return Ok(()),
             Some(away) if began.elapsed() >= PATIENCE => {
                 return Err(CtlError::NotBack { member: away.name.clone(), patience: PATIENCE });
@@ -225,8 +228,7 @@ async fn back(old: &str, voted: bool, target: &Target) -> Result<(), CtlError> {
             Err(error) => return Err(error),
         };
         let member = then.members.iter().find(|member| member.name == *old);
-        let supplied = |member: &MemberView| member.streams() || member.lives_on_archive();
-        if member.is_some_and(supplied) && (then.votes(old) || !voted) {
+        if member.is_some_and(MemberView::is_supplied) && (then.votes(old) || !voted) {
             return say(format_args!("the Postgres of {old} was restarted, and follows"));
         }
         if member.is_some_and(MemberView::is_at_work) {

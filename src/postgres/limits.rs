@@ -9,6 +9,11 @@ use super::error::JobError;
 use super::site::Site;
 use super::tool::Tool;
 
+/// What the data ask for of this one.
+pub(super) fn of(control: &Control, name: &str) -> Option<u32> {
+    LIMITS.into_iter().zip(control.limits).find(|(one, _)| *one == name).map(|(_, least)| least)
+}
+
 /// One of [`LIMITS`] that is set lower than the data ask for.
 pub(super) struct Low {
     pub(super) name: &'static str,

@@ -11,9 +11,8 @@ use super::error::{JobError, sentence};
 use super::site::Site;
 use super::sql::{Row, Session, SqlError, quoted};
 use super::tool::Tool;
-use super::{files, kept, process};
+use super::{files, kept, limits, process};
 use crate::config::nearest;
-use haa_core::observe::LIMITS;
 use haa_core::settings::KeptSlot;
 
 /// A list of some hundred rows.
@@ -257,7 +256,7 @@ fn of_kind(known: &Known, value: &str) -> Option<String> {
 
 /// What the primary has, a standby may not have less of: only the settings of all make it less.
 fn lowered(name: &str, value: &str, control: &Control) -> Option<String> {
-    let least = LIMITS.into_iter().zip(control.limits).find(|(limit, _)| *limit == name)?.1;
+    let least = limits::of(control, name)?;
     let value: u32 = value.parse().ok()?;
     (value < least).then(|| {
         format!(

@@ -12,7 +12,7 @@ use crate::hosts::MEMBERS;
 
 use super::step::{Fate, SEEN, Step, until};
 
-/// What a new cluster begins with. It goes up by a usual rolling restart, and down by one that begins with the primary.
+/// What a new cluster begins with. Here it only goes up: a restart in place may hand over on a busy machine.
 pub(super) const MAX_CONNECTIONS: i64 = 200;
 const MORE: i64 = 10;
 /// Raising `k` waits for a barrier.

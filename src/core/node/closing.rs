@@ -34,7 +34,7 @@ impl Node {
     pub(super) fn closing(&mut self, now: Millis, closing: &Closing) -> Option<(Role, Reason)> {
         let settled = self.belief.facts.as_ref().filter(|facts| self.desk.settled(facts)).cloned();
         if let Some(Server::Stopped(shutdown)) = settled.as_ref().map(|facts| &facts.server) {
-            let shutdown = self.lowered(now, closing, *shutdown)?;
+            let shutdown = self.lowered(now, &closing.how, *shutdown)?;
             let binds_until = self.failsafe.binds_until();
             self.let_go = Some(LetGo { binds_until, ..LetGo::after(closing, shutdown) });
             if self.leaves_to_others(closing) {

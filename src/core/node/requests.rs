@@ -99,10 +99,8 @@ impl Node {
                         format!("{me} was restarted in place, and accepts writes in term {term}");
                     let facts = self.belief.facts.as_ref();
                     if let Some(high) = facts.and_then(|facts| facts.parameters.lower().next()) {
-                        let (name, running) = (&high.name, &high.running);
-                        what.push_str(&format!(
-                            ", but {name} is still {running}: its log says why"
-                        ));
+                        let (name, now) = (&high.name, &high.running);
+                        what += &format!(", but {name} is still {now}: its log says why");
                     }
                     return Some(RequestState::Done { what });
                 }

@@ -44,30 +44,26 @@ const TO_LOWER: Millis = Millis(2_000);
 impl Node {
     /// Our primary is about to be stopped.
     pub(super) fn will_lower(&mut self, closing: &Closing, facts: &PostgresFacts) {
-        let asked =
-            closing.reason == Reason::Restarted && facts.parameters.lower().next().is_some();
-        self.lowering = if asked { Lowering::Wanted } else { Lowering::NotAsked };
+        self.lowering = match facts.parameters.lower().next() {
+            Some(_) if closing.reason == Reason::Restarted => Lowering::Wanted,
+            Some(_) | None => Lowering::NotAsked,
+        };
     }
 
     /// How our primary stopped; nothing yet, while its data are made to ask for less. Only whoever leads and is to lead
     /// again does that: WAL is added, which nobody else has. What is let go is what was there before, for no commit is
     /// in the rest.
-    pub(super) fn lowered(
-        &mut self,
-        now: Millis,
-        closing: &Closing,
-        shutdown: Shutdown,
-    ) -> Option<Shutdown> {
-        match (std::mem::take(&mut self.lowering), &closing.how, shutdown) {
+    pub(super) fn lowered(&mut self, now: Millis, how: &How, at: Shutdown) -> Option<Shutdown> {
+        match (std::mem::take(&mut self.lowering), how, at) {
             (Lowering::Begun(before), _, _) => Some(before),
             (Lowering::Wanted, How::InOrder { .. }, Shutdown::Primary(_))
                 if self.belief.leadership(now.after(TO_LOWER)).is_some() =>
             {
-                self.lowering = Lowering::Begun(shutdown);
+                self.lowering = Lowering::Begun(at);
                 self.desk.job(Job::Lower);
                 None
             }
-            (Lowering::Wanted | Lowering::NotAsked, _, _) => Some(shutdown),
+            (Lowering::Wanted | Lowering::NotAsked, _, _) => Some(at),
         }
     }
 
