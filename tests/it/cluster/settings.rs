@@ -63,6 +63,19 @@ async fn settings_are_changed_while_everything_runs() {
     assert_eq!(cluster.primary().await, primary);
 }
 
+/// A session shows a value as soon as its server has read the file; haad says what waits when it looks next.
+async fn until_pending(cluster: &Cluster, member: &MemberName) -> serde_json::Value {
+    let began = Instant::now();
+    loop {
+        let answer = cluster.playground.http_get(member, "/patroni").await.expect("it answers");
+        let document: serde_json::Value = serde_json::from_str(&answer.1).expect("a document");
+        if document["pending_restart"] == true {
+            return document;
+        }
+        assert!(began.elapsed() < LONG, "{member} waits for no restart: {document}");
+    }
+}
+
 /// The replica has a value of its own for one of them.
 async fn parameters_are_taken_by_servers_that_run(cluster: &Cluster, replica: &MemberName) {
     let own = cluster.connect(&cluster.playground.postgres(replica)).await.expect("it accepts");
@@ -94,11 +107,10 @@ async fn parameters_are_taken_by_servers_that_run(cluster: &Cluster, replica: &M
     assert_eq!(code, 200, "{text}");
     for member in cluster.playground.names() {
         cluster.until_shown(&member, "work_mem", "4MB").await;
-        let (_, text) = cluster.playground.http_get(&member, "/patroni").await.expect("it answers");
-        let document: serde_json::Value = serde_json::from_str(&text).expect("a document");
-        assert_eq!(document["pending_restart"], true, "{text}");
+        let document = until_pending(cluster, &member).await;
         let values = &document["pending_restart_reason"]["max_prepared_transactions"];
-        assert_eq!(*values, serde_json::json!({ "old_value": "0", "new_value": "7" }), "{text}");
+        let reason = serde_json::json!({ "old_value": "0", "new_value": "7" });
+        assert_eq!(*values, reason, "{document}");
     }
     // The member that is asked here may hear of it a heartbeat later than the one that answered.
     let (began, line) = (Instant::now(), "pending restart: max_prepared_transactions 0 -> 7");
