@@ -13,6 +13,9 @@ use super::rejoining::{LAST_WAIT, Plan};
 
 /// So long it stays as it is: an election that it takes part in is over by then, and WAL that is on its way has come.
 const PATIENCE: Millis = Millis(2_000);
+/// The same in a standby cluster: the other cluster's new primary may take longer, and its timelines come to us before
+/// our leader tells of them.
+const ABROAD: Millis = Millis(30_000);
 
 impl Standby {
     /// All that it has is replayed, and nothing comes: its position is exact.
@@ -39,19 +42,57 @@ impl Node {
         facts: &PostgresFacts,
         (standby, leader): (&Standby, Option<&Leader>),
     ) -> bool {
-        // Another cluster's timelines come to us before our leader tells of them.
-        let abroad = self.belief.site().is_some();
         let nobodys = |line| {
             leader.is_none_or(|leader| leader.line.beside(line, Lsn(0)) == Beside::Elsewhere)
         };
-        if !standby.ahead.iter().any(nobodys) || abroad || self.is_paused() {
+        let astray = standby.ahead.iter().any(nobodys);
+        let again = self.was_straightened(standby);
+        if !self.is_to_restart(now, facts, (standby, astray), leader.is_some()) {
+            return false;
+        }
+        // A standby cluster's leader may only not have told yet of what comes.
+        if let (true, None, Some(leader)) = (again, self.belief.site(), leader) {
+            self.rejoining.plan(now, Plan::Clone(leader.term));
+        }
+        self.rejoining.compared = None;
+        self.desk.job(Job::Stop(self.unhurried_stop()));
+        true
+    }
+
+    /// The same of who leads a standby cluster, and lets go of the lead for it.
+    pub(super) fn lets_go_astray(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        standby: &Standby,
+    ) -> bool {
+        self.is_to_restart(now, facts, (standby, !standby.ahead.is_empty()), false)
+    }
+
+    /// It was restarted for that before.
+    fn was_straightened(&self, standby: &Standby) -> bool {
+        let before = self.rejoining.straightened;
+        before.is_some_and(|before| before != standby.started_unix_ms)
+    }
+
+    fn is_to_restart(
+        &mut self,
+        now: Millis,
+        facts: &PostgresFacts,
+        (standby, astray): (&Standby, bool),
+        led: bool,
+    ) -> bool {
+        if !astray || self.is_paused() {
             self.rejoining.astray_since = None;
             return false;
         }
-        let restarted = self.rejoining.straightened;
-        let again = restarted.is_some_and(|before| before != standby.started_unix_ms);
-        // Where there is nobody to be cloned from, it is tried again, less often.
-        let patience = if again && leader.is_none() { LAST_WAIT } else { PATIENCE };
+        let abroad = self.belief.site().is_some();
+        let patience = match self.was_straightened(standby) {
+            // Where there is nobody to be cloned from, it is tried again, less often.
+            true if abroad || !led => LAST_WAIT,
+            false if abroad => ABROAD,
+            true | false => PATIENCE,
+        };
         let until = self.rejoining.astray_since.get_or_insert(now).after(patience);
         self.desk.wake_at(until);
         // What it has is replayed: only then is it known that it has nothing of them.
@@ -59,13 +100,8 @@ impl Node {
         if now < until || !exact || !self.desk.settled(facts) || !self.may_try(now) {
             return false;
         }
-        if let (true, Some(leader)) = (again, leader) {
-            self.rejoining.plan(now, Plan::Clone(leader.term));
-        }
         self.rejoining.straightened = Some(standby.started_unix_ms);
         self.rejoining.astray_since = None;
-        self.rejoining.compared = None;
-        self.desk.job(Job::Stop(self.unhurried_stop()));
         true
     }
 }

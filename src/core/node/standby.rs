@@ -94,6 +94,9 @@ impl Node {
         match &facts.server {
             Server::Standby(standby) if !stale && silent_since.is_none() => {
                 self.note_running(&facts);
+                if self.lets_go_astray(now, &facts, standby) {
+                    return Some(Role::close(Reason::SourceLost));
+                }
                 self.keep_followers(now, standby);
                 self.standby_requests(now, term, (&facts, standby))
             }

@@ -37,6 +37,7 @@ mod settings;
 mod shop;
 mod slots;
 mod standby;
+mod standby_bound;
 mod stops;
 mod systemd;
 mod tags;

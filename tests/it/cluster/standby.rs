@@ -36,7 +36,7 @@ impl Cluster {
 }
 
 /// A copy of a cluster has its passwords.
-fn same_secrets(from: &Cluster, to: &Cluster) {
+pub(super) fn same_secrets(from: &Cluster, to: &Cluster) {
     for role in ["superuser", "replication", "rewind"] {
         let member = name("n1");
         let secret = std::fs::read(from.password_file(&member, role)).expect("a password");

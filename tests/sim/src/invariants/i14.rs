@@ -16,6 +16,10 @@ pub(super) fn check(world: &World, ledger: &mut Ledger, deed: Deed) -> Result<()
         let what = format!("timeline {} was made twice", branch.timeline);
         return Err(broken(world, "I14", members, what));
     }
+    if world.plan.other_site == Some(branch.creator) {
+        // Of its leaderships nothing is known here.
+        return Ok(());
+    }
     let same_term = |other: &&haa_core::units::Term| Some(**other) == branch.term;
     let twice = ledger.timelines.values().filter(|&&other| other != id);
     if twice.filter_map(|&other| world.wals.branch(other).term.as_ref()).any(|t| same_term(&t)) {

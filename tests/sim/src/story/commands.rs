@@ -124,6 +124,7 @@ fn abroad(world: &World, verb: &str, words: &[&str]) -> Result<Fault, String> {
         ("other-site", ["loses", bytes]) => {
             Fault::Abroad(Abroad::Loses(bytes.parse().map_err(|_| "how many bytes?")?))
         }
+        ("other-site", ["loses-timeline"]) => Fault::Abroad(Abroad::LosesTimeline),
         ("other-site", ["stops"]) => Fault::Abroad(Abroad::Stops),
         ("other-site", ["promotes"]) => Fault::Abroad(Abroad::Promotes),
         ("other-site", ["follows", member]) => {

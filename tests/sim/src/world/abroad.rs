@@ -19,6 +19,8 @@ pub enum Abroad {
     FailsOver,
     /// The same, without so many of the last commits.
     Loses(u64),
+    /// Who took over is lost with all of its timeline, and another takes over that has not heard of it.
+    LosesTimeline,
     /// Its primary ends, in order, and what it wrote is everywhere.
     Stops,
     /// It is a copy of this member, and streams from it.
@@ -92,6 +94,7 @@ impl World {
             Abroad::Stops => self.end_server(other, End::Killed, Shutdown::Crashed),
             Abroad::FailsOver => self.fail_over_abroad(other, 0),
             Abroad::Loses(bytes) => self.fail_over_abroad(other, bytes),
+            Abroad::LosesTimeline => self.lose_timeline_abroad(other),
             Abroad::Follows(member) => {
                 let Some(disk) = self.members[member].postgres.disk else { return };
                 let postgres = &mut self.members[other].postgres;
@@ -114,6 +117,15 @@ impl World {
         if let Some(disk) = &mut self.members[other].postgres.disk {
             disk.wal.end.0 -= lost;
         }
+        self.open_abroad(other, Timeline(newest.0 + 2));
+    }
+
+    fn lose_timeline_abroad(&mut self, other: usize) {
+        let Some(newest) = self.newest_timeline(other) else { return };
+        self.end_server(other, End::Killed, Shutdown::Crashed);
+        let Some(disk) = &mut self.members[other].postgres.disk else { return };
+        let Some((branch, end)) = self.wals.branch(disk.wal.branch).parent else { return };
+        (disk.wal, disk.replayed) = (Wal { branch, end }, end);
         self.open_abroad(other, Timeline(newest.0 + 2));
     }
 
