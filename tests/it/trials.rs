@@ -60,7 +60,7 @@ macro_rules! tests {
 }
 use tests;
 
-trials!(v13 = 13, v15 = 15, v16 = 16, v17 = 17, v18 = 18 => {
+trials!(v13 = 13, v14 = 14, v15 = 15, v16 = 16, v17 = 17, v18 = 18 => {
     nothing_comes_after_detaching: super::timelines::nothing_comes_after_detaching,
     detaching_does_not_wait_for_a_reader: super::timelines::detaching_does_not_wait_for_a_reader,
     a_reserved_number_is_taken: super::timelines::a_reserved_number_is_taken,
