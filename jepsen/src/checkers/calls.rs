@@ -58,11 +58,7 @@ impl Call<'_> {
 
     /// Whether it changes anything when it takes place.
     pub(crate) fn writes(&self) -> bool {
-        match self.op {
-            Op::Txn(steps) => steps.iter().any(|step| matches!(step, Step::Append { .. })),
-            Op::Put { .. } | Op::Cas { .. } | Op::Transfer { .. } | Op::Add(_) => true,
-            Op::Get { .. } | Op::Balances(_) | Op::All(_) => false,
-        }
+        writes(self.op)
     }
 
     /// "client 3 on n1 at 12.034 s (operation 17)"
@@ -72,6 +68,15 @@ impl Call<'_> {
         });
         let at = seconds(if self.ok() { self.ended_at } else { self.began_at });
         format!("client {}{place} at {at} (operation {})", self.process, self.index)
+    }
+}
+
+/// Whether it changes anything when it takes place.
+pub(crate) fn writes(op: &Op) -> bool {
+    match op {
+        Op::Txn(steps) => steps.iter().any(|step| matches!(step, Step::Append { .. })),
+        Op::Put { .. } | Op::Cas { .. } | Op::Transfer { .. } | Op::Add(_) => true,
+        Op::Get { .. } | Op::Balances(_) | Op::All(_) => false,
     }
 }
 

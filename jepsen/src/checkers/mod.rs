@@ -8,6 +8,7 @@ mod ancestry;
 mod bank;
 mod calls;
 mod cases;
+mod deposed;
 mod elements;
 mod elle;
 mod exposure;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Event, Phase};
 use calls::Call;
 pub use cases::{Case, OfWorkload, judge_all};
+pub use deposed::deposed_reads;
 pub use options::{Exposure, Isolation, Leadership, Options, ReplicaReads, TimelineEnd};
 pub use outage::{lost, outage_ns};
 pub use tenures::{Tenure, overlap_ns, tenures};
@@ -200,6 +202,8 @@ impl Report {
 
 /// Judges a history by all that can be judged of it.
 pub fn judge(history: &[Event], options: &Options) -> Report {
+    let late = deposed::read_as_replicas(history, options);
+    let history = late.as_deref().unwrap_or(history);
     let calls = match calls::pair(history) {
         Ok(calls) => calls,
         Err(reason) => {

@@ -28,6 +28,11 @@ pub struct Options {
     pub leaderships: Vec<Leadership>,
     /// By how many nanoseconds that record may be late or early beside the clients' clock.
     pub record_slack: u64,
+    /// For how many nanoseconds after another one began to lead a deposed primary may be read: its lease. What is read
+    /// there then is judged as a replica's.
+    pub deposed_reads: u64,
+    /// For how many nanoseconds after that it may say that it accepts writes: in `quorum`, `suspect_after`.
+    pub deposed_says: u64,
     /// How many attempts the search for an order may make, for each register.
     pub budget: u64,
     /// Nanoseconds since the run began: an operator accepted that what was acknowledged before may be lost. It counts
@@ -49,6 +54,8 @@ impl Default for Options {
             bank_total: None,
             leaderships: Vec::new(),
             record_slack: 250_000_000,
+            deposed_reads: 0,
+            deposed_says: 0,
             budget: 2_000_000,
             loss_accepted: None,
             demanded: Vec::new(),

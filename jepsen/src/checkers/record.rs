@@ -13,7 +13,8 @@ pub(crate) fn check(calls: &[Call<'_>], options: &Options) -> Judged {
     }
     let mut findings = Findings::default();
     for pair in options.leaderships.windows(2) {
-        for text in contradictions(&pair[0], &pair[1], options.record_slack) {
+        let slack = options.record_slack.saturating_add(options.deposed_says);
+        for text in contradictions(&pair[0], &pair[1], slack) {
             findings.push(of_record(text, &pair[0], &pair[1]));
         }
     }

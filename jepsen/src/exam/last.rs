@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::checkers::{Case, Checker, Options, TimelineEnd};
 use crate::hosts::{Lab, MEMBERS, Place, Watch, places};
+use crate::nemesis;
 use crate::workloads::record::FAITHFUL;
 use crate::workloads::{Crew, Kind, Session, TOTAL, Work, names};
 
@@ -18,9 +19,27 @@ use super::{Wish, led};
 /// One operation of the last reads.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// `ttl`, as it is if nobody sets it; and the longest that a nemesis sets.
+const LEASE: Duration = Duration::from_secs(10);
+const LONG_LEASE: Duration = Duration::from_secs(20);
+/// `suspect_after`, as it is if nobody sets it: so long a deposed primary may say that it accepts writes.
+const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
 /// What a run promises to every workload, before anything is known of its end.
-pub(super) fn options() -> Options {
-    Options { bank_total: Some(TOTAL), sessions_from: Some(FAITHFUL), ..Options::default() }
+pub(super) fn options(wish: &Wish) -> Options {
+    let longer = wish.soak.is_some() || wish.kinds.contains(&nemesis::Kind::Settings);
+    let lease = if longer { LONG_LEASE } else { LEASE };
+    Options {
+        bank_total: Some(TOTAL),
+        sessions_from: Some(FAITHFUL),
+        deposed_reads: nanos(lease),
+        deposed_says: nanos(SUSPECT_AFTER),
+        ..Options::default()
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What each workload is judged by: its own, and what the run promises to all of them.
@@ -83,7 +102,7 @@ pub(super) async fn read_all(
     follow(lab, watch, PATIENCE).await.context("before the last reads")?;
     let primary = watch.primary(PATIENCE).await?;
     let recorder = Arc::clone(&crews.first().context("a run has a workload")?.recorder);
-    let mut options = options();
+    let mut options = options(wish);
     options.final_reads_from = Some(recorder.now());
     let theirs = crews.to_vec();
     let reads = clients.spawn(async move {

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::checkers::{Anomaly, Finding, OfWorkload, Verdict, judge_all};
+use crate::checkers::{Anomaly, Finding, OfWorkload, Verdict, deposed_reads, judge_all};
 use crate::files;
 use crate::hosts::{Lab, MEMBERS, Plan, Watch};
 use crate::matrix;
@@ -112,7 +112,7 @@ async fn examine(
     let healing = recorder.now();
     nemesis::heal_everything(lab, &watch, &wish.schedule).await.context("healing")?;
     last::follow(lab, &watch, HEALED).await.map_err(|error| {
-        let _ = files::save_all(&wish.out, &last::cases(&crews.all, &last::options()));
+        let _ = files::save_all(&wish.out, &last::cases(&crews.all, &last::options(wish)));
         error.context("the cluster did not come back after everything was healed")
     })?;
     let took = (recorder.now() - healing) / 1_000_000;
@@ -126,6 +126,7 @@ async fn examine(
     let events = recorder.events();
     let cases = last::cases(&crews, &options);
     files::save_all(&wish.out, &cases)?;
+    let late: usize = cases.iter().map(|one| deposed_reads(&one.history, &one.options)).sum();
     let mut judgement = tokio::task::spawn_blocking(move || judge_all(&cases)).await?;
     judgement.add(wrong);
     let never = never(&wish.kinds, &trace);
@@ -133,6 +134,7 @@ async fn examine(
     let skipped = trace.skipped.into_iter().map(|one| (one.name, one.at)).collect();
     let mut facts = facts(lab, wish, took);
     facts.push(("acknowledged to clients that came by".to_owned(), record::ways(&events)));
+    facts.push(("reads at a deposed primary, before its deadline".to_owned(), late.to_string()));
     facts.extend(options.loss_accepted.map(|at| ("loss accepted".to_owned(), until(at))));
     let (title, command) = (wish.title.clone(), wish.command.clone());
     Ok(report::Run { title, command, facts, events, faults, skipped, never, lanes, lag, judgement })
