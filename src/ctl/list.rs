@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
+use haa_core::units::MemberName;
 use serde::Serialize;
 
 use super::at;
@@ -107,6 +108,11 @@ impl Overview {
         })
     }
 
+    /// Nobody is asked about a member that there is not.
+    pub(super) fn names(&self, member: &MemberName) -> Result<(), CtlError> {
+        is_member(member, &self.members, &self.cluster)
+    }
+
     /// Who leads, if somebody does.
     #[must_use]
     pub fn leader(&self) -> Option<&MemberView> {
@@ -172,6 +178,18 @@ fn render(output: Output, overview: &Overview) -> Result<String, CtlError> {
         [vec![head], notes].concat().join("\n")
     };
     Ok(document(output, overview)?.unwrap_or_else(people))
+}
+
+/// An error that says so if there is no such member.
+pub(super) fn is_member(
+    name: &MemberName,
+    members: &[MemberView],
+    scope: &str,
+) -> Result<(), CtlError> {
+    if members.iter().any(|member| member.name == name.as_str()) {
+        return Ok(());
+    }
+    Err(CtlError::NoMember { name: name.to_string(), scope: scope.to_owned() })
 }
 
 pub(super) fn lag(member: &MemberView) -> String {

@@ -48,6 +48,7 @@ pub(super) async fn run(args: &ReinitArgs, target: &Target) -> Result<(), CtlErr
     let member = &args.member;
     if !args.yes {
         let now = Overview::fetch(target).await?;
+        now.names(member)?;
         let at = &args.at;
         let question =
             format!("Clone it anew{at}? Its data are moved aside, and it serves nobody meanwhile.");

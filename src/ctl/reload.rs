@@ -7,6 +7,7 @@ use serde_json::json;
 use super::at::AtArgs;
 use super::documents::ClusterView;
 use super::error::CtlError;
+use super::list::is_member;
 use super::print::say;
 use super::switchover::order_at;
 use super::target::Target;
@@ -44,9 +45,8 @@ pub(super) struct ReloadArgs {
 /// When a member is not known, not reached, or refuses.
 pub(super) async fn run(args: &ReloadArgs, target: &Target) -> Result<(), CtlError> {
     let cluster: ClusterView = target.document("/cluster").await?;
-    let known = |name: &str| cluster.members.iter().any(|member| member.name == name);
-    if let Some(name) = args.members.iter().find(|name| !known(name.as_str())) {
-        return Err(CtlError::NoMember { name: name.to_string(), scope: cluster.scope });
+    for name in &args.members {
+        is_member(name, &cluster.members, &cluster.scope)?;
     }
     let mut refused = false;
     for member in &cluster.members {

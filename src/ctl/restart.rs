@@ -66,6 +66,7 @@ pub(super) async fn run(args: &RestartArgs, target: &Target) -> Result<(), CtlEr
     let manner = if args.in_place { Manner::InPlace } else { Manner::Alone };
     if args.in_place && !args.yes {
         let now = Overview::fetch(target).await?;
+        now.names(member)?;
         let question = format!("Close writes{} until {member} is back?", args.at);
         confirm(&format!("{}\n{question}", now.table()))?;
     }

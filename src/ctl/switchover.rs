@@ -71,6 +71,7 @@ pub(super) async fn switchover(args: &SwitchoverArgs, target: &Target) -> Result
     let now = Overview::fetch(target).await?;
     let from = now.leader.as_deref();
     if !args.yes {
+        args.to.iter().try_for_each(|to| now.names(to))?;
         let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
         let from = from.unwrap_or("nobody");
         let question = format!("Hand the leadership over from {from} to {to}{}?", args.at);
@@ -89,6 +90,7 @@ pub(super) async fn switchover(args: &SwitchoverArgs, target: &Target) -> Result
 pub(super) async fn failover(args: &FailoverArgs, target: &Target) -> Result<(), CtlError> {
     if !args.yes {
         let now = Overview::fetch(target).await?;
+        args.to.iter().try_for_each(|to| now.names(to))?;
         let to = args.to.as_ref().map_or("the best replica", MemberName::as_str);
         let what = if args.accept_loss { ", acknowledged commits too" } else { "" };
         let question = format!("Make {to} lead, and lose what it does not have{what}?");

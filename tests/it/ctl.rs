@@ -137,6 +137,22 @@ fn a_dead_agent_is_passed_over_and_all_dead_are_named() {
 }
 
 #[test]
+fn nobody_is_asked_about_a_member_that_there_is_not() {
+    let stub = Stub::start(&[("/cluster", 200, CLUSTER), ("/routes", 200, ROUTES)]);
+    for asked in [
+        &["switchover", "--to", "n9"][..],
+        &["failover", "--to", "n9"],
+        &["restart", "n9", "--in-place"],
+        &["reinit", "n9"],
+        &["reload", "n9"],
+    ] {
+        let said = haactl(&[&["--api", &stub.address][..], asked].concat());
+        assert_eq!(said.code, 1, "{asked:?}: {}", said.err);
+        assert!(said.err.contains("no member 'n9' in cluster shop"), "{asked:?}: {}", said.err);
+    }
+}
+
+#[test]
 fn routes_are_one_line_each_and_none_is_a_failure() {
     let stub = Stub::start(&[("/routes", 200, ROUTES)]);
     let dsn = haactl(&["--api", &stub.address, "routes", "primary", "--format", "dsn"]);
