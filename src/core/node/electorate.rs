@@ -55,6 +55,11 @@ impl Electorate {
         removal.is_none_or(|removal| now.since(*well) >= removal.wait)
     }
 
+    /// Too few voters have been well for so long: whoever comes and goes is better than nobody.
+    fn takes_anybody(&self, now: Millis, patience: Millis) -> bool {
+        self.lonely_since.is_some_and(|since| now.since(since) >= patience)
+    }
+
     fn is_gone(&self, now: Millis, name: &MemberName, patience: Millis) -> bool {
         self.ill_since.get(name).is_some_and(|since| now.since(*since) >= patience)
     }
@@ -241,9 +246,11 @@ impl Node {
         Turn::Found(voters, k)
     }
 
-    /// Who streams, is close, may vote, and has been well for long enough.
+    /// Who streams, is close, may vote, and has been well for long enough, if there is time for that.
     fn fit_for_voting(&self, now: Millis, primary: &Primary) -> Names {
         let limit = self.belief.settings().maximum_lag_on_failover;
+        let patience = self.belief.settings().timing.voter_timeout;
+        let anybody = self.electorate.takes_anybody(now, patience);
         let fit = primary.replicas.iter().filter(|(name, sender)| {
             let record = self.belief.member(name);
             let same = record.is_some_and(|record| {
@@ -252,7 +259,7 @@ impl Node {
             let close = primary.inserted.bytes_since(sender.flushed) <= limit;
             let same = same && !self.belief.is_drained(name);
             let same = same && self.belief.given_up(name) != Some(&sender.incarnation);
-            sender.streaming && same && close && self.electorate.is_back(now, name)
+            sender.streaming && same && close && (anybody || self.electorate.is_back(now, name))
         });
         fit.map(|(name, sender)| (name.clone(), sender.incarnation)).collect()
     }
