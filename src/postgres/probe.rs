@@ -81,6 +81,10 @@ impl Prober {
             }
         };
         let under_way = self.probe.as_ref().is_some_and(|probe| !probe.is_finished());
+        if !under_way && now == since {
+            // It flushes, whether a probe came through or not.
+            self.site.flush.0.send_modify(|known| known.waits_since = None);
+        }
         if !under_way && primary.inserted > flushed && now.since(since) >= STILL {
             self.probe = Some(tokio::spawn(probe(self.site.clone())));
         }
@@ -103,13 +107,17 @@ impl Drop for Prober {
     }
 }
 
+/// A session that does not come about may wait for the disk itself: that counts, from the first try on.
 async fn probe(site: Arc<Site>) {
     let known = &site.flush.0;
+    known.send_modify(|known| known.waits_since = known.waits_since.or(Some(clock::now())));
     let took = flush(&site).await;
-    known.send_modify(|known| known.waits_since = None);
-    match took {
+    match &took {
         Ok(took) => known.send_modify(|known| known.took_ms = Some(took.0)),
-        Err(error) => tracing::debug!("no flush was probed: {}", sentence(&error)),
+        Err(error) => tracing::debug!("no flush was probed: {}", sentence(error)),
+    }
+    if !matches!(took, Err(SqlError::Silent { .. })) {
+        known.send_modify(|known| known.waits_since = None);
     }
 }
 
@@ -118,7 +126,6 @@ async fn flush(site: &Site) -> Result<Millis, SqlError> {
          SELECT pg_logical_emit_message(true, 'haa-probe', '')";
     let session = Session::open(site).await?;
     let began = clock::now();
-    site.flush.0.send_modify(|known| known.waits_since = Some(began));
     session.rows_within(PROBE, PATIENCE).await?;
     Ok(clock::now().since(began))
 }

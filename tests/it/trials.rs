@@ -81,4 +81,5 @@ trials!(v13 = 13, v14 = 14, v15 = 15, v16 = 16, v17 = 17, v18 = 18 => {
     how_long_the_door_takes: super::door::times,
     nothing_is_written_for_nothing: super::probe::nothing_is_written_for_nothing,
     a_hung_flush_is_told: super::probe::a_hung_flush_is_told_while_looks_go_on,
+    a_hung_flush_is_told_to_nobody_new: super::probe::a_hung_flush_is_told_where_nobody_gets_in,
 });
