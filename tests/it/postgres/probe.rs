@@ -62,7 +62,8 @@ pub(crate) async fn a_hung_flush_is_told_where_nobody_gets_in(binaries: &Path) {
     let mut a = Member::of("a", root.path(), binaries);
     a.become_primary(2, &[]).await;
     let lock = std::fs::read_to_string(a.config.data_directory.join("postmaster.pid"));
-    let postmaster: i32 = lock.expect("it runs").lines().next().expect("a line").parse().unwrap();
+    let postmaster: i32 =
+        lock.expect("it runs").lines().next().expect("a line").parse().expect("a number");
     let pid = caught_amid_a_flush(&mut a).await;
     member::kill(postmaster, Signal::SIGSTOP).expect("it runs");
     a.primary(|p| p.flush.waiting_ms.is_some_and(|waits| waits > 2_500)).await;
