@@ -113,7 +113,8 @@ async fn a_sound_cluster_has_no_problem_and_what_is_planted_is_found() {
     cluster.until_shown(&replica, "max_slot_wal_keep_size", "-1").await;
 
     let primary = format!("[\"{}\"]", cluster.primary().await);
-    let ill = until(&cluster, "max_slot_wal_keep_size").await;
+    // What waits for a restart is known to haad later than the rest is to Postgres.
+    let ill = until(&cluster, "max_connections waits for a restart").await;
     assert_eq!(
         found(&ill, "problem"),
         [(primary.clone(), "\"synchronous_commit is off for role app\"".to_owned())],

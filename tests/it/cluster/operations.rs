@@ -10,6 +10,8 @@ async fn a_switchover_goes_to_the_named_member_or_to_the_best() {
     let cluster = Cluster::start().await;
     let mut times = Vec::new();
     for run in 0..4 {
+        cluster.all_vote().await;
+        cluster.all_may_lead().await;
         let old = cluster.primary().await;
         let target = cluster.other_than(&old);
         let body = if run % 2 == 0 { json!({ "candidate": target }) } else { json!({}) };
@@ -177,7 +179,7 @@ async fn a_replica_that_does_not_replay_is_kept_out_of_read_routes() {
     client.batch_execute("SELECT pg_wal_replay_pause()").await.expect("it can be paused");
     cluster.write_until_acknowledged(1).await;
     until_read_from(false).await;
-    assert!(reads("/cluster").await.contains("stalled"));
+    cluster.until_said(&primary, "stalled").await;
     client.batch_execute("SELECT pg_wal_replay_resume()").await.expect("it can go on");
     until_read_from(true).await;
 }

@@ -22,8 +22,7 @@ async fn a_restart_is_done_when_the_member_is_as_it_was() {
     let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
     assert_eq!(code, 0, "{said}");
     assert_ne!(started(&cluster, &replica).await, before);
-    let (votes, text) = cluster.playground.http_get(&replica, "/sync").await.expect("it answers");
-    assert_eq!(votes, 200, "it streams and votes: {text}");
+    cluster.until_answered(&replica, "/sync", (200, "*")).await;
 
     let before = started(&cluster, &primary).await;
     for (arguments, why) in [

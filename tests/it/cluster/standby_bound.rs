@@ -2,13 +2,29 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::{Client, Row};
+
 use super::fixture::{Cluster, LONG};
 use super::standby::same_secrets;
 
-/// Where the WAL of who streams from the other cluster ends, and on which timeline.
-const END: &str = "SELECT received_tli, pg_last_wal_receive_lsn()::text \
-                   FROM pg_stat_wal_receiver, pg_last_wal_replay_lsn() AS replayed \
-                   WHERE replayed = pg_last_wal_receive_lsn()";
+/// The timeline that is streamed.
+const TIMELINE: &str = "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+/// Where the WAL of who has replayed all of it ends.
+const END: &str = "SELECT pg_last_wal_replay_lsn()::text \
+                   WHERE pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn()";
+/// haad lets half a minute pass first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The first row of an answer that has one.
+async fn row(client: &Client, question: &str) -> Row {
+    let began = Instant::now();
+    loop {
+        if let Some(row) = client.query_opt(question, &[]).await.expect("it answers") {
+            return row;
+        }
+        assert!(began.elapsed() < LONG, "{question} has no row");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_cluster_gets_off_a_timeline_that_came_to_nothing() {
@@ -27,15 +43,10 @@ async fn a_standby_cluster_gets_off_a_timeline_that_came_to_nothing() {
     b.has_rows(&member, 1).await;
 
     let client = b.connect(&b.playground.postgres(&member)).await.expect("it accepts");
-    let row = loop {
-        if let Some(row) = client.query_opt(END, &[]).await.expect("it answers") {
-            break row;
-        }
-        tokio::task::yield_now().await;
-    };
-    let (timeline, end): (i32, String) = (row.get(0), row.get(1));
+    let timeline: i32 = row(&client, TIMELINE).await.get(0);
     let other = a.primary().await;
     a.playground.kill_host(&other).expect("it ran");
+    let end: String = row(&client, END).await.get(0);
     // As a receiver leaves it, whose source is lost once it has sent that.
     let history = format!("pg_wal/{:08X}.history", timeline + 1);
     let history = b.playground.data(&member).join(history);
@@ -48,6 +59,11 @@ async fn a_standby_cluster_gets_off_a_timeline_that_came_to_nothing() {
     }
     a.playground.start_member(&other).expect("it starts");
     a.write_until_acknowledged(2).await;
-    b.says(&member, "the member that it was to stream from does not lead any more").await;
+    let (gone, began) =
+        ("the member that it was to stream from does not lead any more", Instant::now());
+    while !b.log(&member).contains(gone) {
+        assert!(began.elapsed() < PATIENCE, "it goes on asking for that timeline");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     b.has_rows(&member, 2).await;
 }

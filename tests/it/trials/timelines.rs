@@ -142,5 +142,7 @@ pub(super) async fn a_restart_is_a_promotion(binaries: &Path) {
     b.standby(|standby| standby.streaming && standby.position.timeline == Timeline(4)).await;
     a.list(&list).await;
     a.sql("INSERT INTO t VALUES (2)").await;
+    let there = a.primary(|_| true).await.position;
+    b.standby(|standby| standby.replayed >= there.lsn).await;
     assert_eq!(b.count("t").await, 2);
 }
