@@ -50,8 +50,7 @@ impl Node {
         if !self.is_to_restart(now, facts, (standby, astray), leader.is_some()) {
             return false;
         }
-        // A standby cluster's leader may only not have told yet of what comes.
-        if let (true, None, Some(leader)) = (again, self.belief.site(), leader) {
+        if let (true, Some(leader)) = (again, leader) {
             self.rejoining.plan(now, Plan::Clone(leader.term));
         }
         self.rejoining.compared = None;
@@ -66,6 +65,9 @@ impl Node {
         facts: &PostgresFacts,
         standby: &Standby,
     ) -> bool {
+        if standby.streaming {
+            self.rejoining.straightened = None;
+        }
         self.is_to_restart(now, facts, (standby, !standby.ahead.is_empty()), false)
     }
 
@@ -88,8 +90,10 @@ impl Node {
         }
         let abroad = self.belief.site().is_some();
         let patience = match self.was_straightened(standby) {
+            // Where it did not help, the other cluster may have thrown away what is missing: once is enough.
+            true if abroad => return false,
             // Where there is nobody to be cloned from, it is tried again, less often.
-            true if abroad || !led => LAST_WAIT,
+            true if !led => LAST_WAIT,
             false if abroad => ABROAD,
             true | false => PATIENCE,
         };
