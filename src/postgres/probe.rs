@@ -73,18 +73,18 @@ impl Prober {
     fn primary(&mut self, primary: &Primary) {
         let now = clock::now();
         let flushed = primary.position.lsn;
+        let under_way = self.probe.as_ref().is_some_and(|probe| !probe.is_finished());
         let since = match self.flushed {
             Some((before, since)) if before == flushed => since,
             _ => {
                 self.flushed = Some((flushed, now));
+                if !under_way {
+                    // It flushes, whether a probe came through or not.
+                    self.site.flush.0.send_modify(|known| known.waits_since = None);
+                }
                 now
             }
         };
-        let under_way = self.probe.as_ref().is_some_and(|probe| !probe.is_finished());
-        if !under_way && now == since {
-            // It flushes, whether a probe came through or not.
-            self.site.flush.0.send_modify(|known| known.waits_since = None);
-        }
         if !under_way && primary.inserted > flushed && now.since(since) >= STILL {
             self.probe = Some(tokio::spawn(probe(self.site.clone())));
         }
@@ -110,7 +110,9 @@ impl Drop for Prober {
 /// A session that does not come about may wait for the disk itself: that counts, from the first try on.
 async fn probe(site: Arc<Site>) {
     let known = &site.flush.0;
-    known.send_modify(|known| known.waits_since = known.waits_since.or(Some(clock::now())));
+    known.send_modify(|known| {
+        known.waits_since.get_or_insert_with(clock::now);
+    });
     let took = flush(&site).await;
     match &took {
         Ok(took) => known.send_modify(|known| known.took_ms = Some(took.0)),

@@ -8,6 +8,9 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
+use haa_core::settings::Timing;
+use haa_core::units::Millis;
+
 use crate::checkers::{Case, Checker, Options, TimelineEnd};
 use crate::hosts::{Lab, MEMBERS, Place, Watch, places};
 use crate::nemesis;
@@ -19,27 +22,25 @@ use super::{Wish, led};
 /// One operation of the last reads.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `ttl`, as it is if nobody sets it; and the longest that a nemesis sets.
-const LEASE: Duration = Duration::from_secs(10);
-const LONG_LEASE: Duration = Duration::from_secs(20);
-/// `suspect_after`, as it is if nobody sets it: so long a deposed primary may say that it accepts writes.
-const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+/// The longest `ttl` that a nemesis sets.
+const LONG_LEASE: Millis = Millis(20_000);
 
 /// What a run promises to every workload, before anything is known of its end.
 pub(super) fn options(wish: &Wish) -> Options {
     let longer = wish.soak.is_some() || wish.kinds.contains(&nemesis::Kind::Settings);
-    let lease = if longer { LONG_LEASE } else { LEASE };
+    let timing = Timing::default();
+    let lease = if longer { LONG_LEASE } else { timing.ttl };
     Options {
         bank_total: Some(TOTAL),
         sessions_from: Some(FAITHFUL),
         deposed_reads: nanos(lease),
-        deposed_says: nanos(SUSPECT_AFTER),
+        deposed_says: nanos(timing.suspect_after),
         ..Options::default()
     }
 }
 
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+const fn nanos(span: Millis) -> u64 {
+    span.0.saturating_mul(1_000_000)
 }
 
 /// What each workload is judged by: its own, and what the run promises to all of them.

@@ -42,12 +42,8 @@ impl Node {
         facts: &PostgresFacts,
         (standby, leader): (&Standby, Option<&Leader>),
     ) -> bool {
-        let nobodys = |line| {
-            leader.is_none_or(|leader| leader.line.beside(line, Lsn(0)) == Beside::Elsewhere)
-        };
-        let astray = standby.ahead.iter().any(nobodys);
         let again = self.was_straightened(standby);
-        if !self.is_to_restart(now, facts, (standby, astray), leader.is_some()) {
+        if !self.is_to_restart(now, facts, standby, leader) {
             return false;
         }
         if let (true, Some(leader)) = (again, leader) {
@@ -68,7 +64,7 @@ impl Node {
         if standby.streaming {
             self.rejoining.straightened = None;
         }
-        self.is_to_restart(now, facts, (standby, !standby.ahead.is_empty()), false)
+        self.is_to_restart(now, facts, standby, None)
     }
 
     /// It was restarted for that before.
@@ -77,26 +73,34 @@ impl Node {
         before.is_some_and(|before| before != standby.started_unix_ms)
     }
 
+    /// How long it stays as it is; for ever, where a restart did not help and nothing else would.
+    fn patience(&self, standby: &Standby, leader: Option<&Leader>) -> Option<Millis> {
+        match (self.belief.site(), self.was_straightened(standby)) {
+            // The other cluster may have thrown away what is missing: once is enough.
+            (Some(_), true) => None,
+            (Some(_), false) => Some(ABROAD),
+            // Where there is nobody to be cloned from, it is tried again, less often.
+            (None, true) if leader.is_none() => Some(LAST_WAIT),
+            (None, true | false) => Some(PATIENCE),
+        }
+    }
+
+    /// Whether it has been astray for long enough.
     fn is_to_restart(
         &mut self,
         now: Millis,
         facts: &PostgresFacts,
-        (standby, astray): (&Standby, bool),
-        led: bool,
+        standby: &Standby,
+        leader: Option<&Leader>,
     ) -> bool {
-        if !astray || self.is_paused() {
+        let nobodys = |line| {
+            leader.is_none_or(|leader| leader.line.beside(line, Lsn(0)) == Beside::Elsewhere)
+        };
+        if !standby.ahead.iter().any(nobodys) || self.is_paused() {
             self.rejoining.astray_since = None;
             return false;
         }
-        let abroad = self.belief.site().is_some();
-        let patience = match self.was_straightened(standby) {
-            // Where it did not help, the other cluster may have thrown away what is missing: once is enough.
-            true if abroad => return false,
-            // Where there is nobody to be cloned from, it is tried again, less often.
-            true if !led => LAST_WAIT,
-            false if abroad => ABROAD,
-            true | false => PATIENCE,
-        };
+        let Some(patience) = self.patience(standby, leader) else { return false };
         let until = self.rejoining.astray_since.get_or_insert(now).after(patience);
         self.desk.wake_at(until);
         // What it has is replayed: only then is it known that it has nothing of them.

@@ -14,7 +14,7 @@ use super::fixture::{Cluster, LONG, print_times};
 const OUTAGE: Duration = Duration::from_secs(40);
 /// The next one comes while the promises of the first still run.
 const SECOND: Duration = Duration::from_secs(12);
-/// What a write is given, on a slow disk: less than any closing of writes would cost.
+/// What a write is given, on a slow disk. A closing of writes ends the connection, and is seen by that.
 const WRITE: Duration = Duration::from_secs(15);
 
 /// Writes on one connection, one row after the other, until `enough`: how many. Each is to be acknowledged.
