@@ -23,6 +23,7 @@ mod tenures;
 mod told;
 mod wgl;
 
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,27 @@ impl Report {
         let findings = self.verdict.findings().iter().cloned().chain(found).collect();
         self.verdict = Verdict::Invalid { findings, more };
     }
+}
+
+/// What one model of consistency is demanded of: without what was read at replicas and at deposed primaries, which may
+/// lie in the past, and where an operator accepted a loss, with what was acknowledged before as unknown.
+#[must_use]
+pub fn of_primaries(history: &[Event], options: &Options) -> Vec<Event> {
+    let late = deposed::read_as_replicas(history, options);
+    let history = late.as_deref().unwrap_or(history);
+    let on_replica = |event: &Event| event.stamp.as_ref().is_some_and(|stamp| stamp.replica);
+    let mut left: HashSet<u64> = HashSet::new();
+    let mut begun: HashMap<u32, u64> = HashMap::new();
+    for event in history {
+        if event.phase == Phase::Invoke {
+            begun.insert(event.process, event.index);
+        } else if let Some(began) = begun.remove(&event.process).filter(|_| on_replica(event)) {
+            left.extend([began, event.index]);
+        }
+    }
+    let kept = options.loss_accepted.map(|until| calls::given_up(history, until));
+    let kept = kept.as_deref().unwrap_or(history).iter();
+    kept.filter(|event| !left.contains(&event.index)).cloned().collect()
 }
 
 /// Judges a history by all that can be judged of it.

@@ -1,8 +1,8 @@
 //! Histories in files: what is kept of a run, and what is judged again later. Never judges anything itself.
 //!
-//! Beside `history.json`, one event a line and all that we know, lies `history.edn` for Jepsen's Elle, and
-//! `options.json`, by which the run was judged. Where a run has several workloads, each has these in a directory of its
-//! own.
+//! Beside `history.json`, one event a line and all that we know, lie `history.edn`, of which Jepsen's Elle judges all
+//! by one model, and `options.json`, by which the run was judged. Where a run has several workloads, each has these
+//! in a directory of its own.
 
 mod edn;
 mod json;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::checkers::{Case, Options, Report, judge_all};
+use crate::checkers::{Case, Options, Report, judge_all, of_primaries};
 use crate::history::Event;
 use crate::report::{RESULTS, Results};
 
@@ -45,7 +45,9 @@ pub fn save(directory: &Path, history: &[Event], options: &Options) -> anyhow::R
     let mut json = file(HISTORY_JSON).with_context(tell)?;
     write_json(&mut json, history).and_then(|()| json.flush()).with_context(tell)?;
     let mut edn = file(HISTORY_EDN).with_context(tell)?;
-    write_edn(&mut edn, history).and_then(|()| edn.flush()).with_context(tell)?;
+    write_edn(&mut edn, &of_primaries(history, options))
+        .and_then(|()| edn.flush())
+        .with_context(tell)?;
     let options = serde_json::to_string_pretty(options).with_context(tell)?;
     fs::write(directory.join(OPTIONS_JSON), options + "\n").with_context(tell)
 }

@@ -151,3 +151,27 @@ fn several_workloads_of_a_run_are_kept_apart_and_judged_again_together() {
     told(&[]);
     assert_eq!(check(&kept).unwrap().counts.ok, 1);
 }
+
+#[test]
+fn what_lies_in_the_past_is_kept_from_elle() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("run");
+    let append = Op::Txn(vec![Step::Append { key: 1, value: 1 }]);
+    let read = |list| Op::Txn(vec![Step::Read { key: 1, list }]);
+    let mut history = vec![
+        event(0, Phase::Invoke, append.clone()),
+        event(1, Phase::Ok, append),
+        event(2, Phase::Invoke, read(None)),
+        event(3, Phase::Ok, read(Some(vec![]))),
+        event(4, Phase::Invoke, read(None)),
+        event(5, Phase::Ok, read(Some(vec![1]))),
+    ];
+    history[3].stamp.as_mut().unwrap().replica = true;
+    save(&kept, &history, &Options::default()).unwrap();
+    assert_eq!(load(&kept.join(HISTORY_JSON)).unwrap(), history);
+    let of_elle = load(&kept.join(HISTORY_EDN)).unwrap();
+    assert_eq!(of_elle.iter().map(|event| event.index).collect::<Vec<_>>(), [0, 1, 4, 5]);
+    for name in [HISTORY_JSON, HISTORY_EDN] {
+        assert_eq!(check(&kept.join(name)).unwrap().verdict, Verdict::Valid, "{name}");
+    }
+}
