@@ -14,6 +14,8 @@ use super::Node;
 
 /// Looked after again after this long, in case somebody dropped one.
 const AGAIN: Millis = Millis(10_000);
+/// A switchover waits for a copy as long as for what else a target lacks, and not for the next look at it.
+const AGAIN_WITHOUT_A_COPY: Millis = Millis(1_000);
 /// Nobody follows without a slot, and before somebody follows no client is let in.
 const AGAIN_WHILE_SHUT: Millis = Millis(1_000);
 
@@ -83,7 +85,9 @@ impl Node {
             // Postgres copies logical ones from a primary alone.
             slots.retain(|_, slot| matches!(slot, KeptSlot::Physical));
         }
-        self.want_slots(now, AGAIN, Kept { slots, ..Kept::default() });
+        let lacks = self.belief.facts.as_ref().is_some_and(|facts| facts.lacks_slot.is_some());
+        let again = if lacks { AGAIN_WITHOUT_A_COPY } else { AGAIN };
+        self.want_slots(now, again, Kept { slots, ..Kept::default() });
     }
 
     /// On a primary.

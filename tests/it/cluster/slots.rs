@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use haa::postgres::server_version;
 use haa_core::units::MemberName;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::Client;
 
 use super::fixture::{Cluster, LONG};
@@ -50,6 +51,18 @@ impl By {
         match self {
             Self::Postgres => "SELECT pg_log_standby_snapshot()",
             Self::Extension => "CHECKPOINT",
+        }
+    }
+
+    /// On a standby: the process that copies.
+    fn copier(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT (SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'slotsync worker')"
+            }
+            Self::Extension => {
+                "SELECT (SELECT pid::text FROM pg_stat_activity WHERE backend_type LIKE 'pg_failover_slots%')"
+            }
         }
     }
 
@@ -186,10 +199,14 @@ async fn nothing_is_skipped(binaries: &std::path::Path, by: By) {
     let old = cluster.primary().await;
     let client = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");
     client.batch_execute("CREATE PUBLICATION all_of_it FOR ALL TABLES").await.expect("it runs");
-    set(&cluster, &["slots.cdc.database=postgres", "slots.wal=physical"]);
+    // Postgres begins to copy with the first slot that there is to copy.
+    set(&cluster, &["slots.first.database=postgres"]);
+    let copiers = stopped_copiers(&cluster, &old, by).await;
+    set(&cluster, &["slots.first=", "slots.cdc.database=postgres", "slots.wal=physical"]);
     until_there(&cluster, &old, by.is_copied(), "true").await;
     let mut read = BTreeSet::new();
     no_hand_over_before_the_copy(&cluster, &old).await;
+    drop(copiers);
     insert(&client, 1..=50).await;
     copied((&cluster, by), &old, &client, &mut read).await;
     for member in cluster.playground.names().into_iter().filter(|name| *name != old) {
@@ -258,7 +275,41 @@ async fn copied(
     println!("every replica has copied the slot after {:?}", began.elapsed());
 }
 
-/// Nothing was confirmed by its consumer yet: no replica can have copied it.
+/// Who copies slots to standbys: stopped, and goes on when this is dropped.
+struct Copiers(Vec<Pid>);
+
+impl Drop for Copiers {
+    fn drop(&mut self) {
+        for copier in self.0.drain(..) {
+            // One that was ended meanwhile needs no word.
+            let _ = kill_process(copier, Signal::CONT);
+        }
+    }
+}
+
+/// Those of all standbys.
+async fn stopped_copiers(cluster: &Cluster, primary: &MemberName, by: By) -> Copiers {
+    let mut stopped = Copiers(Vec::new());
+    for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
+        let client = cluster.connect(&cluster.playground.postgres(&member)).await;
+        let client = client.expect("it accepts");
+        let began = Instant::now();
+        let copier = loop {
+            if let Some(copier) =
+                ask(&client, by.copier()).await.parse().ok().and_then(Pid::from_raw)
+            {
+                break copier;
+            }
+            assert!(began.elapsed() < LONG, "nobody copies slots on {member}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        kill_process(copier, Signal::STOP).expect("it runs");
+        stopped.0.push(copier);
+    }
+    stopped
+}
+
+/// Nobody copies it yet.
 async fn no_hand_over_before_the_copy(cluster: &Cluster, primary: &MemberName) {
     for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
         ready(cluster, &member, Ready::No).await;

@@ -15,6 +15,8 @@ pub struct Conduct {
     pub histories_stay: u32,
     /// Above zero: what a standby must have is to be less than the data ask for.
     pub limits_fall: u32,
+    /// Above zero: no standby gets a copy of a logical slot.
+    pub copies_fail: u32,
     /// A clone fails.
     pub clone_fails: u32,
     /// Above zero: a clone finds no room, before it touches anything.
@@ -57,6 +59,7 @@ impl Default for Conduct {
             rewind_blind: 0,
             histories_stay: 0,
             limits_fall: 0,
+            copies_fail: 0,
             clone_fails: 0,
             no_room: 0,
             start_fails: 0,

@@ -24,7 +24,6 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         let name: MemberName = name.parse().map_err(|why| format!("{why}"))?;
         world.index(&name).ok_or_else(|| format!("there is no member {name}"))
     };
-    let odds = |conduct: Conduct| vec![Fault::Conduct(conduct)];
     Ok(match (verb, rest) {
         ("kill-postgres", [m]) => vec![Fault::KillPostgres(end(m)?)],
         (_, [m, time]) if HANGS.contains(&verb) => hang(verb, end(m)?, time)?,
@@ -58,34 +57,44 @@ pub(super) fn faults(world: &World, verb: &str, rest: &[&str]) -> Result<Vec<Fau
         ("save-etcd", []) => vec![Fault::SaveEtcd],
         ("restore-etcd", []) => vec![Fault::RestoreEtcd],
         ("revoke-leader", []) => vec![Fault::RevokeEarly(leaders_lease(world)?)],
-        ("rewinds-fail", []) => odds(Conduct { rewind_fails: 1_000_000, ..world.conduct }),
-        ("rewinds-see-nothing", []) => odds(Conduct { rewind_blind: 1, ..world.conduct }),
-        ("limits-fall", []) => odds(Conduct { limits_fall: 1, ..world.conduct }),
-        ("histories-stay", []) => odds(Conduct { histories_stay: 1, ..world.conduct }),
-        ("promotions-fail", []) => odds(Conduct { promote_fails: 1_000_000, ..world.conduct }),
-        ("clones-fail", []) => odds(Conduct { clone_fails: 1_000_000, ..world.conduct }),
-        ("no-room", []) => odds(Conduct { no_room: 1, ..world.conduct }),
-        ("one-backup", []) => odds(Conduct { one_backup: 1, ..world.conduct }),
-        ("starts-fail", []) => odds(Conduct { start_fails: 1_000_000, ..world.conduct }),
-        ("promotions-hang", []) => odds(Conduct { promote_hangs: 1_000_000, ..world.conduct }),
-        ("promotions-hang", [time]) => {
-            let promote_takes = span(time)?;
-            odds(Conduct { promote_hangs: 1_000_000, promote_takes, ..world.conduct })
-        }
-        ("holds-fail", []) => odds(Conduct { hold_fails: 1_000_000, ..world.conduct }),
         ("set", words) => vec![Fault::Settings(set(world, words)?)],
         ("hold", [m, key]) => vec![Fault::Hold(end(m)?, written(key)?)],
         ("let-go", [m]) => vec![Fault::LetGo(end(m)?)],
-        ("promotions-go-astray", []) => {
-            odds(Conduct { promote_astray: 1_000_000, ..world.conduct })
-        }
-        ("outcomes-unknown", []) => odds(Conduct { txn_untold: 1_000_000, ..world.conduct }),
-        ("nothing-fails", []) => odds(world.conduct.healed()),
         ("schedule", [time, verb, rest @ ..]) => {
             vec![Fault::Plan(planned(verb, rest)?, When::In(span(time)?))]
         }
         ("then", [verb, rest @ ..]) => vec![Fault::Plan(planned(verb, rest)?, When::Then)],
+        ("promotions-hang", [time]) => {
+            let promote_takes = span(time)?;
+            let conduct = Conduct { promote_hangs: 1_000_000, promote_takes, ..world.conduct };
+            vec![Fault::Conduct(conduct)]
+        }
+        (_, []) if let Some(conduct) = odds(&world.conduct, verb) => vec![Fault::Conduct(conduct)],
         _ => vec![abroad(world, verb, rest)?],
+    })
+}
+
+/// What goes wrong from now on, or does not any more.
+fn odds(now: &Conduct, verb: &str) -> Option<Conduct> {
+    const ALWAYS: u32 = 1_000_000;
+    let now = *now;
+    Some(match verb {
+        "rewinds-fail" => Conduct { rewind_fails: ALWAYS, ..now },
+        "rewinds-see-nothing" => Conduct { rewind_blind: 1, ..now },
+        "limits-fall" => Conduct { limits_fall: 1, ..now },
+        "copies-fail" => Conduct { copies_fail: 1, ..now },
+        "histories-stay" => Conduct { histories_stay: 1, ..now },
+        "promotions-fail" => Conduct { promote_fails: ALWAYS, ..now },
+        "clones-fail" => Conduct { clone_fails: ALWAYS, ..now },
+        "no-room" => Conduct { no_room: 1, ..now },
+        "one-backup" => Conduct { one_backup: 1, ..now },
+        "starts-fail" => Conduct { start_fails: ALWAYS, ..now },
+        "promotions-hang" => Conduct { promote_hangs: ALWAYS, ..now },
+        "holds-fail" => Conduct { hold_fails: ALWAYS, ..now },
+        "promotions-go-astray" => Conduct { promote_astray: ALWAYS, ..now },
+        "outcomes-unknown" => Conduct { txn_untold: ALWAYS, ..now },
+        "nothing-fails" => now.healed(),
+        _ => return None,
     })
 }
 

@@ -66,7 +66,8 @@ impl World {
         self.members[member].postgres.lacks = None;
         for (name, slot) in &kept.slots {
             let logical = matches!(slot, KeptSlot::Logical { .. });
-            let copied = source.as_ref().is_some_and(|there| there.contains(name));
+            let copied = source.as_ref().is_some_and(|there| there.contains(name))
+                && self.conduct.copies_fail == 0;
             let may = match process {
                 Process::Primary => kept.new.contains(name),
                 _ => copied,
