@@ -35,10 +35,23 @@ impl Status {
     }
 
     /// Why everybody's restart at a time would end half-way, in a sentence: a standby cluster's leader is refused when
-    /// its turn comes, for the switchover at the end stops nothing there.
+    /// its turn comes, for the switchover at the end stops nothing there; and no standby starts with less than its
+    /// primary had.
     #[must_use]
     pub fn bars_rolling_plan(&self) -> Option<String> {
-        let why = "in a standby cluster not at a time; haactl restart --rolling does it at once";
-        self.follows.is_some().then(|| why.to_owned())
+        if self.follows.is_some() {
+            let why =
+                "in a standby cluster not at a time; haactl restart --rolling does it at once";
+            return Some(why.to_owned());
+        }
+        let (leader, _) = self.leader.as_ref()?;
+        let own = self.postgres.as_ref().filter(|_| *leader == self.me);
+        let heard = self.members.get(leader).and_then(|member| member.heard.as_ref());
+        let heard = heard.map(|(_, beat)| &beat.parameters);
+        let lower = &own.map(|facts| &facts.parameters).or(heard)?.lower().next()?.name;
+        Some(format!(
+            "{lower} is to be lower, which begins with the primary, and a rolling restart at a time ends with it: \
+             haactl restart {leader} --in-place --at ..., and the rolling one once that is done"
+        ))
     }
 }

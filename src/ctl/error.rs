@@ -60,17 +60,6 @@ pub enum CtlError {
         /// In which cluster.
         scope: String,
     },
-    /// A rolling restart at a time does not begin with the primary.
-    #[error(
-        "{lower} is to be lower, which begins with the primary, and a rolling restart at a time ends with it: haactl \
-         restart {name} --in-place --at ..., and the rolling one once that is done"
-    )]
-    PrimaryFirst {
-        /// The primary.
-        name: String,
-        /// What is to be lower.
-        lower: String,
-    },
     /// Of what a replica may not have less of, one is to be more and one less.
     #[error(
         "{lower} is to be lower, which begins with the primary, and {higher} higher, which begins with the replicas: \
@@ -321,7 +310,6 @@ impl CtlError {
             | Self::NotAll
             | Self::NoMember { .. }
             | Self::Problems
-            | Self::PrimaryFirst { .. }
             | Self::BothWays { .. }
             | Self::Away { .. }
             | Self::StillHigh { .. }

@@ -96,13 +96,10 @@ fn meant<'a>(args: &RestartArgs, now: &'a Overview) -> (Vec<&'a MemberView>, Str
 }
 
 /// Replicas cannot have less than the primary had until it has had less: the question, or why not.
-fn in_place_first(leader: &MemberView, at: &AtArgs) -> Result<String, CtlError> {
+fn in_place_first(leader: &MemberView) -> Result<String, CtlError> {
     let (name, lower) = (&leader.name, leader.lowers().unwrap_or_default());
     if let Some(higher) = leader.raises() {
         return Err(CtlError::BothWays { lower: lower.to_owned(), higher: higher.to_owned() });
-    }
-    if at.is_later() {
-        return Err(CtlError::PrimaryFirst { name: name.clone(), lower: lower.to_owned() });
     }
     Ok(format!(
         "{lower} is to be lower, which begins with the primary: restart {name} in place, which closes writes until it \
@@ -164,9 +161,9 @@ async fn several(args: &RestartArgs, target: &Target) -> Result<(), CtlError> {
         return say("no member is known to wait for a restart");
     }
     let lowers = |member: &&MemberView| member.lowers().is_some() && !member.leads_standby();
-    let first = now.leader().filter(lowers).filter(|_| args.rolling);
+    let first = now.leader().filter(lowers).filter(|_| args.rolling && !args.at.is_later());
     let question = match first {
-        Some(first) => in_place_first(first, &args.at)?,
+        Some(first) => in_place_first(first)?,
         None => question,
     };
     if !args.yes && !meant.is_empty() {

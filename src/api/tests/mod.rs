@@ -35,6 +35,7 @@ mod commands;
 mod documents;
 mod fuzz;
 mod metrics;
+mod plans;
 mod port;
 mod roles;
 mod settings;
