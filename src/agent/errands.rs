@@ -36,8 +36,14 @@ pub(super) async fn carry_out(api: Api, store: Arc<Store>, reloader: Arc<Reloade
                 Some((_, state)) => state,
                 None => reloader.again().await,
             };
-            read = Some((id.clone(), state.clone()));
-            Some((request.ask, state, None))
+            // Asked to stop meanwhile, nothing that came of it counts: the next agent does it.
+            let still = published.borrow().as_ref().and_then(|now| now.errand.clone());
+            if still.as_ref() == Some(&id) {
+                read = Some((id.clone(), state.clone()));
+                Some((request.ask, state, None))
+            } else {
+                None
+            }
         };
         if let Some((ask, state, settings)) = carried
             && let Err(error) = store.conclude(&id, (ask, state), settings).await

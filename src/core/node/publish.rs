@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Job};
 use crate::observe::{Door, Heartbeat, PeerState, Server, Standby};
-use crate::records::{Kept, Key, MemberRecord, MemberRole, Record};
+use crate::records::{Kept, Key, MemberRecord, MemberRole, Record, RequestId};
 use crate::routes::{Follows, MemberStatus, PoolsAre, Status};
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 use crate::voters::{Attempt, Question};
@@ -58,6 +58,8 @@ pub(super) struct Told {
     drained: BTreeSet<MemberName>,
     #[serde(default)]
     pools: PoolsAre,
+    #[serde(default)]
+    errand: Option<RequestId>,
     /// Routes to us are closed: somebody stands against us, or too few voters speak.
     closed: bool,
 }
@@ -76,8 +78,10 @@ impl Node {
         let settings = self.settings_revision();
         let drained = self.belief.all_drained();
         let pools = self.pools();
+        let errand = self.errand(now);
         let changed = self.told.settings != settings
             || self.told.pools != pools
+            || self.told.errand != errand
             || self.told.drained != drained
             || self.told.record.as_ref() != Some(&record)
             || self.told.closed != closed
@@ -96,6 +100,7 @@ impl Node {
             self.told.settings = settings;
             self.told.drained = drained;
             self.told.pools = pools;
+            self.told.errand = errand;
             self.told.closed = closed;
             let status = self.status(now, record, backed);
             self.desk.wish(Effect::Publish(Box::new(status)));
@@ -411,7 +416,7 @@ impl Node {
             drained: self.told.drained.clone(),
             pools: self.told.pools,
             requests: requests.map(|(id, kept)| (id.clone(), kept.value.clone())).collect(),
-            errand: self.errand(now),
+            errand: self.told.errand.clone(),
             settings: self.belief.settings().clone(),
             settings_revision: self.settings_revision(),
             store_heard_at: self.belief.store_heard_at,

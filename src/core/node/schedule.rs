@@ -8,7 +8,6 @@ use crate::units::{MemberName, Millis, Term};
 use super::Node;
 use super::belief::Belief;
 use super::desk::{Change, seen};
-use super::requests::Unfit;
 
 /// What we were told of the wall clock counts for so long: it may have been set since.
 const FRESH: Millis = Millis(30_000);
@@ -116,7 +115,7 @@ impl Node {
         self.answer_with(id, request, state, (Change::default().put(settings), Some(unchanged)));
     }
 
-    /// Whether an agent may carry it out; the status of that one says so then.
+    /// Whether an agent may carry it out; the status of that one says so then. One that is away may be back in time.
     pub(super) fn admit_errand(
         &mut self,
         now: Millis,
@@ -124,19 +123,19 @@ impl Node {
         (name, term): (&MemberName, Term),
     ) {
         let begun = matches!(request.state, RequestState::Accepted { .. });
-        let why = match self.alive(name) {
-            Ok(()) if self.is_too_late(now, request) => {
-                format!("{name} did not come to it in time: it has lapsed")
-            }
-            Ok(()) if begun => return,
-            Ok(()) => return self.answer(id, request, RequestState::Accepted { term }),
-            Err(Unfit::Never(why) | Unfit::Yet(why)) => why,
-        };
-        self.answer(id, request, RequestState::Refused { why });
+        if self.is_too_late(now, request) {
+            let why = format!("{name} did not come to it in time: it has lapsed");
+            self.answer(id, request, RequestState::Refused { why });
+        } else if !begun && self.belief.member(name).is_some() {
+            self.answer(id, request, RequestState::Accepted { term });
+        }
     }
 
-    /// What our agent is to carry out now.
+    /// What our agent is to carry out now. One that stops leaves it to the next: its Postgres takes nothing any more.
     pub(super) fn errand(&self, now: Millis) -> Option<RequestId> {
+        if self.leaving.is_some() {
+            return None;
+        }
         let leader = &self.belief.view.as_ref()?.leader.as_ref()?.value.member;
         let open = self.open_requests().into_iter();
         let mut ours = open.filter(|(_, request)| {
