@@ -20,6 +20,8 @@ use super::{Playground, loopback};
 
 /// An agent answers from memory; one that takes longer is frozen or dead.
 const ANSWER: Duration = Duration::from_millis(500);
+/// One question alone waits for an agent that a busy machine keeps from answering.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two questions.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -27,13 +29,13 @@ impl Playground {
     /// Asks a member's agent; the status code and the document.
     ///
     /// # Errors
-    /// When it does not answer within two seconds.
+    /// When it does not answer within twenty seconds.
     pub async fn http_get(
         &self,
         name: &MemberName,
         path: &str,
     ) -> Result<(u16, String), HttpError> {
-        let answer = Ask::get(path).send(&self.api(name)).await?;
+        let answer = Ask::get(path).within(PATIENCE).send(&self.api(name)).await?;
         Ok((answer.status, answer.text()))
     }
 

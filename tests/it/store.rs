@@ -120,6 +120,18 @@ impl Bench {
         self.end(id).await
     }
 
+    /// Repeats it until it is known to be written: on a busy machine an answer may come too late.
+    async fn write(&mut self, put: Vec<(Record, Option<LeaseId>)>) -> StoreView {
+        loop {
+            let (outcome, view) = self.txn(vec![], put.clone(), vec![]).await;
+            match outcome {
+                Outcome::Committed => return view,
+                Outcome::Unknown => {}
+                Outcome::Refused => panic!("refused, though it compares nothing: {view:?}"),
+            }
+        }
+    }
+
     async fn news(&mut self) -> LeaseNews {
         self.until(|input| match input {
             Input::Lease(news) => Some(news),

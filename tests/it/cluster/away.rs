@@ -79,8 +79,8 @@ async fn streams_through(cluster: &mut Cluster, upstream: &MemberName) {
     let end: String = client.query_one(end, &[]).await.expect("it answers").get(0);
     let question = format!("slot_name = 'haa_{below}' AND NOT active AND restart_lsn >= '{end}'");
     until_so(cluster, &primary, "pg_replication_slots", &question).await;
-    let (_, list) = cluster.haactl(&["list"]);
-    assert!(list.contains(&format!("streaming from {upstream}")), "{list}");
+    let shown = format!("streaming from {upstream}");
+    cluster.until_haactl(&["list"], |_, list| list.contains(&shown)).await;
 
     cluster.playground.kill(upstream, Part::Host).expect("it was running");
     streams_from(cluster, &below, &primary).await;

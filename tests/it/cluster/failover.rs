@@ -167,9 +167,15 @@ async fn history_tells(cluster: &Cluster, old: &MemberName, kept: &Path) {
 /// Freezes the walsenders, then writes on the primary what nobody else will ever have.
 async fn diverge(cluster: &Cluster, primary: &MemberName) {
     let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
-    let senders = client.query("SELECT pid FROM pg_stat_replication", &[]).await;
-    let senders = senders.expect("it answers");
-    assert_eq!(senders.len(), 2, "both replicas stream");
+    let began = Instant::now();
+    let senders = loop {
+        let senders = client.query("SELECT pid FROM pg_stat_replication", &[]).await;
+        let senders = senders.expect("it answers");
+        if senders.len() == 2 {
+            break senders;
+        }
+        assert!(began.elapsed() < LONG, "not both replicas stream");
+    };
     for row in senders {
         let pid = nix::unistd::Pid::from_raw(row.get(0));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it runs");

@@ -52,7 +52,7 @@ async fn started() -> Cluster {
     let events = ["on_role_change", "on_start", "on_stop", "before_promote"];
     let lines = events.map(|event| format!("{event} = [\"{}\"]\n", hook.display())).concat();
     for member in cluster.playground.names() {
-        cluster.edit(&member, |text| format!("{text}\n[hooks]\ntimeout = \"2s\"\n{lines}"));
+        cluster.edit(&member, |text| format!("{text}\n[hooks]\ntimeout = \"10s\"\n{lines}"));
     }
     cluster.playground.start_all().await.expect("everything starts");
     cluster.all_stream().await;

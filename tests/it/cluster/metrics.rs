@@ -18,7 +18,12 @@ impl Cluster {
     }
 
     /// Scrapes until it is so.
-    async fn shows(&self, member: &MemberName, what: &str, so: impl Fn(&Page) -> bool) -> Page {
+    pub(super) async fn shows(
+        &self,
+        member: &MemberName,
+        what: &str,
+        so: impl Fn(&Page) -> bool,
+    ) -> Page {
         let began = Instant::now();
         loop {
             let page = self.scrape(member).await;
@@ -50,7 +55,9 @@ async fn three_members_are_scraped_across_a_failover() {
         assert!(page.get("haa_lease_renewals_total", &[("outcome", "renewed")]) > Some(0.0));
         assert!(page.all("haa_etcd_request_duration_seconds_count").all(|(_, count)| count > 0.0));
         for other in cluster.playground.names().iter().filter(|other| **other != member) {
-            assert_eq!(page.get("haa_member_heard", &[("member", other.as_str())]), Some(1.0));
+            let of = [("member", other.as_str())];
+            let heard = |page: &Page| page.get("haa_member_heard", &of) == Some(1.0);
+            cluster.shows(&member, &format!("it hears {other}"), heard).await;
         }
         if member != old {
             cluster.shows(&member, "it votes", votes).await;

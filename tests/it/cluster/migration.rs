@@ -205,8 +205,7 @@ impl Site {
 
     /// *Going back*, later.
     async fn give_back(&mut self) {
-        let (code, said) = self.cluster.haactl(&["pause"]);
-        assert_eq!(code, 0, "{said}");
+        self.cluster.all_go_by(self.cluster.haactl(&["pause"])).await;
         for member in ["n2", "n3", "n1"].map(name) {
             self.cluster.playground.terminate_agent(&member).expect("it runs");
             self.cluster.agent_is_gone(&member).await;
@@ -258,6 +257,7 @@ async fn a_cluster_of_patroni_is_taken_over_and_given_back() {
     site.forget("/service/playground/").await;
     let (code, said) = site.cluster.haactl(&["switchover", "--yes"]);
     assert_eq!(code, 0, "{said}");
+    site.cluster.all_vote().await;
     let (code, said) = site.cluster.haactl(&["switchover", "--to", "n1", "--yes"]);
     assert_eq!(code, 0, "{said}");
     site.cluster.all_stream().await;

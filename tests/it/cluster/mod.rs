@@ -41,5 +41,6 @@ mod standby_bound;
 mod stops;
 mod systemd;
 mod tags;
+mod waits;
 mod watched;
 mod writers;

@@ -81,6 +81,7 @@ async fn a_switchover_to_a_member_that_may_not_lead_is_refused() {
     a_file_is_read_again(&cluster, &unfit).await;
     // Without its tag it may lead.
     cluster.all_may_lead().await;
+    cluster.all_vote().await;
     let answer = cluster.playground.http_post(&primary, "/switchover", &body).await;
     let (status, text) = answer.expect("the agent answers");
     assert_eq!(status, 200, "{text}");

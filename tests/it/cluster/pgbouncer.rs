@@ -49,7 +49,7 @@ async fn a_switchover_measured_through_pgbouncer_loses_nothing_and_shows_no_erro
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_does_not_end_refuses_the_switchover_and_nobody_stays_paused() {
     let nobody = free();
-    let pooled = Pooled::start("pause_timeout = \"1s\"", Some(&nobody)).await;
+    let pooled = Pooled::start("pause_timeout = \"5s\"", Some(&nobody)).await;
     let cluster = &pooled.cluster;
     let primary = cluster.primary().await;
     let target = cluster.other_than(&primary);
@@ -61,7 +61,7 @@ async fn a_transaction_that_does_not_end_refuses_the_switchover_and_nobody_stays
     let (status, said) = pooled.switchover(&target).await;
     assert_eq!(status, 412, "{said}");
     let names =
-        format!("transactions through the PgBouncer at {} did not end within 1s", pooled.at);
+        format!("transactions through the PgBouncer at {} did not end within 5s", pooled.at);
     assert!(said.contains(&names) && said.contains("nothing was stopped"), "{said}");
     assert_eq!(cluster.primary().await, primary);
     writers.go_on(50).await;

@@ -80,8 +80,7 @@ async fn data_that_commits_rest_on_are_not_thrown_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_leader_nothing_is_thrown_away() {
     let (cluster, primary, replica) = Cluster::start_voting().await;
-    let (code, said) = cluster.haactl(&["pause"]);
-    assert_eq!(code, 0, "{said}");
+    cluster.all_go_by(cluster.haactl(&["pause"])).await;
     cluster.playground.kill_host(&primary).expect("it ran");
     let old = mark(&cluster, &replica);
     let none = |view: &haa::ctl::documents::ClusterView| view.leader().is_none();

@@ -118,11 +118,13 @@ async fn agents_carry_out_what_is_due(cluster: &Cluster, member: &MemberName) {
     scheduled(cluster, &["reload", member.as_str(), "--at", "+1s"]);
     until_event(cluster, "set postgres.parameters.work_mem = 8MB (was not said), at ").await;
     until_event(cluster, &format!("reload {member}, at ")).await;
-    let (_, events) = cluster.haactl(&["events", "--kind", "reload"]);
-    assert!(events.contains("nothing is other than before"), "{events}");
-    let (_, settings) = cluster.haactl(&["settings", "show"]);
-    let shown = settings.lines().find(|line| line.contains("work_mem"));
-    assert!(shown.is_some_and(|line| line.contains("8MB")), "{settings}");
+    let same = |_: i32, events: &str| events.contains("nothing is other than before");
+    cluster.until_haactl(&["events", "--kind", "reload"], same).await;
+    let shown = |_: i32, settings: &str| {
+        let mut lines = settings.lines().filter(|line| line.contains("work_mem"));
+        lines.any(|line| line.contains("8MB"))
+    };
+    cluster.until_haactl(&["settings", "show"], shown).await;
 }
 
 /// What an agent refused by itself, and what it did by itself.
@@ -164,8 +166,8 @@ async fn what_waits_is_shown_and_cancelled(
     scheduled(cluster, &["restart", "--rolling", "--at", "+3h", "--yes"]);
     let next = "Scheduled: switchover to the best replica at 20";
     for verb in ["list", "status"] {
-        let (_, said) = cluster.haactl(&[verb]);
-        assert!(said.contains(next) && said.contains(", and 4 more: haactl requests"), "{said}");
+        let all = ", and 4 more: haactl requests";
+        cluster.until_haactl(&[verb], |_, said| said.contains(next) && said.contains(all)).await;
     }
     // Any member says so, a moment later.
     let from = format!("\"from\":\"{primary}\"");

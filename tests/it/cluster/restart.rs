@@ -79,12 +79,18 @@ async fn what_does_not_start_is_told(cluster: &mut Cluster) {
     assert!(said.contains("Postgres does not go by all of it"), "{said}");
 }
 
+/// Waits until all three are known to wait for a restart, for this.
+async fn all_wait(cluster: &Cluster, change: &str) {
+    let line = format!("pending restart: {change}");
+    cluster.until_haactl(&["list"], |_, list| list.matches(&line).count() == 3).await;
+}
+
 /// Taken out, it is 100 again: what a replica may not have less of is less on the primary first, without a switchover.
 async fn less_than_the_data_ask_for(cluster: &Cluster) {
     let leads = cluster.primary().await;
-    let (code, said) = cluster.haactl(&["settings", "set", "postgres.parameters.max_connections="]);
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(said.matches("pending restart: max_connections 120 -> 100").count(), 3, "{said}");
+    let set = cluster.haactl(&["settings", "set", "postgres.parameters.max_connections="]);
+    cluster.all_go_by(set).await;
+    all_wait(cluster, "max_connections 120 -> 100").await;
     let (code, said) =
         cluster.haactl(&["restart", "--rolling", "--at", "2099-01-01T03:00", "--yes"]);
     assert!(code == 1 && said.contains("max_connections is to be lower"), "{code}: {said}");
@@ -93,6 +99,7 @@ async fn less_than_the_data_ask_for(cluster: &Cluster) {
     let (code, said) = cluster.haactl(&["restart", replica.as_str()]);
     assert_eq!(code, 0, "{said}");
     cluster.until_shown(&replica, "max_connections", "120").await;
+    cluster.all_stream().await;
     let (code, said) = cluster.haactl(&["restart", "--rolling", "--yes"]);
     // On a slow machine another one may lead before it is back.
     let slow = said.contains("did not come back in time");
@@ -104,8 +111,7 @@ async fn less_than_the_data_ask_for(cluster: &Cluster) {
     for member in cluster.playground.names() {
         cluster.until_shown(&member, "max_connections", "100").await;
     }
-    let (_, list) = cluster.haactl(&["list"]);
-    assert!(!list.contains("pending restart"), "{list}");
+    cluster.until_haactl(&["list"], |_, list| !list.contains("pending restart")).await;
     let (_, list) = cluster.haactl(&["history"]);
     assert!(!list.contains("discarded"), "{list}");
 }
@@ -118,9 +124,8 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
     let old = cluster.primary().await;
     // More than the data were run with: no order is to be kept by hand.
     let pair = "postgres.parameters.max_connections=120";
-    let (code, said) = cluster.haactl(&["settings", "set", pair]);
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(said.matches("pending restart: max_connections 100 -> 120").count(), 3, "{said}");
+    cluster.all_go_by(cluster.haactl(&["settings", "set", pair])).await;
+    all_wait(&cluster, "max_connections 100 -> 120").await;
     let mut before = Vec::new();
     for member in cluster.playground.names() {
         before.push((started(&cluster, &member).await, member));
@@ -132,9 +137,8 @@ async fn a_rolling_restart_reaches_everybody_unless_somebody_is_down() {
         assert_ne!(started(&cluster, &member).await, then, "{member}: {said}");
         cluster.until_shown(&member, "max_connections", "120").await;
     }
-    let (_, list) = cluster.haactl(&["list"]);
-    assert!(!list.contains("pending restart"), "{list}");
     // Nobody waits any more.
+    cluster.until_haactl(&["list"], |_, list| !list.contains("pending restart")).await;
     let leads = cluster.primary().await;
     let (code, said) = cluster.haactl(&["restart", "--rolling", "--pending", "--yes"]);
     assert_eq!((code, said.trim()), (0, "no member is known to wait for a restart"));

@@ -1,12 +1,13 @@
 //! Clients that know only a router: they write, read, cancel, and come through a failover. Times are printed.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use haa::playground::Part;
 use haa_core::units::{Address, MemberName};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
@@ -71,6 +72,11 @@ async fn writers_find_the_primary_readers_are_spread_and_a_cancel_finds_its_sess
     let refused = wrong.connect(tokio_postgres::NoTls).await.map(drop).expect_err("it is wrong");
     assert_eq!(refused.code(), Some(&SqlState::INVALID_PASSWORD), "{refused}");
 
+    let names = cluster.playground.names().into_iter().filter(|name| *name != primary);
+    let replicas = names.map(|name| cluster.playground.postgres(&name).to_string());
+    let replicas = replicas.collect::<Vec<_>>().join("\n");
+    let read = "/routes/read?format=hostport";
+    cluster.until_answered(&primary, read, (200, &replicas)).await;
     let at = read_port(&cluster, &primary);
     let mut readers = Vec::new();
     for _ in 0..6 {
@@ -151,7 +157,8 @@ async fn cancelled_alone(clients: Vec<tokio_postgres::Client>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_under_load_holds_its_clients_and_sends_them_on() {
-    let cluster = Arc::new(routed("").await);
+    // Longer than anybody waits here: no client is to be refused.
+    let cluster = Arc::new(routed("router.hold = '40s'").await);
     let old = cluster.primary().await;
     let other = cluster.other_than(&old);
     let (killed, end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -284,28 +291,31 @@ async fn tls_and_channel_binding_are_between_the_client_and_the_server() {
     let primary = cluster.primary().await;
     let at = write_port(&cluster, &primary);
     let password = std::fs::read_to_string(cluster.password_file(&primary, "superuser"));
-    let psql = |arguments: &[&str]| {
-        let strict = format!(
-            "host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=verify-full \
-             channel_binding=require sslrootcert={}",
-            at.port,
-            papers.ca.display()
-        );
-        std::process::Command::new(arguments[0])
-            .args(&arguments[1..])
-            .args([&strict, "-XAtc"])
-            .env("HOME", "/nonexistent")
-            .env("PGPASSWORD", password.as_ref().expect("it is there").trim())
-            .arg(if arguments.len() > 1 { "SELECT pg_sleep(60)" } else { SHOWN })
-            .output()
-            .expect("psql is there")
+    let strict = format!(
+        "host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=verify-full \
+         channel_binding=require sslrootcert={}",
+        at.port,
+        papers.ca.display()
+    );
+    let psql = |sql: &str| {
+        let mut psql = Command::new("psql");
+        psql.args([strict.as_str(), "-XAtc", sql]).env("HOME", "/nonexistent");
+        psql.env("PGPASSWORD", password.as_ref().expect("it is there").trim());
+        psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql is there")
     };
-    let shown = psql(&["psql"]);
+    let shown = psql(SHOWN).wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert_eq!(said.trim(), "t|f", "{}", String::from_utf8_lossy(&shown.stderr));
     // Ctrl-C in psql: its CancelRequest comes in clear, and the session's key was never seen here.
-    // Without `--foreground` the signal goes to the process and to its group: two of them, at times.
-    let cancelled = psql(&["timeout", "--foreground", "-s", "INT", "2", "psql"]);
+    let sleeps = psql("SELECT pg_sleep(60)");
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
+    let asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let began = Instant::now();
+    while client.query(asleep, &[]).await.expect("it answers").is_empty() {
+        assert!(began.elapsed() < LONG, "psql does not come to sleep");
+    }
+    rustix::process::kill_process(Pid::from_child(&sleeps), Signal::INT).expect("it runs");
+    let cancelled = sleeps.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&cancelled.stderr).into_owned();
     assert!(said.contains("canceling statement due to user request"), "{said}");
     assert_eq!(counted(&cluster, &primary).await["read_write"]["cancels"], 1);

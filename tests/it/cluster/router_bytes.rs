@@ -34,7 +34,7 @@ fn is_fatal(said: &[u8], code: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_a_hold_is_over_the_client_is_told() {
-    let cluster = routed("router.hold = '1s'\nrouter.max_held = 3").await;
+    let cluster = routed("router.hold = '5s'\nrouter.max_held = 3").await;
     let last = cluster.other_than(&cluster.primary().await);
     for member in cluster.playground.names().into_iter().filter(|name| *name != last) {
         cluster.playground.kill(&member, Part::Host).expect("it ran");

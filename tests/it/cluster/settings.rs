@@ -38,23 +38,17 @@ async fn settings_are_changed_while_everything_runs() {
 
     // Every member gets a longer lease, and the leader's key is moved onto its own.
     let raised = ["settings", "set", "timing.ttl=20s", "timing.round=5s"];
-    let (code, said) = cluster.haactl(&raised);
-    assert_eq!(code, 0, "{said}");
+    cluster.all_go_by(cluster.haactl(&raised)).await;
     cluster.write_until_acknowledged(1).await;
 
     let editor = [("VISUAL", "sed -i s/^strict.*/strict=true/")];
-    let (code, said) = cluster.haactl_with(&["settings", "edit"], &editor);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("strict = true (was false)"), "{said}");
-
-    let (code, said) = cluster.haactl(&["settings", "set", "k=", "strict="]);
-    assert_eq!(code, 0, "{said}");
+    cluster.all_go_by(cluster.haactl_with(&["settings", "edit"], &editor)).await;
+    cluster.all_go_by(cluster.haactl(&["settings", "set", "k=", "strict="])).await;
     let (code, said) = cluster.haactl(&["settings", "history"]);
     assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("from 127.0.0.1") && said.contains("timing.ttl = 20s (was 10s)"),
-        "{said}"
-    );
+    for part in ["from 127.0.0.1", "timing.ttl = 20s (was 10s)", "strict = true (was false)"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     assert_eq!(said.matches("written").count(), 4, "{said}");
 
     parameters_are_taken_by_servers_that_run(&cluster, &replica).await;
@@ -113,19 +107,12 @@ async fn parameters_are_taken_by_servers_that_run(cluster: &Cluster, replica: &M
         assert_eq!(*values, reason, "{document}");
     }
     // The member that is asked here may hear of it a heartbeat later than the one that answered.
-    let (began, line) = (Instant::now(), "pending restart: max_prepared_transactions 0 -> 7");
-    loop {
-        let (code, said) = cluster.haactl(&["list"]);
-        assert_eq!(code, 0, "{said}");
-        if said.matches(line).count() == 3 {
-            break;
-        }
-        assert!(began.elapsed() < LONG, "{said}");
-    }
-    let (_, said) = cluster.haactl(&["status"]);
+    let line = "pending restart: max_prepared_transactions 0 -> 7";
+    let listed = |code: i32, said: &str| code == 0 && said.matches(line).count() == 3;
+    cluster.until_haactl(&["list"], listed).await;
     let line =
         "max_prepared_transactions is 0 and becomes 7 when Postgres is restarted on n1, n2, n3";
-    assert!(said.contains(line), "{said}");
+    cluster.until_haactl(&["status"], |_, said| said.contains(line)).await;
     let (code, said) = cluster.haactl(&["settings", "show"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("postgres.parameters.app.flavour") && said.contains(&other), "{said}");

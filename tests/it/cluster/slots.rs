@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use haa::postgres::server_version;
-use haa_core::units::MemberName;
+use haa_core::units::{Lsn, MemberName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::Client;
 
@@ -109,16 +109,15 @@ async fn until(cluster: &Cluster, member: &MemberName, question: &str, wanted: &
     }
 }
 
-fn set(cluster: &Cluster, pairs: &[&str]) {
-    let (code, said) = cluster.haactl(&[&["settings", "set"][..], pairs].concat());
-    assert_eq!(code, 0, "{said}");
+async fn set(cluster: &Cluster, pairs: &[&str]) {
+    cluster.all_go_by(cluster.haactl(&[&["settings", "set"][..], pairs].concat())).await;
 }
 
 /// Called amid another test: on any version, with nobody restarted.
 pub(super) async fn physical_slots_follow_the_primary_s(cluster: &Cluster, primary: &MemberName) {
     const THERE: &str =
         "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name IN ('barman', 'other')";
-    set(cluster, &["slots.barman=physical"]);
+    set(cluster, &["slots.barman=physical"]).await;
     let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
     for member in cluster.playground.names() {
         until(cluster, &member, THERE, "1").await;
@@ -128,12 +127,12 @@ pub(super) async fn physical_slots_follow_the_primary_s(cluster: &Cluster, prima
     client.batch_execute("CREATE TABLE advanced (); DROP TABLE advanced").await.expect("it runs");
     let reached = ask(&client, advance).await;
     // Whatever changes in them, they are looked after at once.
-    set(cluster, &["slots.other=physical"]);
+    set(cluster, &["slots.other=physical"]).await;
     for member in cluster.playground.names() {
         let at = "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = 'barman'";
         until(cluster, &member, at, &reached).await;
     }
-    set(cluster, &["slots.barman=", "slots.other="]);
+    set(cluster, &["slots.barman=", "slots.other="]).await;
     for member in cluster.playground.names() {
         until(cluster, &member, THERE, "0").await;
     }
@@ -200,9 +199,10 @@ async fn nothing_is_skipped(binaries: &std::path::Path, by: By) {
     let client = cluster.connect(&cluster.playground.postgres(&old)).await.expect("it accepts");
     client.batch_execute("CREATE PUBLICATION all_of_it FOR ALL TABLES").await.expect("it runs");
     // Postgres begins to copy with the first slot that there is to copy.
-    set(&cluster, &["slots.first.database=postgres"]);
+    set(&cluster, &["slots.first.database=postgres"]).await;
     let copiers = stopped_copiers(&cluster, &old, by).await;
-    set(&cluster, &["slots.first=", "slots.cdc.database=postgres", "slots.wal=physical"]);
+    let now = ["slots.first=", "slots.cdc.database=postgres", "slots.wal=physical"];
+    set(&cluster, &now).await;
     until_there(&cluster, &old, by.is_copied(), "true").await;
     let mut read = BTreeSet::new();
     no_hand_over_before_the_copy(&cluster, &old).await;
@@ -314,9 +314,31 @@ async fn no_hand_over_before_the_copy(cluster: &Cluster, primary: &MemberName) {
     for member in cluster.playground.names().into_iter().filter(|name| name != primary) {
         ready(cluster, &member, Ready::No).await;
     }
+    leader_has_heard(cluster, primary).await;
     let (code, said) = cluster.haactl(&["switchover", "--yes"]);
     assert!(code == 1 && said.contains("has no copy of the slot cdc yet"), "{code}: {said}");
     assert_eq!(cluster.primary().await, *primary, "nothing was stopped");
+}
+
+/// Waits until both replicas have told the leader of a look from now on: that has how far they are as well.
+async fn leader_has_heard(cluster: &Cluster, primary: &MemberName) {
+    let client = cluster.connect(&cluster.playground.postgres(primary)).await.expect("it accepts");
+    let now = ask(&client, "SELECT pg_logical_emit_message(true, 'it', '')::text").await;
+    let now: Lsn = now.parse().expect("a position");
+    let began = Instant::now();
+    loop {
+        let answer = cluster.playground.http_get(primary, "/cluster").await;
+        let (_, said) = answer.expect("it answers");
+        let view: serde_json::Value = serde_json::from_str(&said).expect("a document");
+        let members = view["members"].as_array().expect("a list");
+        let heard =
+            members.iter().filter_map(|one| one["receive_lsn"].as_str()?.parse::<Lsn>().ok());
+        if heard.filter(|lsn| *lsn >= now).count() == 2 {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{primary} does not hear of both: {said}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Whether a failover would find the slot there.
@@ -355,7 +377,7 @@ async fn a_lost_slot_is_told_and_not_made_again(
     client: &Client,
 ) {
     client.batch_execute("SELECT pg_drop_replication_slot('cdc')").await.expect("nobody uses it");
-    set(cluster, &["slots.more=physical"]);
+    set(cluster, &["slots.more=physical"]).await;
     cluster.says(primary, "the slot cdc is not on this primary").await;
     let (code, said) = cluster.haactl(&["doctor"]);
     assert!(code == 1 && said.contains("the slot cdc is not on this primary"), "{said}");
@@ -366,8 +388,8 @@ async fn a_lost_slot_is_told_and_not_made_again(
     }
     ready(cluster, primary, Ready::No).await;
     // Begun anew by the operator.
-    set(cluster, &["slots.cdc="]);
-    set(cluster, &["slots.cdc.database=postgres"]);
+    set(cluster, &["slots.cdc="]).await;
+    set(cluster, &["slots.cdc.database=postgres"]).await;
     until_there(cluster, primary, by.is_copied(), "true").await;
     a_primary_keeps_its_own_over_a_restart((cluster, by), primary).await;
 }

@@ -179,8 +179,7 @@ async fn swap(a: &Cluster, b: &Cluster) {
 async fn two_sites_change_places_and_lose_nothing() {
     let a = Cluster::start_with(|options| options.members(2)).await;
     a.write_until_acknowledged(1).await;
-    let (code, said) = a.haactl(&["settings", "set", "slots.site_b.type=physical"]);
-    assert_eq!(code, 0, "{said}");
+    a.all_go_by(a.haactl(&["settings", "set", "slots.site_b.type=physical"])).await;
     let hosts = addresses(&a);
     let tells = r#"echo "$HAA_OLD_ROLE>$HAA_ROLE" >> "$HAA_DATA_DIRECTORY.told""#;
     let tells = vec!["/bin/sh", "-c", tells];
@@ -207,8 +206,7 @@ async fn two_sites_change_places_and_lose_nothing() {
     // Members of the same names, and none is taken for the other.
     assert!(b.writable().await.is_empty());
     for (path, code) in [("/standby-leader", 200), ("/primary", 503), ("/read-only", 200)] {
-        let answer = b.playground.http_get(&name(&leader), path).await.expect("it answers");
-        assert_eq!(answer.0, code, "{path}: {}", answer.1);
+        b.until_answered(&name(&leader), path, (code, "*")).await;
     }
     let began = Instant::now();
     let said = loop {

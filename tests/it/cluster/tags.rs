@@ -1,7 +1,7 @@
 //! Tags of a member, given and taken while the cluster runs: who is read, who votes, who leads next, and of whom copies
 //! are made.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use haa::playground::Part;
 use haa_core::units::MemberName;
@@ -19,39 +19,6 @@ impl Cluster {
         });
         let (code, said) = self.haactl(&["reload", member.as_str()]);
         assert_eq!(code, 0, "{said}");
-    }
-
-    /// Waits until a path of a member is answered so.
-    pub(crate) async fn until_answered(
-        &self,
-        member: &MemberName,
-        path: &str,
-        wanted: (u16, &str),
-    ) {
-        let began = Instant::now();
-        loop {
-            let answer = self.playground.http_get(member, path).await;
-            let right = |(code, text): &(u16, String)| *code == wanted.0 && text.trim() == wanted.1;
-            let code_alone = |(code, _): &(u16, String)| wanted.1 == "*" && *code == wanted.0;
-            if answer.as_ref().is_ok_and(|answer| right(answer) || code_alone(answer)) {
-                return;
-            }
-            assert!(began.elapsed() < LONG, "{member}{path}: {answer:?} instead of {wanted:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Waits until a member's view of the cluster holds this.
-    pub(crate) async fn until_said(&self, member: &MemberName, text: &str) {
-        let began = Instant::now();
-        loop {
-            let answer = self.playground.http_get(member, "/cluster").await;
-            if answer.as_ref().is_ok_and(|(_, said)| said.contains(text)) {
-                return;
-            }
-            assert!(began.elapsed() < LONG, "{member} never says {text}: {answer:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     async fn stands_well(&self) {
@@ -94,8 +61,7 @@ async fn readers(cluster: &Cluster) {
     cluster.until_answered(&primary, fast, (200, &at(&first))).await;
     cluster.until_answered(&first, "/replica?tag_shelf=fast", (200, "*")).await;
     cluster.until_answered(&second, "/replica?tag_shelf=fast", (503, "*")).await;
-    let (_, list) = cluster.haactl(&["list"]);
-    assert!(list.contains("shelf"), "{list}");
+    cluster.until_haactl(&["list"], |_, list| list.contains("shelf")).await;
     cluster.tag(&first, "");
     cluster.until_answered(&primary, fast, (503, "*")).await;
 }
@@ -130,6 +96,14 @@ async fn leaders(cluster: &Cluster) {
         cluster.until_said(&one, r#""site":"lyon""#).await;
         cluster.until_said(&one, r#""site":"paris""#).await;
     }
+    // Whoever has more goes before whoever is of the same site.
+    let client = cluster.connect(&cluster.playground.postgres(&primary)).await.expect("it accepts");
+    let alike = "SELECT 1 FROM pg_stat_replication \
+                 HAVING count(*) = 2 AND min(flush_lsn) = max(flush_lsn)";
+    let began = Instant::now();
+    while client.query(alike, &[]).await.expect("it answers").is_empty() {
+        assert!(began.elapsed() < LONG, "one of the replicas stays behind");
+    }
     let (code, said) = cluster.haactl(&["switchover", "--yes"]);
     assert_eq!(code, 0, "{said}");
     assert_eq!(cluster.primary().await, second, "the one of the same site: {said}");
@@ -145,8 +119,7 @@ async fn leaders(cluster: &Cluster) {
         cluster.has_rows(member, 2).await;
     }
     // The second best is not to stand before the best has.
-    let (code, said) = cluster.haactl(&["settings", "set", "timing.stagger=2s"]);
-    assert_eq!(code, 0, "{said}");
+    cluster.all_go_by(cluster.haactl(&["settings", "set", "timing.stagger=3s"])).await;
     cluster.playground.kill(&second, Part::Host).expect("it ran");
     cluster.write_until_acknowledged(3).await;
     assert_eq!(cluster.primary().await, far, "the one with the larger number");

@@ -23,6 +23,9 @@ use crate::trials::usual;
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A commit that waits for replicas, if any does.
+const COMMIT: &str = "SELECT pg_logical_emit_message(true, 'it', '')";
+
 pub(crate) struct Member {
     pub(crate) name: MemberName,
     pub(crate) config: config::Postgres,
@@ -168,6 +171,11 @@ impl Member {
         self.primary(|primary| primary.effective.as_ref() == Some(list)).await
     }
 
+    /// Waits until a commit returns.
+    pub(crate) async fn commit(&self) {
+        tokio::time::timeout(PATIENCE, self.sql(COMMIT)).await.expect("a commit returns");
+    }
+
     /// Whether a commit returns, and is not seen waiting for replicas for longer than it would for one that streams.
     /// However long it takes to get there. The client stays.
     pub(crate) async fn commits(&self) -> bool {
@@ -179,9 +187,7 @@ impl Member {
         let client = self.client().await;
         let own = client.query_one("SELECT pg_backend_pid()", &[]).await.expect("it answers");
         let pid: i32 = own.get(0);
-        let mut commit = tokio::spawn(async move {
-            client.batch_execute("SELECT pg_logical_emit_message(true, 'it', '')").await
-        });
+        let mut commit = tokio::spawn(async move { client.batch_execute(COMMIT).await });
         let other = self.client().await;
         let waits = format!("SELECT FROM pg_stat_activity WHERE pid = {pid} AND {wait}");
         let (began, mut since) = (Instant::now(), None);

@@ -17,8 +17,7 @@ async fn a_lease_that_runs_out_takes_its_keys_along() {
     let (etcd, _directory) = etcd();
     let mut bench = Bench::new(&at(vec![etcd.endpoint()]));
     let lease = bench.lease(Millis(1_000)).await;
-    let (outcome, view) = bench.txn(vec![], vec![(leader("n1", 1), Some(lease))], vec![]).await;
-    assert_eq!(outcome, Outcome::Committed);
+    let view = bench.write(vec![(leader("n1", 1), Some(lease))]).await;
     assert_eq!(view.leader.expect("the leader").lease, Some(lease));
     bench.until_view(|view, via| via == Via::Watch && leader_of(view).is_none()).await;
     bench.store.wish(StoreWish::KeepAlive(lease));

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haa_core::effect::StoreWish;
 use haa_core::input::{Input, Via};
@@ -10,7 +10,7 @@ use haa_core::units::Revision;
 
 use haa::playground::etcd::Etcd;
 
-use super::{Bench, at, etcd, leader, leader_of, plain};
+use super::{Bench, HANGS, at, etcd, leader, leader_of, plain};
 
 const LEADER: &str = r#"{"member":"n1","term":1,"instance":1}"#;
 
@@ -44,7 +44,7 @@ fn unary_requests(etcd: &Etcd) -> u64 {
 }
 
 /// Three heartbeats of the watch pass. Were one not answered, the store would be read again, which
-/// would show.
+/// would show. On a busy machine one may be answered too late: not each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_store_asks_nothing() {
     let (etcd, _directory) = etcd();
@@ -52,10 +52,17 @@ async fn an_idle_store_asks_nothing() {
     bench.until_read().await;
     // Once it has told of which release etcd is, it is idle.
     while !matches!(bench.inputs.recv().await, Some(Input::StoreRevokesEarly(_))) {}
-    let before = unary_requests(&etcd);
-    let told = tokio::time::timeout(Duration::from_secs(2), bench.inputs.recv()).await;
-    assert!(told.is_err(), "nothing happened, yet {told:?} was told");
-    assert_eq!(unary_requests(&etcd), before);
+    let began = Instant::now();
+    loop {
+        let before = unary_requests(&etcd);
+        let told = tokio::time::timeout(Duration::from_secs(2), bench.inputs.recv()).await;
+        let more = unary_requests(&etcd) - before;
+        if told.is_err() && more == 0 {
+            break;
+        }
+        let says = format!("nothing happened, yet it asked {more} times, and {told:?} was told");
+        assert!(began.elapsed() < HANGS, "{says}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
