@@ -47,6 +47,7 @@ impl Cluster {
             options = options.extra(toml::toml! { postgres.bin_directory = binaries });
         }
         let playground = Playground::create(adapt(options)).expect("a playground");
+        support::goes_with_us(playground.directory());
         Self { playground, _directory: directory }
     }
 

@@ -9,9 +9,10 @@ use super::standby::same_secrets;
 
 /// The timeline that is streamed.
 const TIMELINE: &str = "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
-/// Where the WAL of who has replayed all of it ends.
+/// Where the WAL of who has replayed all of it ends, once nothing more can come.
 const END: &str = "SELECT pg_last_wal_replay_lsn()::text \
-                   WHERE pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn()";
+                   WHERE pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn() \
+                   AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
 /// haad lets half a minute pass first.
 const PATIENCE: Duration = Duration::from_secs(120);
 

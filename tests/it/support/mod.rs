@@ -2,9 +2,11 @@
 
 pub(crate) mod exposition;
 
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// Postgres refuses to run as root: as root, turns this whole process into user `postgres`, once.
 /// Every test calls it first, so that temporary directories belong to one user throughout.
@@ -12,14 +14,28 @@ pub(crate) fn become_postgres() {
     programs();
 }
 
+/// Who tidies up removes this as well.
+const REMOVE: &str = "rm -rf \"$0\"";
+
+/// haad and haactl, and who tidies up behind this process.
+struct Programs {
+    path: PathBuf,
+    sweeper: Mutex<Child>,
+}
+
 /// haad and haactl where user `postgres` can run them.
 pub(crate) fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<(PathBuf, Option<Child>)> = OnceLock::new();
-    let (path, _) = PROGRAMS.get_or_init(|| {
+    &all_programs().path
+}
+
+fn all_programs() -> &'static Programs {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
         let haad = Path::new(env!("CARGO_BIN_EXE_haad"));
         let built = haad.parent().expect("a program lies in a directory").to_owned();
         if !nix::unistd::geteuid().is_root() {
-            return (built, None);
+            let sweeper = Mutex::new(sweep_after_us(&built, "true"));
+            return Programs { path: built, sweeper };
         }
         let copies = copy_programs(&built);
         let user = nix::unistd::User::from_name("postgres")
@@ -30,23 +46,36 @@ pub(crate) fn programs() -> &'static Path {
         nix::unistd::setresgid(user.gid, user.gid, user.gid).expect("root may set its group");
         nix::unistd::setresuid(user.uid, user.uid, user.uid).expect("root may set its user");
         let path = copies.keep();
-        let sweeper = sweep_after_us(&path);
-        (path, Some(sweeper))
-    });
-    path
+        let sweeper = Mutex::new(sweep_after_us(&path, REMOVE));
+        Programs { path, sweeper }
+    })
 }
 
-/// A static is never dropped: a child waits for the end of this process, however it comes, and removes the copies.
-fn sweep_after_us(path: &Path) -> Child {
+/// A static is never dropped, and a test that a runner ends drops nothing: a child waits for the end of this process,
+/// however it comes, ends the playgrounds that it was told of, and does the rest.
+fn sweep_after_us(programs: &Path, rest: &str) -> Child {
+    let ends = "[ ! -d \"$one\" ] || \"$0/haactl\" playground stop --directory \"$one\"";
+    let goes = "rm -rf \"$one\"; rmdir \"${one%/*}\"";
+    let told = "all=; while read -r one; do all=\"$all $one\"; done";
+    let script = format!("{told}; for one in $all; do {ends}; {goes}; done; {rest}");
     Command::new("sh")
-        .args(["-c", "read -r _; rm -rf \"$0\""])
-        .arg(path)
+        .args(["-c", &script])
+        .arg(programs)
         .current_dir("/")
+        // What a runner sends to all of a test is not meant for it.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("there is a shell")
+}
+
+/// A playground that goes with this process, if not before.
+pub(crate) fn goes_with_us(playground: &Path) {
+    let mut sweeper = all_programs().sweeper.lock().expect("nobody fails with it");
+    let told = sweeper.stdin.as_mut().expect("it is piped");
+    writeln!(told, "{}", playground.display()).expect("it listens");
 }
 
 fn copy_programs(built: &Path) -> tempfile::TempDir {
@@ -77,7 +106,7 @@ pub(crate) fn small_disk(size: &str) -> Option<PathBuf> {
     let path = tempfile::Builder::new().prefix("haa-it-small-").tempdir_in("/tmp");
     let path = path.expect("a temporary directory").keep();
     // Before the unsharing: it removes the mount point where nothing is mounted on it.
-    std::mem::forget(sweep_after_us(&path));
+    std::mem::forget(sweep_after_us(&path, REMOVE));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
     let options = format!("size={size},mode=777");
