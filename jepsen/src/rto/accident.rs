@@ -56,6 +56,14 @@ pub(super) struct Broken {
     slow: Vec<Arc<Slow>>,
 }
 
+impl Broken {
+    /// Whether the killed postmaster has a successor on the same member.
+    pub(super) fn runs_again(&self, lab: &Lab) -> bool {
+        let now = lab.postmaster(self.member).filter(|now| now.alive());
+        now.is_some_and(|now| self.postmaster.as_ref().is_some_and(|killed| *killed != now))
+    }
+}
+
 impl Accident {
     /// As it is asked for.
     #[must_use]
@@ -67,11 +75,6 @@ impl Accident {
     #[must_use]
     pub fn ends_the_leadership(self) -> bool {
         !matches!(self, Self::EtcdLeader | Self::EtcdAway | Self::PoorNetwork)
-    }
-
-    /// Whether the same member may go on as the primary, without a new timeline.
-    pub(super) fn may_stay(self) -> bool {
-        self == Self::Postmaster
     }
 
     /// For how long it lasts unless said otherwise; some last until another leads.

@@ -21,6 +21,8 @@ use crate::workloads::{Crew, Kind, Recorder, Route, Sort, Work, Workload};
 
 pub use accident::{Accident, Length};
 
+use accident::Broken;
+
 /// A leadership younger than this is not taken over on silence (`timing.settle`, with a second for the clock).
 const SETTLE: Duration = Duration::from_secs(4);
 /// Their pause between two rows, on average.
@@ -124,7 +126,7 @@ async fn once(
     let broken = wish.accident.strike(lab, watch, leader).await?;
     if wish.accident.ends_the_leadership() {
         let from = (leader, timeline.unwrap_or(0));
-        let acknowledged = acknowledged_anew(recorder, (wish.accident, from), began);
+        let acknowledged = acknowledged_anew(recorder, (&*lab, &broken), from, began);
         timeout(PATIENCE, acknowledged).await.with_context(|| {
             format!(
                 "no row was acknowledged on another timeline within {PATIENCE:?}\n{}",
@@ -148,21 +150,26 @@ fn by_route(event: &Event) -> bool {
     routed(event.process)
 }
 
-/// Waits until a client that goes where the routes lead is answered by another member, or on a later timeline. Patroni
-/// as it comes starts a primary that has died again, as what it was.
+/// Waits until a client that goes where the routes lead is answered by another member, on a later timeline, or by the
+/// successor of a killed postmaster: Patroni as it comes starts a primary that has died again, as what it was.
 async fn acknowledged_anew(
     recorder: &Recorder,
-    (accident, (leader, timeline)): (Accident, (&str, u32)),
+    (lab, broken): (&Lab, &Broken),
+    (leader, timeline): (&str, u32),
     began: u64,
 ) {
+    let mut runs_since = None;
     loop {
         let anew = recorder.last_ok(|event| {
             let stamp = event.stamp.as_ref();
             let other = |stamp: &Stamp| stamp.member != leader || stamp.timeline > timeline;
             by_route(event) && stamp.is_some_and(other)
         });
-        let again = || recorder.is_answered_again(by_route, began);
-        if anew.is_some_and(|(at, _)| at > began) || accident.may_stay() && again() {
+        if runs_since.is_none() && broken.runs_again(lab) {
+            runs_since = Some(recorder.now());
+        }
+        let again = runs_since.is_some_and(|since| recorder.is_answered(by_route, since));
+        if again || anew.is_some_and(|(at, _)| at > began) {
             return;
         }
         sleep(Duration::from_millis(5)).await;

@@ -113,24 +113,18 @@ impl Recorder {
         last.map(|event| (event.time, event.stamp.clone()))
     }
 
-    /// Whether an operation that `wanted` knows ended well and began after another of them had failed, later than
-    /// `since`: one that was under way may be answered by a server that dies.
+    /// Whether an operation that `wanted` knows began later than `since`, and ended well.
     #[must_use]
-    pub fn is_answered_again(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
+    pub fn is_answered(&self, wanted: impl Fn(&Event) -> bool, since: u64) -> bool {
         let events = locked(&self.events);
         let first = events.partition_point(|event| event.time <= since);
-        let (mut failed, mut asked) = (false, HashSet::new());
+        let mut asked = HashSet::new();
         events.iter().skip(first).filter(|event| wanted(event)).any(|event| match event.phase {
             Phase::Invoke => {
-                if failed {
-                    asked.insert(event.process);
-                }
+                asked.insert(event.process);
                 false
             }
-            Phase::Fail | Phase::Info => {
-                failed = true;
-                false
-            }
+            Phase::Fail | Phase::Info => false,
             Phase::Ok => asked.contains(&event.process),
         })
     }
@@ -191,22 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_again_only_after_a_failure() {
+    fn an_answer_counts_only_if_it_was_asked_for_since() {
         let recorder = Recorder::default();
-        let failed = || "it is gone".to_owned();
-        recorder.bad(1, Phase::Fail, Op::Add(1), failed());
+        recorder.begin(1, Op::Add(1));
         let since = recorder.now();
-        let again = || recorder.is_answered_again(|event| event.process == 1, since);
-        recorder.ok(1, Op::Add(2), None);
-        assert!(!again(), "nothing has failed since");
+        let answered = || recorder.is_answered(|event| event.process == 1, since);
+        recorder.ok(1, Op::Add(1), None);
+        assert!(!answered(), "it was under way before");
+        recorder.begin(2, Op::Add(2));
+        recorder.ok(2, Op::Add(2), None);
+        assert!(!answered(), "it was another's");
+        recorder.begin(1, Op::Add(3));
+        recorder.bad(1, Phase::Fail, Op::Add(3), "it is gone".to_owned());
+        assert!(!answered(), "it failed");
         recorder.begin(1, Op::Add(4));
-        recorder.bad(1, Phase::Info, Op::Add(3), failed());
-        recorder.ok(2, Op::Add(5), None);
-        assert!(!again(), "it was another's");
         recorder.ok(1, Op::Add(4), None);
-        assert!(!again(), "it was under way before");
-        recorder.begin(1, Op::Add(6));
-        recorder.ok(1, Op::Add(6), None);
-        assert!(again());
+        assert!(answered());
     }
 }
