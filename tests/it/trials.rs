@@ -69,6 +69,7 @@ trials!(v13 = 13, v14 = 14, v15 = 15, v16 = 16, v17 = 17, v18 = 18 => {
     connecting_first_acknowledges_too_much: super::diverged::connecting_first,
     comparing_first_acknowledges_what_is_there: super::diverged::comparing_first,
     lists_are_seen: super::sync::lists_are_seen,
+    an_override_is_taken_back: super::sync::an_override_is_taken_back,
     a_late_walsender_is_waited_for: super::sync::a_late_walsender_is_waited_for,
     commits_are_seen_waiting: super::sync::commits_are_seen_waiting,
     an_unopened_primary_acknowledges_nothing: super::sync::an_unopened_primary_acknowledges_nothing,

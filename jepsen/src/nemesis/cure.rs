@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::hosts::{Lab, Slow, Watch};
 
 use super::{
-    clock, cpu, cut, data, disk, etcd, freeze, fsync, hand, member, network, operate, page, power,
+    clock, cpu, cut, data, disk, etcd, freeze, fsync, member, network, operate, page, power,
     settings,
 };
 
@@ -54,8 +54,6 @@ pub(super) enum Cure {
     Undrain(&'static str),
     /// This host has all of a processor; so often it had been held back before.
     Cpu(&'static str, u64),
-    /// What was set by hand on this member is reset.
-    Hand(&'static str),
     /// This member, which was removed, is added again.
     Add(&'static str, member::Find),
 }
@@ -89,7 +87,6 @@ impl Cure {
             Self::Settings(change) => settings::undo(*change, watch).await,
             Self::Undrain(member) => operate::undrain(member, watch).await,
             Self::Cpu(member, before) => cpu::heal(member, *before, lab),
-            Self::Hand(member) => hand::undo(member, lab).await,
             Self::Add(member, find) => member::add(member, *find, lab).await,
         }
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::hosts::{Lab, MEMBERS};
 
@@ -16,7 +16,7 @@ use super::{Cure, Wound};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Slip {
-    /// `ALTER SYSTEM SET synchronous_standby_names`, which overrides haa's file until somebody resets it.
+    /// `ALTER SYSTEM SET synchronous_standby_names`, which overrides haa's file until that is taken back.
     List,
     /// haa's own file with the list is written over.
     ListFile,
@@ -39,7 +39,7 @@ pub(super) async fn strike(slip: Slip, member: &'static str, lab: &Lab) -> anyho
     let (done, cure) = match slip {
         Slip::List => {
             let text = format!("ALTER SYSTEM SET synchronous_standby_names = '{NOBODY}'");
-            (timeout(PATIENCE, listed(member, lab, &text)).await, Cure::Hand(member))
+            (timeout(PATIENCE, listed(member, lab, &text)).await, Cure::None)
         }
         Slip::ListFile => {
             let home = &lab.host(member)?.home;
@@ -91,23 +91,4 @@ async fn dropped(member: &str, lab: &Lab) -> Option<String> {
         }
         sleep(LOOK).await;
     }
-}
-
-/// As haa's own words tell an operator to; where no Postgres answers, its agent does so before it starts one.
-pub(super) async fn undo(member: &str, lab: &Lab) -> anyhow::Result<Option<String>> {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        let done = timeout(PATIENCE, reset(member, lab)).await;
-        if matches!(done, Ok(Some(()))) {
-            break;
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-    Ok(None)
-}
-
-async fn reset(member: &str, lab: &Lab) -> Option<()> {
-    let client = lab.superuser(member).await.ok()?;
-    client.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.ok()?;
-    client.batch_execute("SELECT pg_reload_conf()").await.ok()
 }

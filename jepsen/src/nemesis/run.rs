@@ -13,7 +13,7 @@ use crate::hosts::{Fsync, Lab, MEMBERS, Watch};
 use crate::workloads::Recorder;
 
 use super::schedule::{Entry, Schedule};
-use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, hand, page, settings};
+use super::{Fault, Kind, Wound, clock, data, disk, etcd, freeze, page, settings};
 
 /// A fault that struck. Times are nanoseconds since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,9 +180,6 @@ pub async fn heal_everything(
         data::replace(member, lab).await?;
     }
     for member in MEMBERS {
-        if schedule.needs(Kind::ByHand) {
-            hand::undo(member, lab).await?;
-        }
         page::reclone(member, lab, watch).await?;
     }
     if schedule.needs(Kind::Settings) || schedule.needs(Kind::Pause) {

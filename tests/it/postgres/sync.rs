@@ -14,7 +14,7 @@ use haa_core::units::{Incarnation, MemberName, Millis};
 use nix::sys::signal::Signal;
 
 use super::member::{self, Member, leadership};
-use super::{pair, print_times, root};
+use super::{note, pair, print_times, root};
 
 pub(crate) fn any(k: u32, names: &[&(MemberName, Incarnation)]) -> List {
     List::Any { k, names: map(names) }
@@ -97,6 +97,30 @@ pub(crate) async fn lists_are_seen(binaries: &Path) {
     a.list(&List::Nothing).await;
     a.commit().await;
     c.done(Job::Stop(Millis(5000))).await;
+}
+
+/// `ALTER SYSTEM` goes before haad's file: commits would wait for nobody, or in vain.
+pub(crate) async fn an_override_is_taken_back(binaries: &Path) {
+    let root = root();
+    let (mut a, mut b) =
+        (Member::of("a", root.path(), binaries), Member::of("node-b", root.path(), binaries));
+    a.become_primary(2, &[&b]).await;
+    b.join(&mut a).await;
+    let list = any(1, &[&b.listed().await]);
+    a.list(&list).await;
+    let client = a.client().await;
+    for by_hand in ["", "ANY 1 (nobody)"] {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{by_hand}'");
+        client.batch_execute(&set).await.expect("a superuser may");
+        client.batch_execute("SELECT pg_reload_conf()").await.expect("a superuser may");
+        let began = Instant::now();
+        a.primary(|primary| primary.effective.as_ref() != Some(&list)).await;
+        a.list(&list).await;
+        note(&format!("'{by_hand}' was taken back after {:?}", began.elapsed()));
+        a.commit().await;
+        let file = "SELECT FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf'";
+        assert!(client.query(file, &[]).await.expect("it answers").is_empty());
+    }
 }
 
 /// A walsender that has not taken the list keeps it from being effective, whatever a session shows.
