@@ -53,6 +53,20 @@ impl Line {
         (fork.timeline == end.timeline && fork.lsn == end.lsn).then_some(fork.lsn)
     }
 
+    /// Up to where the WAL that ends at `lsn` of `other`'s timeline is the same as on this line, as far as the numbers
+    /// tell; `None` if they have no timeline in common.
+    #[must_use]
+    pub fn shared_until(&self, other: &Self, lsn: Lsn) -> Option<Lsn> {
+        let leaves = |line: &Self, of: Timeline, end: Lsn| {
+            let step = line.forks.iter().find(|fork| fork.timeline == of).map(|fork| fork.lsn);
+            step.or((line.timeline == of).then_some(end))
+        };
+        let known = other.forks.iter().map(|fork| fork.timeline).chain([other.timeline]).rev();
+        let mut both = known
+            .filter_map(|of| Some(leaves(self, of, Lsn(u64::MAX))?.min(leaves(other, of, lsn)?)));
+        both.next()
+    }
+
     /// Where the WAL that ends at `lsn` of `other`'s timeline lies beside this line.
     ///
     /// Two timelines are one when number *and* origin agree: two members can take the same number, each on its
@@ -95,6 +109,16 @@ mod tests {
         assert_eq!(leader.beside(&line(1, &[]), Lsn(101)), Beside::Past);
         assert_eq!(leader.beside(&line(2, &[(1, 100)]), Lsn(150)), Beside::Part);
         assert_eq!(leader.beside(&line(3, &[(1, 100), (2, 200)]), Lsn(999)), Beside::Part);
+    }
+
+    #[test]
+    fn what_is_shared_ends_where_the_first_of_the_two_left() {
+        let leader = line(5, &[(1, 100), (3, 200)]);
+        assert_eq!(leader.shared_until(&line(3, &[(1, 100)]), Lsn(250)), Some(Lsn(200)));
+        assert_eq!(leader.shared_until(&line(4, &[(1, 100), (3, 180)]), Lsn(250)), Some(Lsn(180)));
+        assert_eq!(leader.shared_until(&line(2, &[(1, 90)]), Lsn(250)), Some(Lsn(90)));
+        assert_eq!(leader.shared_until(&line(5, &[(1, 100), (3, 200)]), Lsn(250)), Some(Lsn(250)));
+        assert_eq!(leader.shared_until(&line(9, &[]), Lsn(250)), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! left. Never lets a voter fetch, nor whoever is bound to a candidate (I5).
 
 use crate::effect::{Job, Source};
-use crate::observe::{PostgresFacts, Standby};
+use crate::observe::{Heartbeat, PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::records::{Kept, MemberRecord, MemberRole};
 use crate::units::{MemberName, Millis};
@@ -55,10 +55,23 @@ impl Node {
         may
     }
 
+    /// What the leader says of itself in this leadership.
+    fn beat_of(&self, now: Millis, leader: &Leader) -> Option<&Heartbeat> {
+        let beat = self.belief.heard(now, &leader.member);
+        beat.filter(|beat| beat.term == leader.term)
+    }
+
+    /// A rewind to the leader comes to nothing: replay would need what the leader has from where the two parted, and
+    /// it has that no more, or never had, if it was cloned since.
+    pub(super) fn lacks_the_fork(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
+        let parted = leader.line.shared_until(&standby.line(), standby.position.lsn);
+        let gone = self.beat_of(now, leader).and_then(|beat| beat.oldest).zip(parted);
+        gone.is_some_and(|(oldest, parted)| parted < oldest)
+    }
+
     /// It has all that it will ever have: the leader has thrown away the WAL that comes next.
     fn lacks_removed_wal(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
-        let beat = self.belief.heard(now, &leader.member);
-        let oldest = beat.filter(|beat| beat.term == leader.term).and_then(|beat| beat.oldest);
+        let oldest = self.beat_of(now, leader).and_then(|beat| beat.oldest);
         let waits = standby.dry || standby.detached && self.off.is(Mechanism::FetchBinds);
         waits && oldest.is_some_and(|oldest| standby.position.lsn < oldest)
     }

@@ -322,7 +322,8 @@ impl Node {
             Compared::Beyond if self.waits_for_resume() || self.is_given_up() => {}
             Compared::Beyond => {
                 // pg_rewind before 16 sees nothing to take back where a promotion wrote no checkpoint.
-                let in_vain = self.rejoining.rewound_in == Some(leader.term);
+                let in_vain = self.rejoining.rewound_in == Some(leader.term)
+                    || self.lacks_the_fork(now, standby, leader);
                 let (rewind, clone) = (Plan::Rewind(leader.term), Plan::Clone(leader.term));
                 self.rejoining.plan(now, if in_vain { clone } else { rewind });
                 self.desk.job(Job::Stop(self.unhurried_stop()));

@@ -114,6 +114,15 @@ impl Histories {
         }
     }
 
+    /// What of this WAL comes before that fork.
+    #[must_use]
+    pub fn before(&self, whole: Wal, fork: Fork) -> Option<Wal> {
+        let parent = |at: &BranchId| Some(self.branch(*at).parent?.0);
+        let mut all = std::iter::successors(Some(whole.branch), parent);
+        let branch = all.find(|at| self.branch(*at).timeline == fork.timeline)?;
+        Some(Wal { branch, end: fork.lsn })
+    }
+
     /// The ancestry, oldest first, as a history file has it.
     #[must_use]
     pub fn lineage(&self, branch: BranchId) -> Vec<Fork> {
