@@ -38,12 +38,10 @@ pub(super) async fn carry_out(api: Api, store: Arc<Store>, reloader: Arc<Reloade
             };
             // Asked to stop meanwhile, nothing that came of it counts: the next agent does it.
             let still = published.borrow().as_ref().and_then(|now| now.errand.clone());
-            if still.as_ref() == Some(&id) {
+            (still.as_ref() == Some(&id)).then(|| {
                 read = Some((id.clone(), state.clone()));
-                Some((request.ask, state, None))
-            } else {
-                None
-            }
+                (request.ask, state, None)
+            })
         };
         if let Some((ask, state, settings)) = carried
             && let Err(error) = store.conclude(&id, (ask, state), settings).await

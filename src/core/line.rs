@@ -53,18 +53,29 @@ impl Line {
         (fork.timeline == end.timeline && fork.lsn == end.lsn).then_some(fork.lsn)
     }
 
-    /// Up to where the WAL that ends at `lsn` of `other`'s timeline is the same as on this line, as far as the numbers
-    /// tell; `None` if they have no timeline in common.
+    /// The last place that this line shares with `theirs`, if there can be something behind it on this one.
     #[must_use]
-    pub fn shared_until(&self, other: &Self, lsn: Lsn) -> Option<Lsn> {
-        let leaves = |line: &Self, of: Timeline, end: Lsn| {
-            let step = line.forks.iter().find(|fork| fork.timeline == of).map(|fork| fork.lsn);
-            step.or((line.timeline == of).then_some(end))
-        };
-        let known = other.forks.iter().map(|fork| fork.timeline).chain([other.timeline]).rev();
-        let mut both = known
-            .filter_map(|of| Some(leaves(self, of, Lsn(u64::MAX))?.min(leaves(other, of, lsn)?)));
-        both.next()
+    pub fn left_at(&self, theirs: &Self) -> Option<Fork> {
+        let mut end = Lsn(u64::MAX);
+        let mut part = self.clone();
+        loop {
+            match theirs.beside(&part, end) {
+                // All of ours, however far it goes.
+                Beside::Part if end == Lsn(u64::MAX) => return None,
+                Beside::Part => return Some(Fork { timeline: part.timeline, lsn: end }),
+                Beside::Past => {
+                    let left = theirs.forks.iter().find(|fork| fork.timeline == part.timeline);
+                    return left.copied();
+                }
+                Beside::Elsewhere => {
+                    // Nothing is known to be in common.
+                    let Some(before) = part.forks.pop() else {
+                        return Some(Fork { timeline: part.timeline, lsn: Lsn(0) });
+                    };
+                    (part.timeline, end) = (before.timeline, before.lsn);
+                }
+            }
+        }
     }
 
     /// Where the WAL that ends at `lsn` of `other`'s timeline lies beside this line.
@@ -112,13 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_ends_where_the_first_of_the_two_left() {
-        let leader = line(5, &[(1, 100), (3, 200)]);
-        assert_eq!(leader.shared_until(&line(3, &[(1, 100)]), Lsn(250)), Some(Lsn(200)));
-        assert_eq!(leader.shared_until(&line(4, &[(1, 100), (3, 180)]), Lsn(250)), Some(Lsn(180)));
-        assert_eq!(leader.shared_until(&line(2, &[(1, 90)]), Lsn(250)), Some(Lsn(90)));
-        assert_eq!(leader.shared_until(&line(5, &[(1, 100), (3, 200)]), Lsn(250)), Some(Lsn(250)));
-        assert_eq!(leader.shared_until(&line(9, &[]), Lsn(250)), None);
+    fn what_two_lines_share_ends_where_one_left_the_other() {
+        let leader = line(7, &[(1, 100), (3, 200), (5, 300)]);
+        let left = |own: Line| own.left_at(&leader).map(|at| (at.timeline.0, at.lsn.0));
+        assert_eq!(left(line(5, &[(1, 100), (3, 200)])), Some((5, 300)), "the leader left us");
+        assert_eq!(left(line(3, &[(1, 100)])), Some((3, 200)), "long ago");
+        assert_eq!(left(leader.clone()), None, "we follow it");
+        // It was promoted by hand, or by a leadership that nobody followed.
+        assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 250)])), Some((5, 250)));
+        assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 350)])), Some((5, 300)));
+        assert_eq!(left(line(4, &[(2, 50)])), Some((2, 0)), "nothing in common is known");
     }
 
     #[test]

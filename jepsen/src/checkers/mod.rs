@@ -23,7 +23,7 @@ mod tenures;
 mod told;
 mod wgl;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -207,19 +207,12 @@ impl Report {
 pub fn of_primaries(history: &[Event], options: &Options) -> Vec<Event> {
     let late = deposed::read_as_replicas(history, options);
     let history = late.as_deref().unwrap_or(history);
-    let on_replica = |event: &Event| event.stamp.as_ref().is_some_and(|stamp| stamp.replica);
-    let mut left: HashSet<u64> = HashSet::new();
-    let mut begun: HashMap<u32, u64> = HashMap::new();
-    for event in history {
-        if event.phase == Phase::Invoke {
-            begun.insert(event.process, event.index);
-        } else if let Some(began) = begun.remove(&event.process).filter(|_| on_replica(event)) {
-            left.extend([began, event.index]);
-        }
-    }
+    let calls = calls::pair(history).unwrap_or_default();
+    let on_replicas = calls.iter().filter(|call| call.on_replica());
+    let left: HashSet<usize> = on_replicas.flat_map(|call| [call.began, call.ended]).collect();
     let kept = options.loss_accepted.map(|until| calls::given_up(history, until));
-    let kept = kept.as_deref().unwrap_or(history).iter();
-    kept.filter(|event| !left.contains(&event.index)).cloned().collect()
+    let kept = kept.as_deref().unwrap_or(history).iter().enumerate();
+    kept.filter(|(place, _)| !left.contains(place)).map(|(_, event)| event.clone()).collect()
 }
 
 /// Judges a history by all that can be judged of it.

@@ -5,7 +5,7 @@ use crate::effect::{Job, Source};
 use crate::observe::{Heartbeat, PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::records::{Kept, MemberRecord, MemberRole};
-use crate::units::{MemberName, Millis};
+use crate::units::{Lsn, MemberName, Millis};
 
 use super::Node;
 use super::belief::Leader;
@@ -64,7 +64,8 @@ impl Node {
     /// A rewind to the leader comes to nothing: replay would need what the leader has from where the two parted, and
     /// it has that no more, or never had, if it was cloned since.
     pub(super) fn lacks_the_fork(&self, now: Millis, standby: &Standby, leader: &Leader) -> bool {
-        let parted = leader.line.shared_until(&standby.line(), standby.position.lsn);
+        let parted = standby.line().left_at(&leader.line).map(|fork| fork.lsn);
+        let parted = parted.filter(|lsn| *lsn > Lsn(0));
         let gone = self.beat_of(now, leader).and_then(|beat| beat.oldest).zip(parted);
         gone.is_some_and(|(oldest, parted)| parted < oldest)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use haa_core::discard::{Commits, Discarded};
 use haa_core::input::Input;
-use haa_core::line::{Beside, Fork, Line};
+use haa_core::line::{Fork, Line};
 use haa_core::observe::DataDir;
 use haa_core::units::{Incarnation, Lsn, Position, Term};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl Lost {
     /// What these data hold that the leader's history does not, so far as timelines show it.
     pub(super) fn beside(site: &Site, theirs: &Line) -> io::Result<Option<Self>> {
         let own = timeline::line(&site.pg_wal())?;
-        let lost = left_at(&own, theirs).map(|fork| Self::behind(site, fork)).transpose()?;
+        let lost = own.left_at(theirs).map(|fork| Self::behind(site, fork)).transpose()?;
         let control = Control::read(site.data())?;
         let reached = control.checkpoint.lsn.max(control.recovered);
         match lost {
@@ -203,30 +203,6 @@ fn time(unix_ms: u64) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms))
 }
 
-/// The last place that two lines share, if there can be something behind it on our own.
-fn left_at(own: &Line, theirs: &Line) -> Option<Fork> {
-    let mut end = Lsn(u64::MAX);
-    let mut part = Line { timeline: own.timeline, forks: own.forks.clone() };
-    loop {
-        match theirs.beside(&part, end) {
-            // All of ours, however far it goes.
-            Beside::Part if end == Lsn(u64::MAX) => return None,
-            Beside::Part => return Some(Fork { timeline: part.timeline, lsn: end }),
-            Beside::Past => {
-                let left = theirs.forks.iter().find(|fork| fork.timeline == part.timeline);
-                return left.copied();
-            }
-            Beside::Elsewhere => {
-                // Nothing in common: all of it is lost.
-                let Some(before) = part.forks.pop() else {
-                    return Some(Fork { timeline: part.timeline, lsn: Lsn(0) });
-                };
-                (part.timeline, end) = (before.timeline, before.lsn);
-            }
-        }
-    }
-}
-
 fn path(site: &Site, fork: Fork) -> PathBuf {
     site.state(&format!("{NOTE}{}-{:X}{JSON}", fork.timeline, fork.lsn.0))
 }
@@ -294,24 +270,6 @@ mod tests {
     use haa_core::units::Timeline;
 
     use super::*;
-
-    fn line(timeline: u32, forks: &[(u32, u64)]) -> Line {
-        let fork = |&(timeline, lsn)| Fork { timeline: Timeline(timeline), lsn: Lsn(lsn) };
-        Line { timeline: Timeline(timeline), forks: forks.iter().map(fork).collect() }
-    }
-
-    #[test]
-    fn what_two_lines_share_ends_where_one_left_the_other() {
-        let leader = line(7, &[(1, 100), (3, 200), (5, 300)]);
-        let left = |own: Line| left_at(&own, &leader).map(|at| (at.timeline.0, at.lsn.0));
-        assert_eq!(left(line(5, &[(1, 100), (3, 200)])), Some((5, 300)), "the leader left us");
-        assert_eq!(left(line(3, &[(1, 100)])), Some((3, 200)), "long ago");
-        assert_eq!(left(leader.clone()), None, "we follow it");
-        // It was promoted by hand, or by a leadership that nobody followed.
-        assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 250)])), Some((5, 250)));
-        assert_eq!(left(line(6, &[(1, 100), (3, 200), (5, 350)])), Some((5, 300)));
-        assert_eq!(left(line(4, &[(2, 50)])), Some((2, 0)), "nothing in common is known");
-    }
 
     #[test]
     fn data_that_never_got_to_the_fork_lose_nothing() {
