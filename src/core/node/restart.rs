@@ -42,8 +42,11 @@ pub(super) enum Lowering {
 const TO_LOWER: Millis = Millis(2_000);
 
 impl Node {
-    /// Our primary is about to be stopped.
+    /// Our primary is about to be stopped. One that stops already says nothing of its parameters: what it said stands.
     pub(super) fn will_lower(&mut self, closing: &Closing, facts: &PostgresFacts) {
+        if !matches!(facts.server, Server::Primary(_)) {
+            return;
+        }
         self.lowering = match facts.parameters.lower().next() {
             Some(_) if closing.reason == Reason::Restarted => Lowering::Wanted,
             Some(_) | None => Lowering::NotAsked,
