@@ -74,7 +74,7 @@ fn files_are_short() {
 /// limits of the data that become less, 60; a standby cluster's member that is bound so, and voters that are taken
 /// because there are no others, 40; who may not be restarted last at a time, and whose
 /// leader lacks what a rewind needs, 50.
-const CORE: usize = 10_035;
+const CORE: usize = 10_060;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]

@@ -10,7 +10,7 @@ use crate::units::{MemberName, Millis, Revision, Term};
 use super::Node;
 use super::belief::Belief;
 use super::desk::{Change, seen};
-use super::requests::Unfit;
+use super::requests::{Unfit, answered};
 
 impl Belief {
     pub(super) fn is_drained(&self, name: &MemberName) -> bool {
@@ -81,17 +81,44 @@ impl Node {
         }
     }
 
-    /// The leader does it; while there is none, whoever is first.
+    /// The leader does it; while there is none, whoever is first. A drain that is not done yet ends with it: whoever
+    /// leads would drain the member anew.
     pub(super) fn undrains(&mut self) {
         if self.belief.is_led_by_another() {
             return;
         }
-        for (id, request) in self.open_requests() {
+        let open = self.open_requests();
+        for (id, request) in &open {
             let Ask::Undrain { member } = &request.ask else { continue };
             let what = format!("{member} is in use again: read from, a voter as soon as it is fit");
-            let change = Change::default().delete(Key::Drained(member.clone()));
-            self.answer_with(&id, &request, RequestState::Done { what }, (change, None));
+            let mut change = Change::default().delete(Key::Drained(member.clone()));
+            let mut compare = Vec::new();
+            for (drain, ended) in &open {
+                let of = matches!(&ended.ask, Ask::Drain { member: of } if of == member);
+                let (asked, undrained) = (self.seen_request(drain), self.seen_request(id));
+                // Nobody begins with a drain while an undrain that came before it is open.
+                let begun = matches!(ended.state, RequestState::Accepted { .. });
+                if !of || !(begun || request.due.is_some() || asked < undrained) {
+                    continue;
+                }
+                let why = format!("haactl undrain {member} came before it was done");
+                let state = RequestState::Refused { why };
+                change = answered(change, drain, RequestRecord { state, ..ended.clone() });
+                compare.push((Key::Request(drain.clone()), asked));
+            }
+            self.answer_with(id, request, RequestState::Done { what }, (change, compare));
         }
+    }
+
+    /// Whether somebody has asked to take the member back; that is done first.
+    pub(super) fn is_undrained(&self, member: &MemberName) -> bool {
+        let mut open = self.open_requests().into_iter();
+        open.any(|(_, request)| matches!(&request.ask, Ask::Undrain { member: of } if of == member))
+    }
+
+    fn seen_request(&self, id: &RequestId) -> Revision {
+        let requests = self.belief.view.as_ref().map(|view| &view.requests);
+        seen(requests.and_then(|requests| requests.get(id)))
     }
 
     /// Whether the voters can do without this member: another one has to be left beside whoever leads then.

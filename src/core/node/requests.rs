@@ -49,6 +49,12 @@ impl Unfit {
     }
 }
 
+/// What is written when a request is answered: an event too, if that was the last word.
+pub(super) fn answered(change: Change, id: &RequestId, record: RequestRecord) -> Change {
+    let event = (!record.is_open()).then(|| Record::Event(id.clone(), record.clone()));
+    event.into_iter().fold(change.put(Record::Request(id.clone(), record)), Change::put)
+}
+
 /// So many finished requests are kept for people to read.
 const KEPT: usize = 20;
 
@@ -155,6 +161,7 @@ impl Node {
                     continue;
                 }
                 Ask::Failover { to, .. } => (to.as_ref(), Reason::Failover),
+                Ask::Drain { member } if self.is_undrained(member) => continue,
                 Ask::Drain { .. } if *drains.get_or_insert_with(|| id.clone()) != id => continue,
                 Ask::Drain { member } if *member == self.config.name => (None, Reason::Drained),
                 Ask::Drain { member } => {
@@ -387,10 +394,7 @@ impl Node {
             (Key::Leader, seen(view.leader.as_ref())),
         ];
         compare.extend(also);
-        let record = RequestRecord { state, ..request.clone() };
-        let event = (!record.is_open()).then(|| Record::Event(id.clone(), record.clone()));
-        let change = change.put(Record::Request(id.clone(), record));
-        let change = event.into_iter().fold(change, Change::put);
+        let change = answered(change, id, RequestRecord { state, ..request.clone() });
         self.desk.txn(Purpose::Request(id.clone()), compare, change);
     }
 
