@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use haa_core::observe::{Heartbeat, Parameters, PeerState, Pending};
+use haa_core::observe::{Heartbeat, PeerState};
+use haa_core::parameters::{Parameters, Pending};
 use haa_core::records::{Due, MemberRole, RequestRecord, RequestState, SyncRecord, Tags};
 use haa_core::routes::{MemberStatus, Status};
 use haa_core::settings::Durability;

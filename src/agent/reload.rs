@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use haa_core::input::Input;
-use haa_core::observe::Pending;
+use haa_core::parameters::Pending;
 use haa_core::records::{Ask, RequestRecord, RequestState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haa_core::observe::{Own, Parameters};
+use haa_core::parameters::{Own, Parameters};
 use serde::Serialize;
 
 /// Part of a member's document; what is as it should be is left out.

@@ -10,6 +10,7 @@
 //! | [`settings`] | cluster-wide settings and timings |
 //! | [`records`] | what is kept in etcd, and what operators ask for |
 //! | [`observe`] | what is seen of Postgres and heard from peers |
+//! | [`parameters`] | how a server stands to its parameters |
 //! | [`input`], [`effect`] | all that can happen, all that can be wished |
 //! | [`mod@line`] | timelines with their ancestry |
 //! | [`discard`] | what a rewind or a clone took back, as it is told |
@@ -35,6 +36,7 @@ pub mod list;
 pub mod node;
 pub mod observe;
 mod off;
+pub mod parameters;
 pub mod reads;
 pub mod reason;
 pub mod records;

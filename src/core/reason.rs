@@ -56,6 +56,8 @@ pub enum Reason {
     DiskFull,
     /// The member that Postgres was to be copied or streamed from does not lead any more.
     SourceLost,
+    /// Recovery waits for WAL that the member which it is to come from does not have any more.
+    WalGone,
     /// Writes were seen closed.
     Closed,
     /// Enough voters say that the primary is lost, and its lease may still live.
@@ -110,6 +112,7 @@ impl Reason {
             Self::DiskHangs => "the disk takes no WAL",
             Self::DiskFull => "the primary's disk is full, and another member's is not",
             Self::SourceLost => "the member that it was to stream from does not lead any more",
+            Self::WalGone => "recovery would wait for ever for WAL that the leader has no more",
             Self::Closed => "writes were seen closed",
             Self::TakenOver => "enough voters lost the primary",
             Self::Renewed => "a healthy primary ended an attempt against it",

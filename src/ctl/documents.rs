@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use haa_core::observe::{Own, Pending};
+use haa_core::parameters::{Own, Pending};
 use haa_core::units::Address;
 use serde::{Deserialize, Serialize};
 

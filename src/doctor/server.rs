@@ -1,6 +1,6 @@
 //! What follows from what Postgres said of itself. Judges facts; never asks.
 
-use haa_core::observe::{Parameters, Pending};
+use haa_core::parameters::{Parameters, Pending};
 use haa_core::settings::Durability;
 
 use crate::config::size::readable;

@@ -275,7 +275,8 @@ mod tests {
     use super::*;
     use haa_core::lease::{Leadership, Lease};
     use haa_core::node::{Config as NodeConfig, Node};
-    use haa_core::observe::{DataDir, Parameters, PostgresFacts, Shutdown};
+    use haa_core::observe::{DataDir, PostgresFacts, Shutdown};
+    use haa_core::parameters::Parameters;
     use haa_core::settings::{Settings, Timing};
     use haa_core::units::{Instance, LeaseId};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use haa_core::observe::LIMITS;
+use haa_core::parameters::LIMITS;
 
 use super::control::Control;
 use super::error::JobError;

@@ -23,6 +23,7 @@
 //! | `examine` | what of the server matters to a setup, for `haactl doctor` |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
+//! | `lacks` | WAL that recovery needs and that is not there |
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
@@ -52,6 +53,7 @@ mod jobs;
 mod keepers;
 mod kept;
 mod knock;
+mod lacks;
 mod limits;
 mod list;
 mod log;
@@ -91,7 +93,7 @@ use haa_core::input::Input;
 use haa_core::lease::Leadership;
 use haa_core::line::Fork;
 use haa_core::list::List;
-use haa_core::observe::Parameters;
+use haa_core::parameters::Parameters;
 use haa_core::settings::Durability;
 use haa_core::units::{JobId, MemberName, Millis, Revision, Timeline};
 use tokio::sync::{Notify, mpsc, oneshot, watch};

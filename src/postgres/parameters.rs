@@ -1,7 +1,7 @@
 //! Parameters of a server that runs: written for it, read by it, and how it stands to them. Never restarts it, and
 //! never decides what they are.
 
-use haa_core::observe::{Own, Parameters, Pending};
+use haa_core::parameters::{Own, Parameters, Pending};
 use haa_core::units::Revision;
 use tokio::sync::watch;
 

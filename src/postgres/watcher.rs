@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haa_core::input::Input;
-use haa_core::observe::{DataDir, Parameters, PostgresFacts, Server};
+use haa_core::observe::{DataDir, PostgresFacts, Server};
+use haa_core::parameters::Parameters;
 use haa_core::units::JobId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;

@@ -9,9 +9,10 @@ use axum::http::{Method, Request, StatusCode};
 use haa_core::lease::{Leadership, Lease};
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, Heartbeat, Parameters, PeerState, PostgresFacts, Primary, Server,
-    Shutdown, Standby, SyncState, Walsender,
+    DataDir, Door, FlushProbe, Heartbeat, PeerState, PostgresFacts, Primary, Server, Shutdown,
+    Standby, SyncState, Walsender,
 };
+use haa_core::parameters::Parameters;
 use haa_core::records::{MemberRecord, MemberRole, Tags};
 use haa_core::routes::{Follows, MemberStatus, Status};
 use haa_core::settings::Settings;
@@ -83,6 +84,7 @@ fn facts(server: Server) -> PostgresFacts {
             system_id: SystemId(7_300_000_000_000_000_001),
             incarnation: Incarnation(1),
             needs_source: false,
+            lacks: None,
             untouched: false,
         },
         server,

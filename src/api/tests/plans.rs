@@ -1,6 +1,6 @@
 //! Commands at a time: what is written down, what cannot wait, and what is forgotten again.
 
-use haa_core::observe::Pending;
+use haa_core::parameters::Pending;
 use haa_core::records::{Ask, RequestId, RequestRecord, RequestState};
 
 use super::commands::post;

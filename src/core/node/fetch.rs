@@ -2,7 +2,7 @@
 //! left. Never lets a voter fetch, nor whoever is bound to a candidate (I5).
 
 use crate::effect::{Job, Source};
-use crate::observe::{Heartbeat, PostgresFacts, Standby};
+use crate::observe::{DataDir, Heartbeat, PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::records::{Kept, MemberRecord, MemberRole};
 use crate::units::{Lsn, MemberName, Millis};
@@ -68,6 +68,18 @@ impl Node {
         let parted = parted.filter(|lsn| *lsn > Lsn(0));
         let gone = self.beat_of(now, leader).and_then(|beat| beat.oldest).zip(parted);
         gone.is_some_and(|(oldest, parted)| parted < oldest)
+    }
+
+    /// These data, cloned or rewound, are not consistent before they have WAL that the leader has thrown away.
+    pub(super) fn waits_in_vain(
+        &self,
+        now: Millis,
+        facts: &PostgresFacts,
+        leader: &Leader,
+    ) -> bool {
+        let DataDir::Present { lacks: Some(lacks), .. } = facts.data else { return false };
+        let oldest = self.beat_of(now, leader).and_then(|beat| beat.oldest);
+        oldest.is_some_and(|oldest| lacks < oldest)
     }
 
     /// It has all that it will ever have: the leader has thrown away the WAL that comes next.

@@ -78,6 +78,9 @@ impl Node {
                 None
             }
             (Server::Standby(standby), None) => self.election(now, &facts, standby),
+            (Server::Starting, Some(leader)) if self.waits_in_vain(now, &facts, &leader) => {
+                Some(Role::close(Reason::WalGone))
+            }
             (Server::Starting, Some(_)) => {
                 self.starting(now, &facts);
                 None
@@ -108,7 +111,7 @@ impl Node {
         }
         let open = leader.filter(|leader| self.belief.is_open(leader));
         let source = open.and_then(|leader| self.source(leader));
-        let needs_source = match facts.data {
+        match facts.data {
             DataDir::Foreign(_) | DataDir::Unreadable(_) => return,
             DataDir::Empty => {
                 if let (Some(source), false) = (source, self.waits_for_resume()) {
@@ -117,12 +120,12 @@ impl Node {
                 }
                 return;
             }
-            DataDir::Present { needs_source, .. } => needs_source,
-        };
+            DataDir::Present { .. } => {}
+        }
         if !self.owes_start() {
             return;
         }
-        self.plan_again(now, leader, needs_source);
+        self.plan_again(now, facts, leader);
         let by_itself = matches!(self.rejoining.plan, Plan::Rewind(_) | Plan::Clone(_));
         if by_itself && self.waits_for_resume() {
             return;
@@ -136,7 +139,9 @@ impl Node {
         let job = match (self.rejoining.plan, source) {
             // Started once, an orphan could not be told from data that somebody wrote.
             (Plan::Settle, _) if self.is_orphan() => None,
-            (Plan::Settle, _) if !needs_source => Some(Job::Start(None, self.unread())),
+            (Plan::Settle, _) if !facts.data.needs_source() => {
+                Some(Job::Start(None, self.unread()))
+            }
             (Plan::Settle, Some(source)) => {
                 self.rejoining.compared = open.map(|leader| leader.term);
                 Some(Job::Start(Some(source), Door::Open))
@@ -178,7 +183,8 @@ impl Node {
     /// A plan is made for one leader; with another, or none, we start and compare anew. What was cloned or
     /// rewound can be compared with nobody before it has streamed: under another leader than its own, or when
     /// it does not start, it is cloned.
-    fn plan_again(&mut self, now: Millis, leader: Option<&Leader>, needs_source: bool) {
+    fn plan_again(&mut self, now: Millis, facts: &PostgresFacts, leader: Option<&Leader>) {
+        let needs_source = facts.data.needs_source();
         let term = leader.map(|leader| leader.term);
         let condemned = leader.is_some_and(|leader| self.is_condemned(now, leader));
         match self.rejoining.plan {
@@ -203,7 +209,8 @@ impl Node {
             self.rejoining.failed_rewinds = 0;
         }
         let dead = self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
-        let hopeless = needs_source && (dead || self.rejoining.copied_in != term);
+        let in_vain = leader.is_some_and(|leader| self.waits_in_vain(now, facts, leader));
+        let hopeless = needs_source && (dead || in_vain || self.rejoining.copied_in != term);
         if let (true, Some(term)) = (hopeless || self.is_orphan(), term)
             && self.rejoining.plan != Plan::Clone(term)
         {
@@ -376,11 +383,7 @@ impl Node {
     /// A Postgres that an earlier run of this agent started and that waits for a source we do not know: it is
     /// given time, then it begins anew.
     fn starting(&mut self, now: Millis, facts: &PostgresFacts) {
-        let waits = match facts.data {
-            DataDir::Present { needs_source, .. } => needs_source,
-            DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => false,
-        };
-        if !waits || !self.desk.settled(facts) {
+        if !facts.data.needs_source() || !self.desk.settled(facts) {
             self.rejoining.starting_since = None;
             return;
         }

@@ -17,7 +17,7 @@ use crate::postgres::site::Site;
 use crate::postgres::sql::quoted;
 use crate::postgres::tool::Tool;
 use crate::postgres::{incarnation, look};
-use haa_core::observe::LIMITS;
+use haa_core::parameters::LIMITS;
 
 pub(super) async fn run(site: &Site) -> Result<(), JobError> {
     let shown = site.data().display();

@@ -11,7 +11,7 @@ use crate::postgres::files::{HEAD, setting, theirs, write_private};
 use crate::postgres::process::remove_if_there;
 use crate::postgres::site::Site;
 use crate::postgres::tool::Tool;
-use haa_core::observe::LIMITS;
+use haa_core::parameters::LIMITS;
 
 /// Where it ends.
 #[derive(Clone, Copy)]

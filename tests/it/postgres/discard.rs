@@ -1,12 +1,14 @@
 //! What a rewind or a clone takes back: counted, kept, explained, and told until somebody says that it is known.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use haa_core::discard::{Commits, Discarded};
 use haa_core::effect::Job;
 use haa_core::input::JobResult;
-use haa_core::observe::{DataDir, Door};
+use haa_core::observe::{DataDir, Door, PostgresFacts, Server};
 use haa_core::units::Millis;
 use nix::sys::signal::Signal;
 
@@ -213,4 +215,51 @@ async fn a_rewind_that_is_broken_off_makes_way_for_a_clone_and_is_told_once() {
     a.standby(|standby| standby.streaming).await;
     assert!(!a.state.join("rewinding").exists());
     assert_eq!(a.discarded, []);
+}
+
+/// A rewind brings a part of the leader's WAL, and the leader throws away what comes next before anybody streams it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_rewound_tells_which_wal_it_waits_for() {
+    let root = root();
+    let (mut a, mut b) = diverged(root.path(), &usual()).await;
+    a.done(Job::Rewind(b.source())).await;
+    let lacks = |facts: &PostgresFacts| match facts.data {
+        DataDir::Present { lacks, .. } => lacks,
+        DataDir::Empty | DataDir::Foreign(_) | DataDir::Unreadable(_) => None,
+    };
+    assert_eq!(lacks(&a.stopped().await), None);
+    let pg_wal = a.config.data_directory.join("pg_wal");
+    let newest = std::fs::read_dir(&pg_wal).expect("there").flatten().map(|file| file.file_name());
+    for name in newest.filter(|name| name.len() == 24 && name.as_bytes().starts_with(b"00000003")) {
+        std::fs::remove_file(pg_wal.join(name)).expect("it is ours");
+    }
+    let gone = lacks(&a.facts(|facts| lacks(facts).is_some()).await).expect("it was seen");
+    let client = b.client().await;
+    client.batch_execute("SELECT pg_drop_replication_slot('haa_a')").await.expect("nobody uses it");
+    let oldest = loop {
+        client.batch_execute("INSERT INTO t VALUES (43)").await.expect("it leads");
+        client.batch_execute("SELECT pg_switch_wal()").await.expect("it leads");
+        client.batch_execute("CHECKPOINT").await.expect("it leads");
+        let oldest = b.primary(|primary| primary.oldest.is_some()).await.oldest;
+        if oldest > Some(gone) {
+            break oldest;
+        }
+    };
+    let slot = "SELECT pg_create_physical_replication_slot('haa_a', true)";
+    client.batch_execute(slot).await.expect("it is gone");
+    a.begin(Job::Start(Some(b.source()), Door::Open));
+    let facts = a.facts(|facts| facts.server == Server::Starting).await;
+    assert!(lacks(&facts).is_some_and(|lacks| Some(lacks) < oldest), "{facts:?}");
+    let log = a.state.join("postgres.log");
+    let began = Instant::now();
+    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("been removed")) {
+        assert!(began.elapsed().as_secs() < 40, "it is refused nothing");
+        client.batch_execute("INSERT INTO t VALUES (44)").await.expect("it leads");
+    }
+    a.hands().close();
+    a.stopped().await;
+    a.done(Job::Clone(b.source())).await;
+    a.done(Job::Start(Some(b.source()), Door::Open)).await;
+    a.standby(|standby| standby.streaming).await;
+    assert_eq!(lacks(&a.facts(|_| true).await), None);
 }

@@ -17,9 +17,6 @@ pub struct Conduct {
     pub limits_fall: u32,
     /// Above zero: no standby gets a copy of a logical slot.
     pub copies_fail: u32,
-    /// Above zero: a clone has none of the WAL before it, and a rewind needs what its source has from where the two
-    /// parted, as in Postgres. Seeds are without it.
-    pub copies_lack: u32,
     /// A clone fails.
     pub clone_fails: u32,
     /// Above zero: a clone finds no room, before it touches anything.
@@ -63,7 +60,6 @@ impl Default for Conduct {
             histories_stay: 0,
             limits_fall: 0,
             copies_fail: 0,
-            copies_lack: 0,
             clone_fails: 0,
             no_room: 0,
             start_fails: 0,

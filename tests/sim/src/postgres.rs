@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use haa_core::line::Line;
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Room, Server, Shutdown, Standby,
+    DataDir, Door, FlushProbe, PostgresFacts, Room, Server, Shutdown, Standby,
 };
+use haa_core::parameters::Parameters;
 use haa_core::units::{Address, Incarnation, JobId, Lsn, MemberName, Millis, SystemId, Timeline};
 use serde::Serialize;
 
@@ -248,6 +249,7 @@ impl Postgres {
                 system_id: disk.system,
                 incarnation: disk.incarnation,
                 needs_source: disk.consistent_at.is_some(),
+                lacks: disk.consistent_at.filter(|end| disk.wal.end < *end).map(|_| disk.wal.end),
                 untouched: disk.untouched,
             },
         }

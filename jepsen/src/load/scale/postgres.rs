@@ -8,9 +8,10 @@ use haa_core::input::JobResult;
 use haa_core::line::Fork;
 use haa_core::list::List;
 use haa_core::observe::{
-    DataDir, Door, FlushProbe, Parameters, PostgresFacts, Primary, Server, Shutdown, Standby,
-    SyncState, Walsender,
+    DataDir, Door, FlushProbe, PostgresFacts, Primary, Server, Shutdown, Standby, SyncState,
+    Walsender,
 };
+use haa_core::parameters::Parameters;
 use haa_core::units::{
     Address, Incarnation, Lsn, MemberName, Millis, Position, SystemId, Timeline,
 };
@@ -240,6 +241,7 @@ impl Servers {
             system_id: disk.system,
             incarnation: disk.incarnation,
             needs_source: disk.copied,
+            lacks: None,
             untouched: disk.untouched,
         };
         let shown = match server.process {

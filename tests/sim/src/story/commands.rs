@@ -82,7 +82,6 @@ fn odds(now: &Conduct, verb: &str) -> Option<Conduct> {
         "rewinds-fail" => Conduct { rewind_fails: ALWAYS, ..now },
         "rewinds-see-nothing" => Conduct { rewind_blind: 1, ..now },
         "limits-fall" => Conduct { limits_fall: 1, ..now },
-        "copies-lack-wal" => Conduct { copies_lack: 1, ..now },
         "copies-fail" => Conduct { copies_fail: 1, ..now },
         "histories-stay" => Conduct { histories_stay: 1, ..now },
         "promotions-fail" => Conduct { promote_fails: ALWAYS, ..now },

@@ -6,7 +6,8 @@ use haa_core::discard::Discarded;
 use haa_core::effect::{Effect, Exit, SlotsWish};
 use haa_core::input::Input;
 use haa_core::node::{Config, Remembered};
-use haa_core::observe::{Heartbeat, LIMITS, Pending, Shutdown};
+use haa_core::observe::{Heartbeat, Shutdown};
+use haa_core::parameters::{LIMITS, Pending};
 use haa_core::routes::Status;
 use haa_core::units::{MemberName, Millis};
 

@@ -333,13 +333,8 @@ impl World {
         self.members[member].postgres.disk = Some(Disk {
             incarnation: Incarnation(self.dice.number()),
             replayed: disk.wal.end,
-            // A copy of another cluster has none of the WAL before it. One of a leader has, as its slots hold it,
-            // but for stories that say otherwise.
-            oldest: if from.site.is_some() || self.conduct.copies_lack > 0 {
-                disk.wal.end
-            } else {
-                disk.oldest
-            },
+            // A copy has none of the WAL before it.
+            oldest: disk.wal.end,
             consistent_at: Some(disk.wal.end),
             untouched: false,
             shutdown: Shutdown::Crashed,
@@ -375,8 +370,7 @@ impl World {
             let consistent_at = Some(disk.wal.end);
             // Replay needs what the source has from where the two parted.
             let fork = self.wals.left_at(own.wal, disk.wal);
-            let truly = self.conduct.copies_lack > 0;
-            let lacks = fork.filter(|fork| truly && fork.lsn < disk.oldest);
+            let lacks = fork.filter(|fork| fork.lsn < disk.oldest);
             let wal = lacks.and_then(|fork| self.wals.before(disk.wal, fork)).unwrap_or(disk.wal);
             Disk { incarnation, consistent_at, shutdown, wal, replayed: wal.end, ..disk }
         };
