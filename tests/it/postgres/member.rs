@@ -18,6 +18,7 @@ use haa_core::settings::Timing;
 use haa_core::units::{Address, Incarnation, JobId, LeaseId, MemberName, Millis, Term, Timeline};
 use tokio::sync::mpsc;
 
+use crate::support::goes_with_us;
 use crate::trials::usual;
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -54,6 +55,7 @@ impl Member {
     pub(crate) fn of(name: &str, root: &Path, binaries: &Path) -> Self {
         let address = Address { host: "127.0.0.1".to_owned(), port: free_port() };
         let home = root.join(name);
+        goes_with_us(root);
         std::fs::create_dir_all(&home).expect("a temporary directory");
         let config = config::Postgres {
             data_directory: home.join("data"),

@@ -52,12 +52,15 @@ fn all_programs() -> &'static Programs {
 }
 
 /// A static is never dropped, and a test that a runner ends drops nothing: a child waits for the end of this process,
-/// however it comes, ends the playgrounds that it was told of, and does the rest.
+/// however it comes, ends the playgrounds and servers that it was told of, and does the rest.
 fn sweep_after_us(programs: &Path, rest: &str) -> Child {
-    let ends = "[ ! -d \"$one\" ] || \"$0/haactl\" playground stop --directory \"$one\"";
+    let ends = "[ ! -f \"$one/state.json\" ] || \"$0/haactl\" playground stop --directory \"$one\"";
+    let here = "case \"$(readlink \"$of/cwd\")\" in \"$one\"/*) kill -9 \"${of#/proc/}\";; esac";
     let goes = "rm -rf \"$one\"; rmdir \"${one%/*}\"";
     let told = "all=; while read -r one; do all=\"$all $one\"; done";
-    let script = format!("{told}; for one in $all; do {ends}; {goes}; done; {rest}");
+    let script = format!(
+        "{told}; for one in $all; do {ends}; for of in /proc/[0-9]*; do {here}; done; {goes}; done; {rest}"
+    );
     Command::new("sh")
         .args(["-c", &script])
         .arg(programs)
@@ -71,11 +74,11 @@ fn sweep_after_us(programs: &Path, rest: &str) -> Child {
         .expect("there is a shell")
 }
 
-/// A playground that goes with this process, if not before.
-pub(crate) fn goes_with_us(playground: &Path) {
+/// The directory of a playground or of servers, which end with this process, if not before.
+pub(crate) fn goes_with_us(directory: &Path) {
     let mut sweeper = all_programs().sweeper.lock().expect("nobody fails with it");
     let told = sweeper.stdin.as_mut().expect("it is piped");
-    writeln!(told, "{}", playground.display()).expect("it listens");
+    writeln!(told, "{}", directory.display()).expect("it listens");
 }
 
 fn copy_programs(built: &Path) -> tempfile::TempDir {
