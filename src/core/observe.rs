@@ -40,6 +40,10 @@ pub struct PostgresFacts {
     /// For how many milliseconds nobody who began a connection was answered; 0 once somebody was.
     #[serde(default)]
     pub unanswered_ms: u64,
+    /// Of one that starts: where the WAL segment begins for which its recovery has waited some seconds, with nothing
+    /// done meanwhile; `None` if it has not, or nobody can say.
+    #[serde(default)]
+    pub awaits: Option<Lsn>,
     /// Slots that will lose WAL soon.
     #[serde(default)]
     pub tight_slots: Vec<TightSlot>,
@@ -91,12 +95,8 @@ pub enum DataDir {
         /// Its incarnation.
         incarnation: Incarnation,
         /// It was cloned or rewound and cannot start without a source to stream from (`backup_label` is there),
-        /// or a rewind of it was broken off.
+        /// a rewind of it was broken off, or the WAL that recovery begins with is not there.
         needs_source: bool,
-        /// Where the first WAL begins that it needs before it is consistent and does not have; `None` if it has all, or
-        /// nobody can say.
-        #[serde(default)]
-        lacks: Option<Lsn>,
         /// Our initdb made it, and no Postgres was ever started in it: nobody wrote anything here.
         untouched: bool,
     },

@@ -321,6 +321,7 @@ mod tests {
             parameters: Parameters::default(),
             lacks_slot: None,
             unanswered_ms: 0,
+            awaits: None,
             tight_slots: Vec::new(),
             room: haa_core::observe::Room::Enough,
         }

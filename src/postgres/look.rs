@@ -13,7 +13,7 @@ use super::error::sentence;
 use super::jobs::rewind;
 use super::site::Site;
 use super::sql::{Row, Session, SqlError};
-use super::{conninfo, door, incarnation, lacks, list, starved, timeline};
+use super::{conninfo, door, incarnation, list, starved, timeline};
 
 /// What is in the data directory.
 pub(super) fn data(site: &Site) -> DataDir {
@@ -71,15 +71,13 @@ fn occupied(site: &Site) -> io::Result<Occupied> {
 
 fn present(site: &Site) -> io::Result<DataDir> {
     let control = Control::read(site.data())?;
-    let lacks = lacks::first(site, &control)?;
     Ok(DataDir::Present {
         system_id: control.system_id,
         incarnation: number(site)?,
         needs_source: is_incomplete(site, &control)?
             || starved::MARK.is_set(site)?
             // Started alone it would wait for this for ever.
-            || lacks.is_some(),
-        lacks,
+            || !timeline::has_segment(&site.pg_wal(), control.segment_size, control.redo)?,
         untouched: site.data().join(UNTOUCHED).exists(),
     })
 }

@@ -23,7 +23,6 @@
 //! | `examine` | what of the server matters to a setup, for `haactl doctor` |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
-//! | `lacks` | WAL that recovery needs and that is not there |
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
@@ -53,7 +52,6 @@ mod jobs;
 mod keepers;
 mod kept;
 mod knock;
-mod lacks;
 mod limits;
 mod list;
 mod log;

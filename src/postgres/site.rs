@@ -18,6 +18,7 @@ use super::oldest::Oldest;
 use super::parameters::Standing;
 use super::probe::Flushes;
 use super::proven::Proven;
+use super::starved::Waits;
 use super::sync::Known;
 use super::wished::Wishes;
 use crate::config;
@@ -54,6 +55,7 @@ pub(super) struct Site {
     pub(super) knocks: Knocks,
     /// Where the WAL that is there begins.
     pub(super) oldest: Oldest,
+    pub(super) waits: Waits,
     /// WAL is being fetched: what a standby has is not all that it will have.
     fetching: AtomicBool,
     /// Why the archive had nothing new, as it said last.
@@ -99,6 +101,7 @@ impl Site {
             flush: Flushes::nothing(),
             knocks: Knocks::none(),
             oldest: Oldest::unknown(),
+            waits: Waits::default(),
             fetching: AtomicBool::new(false),
             archive_said: std::sync::Mutex::default(),
             progress: AtomicU8::new(NO_PROGRESS),

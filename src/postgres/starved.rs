@@ -2,47 +2,89 @@
 //! Never gives them up.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use haa_core::effect::Source;
+use haa_core::units::Lsn;
 use tokio::time::sleep;
 
+use super::control::Control;
 use super::mark::Mark;
 use super::process;
+use super::segment::Segment;
 use super::site::Site;
 
 /// Recovery of these data was seen to wait in vain: they need somebody who has what they lack.
 pub(super) const MARK: Mark = Mark("haa.starved");
 
 const SAMPLE: Duration = Duration::from_secs(1);
-/// So many samples in a row. Postgres itself looks for a file again every 5 s (`wal_retrieve_retry_interval`).
+/// So many samples in a row, and what is waited for is told.
+const TOLD: u32 = 5;
+/// So many, and whoever has no source waits for ever. Postgres itself looks for a file again every 5 s
+/// (`wal_retrieve_retry_interval`).
 const SAMPLES: u32 = 30;
 /// Of the processor, in hundredths of a second, in all of them together. Recovery that replays something takes more.
 const IDLE: u64 = 10;
 
-/// Returns when the recovery that is under way has waited for half a minute: asleep, with nothing done, and nobody of
-/// its Postgres waiting for a disk. Only for one without a source: with one, WAL may yet come.
-pub(super) async fn wait(site: &Site) {
+/// Where the segment begins that the recovery which is under way has waited for; a moment's wait is none.
+#[derive(Default)]
+pub(super) struct Waits(Mutex<Option<Lsn>>);
+
+impl Waits {
+    pub(super) fn seen(&self) -> Option<Lsn> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn are(&self, lsn: Option<Lsn>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lsn;
+    }
+}
+
+/// Nothing is waited for when nobody looks any more.
+struct Over<'a>(&'a Waits);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.are(None);
+    }
+}
+
+/// Tells what the recovery that is under way waits for: asleep, with nothing done, and nobody of its Postgres waiting
+/// for a disk. Returns when one without a source has done so for half a minute; with one, WAL may yet come.
+pub(super) async fn wait(site: &Site, source: Option<&Source>) {
+    let over = Over(&site.waits);
     let mut first = None;
     let mut times = 0;
-    while times <= SAMPLES {
+    while times <= SAMPLES || source.is_some() {
         sleep(SAMPLE).await;
         // What cannot be seen tells nothing.
         let Ok(sample) = sample(site) else { continue };
         match sample {
-            Sample::Asleep { pid, ticks } => match first {
-                Some((of, then)) if of == pid && ticks <= then + IDLE => times += 1,
-                Some(_) | None => (first, times) = (Some((pid, ticks)), 0),
+            Sample::Asleep { pid, at, ticks } => match &first {
+                Some((of, there, then)) if *of == pid && *there == at && ticks <= then + IDLE => {
+                    times += 1;
+                }
+                Some(_) | None => (first, times) = (Some((pid, at, ticks)), 0),
             },
             Sample::Awake => (first, times) = (None, 0),
             Sample::DiskIsAwaited => {}
         }
+        let long = first.as_ref().filter(|_| times >= TOLD);
+        over.0.are(long.and_then(|(_, at, _)| begin(site, at)));
     }
+}
+
+/// Of the segment of this name, if it is one.
+fn begin(site: &Site, name: &str) -> Option<Lsn> {
+    Some(Segment::named(name, Control::read(site.data()).ok()?.segment_size)?.begin)
 }
 
 /// What the startup process is about.
 enum Sample {
-    /// It waits for something, and has had so many ticks of the processor in all.
-    Asleep { pid: u32, ticks: u64 },
+    /// It waits at this segment (`startup waiting for 000000030000000000000005`, or `recovering`), and has had so many
+    /// ticks of the processor in all.
+    Asleep { pid: u32, at: String, ticks: u64 },
     /// It works, is stopped, or is not there.
     Awake,
     /// Somebody of this Postgres waits for a disk: it may be for that.
@@ -60,7 +102,8 @@ fn sample(site: &Site) -> io::Result<Sample> {
         let title = process::title(pid);
         let what = title.split(": ").last().unwrap_or_default();
         if title.starts_with("postgres: ") && what.starts_with("startup") && state == 'S' {
-            found = Sample::Asleep { pid, ticks };
+            let at = what.split(' ').next_back().unwrap_or_default().to_owned();
+            found = Sample::Asleep { pid, at, ticks };
         }
     }
     Ok(found)

@@ -82,11 +82,10 @@ pub(super) fn newest_with(
     Ok(timelines.max())
 }
 
-/// Where the segments that are there begin, and of which timelines each is there.
-pub(super) fn segments(pg_wal: &Path, segment_size: u64) -> io::Result<BTreeSet<(Lsn, Timeline)>> {
-    let named = |name: String| Segment::named(&name, segment_size);
-    let all = names(pg_wal)?.into_iter().filter_map(named);
-    Ok(all.map(|segment| (segment.begin, segment.timeline)).collect())
+/// Whether the segment in which the record that begins at `lsn` begins is there, of any timeline.
+pub(super) fn has_segment(pg_wal: &Path, segment_size: u64, lsn: Lsn) -> io::Result<bool> {
+    let wanted = segment(segment_size, (Timeline(0), lsn));
+    Ok(names(pg_wal)?.iter().any(|name| is_segment(name) && name[8..] == wanted[8..]))
 }
 
 /// The WAL segments of `timeline` from the one with `lsn` on.
@@ -403,6 +402,16 @@ mod tests {
         assert_eq!(forks, [Fork { timeline: Timeline(1), lsn: Lsn(0x300_0100) }]);
         assert_eq!(remove_stubs(pg_wal).expect("writable"), []);
         assert!(lineage(pg_wal, Timeline(3)).expect("readable").is_empty());
+    }
+
+    #[test]
+    fn the_segment_that_recovery_begins_in_is_there_or_not() {
+        let pg_wal = tempfile::tempdir().expect("a temporary directory");
+        let pg_wal = pg_wal.path();
+        touch(pg_wal, "000000020000000100000004", "");
+        let there = |lsn| has_segment(pg_wal, 1 << 24, Lsn(lsn)).expect("readable");
+        assert!(there(0x1_0400_0028));
+        assert!(!there(0x1_0300_0028) && !there(0x1_0500_0000));
     }
 
     #[test]

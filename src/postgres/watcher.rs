@@ -143,6 +143,7 @@ impl Watcher {
             parameters,
             lacks_slot: self.site.kept.lacks(),
             unanswered_ms: self.site.knocks.unanswered_ms(),
+            awaits: self.site.waits.seen(),
             tight_slots: self.site.bounds.tight(),
             room: self.room.look(self.site.data()),
         }

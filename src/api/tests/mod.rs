@@ -84,7 +84,6 @@ fn facts(server: Server) -> PostgresFacts {
             system_id: SystemId(7_300_000_000_000_000_001),
             incarnation: Incarnation(1),
             needs_source: false,
-            lacks: None,
             untouched: false,
         },
         server,
@@ -93,6 +92,7 @@ fn facts(server: Server) -> PostgresFacts {
         parameters: Parameters::default(),
         lacks_slot: None,
         unanswered_ms: 0,
+        awaits: None,
         tight_slots: Vec::new(),
         room: haa_core::observe::Room::Enough,
     }

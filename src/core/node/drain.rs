@@ -95,16 +95,13 @@ impl Node {
             let mut compare = Vec::new();
             for (drain, ended) in &open {
                 let of = matches!(&ended.ask, Ask::Drain { member: of } if of == member);
-                let (asked, undrained) = (self.seen_request(drain), self.seen_request(id));
-                // Nobody begins with a drain while an undrain that came before it is open.
-                let begun = matches!(ended.state, RequestState::Accepted { .. });
-                if !of || !(begun || request.due.is_some() || asked < undrained) {
+                if !of || !self.is_before((drain, ended), (id, request)) {
                     continue;
                 }
                 let why = format!("haactl undrain {member} came before it was done");
                 let state = RequestState::Refused { why };
                 change = answered(change, drain, RequestRecord { state, ..ended.clone() });
-                compare.push((Key::Request(drain.clone()), asked));
+                compare.push((Key::Request(drain.clone()), self.seen_request(drain)));
             }
             self.answer_with(id, request, RequestState::Done { what }, (change, compare));
         }
@@ -114,6 +111,21 @@ impl Node {
     pub(super) fn is_undrained(&self, member: &MemberName) -> bool {
         let mut open = self.open_requests().into_iter();
         open.any(|(_, request)| matches!(&request.ask, Ask::Undrain { member: of } if of == member))
+    }
+
+    /// Whether this drain is older than that undrain. Nobody begins with a drain while an older undrain is open.
+    fn is_before(
+        &self,
+        (drain, drained): (&RequestId, &RequestRecord),
+        (undrain, undrained): (&RequestId, &RequestRecord),
+    ) -> bool {
+        if matches!(drained.state, RequestState::Accepted { .. }) {
+            return true;
+        }
+        if drained.due.is_some() || undrained.due.is_some() {
+            return drained.began_unix_ms() < undrained.began_unix_ms();
+        }
+        self.seen_request(drain) < self.seen_request(undrain)
     }
 
     fn seen_request(&self, id: &RequestId) -> Revision {

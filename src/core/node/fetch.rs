@@ -2,13 +2,14 @@
 //! left. Never lets a voter fetch, nor whoever is bound to a candidate (I5).
 
 use crate::effect::{Job, Source};
-use crate::observe::{DataDir, Heartbeat, PostgresFacts, Standby};
+use crate::observe::{Heartbeat, PostgresFacts, Standby};
 use crate::off::Mechanism;
 use crate::records::{Kept, MemberRecord, MemberRole};
 use crate::units::{Lsn, MemberName, Millis};
 
 use super::Node;
 use super::belief::Leader;
+use super::rejoining::Plan;
 
 /// So often is everybody asked, and the archive, before the data are given up.
 const FETCHES_BEFORE_CLONE: u32 = 3;
@@ -70,16 +71,21 @@ impl Node {
         gone.is_some_and(|(oldest, parted)| parted < oldest)
     }
 
-    /// These data, cloned or rewound, are not consistent before they have WAL that the leader has thrown away.
-    pub(super) fn waits_in_vain(
-        &self,
+    /// What starts is a copy that waits for WAL which the leader has thrown away, before it is consistent: it is to be
+    /// cloned.
+    pub(super) fn starts_in_vain(
+        &mut self,
         now: Millis,
         facts: &PostgresFacts,
         leader: &Leader,
     ) -> bool {
-        let DataDir::Present { lacks: Some(lacks), .. } = facts.data else { return false };
+        let Some(awaits) = facts.awaits.filter(|_| facts.data.needs_source()) else { return false };
         let oldest = self.beat_of(now, leader).and_then(|beat| beat.oldest);
-        oldest.is_some_and(|oldest| lacks < oldest)
+        let in_vain = oldest.is_some_and(|oldest| awaits < oldest) && !self.waits_for_resume();
+        if in_vain {
+            self.rejoining.plan(now, Plan::Clone(leader.term));
+        }
+        in_vain
     }
 
     /// It has all that it will ever have: the leader has thrown away the WAL that comes next.

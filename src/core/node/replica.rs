@@ -78,7 +78,7 @@ impl Node {
                 None
             }
             (Server::Standby(standby), None) => self.election(now, &facts, standby),
-            (Server::Starting, Some(leader)) if self.waits_in_vain(now, &facts, &leader) => {
+            (Server::Starting, Some(leader)) if self.starts_in_vain(now, &facts, &leader) => {
                 Some(Role::close(Reason::WalGone))
             }
             (Server::Starting, Some(_)) => {
@@ -209,8 +209,7 @@ impl Node {
             self.rejoining.failed_rewinds = 0;
         }
         let dead = self.rejoining.failed_starts >= STARTS_BEFORE_CLONE;
-        let in_vain = leader.is_some_and(|leader| self.waits_in_vain(now, facts, leader));
-        let hopeless = needs_source && (dead || in_vain || self.rejoining.copied_in != term);
+        let hopeless = needs_source && (dead || self.rejoining.copied_in != term);
         if let (true, Some(term)) = (hopeless || self.is_orphan(), term)
             && self.rejoining.plan != Plan::Clone(term)
         {

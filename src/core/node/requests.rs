@@ -480,7 +480,7 @@ fn leads_now(leader: &MemberName, term: Term) -> RequestState {
 }
 
 impl RequestRecord {
-    fn began_unix_ms(&self) -> u64 {
+    pub(super) fn began_unix_ms(&self) -> u64 {
         self.due.as_ref().map_or(self.asked_unix_ms, |due| due.at_unix_ms)
     }
 

@@ -3,13 +3,14 @@
 
 use haa_core::effect::Source;
 use haa_core::line::Line;
+use haa_core::units::Lsn;
 
 use super::fetch::{Archived, put};
 use crate::postgres::control::Control;
 use crate::postgres::error::JobError;
 use crate::postgres::segment::Segment;
 use crate::postgres::site::Site;
-use crate::postgres::{keepers, lacks, timeline};
+use crate::postgres::{keepers, timeline};
 
 /// The segment of ours that pg_rewind did not find, if it failed for that: `could not open file
 /// "/data/pg_wal/000000010000000000000003": No such file or directory`.
@@ -53,7 +54,11 @@ pub(super) async fn bring(site: &Site, source: &Source, segment: &Segment) -> Re
 /// source does not have it.
 pub(super) async fn complete(site: &Site, source: &Source) -> Result<(), JobError> {
     let read = || JobError::file("read", site.data());
-    let Some(mut at) = lacks::labelled(site).map_err(read())? else { return Ok(()) };
+    let label = match std::fs::read_to_string(site.data().join("backup_label")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(read())?,
+    };
+    let Some(mut at) = begins_at(&label) else { return Ok(()) };
     let pg_wal = site.pg_wal();
     let size = Control::read(site.data()).map_err(read())?.segment_size;
     let newest = timeline::newest_real(&pg_wal).map_err(read())?;
@@ -69,6 +74,12 @@ pub(super) async fn complete(site: &Site, source: &Source) -> Result<(), JobErro
     }
 }
 
+/// From `START WAL LOCATION: 0/3000028 (file 000000020000000000000003)`.
+fn begins_at(label: &str) -> Option<Lsn> {
+    let line = label.lines().find_map(|line| line.strip_prefix("START WAL LOCATION: "))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +93,12 @@ mod tests {
         assert_eq!(named_in(&failed(said)).as_deref(), Some("000000020000000000000003"));
         let other = "could not open file \"/d/global/pg_control\": No such file or directory";
         assert_eq!(named_in(&failed(other)), None);
+    }
+
+    #[test]
+    fn a_label_says_where_recovery_begins() {
+        let label = "START WAL LOCATION: 0/3000028 (file 000000020000000000000003)\nCHECKPOINT";
+        assert_eq!(begins_at(label), Some(Lsn(0x300_0028)));
+        assert_eq!(begins_at("nothing"), None);
     }
 }

@@ -102,7 +102,7 @@ async fn with(
     let (log, postmaster) = spawn(site, wished.revision)?;
     let wait = wait_until_accepting(site);
     tokio::select! {
-        () = starved::wait(site), if source.is_none() => return give_up(site).await,
+        () = starved::wait(site, source) => return give_up(site).await,
         ended = ended(&postmaster) => {
             ended?;
             // The first start of a moved socket directory and the like are found in the log.

@@ -15,6 +15,9 @@ use crate::client::Way;
 use crate::time::At;
 use crate::wal::{BranchId, Histories, Wal};
 
+/// A recovery that has nothing for so long is taken to wait.
+const WAITS_LONG: At = At::secs(5);
+
 /// What is in the data directory.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Disk {
@@ -249,7 +252,6 @@ impl Postgres {
                 system_id: disk.system,
                 incarnation: disk.incarnation,
                 needs_source: disk.consistent_at.is_some(),
-                lacks: disk.consistent_at.filter(|end| disk.wal.end < *end).map(|_| disk.wal.end),
                 untouched: disk.untouched,
             },
         }
@@ -268,9 +270,16 @@ impl Postgres {
             parameters: Parameters::default(),
             lacks_slot: self.lacks.clone().filter(|_| self.process == Process::Standby),
             unanswered_ms: self.deaf_for(now).0 / 1_000,
+            awaits: self.awaits(now),
             tight_slots: Vec::new(),
             room: if now < self.full_until { Room::None } else { Room::Enough },
         }
+    }
+
+    fn awaits(&self, now: At) -> Option<Lsn> {
+        let waits = self.process == Process::Starting && self.stream == Stream::Idle;
+        let long = now >= self.started.after(WAITS_LONG);
+        self.disk.as_ref().filter(|_| waits && long).map(|disk| disk.wal.end)
     }
 
     fn server(&self, now: At, wals: &Histories) -> Server {

@@ -230,6 +230,7 @@ impl Servers {
             parameters: Parameters::default(),
             lacks_slot: None,
             unanswered_ms: 0,
+            awaits: None,
             tight_slots: Vec::new(),
             room: haa_core::observe::Room::Enough,
         };
@@ -241,7 +242,6 @@ impl Servers {
             system_id: disk.system,
             incarnation: disk.incarnation,
             needs_source: disk.copied,
-            lacks: None,
             untouched: disk.untouched,
         };
         let shown = match server.process {

@@ -38,10 +38,11 @@ impl World {
         }
         self.serial += 1;
         let serial = self.serial;
-        let source_run = source(&job)
-            .and_then(|source| self.whence(source))
-            .map_or(0, |source| self.members[source].postgres.run);
-        let slot = Slot { id, job: job.clone(), serial, source_run };
+        let source = source(&job).and_then(|source| self.whence(source));
+        let source = source.map(|source| &self.members[source].postgres);
+        let source_run = source.map_or(0, |postgres| postgres.run);
+        let listed = source.and_then(|postgres| postgres.wal());
+        let slot = Slot { id, job: job.clone(), serial, source_run, listed };
         self.members[member].agent.slot = Some(slot);
         self.look(member);
         let usual = match self.start_of_work(member, &job) {
@@ -192,7 +193,7 @@ impl World {
         match &slot.job {
             Job::InitDb => done(self.initdb(member)),
             Job::Clone(from) => done(self.clone_from(member, from, slot.source_run)),
-            Job::Rewind(from) => done(self.rewind(member, from, slot.source_run)),
+            Job::Rewind(from) => done(self.rewind(member, from, slot)),
             Job::Follow(from, _) => done(match self.whence(from) {
                 // Somebody promoted it by hand meanwhile.
                 Some(_) if self.may_write(member) => Err("Postgres is not a standby"),
@@ -343,8 +344,8 @@ impl World {
         Ok(())
     }
 
-    fn rewind(&mut self, member: usize, from: &Source, run: u32) -> Result<(), &'static str> {
-        let disk = self.readable(member, from, run)?;
+    fn rewind(&mut self, member: usize, from: &Source, slot: &Slot) -> Result<(), &'static str> {
+        let disk = self.readable(member, from, slot.source_run)?;
         let source = self.whence(from).ok_or("no such member")?;
         if self.members[source].postgres.process != Process::Primary && !self.is_standby() {
             return Err("the source is in recovery");
@@ -368,10 +369,12 @@ impl World {
             }
             let shutdown = Shutdown::Crashed;
             let consistent_at = Some(disk.wal.end);
-            // Replay needs what the source has from where the two parted.
+            // Replay needs what the source has from where the two parted; brought is what it had at the beginning.
             let fork = self.wals.left_at(own.wal, disk.wal);
             let lacks = fork.filter(|fork| fork.lsn < disk.oldest);
-            let wal = lacks.and_then(|fork| self.wals.before(disk.wal, fork)).unwrap_or(disk.wal);
+            let lacks = lacks.and_then(|fork| self.wals.before(disk.wal, fork));
+            let listed = slot.listed.filter(|wal| fork.is_none_or(|fork| fork.lsn <= wal.end));
+            let wal = lacks.or(listed).unwrap_or(disk.wal);
             Disk { incarnation, consistent_at, shutdown, wal, replayed: wal.end, ..disk }
         };
         self.members[member].postgres.disk = Some(rewound);

@@ -16,6 +16,7 @@ use crate::brain::Brain;
 use crate::dice::Dice;
 use crate::postgres::Postgres;
 use crate::time::{At, Clock};
+use crate::wal::Wal;
 use crate::world::ForAgent;
 use crate::world::store::Pending;
 
@@ -122,6 +123,8 @@ pub struct Slot {
     pub serial: u64,
     /// The run of the source's server when the work began.
     pub source_run: u32,
+    /// What WAL the source had then.
+    pub listed: Option<Wal>,
 }
 
 /// A watch.
