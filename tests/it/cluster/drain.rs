@@ -1,8 +1,11 @@
 //! Members that an operator takes out of use: not read from, no voters, never leaders, until they are taken back.
 
+use std::cell::RefCell;
+
 use haa_core::units::MemberName;
 
 use super::fixture::{Cluster, LONG};
+use super::requests::waiting;
 
 async fn get(cluster: &Cluster, member: &MemberName, path: &str) -> (u16, String) {
     cluster.playground.http_get(member, path).await.expect("the agent answers")
@@ -83,4 +86,25 @@ async fn a_leader_that_is_drained_hands_over_first() {
     for member in cluster.playground.names() {
         cluster.has_rows(&member, 3).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undrain_ends_a_drain_that_is_not_done() {
+    let cluster = Cluster::start().await;
+    cluster.all_vote().await;
+    let leader = cluster.primary().await;
+    let drain = RefCell::new(waiting(&cluster, &["drain", leader.as_str(), "--yes"]));
+    let over = || drain.borrow_mut().try_wait().expect("it is a child").is_some();
+    let shown = |_, said: &str| said.contains(&format!("drain {leader}")) || over();
+    cluster.until_haactl(&["requests"], shown).await;
+    let (code, said) = cluster.haactl(&["undrain", leader.as_str()]);
+    assert_eq!(code, 0, "{said}");
+    let ended = drain.into_inner().wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    // It may have been done just before.
+    let why = format!("haactl undrain {leader} came before it was done");
+    assert!(ended.status.success() || said.contains(&why), "{said}");
+    cluster.all_vote().await;
+    let (_, list) = cluster.haactl(&["list"]);
+    assert!(!list.contains("DRAINED"), "{list}");
 }

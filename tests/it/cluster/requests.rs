@@ -71,7 +71,7 @@ async fn a_command_that_nobody_acts_on_is_shown_and_cancelled() {
 }
 
 /// A haactl that waits for what comes of it.
-fn waiting(cluster: &Cluster, arguments: &[&str]) -> Child {
+pub(crate) fn waiting(cluster: &Cluster, arguments: &[&str]) -> Child {
     let mut haactl = Command::new(support::programs().join("haactl"));
     haactl.arg("--client-file").arg(cluster.playground.client_file()).args(arguments);
     let piped = haactl.stdout(Stdio::piped()).stderr(Stdio::piped());
