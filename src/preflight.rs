@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use haa_core::records::Tags;
+
 use crate::agent::chain;
 use crate::api::tokens::Tokens;
 use crate::config::{self, Config};
@@ -66,6 +68,10 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
         Err(says) => Finding::Wrong(says),
     });
     let major = binaries(&config.postgres, &mut found);
+    if major.is_some() {
+        found.extend(parameters(&config.postgres));
+    }
+    found.extend(slips(&config.tags));
     found.push(data_directory(&config.postgres.data_directory, major));
     found.extend(elsewhere(&config.postgres.data_directory));
     found.push(writable("state_directory", &config.state_directory));
@@ -135,6 +141,29 @@ fn binaries(postgres: &config::Postgres, found: &mut Vec<Finding>) -> Option<Str
         version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
     number.get(..digits).map(str::to_owned)
+}
+
+/// Tags of the operator's own are none of haad's, but one that is nearly a known one is hardly meant so.
+fn slips(tags: &Tags) -> Vec<Finding> {
+    let known = config::known_tags();
+    let free = tags.free.keys().filter(|name| !known.contains(&name.as_str()));
+    let near = free.filter_map(|name| {
+        let known = config::nearest(name, known.iter().copied())?;
+        Some(Finding::Doubtful(format!("tags.{name}: a tag of your own; did you mean {known}?")))
+    });
+    near.collect()
+}
+
+/// Those that Postgres would not start with.
+fn parameters(postgres: &config::Postgres) -> Vec<Finding> {
+    let tried = postgres.parameters.iter().filter_map(|(name, value)| {
+        let why = crate::postgres::refused(&postgres.bin_directory, name, value);
+        let why = why.unwrap_or_else(|error| Some(error.to_string()))?;
+        Some(Finding::Wrong(format!(
+            "postgres.parameters.{name}: {why}: correct it, or take it out"
+        )))
+    });
+    tried.collect()
 }
 
 fn data_directory(path: &Path, major: Option<String>) -> Finding {

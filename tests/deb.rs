@@ -102,7 +102,7 @@ fn it_has_what_a_member_needs() {
     }
     let example = fs::read_to_string(root.join("etc/haa/haad.toml")).unwrap();
     assert!(example.contains("\ndata_directory = \"/var/lib/postgresql/haa/main\"\n"), "{example}");
-    for secret in ["superuser", "replication", "rewind", "tokens"] {
+    for secret in ["superuser", "replication", "rewind", "token"] {
         assert!(example.contains(&format!("\"/etc/haa/secrets/{secret}\"")), "{secret}: {example}");
     }
     let conffiles = ran(Command::new("dpkg-deb").args(["-I"]).arg(&bench.package).arg("conffiles"));
@@ -129,7 +129,7 @@ fn it_installs_starts_after_one_edited_file_and_leaves_the_data_when_purged() {
     let (root, package) = (bench.root(), bench.package.display().to_string());
     bench.dpkg(&["--install", &package]);
     let secret = |name: &str| root.join("etc/haa/secrets").join(name);
-    let token = fs::read_to_string(secret("tokens")).unwrap();
+    let token = fs::read_to_string(secret("token")).unwrap();
     assert!(token.trim().len() >= 32 && token.ends_with('\n'), "{} letters", token.len());
     assert_eq!(mode(&secret("superuser")), 0o600);
     assert_ne!(token, fs::read_to_string(secret("superuser")).unwrap());
@@ -141,7 +141,7 @@ fn it_installs_starts_after_one_edited_file_and_leaves_the_data_when_purged() {
     let edited = fs::read_to_string(&config).unwrap();
     bench.dpkg(&["--install", &package]);
     assert_eq!(fs::read_to_string(&config).unwrap(), edited);
-    assert_eq!(fs::read_to_string(secret("tokens")).unwrap(), token);
+    assert_eq!(fs::read_to_string(secret("token")).unwrap(), token);
 
     {
         let _etcd = etcd(&root, &edited);
@@ -166,7 +166,7 @@ fn it_installs_starts_after_one_edited_file_and_leaves_the_data_when_purged() {
     }
 
     bench.dpkg(&["--remove", "haa"]);
-    assert!(!root.join("usr/bin/haad").exists() && config.exists() && secret("tokens").exists());
+    assert!(!root.join("usr/bin/haad").exists() && config.exists() && secret("token").exists());
     bench.dpkg(&["--purge", "haa"]);
     assert!(!root.join("etc/haa").exists());
     assert!(root.join("var/lib/postgresql/haa/main/PG_VERSION").exists(), "data are never removed");

@@ -46,11 +46,8 @@ rm -r "$root/papers"
 
 put 644 "$top/deploy/systemd/haad.service" /lib/systemd/system/haad.service
 
-# The example, with the places that this package makes.
-"$programs/haad" config example | sed \
-    -e 's#^data_directory = .*#data_directory = "/var/lib/postgresql/haa/main"#' \
-    -e 's#"/etc/haa/\(superuser\|replication\|rewind\)\.password"#"/etc/haa/secrets/\1"#' \
-    -e 's#"/etc/haa/tokens"#"/etc/haa/secrets/tokens"#' >"$root/haad.toml"
+# The example names the places that this package makes.
+"$programs/haad" config example >"$root/haad.toml"
 put 640 "$root/haad.toml" /etc/haa/haad.toml
 rm "$root/haad.toml"
 

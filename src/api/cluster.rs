@@ -112,6 +112,9 @@ struct Member<'a> {
     receive_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replay_lsn: Option<Lsn>,
+    /// Nothing was heard of it for `suspect_after`: what is said of it may be over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    silent: bool,
     /// An operator has taken it out of use.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     drained: bool,
@@ -264,6 +267,7 @@ fn member<'a>(
         lag: (!leads).then(|| lag.map_or(Lag::Word("unknown"), Lag::Bytes)),
         receive_lsn: seen.received.filter(|_| !leads),
         replay_lsn: seen.replayed.filter(|_| !leads),
+        silent: *name != status.me && verdict::lately(status, now, name).is_none(),
         drained: status.drained.contains(name),
         tags: tags(&record.tags),
         scheduled_restart: schedule::restart(status, name),

@@ -345,7 +345,9 @@ pub(super) fn known_member(
             let known: Vec<&str> = all.into_iter().map(MemberName::as_str).collect();
             let name = name.escape_debug();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let says = format!("{key}: there is no member '{name}' now; members are {known}");
+            let says = format!(
+                "{key}: there is no member '{name}' now, or its agent is gone; members are {known}"
+            );
             Err(Refusal(StatusCode::BAD_REQUEST, says))
         }
     }

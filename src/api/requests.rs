@@ -1,12 +1,13 @@
 //! What operators asked for and is open or lately came to its end; and how it is cancelled before it begins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
-use haa_core::records::{RequestId, RequestState};
+use haa_core::records::{RequestId, RequestRecord, RequestState};
 
 use super::carry::written;
 use super::commands::{Refusal, current, finish, who};
@@ -17,7 +18,9 @@ use super::{Api, Call, json, not_yet};
 pub(super) fn requests(api: &Api, _: &Uri) -> Response {
     let Some(status) = api.status.borrow().clone() else { return not_yet() };
     let mut requests: Vec<_> = status.requests.iter().collect();
-    requests.sort_by_key(|(_, request)| request.asked_unix_ms);
+    // Those that are asked for at once, such as a rolling restart, as they come one after the other.
+    let turn = |id: &RequestId| before(&status.requests, id).count();
+    requests.sort_by_cached_key(|(id, request)| (request.asked_unix_ms, turn(id)));
     json(StatusCode::OK, &requests)
 }
 
@@ -50,11 +53,33 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
     tracing::info!(request = id, by, asks = what, "an operator cancels");
     let why = format!("cancelled by {by} before anybody acted on it");
     if written(api, &id, |reply| Call::Withdraw { id: id.clone(), why, reply }).await? {
-        Ok(format!("'{what}' is cancelled: nothing will come of it"))
+        let open = |of: &&RequestId| {
+            status.requests.get(*of).is_some_and(|one| too_late(&one.state).is_none())
+        };
+        let first = before(&status.requests, &id).filter(open).last();
+        let rest = first.map_or(String::new(), |first| {
+            format!(
+                "; what comes before it is still done: haactl requests cancel {first} ends that"
+            )
+        });
+        Ok(format!("'{what}' is cancelled: nothing will come of it{rest}"))
     } else {
-        let says = format!("'{what}' cannot be cancelled: somebody has just begun to act on it");
+        let says = format!(
+            "'{what}' cannot be cancelled: it is not any more as this member saw it; somebody has just begun to act on \
+             it, or cancelled it: see haactl requests"
+        );
         Err(Refusal(StatusCode::PRECONDITION_FAILED, says))
     }
+}
+
+/// Those that are to be done before this one, the nearest first.
+fn before<'a>(
+    all: &'a BTreeMap<RequestId, RequestRecord>,
+    id: &RequestId,
+) -> impl Iterator<Item = &'a RequestId> {
+    let after = |id: &RequestId| all.get(id)?.due.as_ref()?.after.as_ref();
+    // Whoever wrote them in a ring is answered all the same.
+    std::iter::successors(after(id), move |id| after(id)).take(all.len())
 }
 
 fn too_late(state: &RequestState) -> Option<String> {

@@ -345,7 +345,7 @@ fn remedy(key: &str) -> &'static str {
         "api" => "add a section [api]; `haad config example` shows one",
         "api.listen" => "under [api] write listen = \"0.0.0.0:8008\"",
         "api.token_file" => {
-            "under [api] write token_file = \"/etc/haa/tokens\"; commands and peers need a token"
+            "under [api] write token_file = \"/etc/haa/secrets/token\"; commands and peers need a token"
         }
         _ => "`haad config example` shows one",
     }

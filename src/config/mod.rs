@@ -29,6 +29,7 @@ mod near;
 mod parameters;
 mod pgbouncer;
 pub mod planned;
+mod resets;
 mod router;
 pub(crate) mod secrets;
 mod server;
@@ -44,6 +45,11 @@ pub use error::{At, ConfigError, Problem};
 pub(crate) use near::nearest;
 pub(crate) use parameters::refusal;
 pub(crate) use slots::name_objection;
+
+/// The tags that mean something to haad.
+pub(crate) fn known_tags() -> Vec<&'static str> {
+    keys::words_in("tags")
+}
 
 /// A commented configuration of one member, as `haad config example` prints it.
 pub const EXAMPLE: &str = include_str!("example.toml");

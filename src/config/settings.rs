@@ -13,6 +13,7 @@ use super::check::Checker;
 use super::error::At;
 use super::file::{SettingsFile, Text, TimingFile};
 use super::planned::PROFILED;
+use super::resets;
 use super::size;
 use super::slots;
 use super::source::Source;
@@ -94,7 +95,8 @@ pub fn merged(settings: &Settings, patch: &Value) -> Result<Settings, Vec<String
         let said = if key.contains('.') { said.into() } else { plain(said) };
         put(&mut whole, &path(&key), said);
     }
-    merge(&mut whole, &in_our_words(patch)?);
+    let patch = resets::checked(in_our_words(patch)?, &whole)?;
+    merge(&mut whole, &patch);
     read(&whole)
 }
 
@@ -469,10 +471,7 @@ mod tests {
             (json!({ "ignore_slots": [] }), "haa touches no slot but"),
             (json!({ "slots": { "haa_n4": "physical" } }), "those that begin with haa_ are"),
             (json!({ "slots": { "Cdc": "physical" } }), "a slot's name is 1 to 63 of a-z 0-9 _"),
-            (
-                json!({ "slots": { "cdc": "logical" } }),
-                "settings.slots.cdc.database: it is missing",
-            ),
+            (json!({ "slots": { "cdc": "logical" } }), "slots.cdc.database: it is missing"),
             (json!({ "slots": { "cdc": "both" } }), "'both' is none: write physical or logical"),
             (
                 json!({ "slots": { "cdc": { "type": "physical", "plugin": "x" } } }),

@@ -70,7 +70,9 @@ impl<'a> Source<'a> {
         File::deserialize(tracked).map_err(|error: toml::de::Error| {
             let at = error.span().map_or(At::File, |span| self.at(span.start));
             let path = track.path().to_string().replace(SPANNED, "");
-            let says = format!("{path}: {}", error.message().replace('\n', "; "));
+            let said = error.message().replace('\n', "; ");
+            let said = said.replace("expected u32", "a whole number from 0 on is wanted");
+            let says = format!("{path}: {said}");
             problems.push(Problem { at, says });
             ConfigError::new(file, std::mem::take(problems))
         })
@@ -121,7 +123,7 @@ impl<'a> Source<'a> {
     }
 }
 
-fn unknown_key(section: &str, key: &str) -> String {
+pub(super) fn unknown_key(section: &str, key: &str) -> String {
     let words = words_in(section);
     let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
     // It may belong one section further down.

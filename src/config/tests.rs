@@ -254,9 +254,11 @@ fn an_archives_command_is_taken_from_the_file_and_from_its_variable() {
 #[test]
 fn the_example_is_taken() {
     let place = Place::new();
+    std::fs::create_dir(place.path().join("secrets")).unwrap();
     for role in ["superuser", "replication", "rewind"] {
-        place.write(&format!("{role}.password"), "x\n", 0o600);
+        place.write(&format!("secrets/{role}"), "x\n", 0o600);
     }
+    place.write("secrets/token", "0123456789abcdef0123 name=alice\n", 0o600);
     let text = EXAMPLE
         .replace("/etc/haa/", "@/")
         .replace("/var/lib/postgresql/haa/main\"", "@/pg\"\nbin_directory = \"@/bin\"");

@@ -84,6 +84,9 @@ pub struct MemberView {
     /// Bytes that it has not replayed.
     #[serde(default)]
     pub lag: Option<Lag>,
+    /// Nothing was heard of it lately: its agent or its host is gone, or cut off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// An operator has taken it out of use.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drained: bool,
@@ -167,6 +170,9 @@ impl MemberView {
     #[must_use]
     pub fn shown_state(&self) -> String {
         let from = self.upstream.as_ref().filter(|_| self.tags.contains_key("replicatefrom"));
+        if self.silent {
+            return "silent".to_owned();
+        }
         match (self.progress, from) {
             (Some(percent), _) => format!("{} {percent}%", self.state),
             (None, Some(from)) => format!("{} from {from}", self.state),

@@ -53,7 +53,10 @@ pub enum CtlError {
     #[error("not every member did: see above")]
     NotAll,
     /// A stranger.
-    #[error("there is no member '{name}' in cluster {scope}: haactl list shows them")]
+    #[error(
+        "there is no member '{name}' in cluster {scope}, or its agent is gone: haactl list shows who is there, \
+         haactl status who is gone"
+    )]
     NoMember {
         /// Who was named.
         name: String,
@@ -116,6 +119,9 @@ pub enum CtlError {
         /// So many.
         meant: usize,
     },
+    /// One setting has two values.
+    #[error("{0} is given twice: say it once")]
+    Twice(String),
     /// What was asked for is not shown any more.
     #[error(
         "agents answer, and neither their requests nor the events show request {id} any more: it may have come to its \
@@ -329,6 +335,7 @@ impl CtlError {
             | Self::Playground(_)
             | Self::Write(_) => 1,
             Self::NoAddress
+            | Self::Twice(_)
             | Self::ReadFile { .. }
             | Self::ClientFile { .. }
             | Self::Tls(_)

@@ -90,6 +90,12 @@ pub(super) async fn run(args: &SettingsArgs, target: &Target) -> Result<(), CtlE
             notes(target).await
         }
         Verb::Set { pairs, at } => {
+            let twice = |(nth, (key, _)): &(usize, &(String, String))| {
+                pairs.iter().take(*nth).any(|(other, _)| other == key)
+            };
+            if let Some((_, (key, _))) = pairs.iter().enumerate().find(twice) {
+                return Err(CtlError::Twice(key.clone()));
+            }
             let before: Settings = target.document(PATH).await?;
             let patch = at.of(patch(pairs), "scheduled_at");
             send(target, (Method::PATCH, &patch), (&before, None)).await

@@ -1,51 +1,35 @@
-//! For `haad check`: what is wrong with the binaries, the data directory and the state directory.
-//! Never touches anything.
+//! For `haad check`: what the server's program says against parameters, while there are no data yet. Never touches
+//! anything.
 
+use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use super::binaries::server_version;
-use super::error::sentence;
-use crate::config;
+use super::tool::is_withheld;
+use super::vet::in_short;
 
-/// What would keep haad from looking after this Postgres, each in a sentence; empty if nothing would.
-#[must_use]
-pub fn inspect(config: &config::Postgres, state_directory: &Path) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if rustix::process::geteuid().is_root() {
-        wrong.push("haad must run as the user who owns the data, not as root".to_owned());
+/// Why Postgres would not start with this parameter, in its own words; `None` if it would, as far as its program knows:
+/// what extensions have, and files that a parameter names, are not looked at.
+///
+/// # Errors
+/// The program cannot be run.
+pub fn refused(bin_directory: &Path, name: &str, value: &str) -> io::Result<Option<String>> {
+    if name.contains('.') {
+        return Ok(None);
     }
-    match server_version(&config.bin_directory) {
-        Ok(version) => wrong.extend(data(&config.data_directory, version / 10_000)),
-        Err(error) => wrong.push(sentence(&error)),
+    let mut command = Command::new(bin_directory.join("postgres"));
+    for (key, _) in std::env::vars_os() {
+        if is_withheld(&key.to_string_lossy(), "PG_OOM_ADJUST_") {
+            command.env_remove(key);
+        }
     }
-    for directory in [state_directory, &config.socket_directory, &config.data_directory] {
-        wrong.extend(writable(directory));
+    // With no data and no file, it says what it makes of the arguments, and ends.
+    command.args(["-C", name, "-D", "/dev/null", "-c", "config_file=/dev/null"]);
+    command.arg("-c").arg(format!("{name}={value}")).env("LC_ALL", "C").stdin(Stdio::null());
+    let ended = command.output()?;
+    if ended.status.success() {
+        return Ok(None);
     }
-    wrong
-}
-
-fn data(path: &Path, major: u32) -> Option<String> {
-    let shown = path.display();
-    if let Ok(version) = std::fs::read_to_string(path.join("PG_VERSION")) {
-        let version = version.trim();
-        return (version != major.to_string()).then(|| {
-            format!("the data in {shown} is of PostgreSQL {version}, the binaries are of {major}")
-        });
-    }
-    let entries = match std::fs::read_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => return Some(format!("cannot read {shown}: {error}")),
-        Ok(entries) => entries,
-    };
-    let occupied = entries.flatten().any(|entry| entry.file_name() != "lost+found");
-    occupied.then(|| format!("{shown} is not empty and holds no Postgres (no PG_VERSION)"))
-}
-
-/// A directory, or the first of its parents that exists, must be ours to write in; of the data, the
-/// parent too, for a clone comes from beside it.
-fn writable(directory: &Path) -> Option<String> {
-    let existing = directory.ancestors().find(|path| path.exists())?;
-    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    let denied = rustix::fs::access(existing, access).err()?;
-    Some(format!("cannot write in {} for {}: {denied}", existing.display(), directory.display()))
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    Ok(Some(in_short(&said.lines().collect::<Vec<_>>().join(" | "))))
 }

@@ -102,7 +102,7 @@ pub use binaries::{find_binaries, server_version, shown_version};
 pub use bounds::Held;
 pub use error::PostgresError;
 pub use examine::{Broken, Examined, Examiner, Exception, NotArchived, Slot};
-pub use inspect::inspect;
+pub use inspect::refused;
 pub use kept::{Ailing, Ails, LostSlot, Shown};
 pub use room::{free, is_mount_point, size, tablespaces, wal_elsewhere};
 pub use vet::{Members, Vetter};

@@ -191,7 +191,7 @@ async fn of_program(site: &Site, name: &str, value: &str) -> Option<String> {
 }
 
 /// Without the words that every message has.
-fn in_short(said: &str) -> String {
+pub(super) fn in_short(said: &str) -> String {
     let said = said.rsplit_once(" (exit status").map_or(said, |(said, _)| said);
     let parts = said.split(" | ").map(|part| {
         let part = ["FATAL:", "HINT:", "DETAIL:"]

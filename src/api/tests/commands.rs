@@ -1,6 +1,6 @@
 //! Commands: who may, what is passed on, and what is answered.
 
-use haa_core::records::{Ask, Loss, RequestId, RequestRecord, RequestState};
+use haa_core::records::{Ask, Due, Loss, Manner, RequestId, RequestRecord, RequestState};
 
 use super::*;
 use crate::api::carry::{Came, unfinished};
@@ -128,6 +128,42 @@ async fn a_clone_answers_when_it_has_begun() {
     assert_eq!(answer.code, 412);
     assert!(answer.error().contains("nobody leads"), "{}", answer.body);
     assert!(is_quiet(&mut bench.calls), "nothing was passed on");
+}
+
+/// Their names are drawn, and tell nothing of their order.
+#[tokio::test]
+async fn what_is_done_one_after_the_other_is_shown_and_cancelled_so() {
+    let mut bench = Bench::new(primary());
+    let names = [("c1", "n3", None), ("a2", "n2", Some("c1")), ("b3", "n1", Some("a2"))];
+    for (id, member, after) in names {
+        let after = after.map(str::to_owned);
+        let due = Due { at_unix_ms: 9, until_unix_ms: 10, after, from: None };
+        let record = RequestRecord {
+            ask: Ask::Restart { member: name(member), manner: Manner::Rolling },
+            by: "alice".to_owned(),
+            asked_unix_ms: 0,
+            due: Some(due),
+            ended_unix_ms: None,
+            state: RequestState::Scheduled,
+        };
+        publish(&bench.status, &id.to_owned(), &record, RequestState::Scheduled);
+    }
+    let asked = Request::builder().uri("/requests").body(Body::empty()).unwrap();
+    let shown = bench.send(asked).await.body;
+    let at = |id: &str| shown.find(&format!("[\"{id}\"")).expect("it is shown");
+    assert!(at("c1") < at("a2") && at("a2") < at("b3"), "{shown}");
+
+    let mut request = post("/requests/b3", Some(TOKEN), "");
+    *request.method_mut() = axum::http::Method::DELETE;
+    let router = bench.router();
+    let asking = tokio::spawn(async move { router.oneshot(request).await.unwrap() });
+    let Some(Call::Withdraw { reply, .. }) = next(&mut bench.calls).await else {
+        panic!("it was not to be taken back")
+    };
+    reply.send(Ok(true)).unwrap();
+    let bytes = axum::body::to_bytes(asking.await.unwrap().into_body(), 1 << 20).await.unwrap();
+    let says = "what comes before it is still done: haactl requests cancel c1 ends that";
+    assert!(String::from_utf8_lossy(&bytes).contains(says), "{bytes:?}");
 }
 
 #[tokio::test]
@@ -273,9 +309,13 @@ async fn what_makes_no_sense_is_not_passed_on() {
         (
             r#"{"candidate": "n9"}"#,
             400,
-            "candidate: there is no member 'n9' now; members are n1, n2, n3",
+            "candidate: there is no member 'n9' now, or its agent is gone; members are n1, n2, n3",
         ),
-        (r#"{"leader": "n9"}"#, 400, "leader: there is no member 'n9' now; members are n1, n2, n3"),
+        (
+            r#"{"leader": "n9"}"#,
+            400,
+            "leader: there is no member 'n9' now, or its agent is gone; members are n1, n2, n3",
+        ),
         (r#"{"leader": "n2"}"#, 412, "n2 does not lead: n1 does; look and ask again"),
         (r#"{"to": "n2"}"#, 400, "the command is not the JSON that is wanted: unknown field `to`"),
         ("n2", 400, "the command is not the JSON that is wanted"),

@@ -90,7 +90,6 @@ impl Node {
         let open = self.open_requests();
         for (id, request) in &open {
             let Ask::Undrain { member } = &request.ask else { continue };
-            let what = format!("{member} is in use again: read from, a voter as soon as it is fit");
             let mut change = Change::default().delete(Key::Drained(member.clone()));
             let mut compare = Vec::new();
             for (drain, ended) in &open {
@@ -103,6 +102,11 @@ impl Node {
                 change = answered(change, drain, RequestRecord { state, ..ended.clone() });
                 compare.push((Key::Request(drain.clone()), self.seen_request(drain)));
             }
+            let how = match compare.is_empty() && !self.belief.is_drained(member) {
+                true => "in use: it was not drained",
+                false => "in use again: read from, a voter as soon as it is fit",
+            };
+            let what = format!("{member} is {how}");
             self.answer_with(id, request, RequestState::Done { what }, (change, compare));
         }
     }

@@ -29,6 +29,29 @@ async fn a_check_beside_the_running_haad_finds_nothing_wrong() {
     assert!(said.contains(&format!("{} is in use: stop what listens there", other.1)), "{said}");
 }
 
+/// Data that are there are not needed for it: a new member would run initdb, and then not start.
+#[test]
+fn a_parameter_that_postgres_does_not_take_is_told() {
+    let cluster = Cluster::prepare(|options| options);
+    let member = name("n1");
+    cluster.edit(&member, |text| {
+        text.replace(
+            "[postgres.parameters]",
+            "[postgres.parameters]\nmax_conections = 200\nwal_buffers = \"lots\"",
+        )
+    });
+    cluster.edit(&member, |text| format!("{text}\n[tags]\nnofailovr = true\n"));
+    let (code, said) = haad("check", &cluster.playground.config(&member));
+    assert_eq!(code, 1, "{said}");
+    for wrong in [
+        "tags.nofailovr: a tag of your own; did you mean nofailover?",
+        "postgres.parameters.max_conections: unrecognized configuration parameter",
+        "postgres.parameters.wal_buffers: invalid value for parameter",
+    ] {
+        assert!(said.contains(wrong), "{said}");
+    }
+}
+
 #[test]
 fn a_password_file_that_others_may_read_or_that_is_not_there_is_told() {
     let cluster = Cluster::prepare(|options| options);
