@@ -16,6 +16,7 @@
 //! | `wished`, `parameters` | what operators want Postgres to be told, and how it stands to that |
 //! | `proven` | what of it Postgres was last seen to take, for when it does not take what is new |
 //! | `vet` | whether a parameter would be taken, before it is written |
+//! | `inspect` | the same while there are no data yet |
 //! | `door` | whom Postgres lets in |
 //! | `reload` | making a running Postgres read its files, and seeing that it has |
 //! | `probe` | how long the disk takes to flush WAL |
@@ -23,6 +24,7 @@
 //! | `examine` | what of the server matters to a setup, for `haactl doctor` |
 //! | `control`, `timeline`, `incarnation` | `pg_control`, history files, the number that dies with the data |
 //! | `keepers`, `segment` | where WAL may still be, and whether a file is the segment that it is taken for |
+//! | `starved` | WAL that a recovery waits for, and that is not there |
 //! | `oldest` | where the oldest WAL that is still there begins |
 //! | `room` | how much room there is, what is mounted, what lies elsewhere |
 //! | `slot` | replication slots of the members |
