@@ -245,7 +245,7 @@ fn member<'a>(
     now: Millis,
 ) -> Member<'a> {
     let leads = status.leader.as_ref().is_some_and(|(leader, _)| leader == name);
-    let seen = if *name == status.me { own(status) } else { peer(status, known, now) };
+    let seen = if *name == status.me { own(status) } else { peer(status, (name, known), now) };
     let lag = seen.replayed.and_then(|replayed| status.lag(replayed));
     let record = if *name == status.me { &status.record } else { &known.record };
     let votes = status.sync.as_ref().is_some_and(|sync| sync.voters.contains_key(name));
@@ -302,10 +302,13 @@ const FED: &str = "in archive recovery";
 const STALLED: &str = "stalled";
 
 /// What it said last, if that is fresh; else what its record says.
-fn peer<'a>(status: &Status, known: &'a MemberStatus, now: Millis) -> Seen<'a> {
-    let fresh = |at: &Millis| now.since(*at) < status.settings.timing.suspect_after;
+fn peer<'a>(
+    status: &'a Status,
+    (name, known): (&MemberName, &MemberStatus),
+    now: Millis,
+) -> Seen<'a> {
     let role = word(known.record.role);
-    let Some((_, beat)) = known.heard.as_ref().filter(|(at, _)| fresh(at)) else {
+    let Some(beat) = verdict::lately(status, now, name) else {
         let state = if role == "streaming" { "running" } else { role };
         return Seen { state, upstream: None, received: None, replayed: None, progress: None };
     };

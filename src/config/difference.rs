@@ -1,8 +1,11 @@
 //! What another `haad.toml` says: what an agent that runs takes from it, and what only its next start. Never takes it.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use haa_core::records::Tags;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Config, Login};
 
@@ -43,14 +46,33 @@ fn taken(old: &Config, new: &Config) -> Vec<String> {
         }
         format!("postgres.parameters.{name} = {to} (was {from})")
     });
-    let tags = (old.tags != new.tags).then(|| "tags".to_owned());
     let postgres = [
         (old.postgres.hba != new.postgres.hba, "postgres.hba"),
         (old.postgres.include != new.postgres.include, "postgres.include"),
         (old.postgres.restore_command != new.postgres.restore_command, "postgres.restore_command"),
     ];
     let others = postgres.into_iter().filter(|(differs, _)| *differs);
-    parameters.chain(others.map(|(_, key)| key.to_owned())).chain(tags).collect()
+    parameters
+        .chain(others.map(|(_, key)| key.to_owned()))
+        .chain(tags(&old.tags, &new.tags))
+        .collect()
+}
+
+/// Each that is other than it was.
+fn tags(old: &Tags, new: &Tags) -> Vec<String> {
+    let shown = |tags| serde_json::to_value(tags).unwrap_or_default();
+    let (was, is) = (shown(old), shown(new));
+    let names = |tags: &Value| tags.as_object().map(|tags| tags.keys().cloned().collect());
+    let (before, after): (BTreeSet<String>, BTreeSet<String>) =
+        (names(&was).unwrap_or_default(), names(&is).unwrap_or_default());
+    let word = |said: Option<&Value>| match said {
+        None => "not said".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let all = before.union(&after).filter(|name| was.get(name) != is.get(name));
+    all.map(|name| format!("tags.{name} = {} (was {})", word(is.get(name)), word(was.get(name))))
+        .collect()
 }
 
 fn restart(old: &Config, new: &Config) -> Vec<String> {

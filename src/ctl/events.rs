@@ -9,6 +9,7 @@ use haa_core::units::MemberName;
 use time::UtcOffset;
 
 use super::error::CtlError;
+use super::list::Overview;
 use super::print::{Output, document, say, table};
 use super::target::Target;
 use crate::api::document::{rfc3339, unix_ms};
@@ -122,6 +123,12 @@ impl EventsArgs {
 /// When no agent answers.
 pub(super) async fn run(args: &EventsArgs, target: &Target) -> Result<(), CtlError> {
     let mut events: Vec<Event> = target.stored("/events").await?;
+    if let Some(member) = &args.member {
+        // One that was removed is no member, and there may be events of it.
+        if !events.iter().any(|(_, event)| Kind::of(&event.ask).1 == Some(member)) {
+            Overview::fetch(target).await?.names(member)?;
+        }
+    }
     events.retain(|(_, event)| args.wants(event));
     show(args.output, &events)
 }

@@ -46,7 +46,7 @@ pub(super) struct ResumeArgs {
 /// # Errors
 /// When it is refused, or nobody takes it.
 pub(super) async fn pause(args: &PauseArgs, target: &Target) -> Result<(), CtlError> {
-    set(&args.at.of(json!({ "pause": true }), "scheduled_at"), target).await
+    set("pause", &args.at.of(json!({ "pause": true }), "scheduled_at"), target).await
 }
 
 /// Runs `resume`.
@@ -54,10 +54,10 @@ pub(super) async fn pause(args: &PauseArgs, target: &Target) -> Result<(), CtlEr
 /// # Errors
 /// When it is refused, or nobody takes it.
 pub(super) async fn resume(args: &ResumeArgs, target: &Target) -> Result<(), CtlError> {
-    set(&args.at.of(json!({ "pause": false }), "scheduled_at"), target).await
+    set("resume", &args.at.of(json!({ "pause": false }), "scheduled_at"), target).await
 }
 
-async fn set(patch: &Value, target: &Target) -> Result<(), CtlError> {
+async fn set(what: &'static str, patch: &Value, target: &Target) -> Result<(), CtlError> {
     let before: Settings = target.document(settings::PATH).await?;
-    settings::send(target, (Method::PATCH, patch), (&before, None)).await
+    settings::send(target, what, (Method::PATCH, patch), (&before, None)).await
 }

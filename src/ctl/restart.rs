@@ -22,6 +22,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// Restart Postgres: of one member, or of all, one after the other; agents go on
 #[derive(Args, Debug)]
+#[command(
+    override_usage = "haactl restart [OPTIONS] MEMBER\n       haactl restart [OPTIONS] --rolling [--pending]\n       \
+                            haactl restart [OPTIONS] --pending"
+)]
 #[command(after_help = "\
 Examples:
   haactl restart n2                # a replica; answers when it streams again, and votes if it did

@@ -13,7 +13,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 
 use super::at::AtArgs;
-use super::documents::{ClusterView, MemberView};
+use super::documents::{ClusterView, CommitsView, MemberView};
 use super::error::CtlError;
 use super::events::{self, Event};
 use super::print::{Output, document, say, table};
@@ -22,7 +22,7 @@ use crate::config::settings::{PARAMETERS, SLOTS, changes, path, put, words};
 
 /// Where they are.
 pub(super) const PATH: &str = "/config";
-const WHAT: &str = "settings";
+const WHAT: &str = "the change of settings";
 
 /// Show or change what the whole cluster goes by
 #[derive(Args, Debug)]
@@ -98,7 +98,7 @@ pub(super) async fn run(args: &SettingsArgs, target: &Target) -> Result<(), CtlE
             }
             let before: Settings = target.document(PATH).await?;
             let patch = at.of(patch(pairs), "scheduled_at");
-            send(target, (Method::PATCH, &patch), (&before, None)).await
+            send(target, WHAT, (Method::PATCH, &patch), (&before, None)).await
         }
         Verb::Edit { at } => edit(at, target).await,
         Verb::Diff => {
@@ -165,16 +165,17 @@ fn patch(pairs: &[(String, String)]) -> Value {
     whole.into()
 }
 
-/// Sends a change, and says what came of it.
+/// Sends a change, called `what`, and says what came of it.
 ///
 /// # Errors
 /// When it is refused, or nobody takes it.
 pub(super) async fn send(
     target: &Target,
+    what: &'static str,
     (method, body): (Method, &Value),
     (before, seen): (&Settings, Option<String>),
 ) -> Result<(), CtlError> {
-    let (by, answer) = target.alter(WHAT, (method, PATH), body, seen).await?;
+    let (by, answer) = target.alter(what, (method, PATH), body, seen).await?;
     if answer.status != 200 {
         say(answer.sentence())?;
         // What is to begin later is nobody's yet.
@@ -194,13 +195,35 @@ pub(super) async fn send(
         say("the present leader's lease in etcd stays as long as it was until another leads")?;
     }
     say("every member goes by it")?;
+    if let Some(k) = after.k.filter(|_| after.k != before.k) {
+        let commits = cluster(target).await?.commits;
+        commits.and_then(|commits| price(k, &commits)).map_or(Ok(()), say)?;
+    }
     notes(target).await
 }
 
 /// Where Postgres waits for a restart, or a member goes by something else.
 async fn notes(target: &Target) -> Result<(), CtlError> {
-    let cluster: ClusterView = target.document("/cluster").await?;
-    cluster.members.iter().flat_map(MemberView::notes).try_for_each(say)
+    cluster(target).await?.members.iter().flat_map(MemberView::notes).try_for_each(say)
+}
+
+async fn cluster(target: &Target) -> Result<ClusterView, CtlError> {
+    target.document("/cluster").await
+}
+
+/// As many copies as there are voters are taken, and have a price.
+fn price(k: u32, commits: &CommitsView) -> Option<String> {
+    let beside = commits.voters.len().saturating_sub(1);
+    let all = commits.durability == "quorum" && beside > 0 && k as usize >= beside;
+    all.then(|| match beside {
+        1 => "note: one replica votes, and each commit waits for it: one that is lost holds commits up until it \
+              is no voter any more"
+            .to_owned(),
+        _ => format!(
+            "note: {beside} replicas vote, and each commit waits for all of them: one that is lost holds commits up \
+             until it is no voter any more"
+        ),
+    })
 }
 
 async fn edit(at: &AtArgs, target: &Target) -> Result<(), CtlError> {
@@ -223,7 +246,7 @@ async fn edit(at: &AtArgs, target: &Target) -> Result<(), CtlError> {
     let kept = |error: CtlError| CtlError::Kept { path: path.clone(), source: Box::new(error) };
     let whole: Value = toml::from_str(&edited).map_err(|source| kept(CtlError::NotToml(source)))?;
     let whole = at.of(whole, "scheduled_at");
-    match send(target, (Method::PUT, &whole), (&before, answer.tag)).await {
+    match send(target, WHAT, (Method::PUT, &whole), (&before, answer.tag)).await {
         // Not everywhere yet, but it is written.
         done @ (Ok(()) | Err(CtlError::NotAll)) => {
             remove(&path);
@@ -311,6 +334,21 @@ mod tests {
             })
         );
         assert!(pair("k").is_err() && pair("=2").is_err());
+    }
+
+    #[test]
+    fn as_many_copies_as_voters_have_a_price() {
+        let of = |durability: &str, voters: &[&str]| CommitsView {
+            durability: durability.to_owned(),
+            voters: voters.iter().map(|&name| name.to_owned()).collect(),
+            ..CommitsView::default()
+        };
+        let three = of("quorum", &["n1", "n2", "n3"]);
+        assert_eq!(price(1, &three), None);
+        assert!(price(2, &three).is_some_and(|says| says.starts_with("note: 2 replicas vote")));
+        assert!(price(5, &three).is_some());
+        assert_eq!(price(1, &of("quorum", &["n1"])), None);
+        assert_eq!(price(5, &of("async", &["n1", "n2", "n3"])), None);
     }
 
     #[test]

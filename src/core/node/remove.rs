@@ -87,7 +87,9 @@ impl Node {
         }
         if self.belief.member(name).is_some() {
             let why = format!(
-                "{name} is not gone: its agent lives, or died less than a lease ago; stop its agent first"
+                "{name} is not gone: its agent lives, or died less than its lease ago ({}); stop its agent first, and \
+                 then wait for so long",
+                self.belief.settings().timing.ttl
             );
             return Err(Unfit::Never(why));
         }

@@ -277,8 +277,8 @@ pub(super) fn hba(draft: &mut Draft, lists: &[(&str, InFile, Option<&Node>)]) {
             "postgresql.pg_hba",
             Became::Changed(
                 "postgres.hba".to_owned(),
-                "there was none, and haad ignores the data directory's pg_hba.conf: write its lines there, or no \
-                 client gets in"
+                "there was none, and haad ignores the data directory's pg_hba.conf: write its lines there, or every \
+                 role, the superuser too, is let in from every address by its password"
                     .to_owned(),
             ),
         );

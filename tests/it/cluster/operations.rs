@@ -134,7 +134,8 @@ async fn a_file_is_read_again(cluster: &Cluster, member: &MemberName) {
     assert_eq!(code, 0, "{said}");
     for line in [
         "postgres.parameters.work_mem = 40MB (was not said)",
-        "tags",
+        "tags.nofailover = false (was true)",
+        "tags.site = b (was not said)",
         "pending restart: max_prepared_transactions 0 -> 3",
         "log waits for a restart of haad",
     ] {
