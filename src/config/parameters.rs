@@ -20,6 +20,10 @@ const OWNED: &[(&str, &str)] = &[
     ("primary_slot_name", "slots follow the members' names"),
     ("promote_trigger_file", "only the leader of a term may be promoted"),
     (
+        "recovery_min_apply_delay",
+        "a replica that replays late would take over late; no replay is delayed",
+    ),
+    (
         "restart_after_crash",
         "a crashed primary must not open again before the cluster agrees; it is always off",
     ),
@@ -30,6 +34,7 @@ const OWNED: &[(&str, &str)] = &[
     ("standby_mode", "every member starts as a standby, by haad's own means"),
     ("synchronous_standby_names", "who acknowledges a commit is decided by the cluster"),
     ("unix_socket_directories", "it is postgres.socket_directory"),
+    ("update_process_title", "haad sees by it what recovery waits for; it is always on"),
     ("wal_log_hints", "pg_rewind needs it; it is always on"),
     ("wal_retrieve_retry_interval", "replicas would follow a new primary late"),
 ];

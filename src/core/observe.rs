@@ -166,6 +166,10 @@ pub struct Standby {
     pub source: Option<Address>,
     /// It receives from nobody, cannot begin to, and has replayed all that it has: `position` is exact.
     pub detached: bool,
+    /// It lets nobody in, haad no more than clients, and cannot be told another source: its snapshot is pending. It is
+    /// `detached`, can be promoted, and is started anew to stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mute: bool,
     /// A WAL receiver streams.
     pub streaming: bool,
     /// It has replayed all that it has, and receives nothing from its source, which it asks again and again: `position`

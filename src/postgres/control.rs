@@ -30,6 +30,8 @@ pub(super) struct Control {
     /// A backup was begun to be recovered and its end was not reached.
     pub(super) in_backup: bool,
     pub(super) segment_size: u64,
+    /// Of the WAL.
+    pub(super) page_size: u64,
     /// What a standby must not have less of, see [`super::limits::LIMITS`].
     pub(super) limits: [u32; 5],
 }
@@ -46,8 +48,9 @@ impl Control {
         let u32_at = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u64_at = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let version = u32_at(8)?;
-        let segment_size = u64::from(u32_at(228)?);
-        let plausible = (1300..=1900).contains(&version) && segment_size.is_power_of_two();
+        let (page_size, segment_size) = (u64::from(u32_at(224)?), u64::from(u32_at(228)?));
+        let powers = segment_size.is_power_of_two() && page_size.is_power_of_two();
+        let plausible = (1300..=1900).contains(&version) && powers;
         if !plausible || !((1 << 20)..=(1 << 30)).contains(&segment_size) {
             return None;
         }
@@ -65,6 +68,7 @@ impl Control {
             recovered_on: Timeline(u32_at(144)?),
             in_backup: u64_at(152)? != 0 || *bytes.get(168)? != 0,
             segment_size,
+            page_size,
             limits: [u32_at(180)?, u32_at(184)?, u32_at(188)?, u32_at(192)?, u32_at(196)?],
         })
     }

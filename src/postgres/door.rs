@@ -50,6 +50,13 @@ pub(super) fn write(site: &Site, door: Door, rules: &[String]) -> io::Result<Str
     Ok(mark)
 }
 
+/// Which form was written last.
+pub(super) fn written(site: &Site) -> io::Result<Option<Door>> {
+    let text = std::fs::read_to_string(file(site))?;
+    let mark = text.lines().find_map(|line| line.strip_prefix(SETTING)?.strip_prefix(" = '"));
+    Ok(mark.and_then(parse))
+}
+
 /// What a session shows as [`SETTING`], read back.
 pub(super) fn parse(mark: &str) -> Option<Door> {
     match mark.split_once(' ')?.0 {

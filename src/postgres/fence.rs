@@ -90,6 +90,7 @@ mod tests {
         let mut put = |at: usize, bytes: [u8; 4]| control[at..at + 4].copy_from_slice(&bytes);
         put(8, 1300_u32.to_ne_bytes());
         put(16, state.to_ne_bytes());
+        put(224, 8192_u32.to_ne_bytes());
         put(228, (16_u32 << 20).to_ne_bytes());
         std::fs::write(data.join("global/pg_control"), control).unwrap();
     }

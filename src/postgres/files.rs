@@ -24,7 +24,7 @@ pub(super) const HEAD: &str =
 const CARRIERS: u32 = 10;
 
 /// Parameters that only haad sets. `ALTER SYSTEM` could set them behind its back.
-const OURS: [&str; 31] = [
+const OURS: [&str; 32] = [
     "archive_cleanup_command",
     "cluster_name",
     "config_file",
@@ -53,6 +53,7 @@ const OURS: [&str; 31] = [
     "restore_command",
     "synchronous_standby_names",
     "unix_socket_directories",
+    "update_process_title",
     "wal_level",
     "wal_log_hints",
     "wal_retrieve_retry_interval",
@@ -90,7 +91,7 @@ pub(super) fn config_file(site: &Site) -> PathBuf {
     site.state("postgresql.conf")
 }
 
-fn source_file(site: &Site) -> PathBuf {
+pub(super) fn source_file(site: &Site) -> PathBuf {
     site.state("source.conf")
 }
 
@@ -144,6 +145,7 @@ pub(super) fn configuration(
     own("wal_level", wal_level);
     own("hot_standby", "on");
     own("wal_log_hints", "on");
+    own("update_process_title", "on");
     own("max_wal_senders", &carriers("max_wal_senders").to_string());
     own("max_replication_slots", &carriers("max_replication_slots").to_string());
     own("wal_retrieve_retry_interval", "100ms");
@@ -188,6 +190,12 @@ pub(super) fn mark(text: &str) -> String {
 
 pub(super) fn setting(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', "''").replace('\n', " "))
+}
+
+/// Whether there is one to stream from, as it was written last.
+pub(super) fn has_source(site: &Site) -> io::Result<bool> {
+    let text = std::fs::read_to_string(source_file(site))?;
+    Ok(!text.lines().any(|line| line == "primary_conninfo = ''"))
 }
 
 /// Where to stream from. Without a source, replay does not wait for queries either: whoever detaches

@@ -85,7 +85,8 @@ fn fuzz_names_of_segments() {
 fn fuzz_pg_control() {
     let mut whole = vec![0_u8; 8192];
     whole[..8].copy_from_slice(&7_300_000_000_000_000_001_u64.to_ne_bytes());
-    for (at, number) in [(8, 1300_u32), (16, 5), (48, 3), (228, 16 << 20), (180, 100)] {
+    for (at, number) in [(8, 1300_u32), (16, 5), (48, 3), (224, 8192), (228, 16 << 20), (180, 100)]
+    {
         whole[at..at + 4].copy_from_slice(&number.to_ne_bytes());
     }
     assert!(Control::parse(&whole).is_some(), "the example is good");

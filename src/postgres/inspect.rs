@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::tool::is_withheld;
+use super::tool::withheld;
 use super::vet::in_short;
 
 /// Why Postgres would not start with this parameter, in its own words; `None` if it would, as far as its program knows:
@@ -18,10 +18,8 @@ pub fn refused(bin_directory: &Path, name: &str, value: &str) -> io::Result<Opti
         return Ok(None);
     }
     let mut command = Command::new(bin_directory.join("postgres"));
-    for (key, _) in std::env::vars_os() {
-        if is_withheld(&key.to_string_lossy(), "PG_OOM_ADJUST_") {
-            command.env_remove(key);
-        }
+    for key in withheld("PG_OOM_ADJUST_") {
+        command.env_remove(key);
     }
     // With no data and no file, it says what it makes of the arguments, and ends.
     command.args(["-C", name, "-D", "/dev/null", "-c", "config_file=/dev/null"]);

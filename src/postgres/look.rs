@@ -201,6 +201,7 @@ fn standby(site: &Site, session: &Session, row: &Row) -> Result<Standby, LookErr
         replay_age_ms: row.parse::<i64>(5).map(|age| age.max(0).unsigned_abs()),
         source: conninfo::address(source),
         detached: proven && source.is_empty() && waits,
+        mute: false,
         streaming,
         dry: !source.is_empty() && (waits || asks),
         paused: row.is_true(6),

@@ -59,6 +59,7 @@ mod list;
 mod log;
 mod look;
 mod mark;
+mod mute;
 mod oldest;
 mod orphans;
 mod parameters;

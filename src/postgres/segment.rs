@@ -10,9 +10,9 @@ use haa_core::units::{Lsn, SystemId, Timeline};
 use super::timeline;
 
 /// The header of a page that is not the first.
-const HEADER: usize = 24;
+pub(super) const HEADER: usize = 24;
 /// The first page's says more.
-const LONG_HEADER: usize = 40;
+pub(super) const LONG_HEADER: usize = 40;
 
 /// A segment of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

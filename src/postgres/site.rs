@@ -14,6 +14,7 @@ use super::bounds::Bounds;
 use super::error::PostgresError;
 use super::kept::Known as Slots;
 use super::knock::Knocks;
+use super::mute;
 use super::oldest::Oldest;
 use super::parameters::Standing;
 use super::probe::Flushes;
@@ -56,6 +57,8 @@ pub(super) struct Site {
     /// Where the WAL that is there begins.
     pub(super) oldest: Oldest,
     pub(super) waits: Waits,
+    /// A standby that lets nobody in.
+    pub(super) mute: mute::Known,
     /// WAL is being fetched: what a standby has is not all that it will have.
     fetching: AtomicBool,
     /// Why the archive had nothing new, as it said last.
@@ -102,6 +105,7 @@ impl Site {
             knocks: Knocks::none(),
             oldest: Oldest::unknown(),
             waits: Waits::default(),
+            mute: mute::Known::default(),
             fetching: AtomicBool::new(false),
             archive_said: std::sync::Mutex::default(),
             progress: AtomicU8::new(NO_PROGRESS),

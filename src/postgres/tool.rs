@@ -2,6 +2,7 @@
 //! in an argument, in the environment or in a log.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -20,8 +21,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Variables that Postgres and its tools are not given: what libpq would take for its settings, but for those that
 /// begin with `but`; and systemd's socket, on which they would speak for haad.
-pub(super) fn is_withheld(key: &str, but: &str) -> bool {
-    key == "NOTIFY_SOCKET" || key.starts_with("PG") && !key.starts_with(but)
+pub(super) fn withheld(but: &'static str) -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(key, _)| key).filter(move |key| {
+        let key = key.to_string_lossy();
+        key == "NOTIFY_SOCKET" || key.starts_with("PG") && !key.starts_with(but)
+    })
 }
 
 /// A tool and its arguments.
@@ -47,11 +51,8 @@ impl Tool {
     }
 
     fn named(name: &'static str, mut command: Command) -> Self {
-        for (key, _) in std::env::vars_os() {
-            let key = key.to_string_lossy();
-            if is_withheld(&key, "PGBACKREST_") {
-                command.env_remove(key.as_ref());
-            }
+        for key in withheld("PGBACKREST_") {
+            command.env_remove(key);
         }
         command.env("LC_ALL", "C");
         Self { name, command, stdin: String::new(), last: None }

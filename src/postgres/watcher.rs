@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::bounds;
 use super::error::sentence;
 use super::look::{self, LookError};
+use super::mute;
 use super::probe::Prober;
 use super::process::{self, Ended, Process};
 use super::room::Watched;
@@ -214,7 +215,7 @@ impl Watcher {
                     self.site.sync.forget();
                     ended?;
                 }
-                (server, accepted) = self.ask(postmaster.accepted) => {
+                (server, accepted) = self.ask(&postmaster) => {
                     self.postmaster = Some(Postmaster { accepted, ..postmaster });
                     return Ok(server);
                 }
@@ -223,10 +224,16 @@ impl Watcher {
     }
 
     /// What a living postmaster says, and whether it has ever let us in.
-    async fn ask(&mut self, accepted: bool) -> (Server, bool) {
-        let accepted = accepted || says_ready(&self.site);
+    async fn ask(&mut self, postmaster: &Postmaster) -> (Server, bool) {
+        let accepted = postmaster.accepted || says_ready(&self.site);
         if !accepted {
-            return (Server::Starting, false);
+            let mute = self.site.mute.of(postmaster.process.pid);
+            let look = mute.map(|mute| mute::look(&self.site, mute)).transpose();
+            let server = look.unwrap_or_else(|error| {
+                self.of_server.say(&sentence(&error));
+                None
+            });
+            return (server.map_or(Server::Starting, Server::Standby), false);
         }
         let mut answer = self.question().await;
         if let Err(LookError::Sql(SqlError::NotAccepting(_) | SqlError::Refused(_))) = answer {

@@ -6,6 +6,7 @@ pub(crate) mod door;
 mod endings;
 mod fetch;
 pub(crate) mod member;
+pub(crate) mod mute;
 mod places;
 pub(crate) mod probe;
 mod proven;

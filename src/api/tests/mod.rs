@@ -218,6 +218,7 @@ fn replica() -> Status {
         replay_age_ms: Some(1_000),
         source: Some(address(5001)),
         detached: false,
+        mute: false,
         streaming: true,
         dry: false,
         paused: false,

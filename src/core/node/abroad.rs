@@ -16,6 +16,7 @@ use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 
 use super::Node;
 use super::desk::{Change, seen};
+use super::rejoining::Plan;
 use super::requests::Unfit;
 use super::role::Role;
 
@@ -211,10 +212,12 @@ impl Node {
         }
     }
 
-    /// Whether an operator has our data made anew, though we lead, and that has not failed.
+    /// Whether our Postgres is down though we lead: an operator has our data made anew, and that has not failed, or it
+    /// is told its source by a start.
     pub(super) fn remakes(&self) -> bool {
         let asked = self.belief.reinit_of(&self.config.name);
-        asked.is_some_and(|(id, _, _)| self.why_not_cloned(id).is_none())
+        let attaches = matches!(self.rejoining.plan, Plan::Attach(_));
+        attaches || asked.is_some_and(|(id, _, _)| self.why_not_cloned(id).is_none())
     }
 
     /// The leader's own data are made anew of the other cluster: it goes on leading, and the others are compared with

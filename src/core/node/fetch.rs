@@ -71,15 +71,17 @@ impl Node {
         gone.is_some_and(|(oldest, parted)| parted < oldest)
     }
 
-    /// What starts is a copy that waits for WAL which the leader has thrown away, before it is consistent: it is to be
-    /// cloned.
+    /// What was started to stream waits for WAL which the leader has thrown away, and lets nobody in before it has it:
+    /// it is to be cloned.
     pub(super) fn starts_in_vain(
         &mut self,
         now: Millis,
         facts: &PostgresFacts,
         leader: &Leader,
     ) -> bool {
-        let Some(awaits) = facts.awaits.filter(|_| facts.data.needs_source()) else { return false };
+        let job = self.desk.slot().map(|slot| &slot.job);
+        let streams = matches!(job, Some(Job::Start(Some(_), _)));
+        let Some(awaits) = facts.awaits.filter(|_| streams) else { return false };
         let oldest = self.beat_of(now, leader).and_then(|beat| beat.oldest);
         let in_vain = oldest.is_some_and(|oldest| awaits < oldest) && !self.waits_for_resume();
         if in_vain {

@@ -52,6 +52,9 @@ impl Node {
 
     /// A Postgres that runs is owed nothing.
     pub(super) fn note_running(&mut self, facts: &PostgresFacts) {
+        if !matches!(facts.server, Server::Starting) {
+            self.rejoining.starting_since = None;
+        }
         let runs = !matches!(facts.server, Server::Stopped(_));
         if runs && self.desk.settled(facts) {
             self.rejoining.owes_start = false;

@@ -17,6 +17,8 @@ pub(super) enum Plan {
     /// Nothing.
     #[default]
     Settle,
+    /// Start with the leader of this term as its source: it was compared, and cannot be told while it runs.
+    Attach(Term),
     /// Take back what the leader of this term does not have.
     Rewind(Term),
     /// Copy the leader of this term.
@@ -63,7 +65,7 @@ pub(super) struct Rejoining {
     /// It is to run, also while the cluster is paused.
     #[serde(default)]
     pub(super) owes_start: bool,
-    /// Since when a Postgres that needs a source starts, without work in the slot.
+    /// Since when a Postgres starts that an earlier run of this agent has started.
     pub(super) starting_since: Option<Millis>,
     /// The last promotion was not done.
     pub(super) promote_failed: bool,
@@ -131,7 +133,12 @@ impl Rejoining {
                 self.failed_fetches = 0;
             }
             Job::Fetch { .. } => self.failed_fetches = 0,
-            Job::Start(..) => self.failed_starts = 0,
+            Job::Start(..) => {
+                self.failed_starts = 0;
+                if matches!(self.plan, Plan::Attach(_)) {
+                    self.plan = Plan::Settle;
+                }
+            }
             Job::InitDb => {}
             Job::Checkpoint
             | Job::Hold

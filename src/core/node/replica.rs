@@ -81,13 +81,14 @@ impl Node {
             (Server::Starting, Some(leader)) if self.starts_in_vain(now, &facts, &leader) => {
                 Some(Role::close(Reason::WalGone))
             }
-            (Server::Starting, Some(_)) => {
+            (Server::Starting, None) if self.starts_for_nobody(&facts) => {
+                Some(Role::close(Reason::SourceLost))
+            }
+            (Server::Starting, _) => {
                 self.starting(now, &facts);
                 None
             }
-            (Server::Starting | Server::Silent | Server::Refusing(_) | Server::Primary(_), _) => {
-                None
-            }
+            (Server::Silent | Server::Refusing(_) | Server::Primary(_), _) => None,
         }
     }
 
@@ -142,7 +143,7 @@ impl Node {
             (Plan::Settle, _) if !facts.data.needs_source() => {
                 Some(Job::Start(None, self.unread()))
             }
-            (Plan::Settle, Some(source)) => {
+            (Plan::Settle | Plan::Attach(_), Some(source)) => {
                 self.rejoining.compared = open.map(|leader| leader.term);
                 Some(Job::Start(Some(source), Door::Open))
             }
@@ -154,7 +155,7 @@ impl Node {
                 self.rejoining.copying_in = Some(term);
                 Some(Job::Clone(self.copied(now, leader, source)))
             }
-            (Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_), None) => None,
+            (_, None) => None,
         };
         if let Some(job) = job {
             self.rejoining.has_started = true;
@@ -188,15 +189,15 @@ impl Node {
         let term = leader.map(|leader| leader.term);
         let condemned = leader.is_some_and(|leader| self.is_condemned(now, leader));
         match self.rejoining.plan {
-            Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
+            Plan::Attach(of) | Plan::Rewind(of) | Plan::Clone(of) if term != Some(of) => {
                 self.rejoining.plan = Plan::Settle;
             }
             Plan::Anew(of) if term != Some(of) || !condemned => {
                 self.rejoining.plan = Plan::Settle;
             }
-            Plan::Settle | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_) => {}
+            Plan::Settle | Plan::Attach(_) | Plan::Rewind(_) | Plan::Clone(_) | Plan::Anew(_) => {}
         }
-        if let (Plan::Settle | Plan::Rewind(_), true, Some(term)) =
+        if let (Plan::Settle | Plan::Attach(_) | Plan::Rewind(_), true, Some(term)) =
             (self.rejoining.plan, condemned, term)
         {
             self.plan_anew(now, term);
@@ -300,15 +301,21 @@ impl Node {
             }
             return;
         }
-        if compared {
-            return self.desk.job(Job::Follow(source, self.begin(leader, standby)));
-        }
-        if !standby.detached {
+        if !compared && !standby.detached {
             return self.desk.job(Job::Detach(None));
         }
-        if self.is_part_of(now, facts, (standby, leader)) {
+        if compared || self.is_part_of(now, facts, (standby, leader)) {
+            if standby.mute {
+                return self.attaches(now, leader.term);
+            }
             self.desk.job(Job::Follow(source, self.begin(leader, standby)));
         }
+    }
+
+    /// Whoever lets nobody in is told its source by a start.
+    pub(super) fn attaches(&mut self, now: Millis, term: Term) {
+        self.rejoining.plan(now, Plan::Attach(term));
+        self.desk.job(Job::Stop(self.unhurried_stop()));
     }
 
     /// Compares the WAL of a standby that receives from nobody; where it is beyond the leader's, it is taken back.
@@ -379,11 +386,17 @@ impl Node {
         }
     }
 
-    /// A Postgres that an earlier run of this agent started and that waits for a source we do not know: it is
-    /// given time, then it begins anew.
+    /// It was started to stream from somebody who leads no more, and lets nobody in. Started by itself it tells where
+    /// its WAL ends.
+    fn starts_for_nobody(&self, facts: &PostgresFacts) -> bool {
+        let job = self.desk.slot().map(|slot| &slot.job);
+        matches!(job, Some(Job::Start(Some(_), _))) && !facts.data.needs_source()
+    }
+
+    /// A Postgres that an earlier run of this agent started: it is waited for. One that waits for a source we do not
+    /// know is given time, then it begins anew.
     fn starting(&mut self, now: Millis, facts: &PostgresFacts) {
-        if !facts.data.needs_source() || !self.desk.settled(facts) {
-            self.rejoining.starting_since = None;
+        if !self.desk.settled(facts) {
             return;
         }
         let until = self.rejoining.starting_since.get_or_insert(now).after(LAST_WAIT);
@@ -391,6 +404,8 @@ impl Node {
         if now >= until {
             self.rejoining.starting_since = None;
             self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
+        } else if !facts.data.needs_source() && self.may_try(now) {
+            self.desk.job(Job::Start(None, self.unread()));
         }
     }
 }

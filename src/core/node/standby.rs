@@ -144,8 +144,12 @@ impl Node {
         if attached && standby.door != Some(Door::Shut) {
             return self.ready_slots(now);
         }
-        if self.may_try(now) {
-            self.desk.job(Job::Follow(source, None));
+        if !self.may_try(now) {
+            return;
+        }
+        match self.belief.standing(now) {
+            Some((term, _)) if standby.mute => self.attaches(now, term),
+            Some(_) | None => self.desk.job(Job::Follow(source, None)),
         }
     }
 

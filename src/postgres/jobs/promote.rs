@@ -1,20 +1,24 @@
 //! Job: leave recovery onto exactly the reserved timeline, within the proof. Never past it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::time::Duration;
 
 use haa_core::lease::Leadership;
 use haa_core::list::List;
 use haa_core::observe::Door;
 use haa_core::units::{MemberName, Timeline};
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{hooked, in_time, running};
 use crate::postgres::error::{JobError, sentence};
+use crate::postgres::mute::Mute;
 use crate::postgres::process::Process;
 use crate::postgres::site::Site;
 use crate::postgres::sql::Session;
+use crate::postgres::watcher::says_ready;
 use crate::postgres::worker::Bench;
 use crate::postgres::{Opening, door, files, incarnation, kept, reload, slot, sync, timeline};
 
@@ -45,6 +49,11 @@ pub(super) async fn run(
     let site = &*bench.site;
     in_time(proof)?;
     let postmaster = running(site)?;
+    if let Some(mute) = site.mute.of(postmaster.pid)
+        && !says_ready(site)
+    {
+        return unheard(bench, (proof, reserved), (&postmaster, mute), &before.slots).await;
+    }
     let session = bench.session().await?;
     if session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f") {
         guarded(bench, proof).await?;
@@ -67,8 +76,50 @@ pub(super) async fn run(
         tokio::time::sleep(PAUSE).await;
     }
     check(&session, reserved).await?;
-    // Until a checkpoint, the control file names the old timeline, and pg_rewind of a former primary
-    // would find nothing to do: it waits for it. Everybody else waits for the first commits.
+    checkpoint_soon(bench);
+    Ok(())
+}
+
+/// Whoever lets nobody in is told by a signal, as `pg_ctl promote` does. Whom commits wait for it is told when it is
+/// promoted: its door is shut, and does not open before.
+async fn unheard(
+    bench: &Bench,
+    (proof, reserved): (Leadership, Timeline),
+    (postmaster, mute): (&Process, Mute),
+    wanted: &BTreeSet<MemberName>,
+) -> Result<(), JobError> {
+    let site = &*bench.site;
+    if mute.door != Door::Shut {
+        let why =
+            "its door is not shut: clients could write before it is known whom commits wait for";
+        return Err(JobError::Refused(why.to_owned()));
+    }
+    hooked::allowed(bench, proof, reserved).await?;
+    guarded(bench, proof).await?;
+    reserve(site, reserved)?;
+    in_time(proof)?;
+    let asked = site.data().join("promote");
+    File::create(&asked).map_err(JobError::file("write", &asked))?;
+    postmaster.signal(Signal::USR1).map_err(JobError::Signal)?;
+    let session = loop {
+        in_time(proof)?;
+        if says_ready(site)
+            && let Ok(session) = Session::open(site).await
+            && session.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f")
+        {
+            break session;
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    check(&session, reserved).await?;
+    slots(&session, wanted).await?;
+    checkpoint_soon(bench);
+    Ok(())
+}
+
+/// Until a checkpoint, the control file names the old timeline, and pg_rewind of a former primary would find nothing to
+/// do: it waits for it. Everybody else waits for the first commits.
+fn checkpoint_soon(bench: &Bench) {
     let site = bench.site.clone();
     tokio::spawn(async move {
         tokio::time::sleep(CALM).await;
@@ -80,7 +131,6 @@ pub(super) async fn run(
             tracing::warn!("no checkpoint after the promotion: {}", sentence(&error));
         }
     });
-    Ok(())
 }
 
 /// Followers come after the primary: without a slot they are late, without a promotion nobody writes.

@@ -1,5 +1,5 @@
-//! Job: start Postgres, always as a standby. Done when it accepts connections; recovery may take as long
-//! as it takes.
+//! Job: start Postgres, always as a standby. Done when it accepts connections, or is known to be mute; recovery may
+//! take as long as it takes.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -13,10 +13,12 @@ use super::{rewind, running};
 use crate::postgres::control::Control;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::log::ServerLog;
+use crate::postgres::mute::Mute;
 use crate::postgres::process::{self, Process};
 use crate::postgres::site::Site;
 use crate::postgres::sql::{Session, SqlError};
-use crate::postgres::tool::is_withheld;
+use crate::postgres::starved::Wait;
+use crate::postgres::tool::withheld;
 use crate::postgres::watcher::says_ready;
 use crate::postgres::wished::{Told, Wished};
 use crate::postgres::worker::Bench;
@@ -32,10 +34,8 @@ pub(super) async fn run(
     door: Door,
 ) -> Result<(), JobError> {
     let site = &*bench.site;
-    let found = process::scan(site.data()).map_err(JobError::Signal)?;
-    if let Some(pid) = found.first() {
-        let why = format!("Postgres runs already, as process {pid}; it was left as it is");
-        return Err(JobError::Refused(why));
+    if let Some(pid) = process::scan(site.data()).map_err(JobError::Signal)?.first() {
+        return wait_for_earlier(site, (*pid, source)).await;
     }
     if rewind::is_half_done(site).map_err(JobError::file("read", site.data()))? {
         let why = "a rewind of this data was broken off, it cannot be started; clone it anew";
@@ -92,26 +92,18 @@ const fn is_a_no(error: &JobError) -> bool {
     matches!(error, JobError::Tool { .. } | JobError::Refused(_))
 }
 
-/// One try, done when Postgres accepts connections.
+/// One try, done when Postgres accepts connections, or has all its WAL and would never accept one.
 async fn with(
     site: &Site,
     (source, door): (Option<&Source>, Door),
     wished: &Wished,
 ) -> Result<Raised, JobError> {
+    site.mute.is(None);
     let raised = prepare(site, source, door, &wished.told).await?;
     let (log, postmaster) = spawn(site, wished.revision)?;
-    let wait = wait_until_accepting(site);
-    tokio::select! {
-        () = starved::wait(site, source) => return give_up(site).await,
-        ended = ended(&postmaster) => {
-            ended?;
-            // The first start of a moved socket directory and the like are found in the log.
-            return Err(JobError::Refused(format!("Postgres did not start: {}", log.why())));
-        }
-        accepting = wait => accepting?,
-    }
-    let mark = starved::MARK;
-    mark.remove(site).map_err(JobError::file("remove", &site.state(mark.0)))?;
+    // The first start of a moved socket directory and the like are found in the log.
+    let why = || format!("Postgres did not start: {}", log.why());
+    come_up(site, &postmaster, (source, door), why).await?;
     site.proven.started(wished);
     if door == Door::Open {
         door::taken(site, &wished.told.hba);
@@ -119,8 +111,59 @@ async fn with(
     Ok(raised)
 }
 
+/// A Postgres that an earlier run of haad started with no source, and whose start has not come to its end.
+async fn wait_for_earlier(
+    site: &Site,
+    (pid, source): (u32, Option<&Source>),
+) -> Result<(), JobError> {
+    let file = files::source_file(site);
+    let streams = files::has_source(site).map_err(JobError::file("read", &file))?;
+    if says_ready(site) || source.is_some() || streams {
+        let why = format!("Postgres runs already, as process {pid}; it was left as it is");
+        return Err(JobError::Refused(why));
+    }
+    let file = door::file(site);
+    let door = door::written(site).map_err(JobError::file("read", &file))?;
+    let why = || "Postgres ended before it accepted connections".to_owned();
+    come_up(site, &running(site)?, (None, door.unwrap_or_default()), why).await
+}
+
+/// Waits for the end of a start.
+async fn come_up(
+    site: &Site,
+    postmaster: &Process,
+    (source, door): (Option<&Source>, Door),
+    why: impl FnOnce() -> String,
+) -> Result<(), JobError> {
+    let mute = tokio::select! {
+        wait = starved::wait(site, source) => match wait {
+            Wait::Over(end) => Some(Mute { postmaster: postmaster.pid, end, door }),
+            Wait::InVain => return give_up(site).await,
+        },
+        ended = ended(postmaster) => {
+            ended?;
+            return Err(JobError::Refused(why()));
+        }
+        accepting = wait_until_accepting(site) => {
+            accepting?;
+            None
+        }
+    };
+    if let Some(Mute { end, .. }) = mute {
+        tracing::warn!(
+            %end,
+            "Postgres has replayed all that it has, and lets nobody in before it streams or leads: a transaction with \
+             more than 64 savepoints was open at its last checkpoint"
+        );
+    }
+    let mark = starved::MARK;
+    mark.remove(site).map_err(JobError::file("remove", &site.state(mark.0)))?;
+    site.mute.is(mute);
+    Ok(())
+}
+
 /// Its recovery will not come to an end by itself.
-async fn give_up(site: &Site) -> Result<Raised, JobError> {
+async fn give_up(site: &Site) -> Result<(), JobError> {
     process::close(site.data()).await.map_err(JobError::Signal)?;
     let mark = starved::MARK;
     mark.set(site).map_err(JobError::file("write", &site.state(mark.0)))?;
@@ -184,10 +227,8 @@ fn spawn(site: &Site, revision: Revision) -> Result<(ServerLog, Process), JobErr
         ServerLog::open(site).map_err(JobError::file("open", &site.state("postgres.log")))?;
     let more = output.try_clone().map_err(JobError::file("open", &site.state("postgres.log")))?;
     let mut command = Command::new(&program);
-    for (key, _) in std::env::vars_os() {
-        if is_withheld(&key.to_string_lossy(), "PG_OOM_ADJUST_") {
-            command.env_remove(key);
-        }
+    for key in withheld("PG_OOM_ADJUST_") {
+        command.env_remove(key);
     }
     let mut config = std::ffi::OsString::from("config_file=");
     config.push(files::config_file(site));

@@ -30,6 +30,7 @@ mod restart;
 mod room;
 mod router;
 mod router_bytes;
+mod savepoints;
 mod secrets;
 mod secured;
 mod sessions;

@@ -23,6 +23,8 @@ pub struct Conduct {
     pub no_room: u32,
     /// A start fails.
     pub start_fails: u32,
+    /// A transaction with too many savepoints was open at the last checkpoint of what is started.
+    pub snapshots_pend: u32,
     /// A promotion is refused.
     pub promote_fails: u32,
     /// Transactions through a PgBouncer do not end in time.
@@ -63,6 +65,7 @@ impl Default for Conduct {
             clone_fails: 0,
             no_room: 0,
             start_fails: 0,
+            snapshots_pend: 0,
             promote_fails: 0,
             hold_fails: 0,
             promote_hangs: 0,

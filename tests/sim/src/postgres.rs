@@ -104,6 +104,8 @@ pub struct Postgres {
     pub source: Option<usize>,
     /// What came of it.
     pub stream: Stream,
+    /// It lets nobody in before it has streamed for a while or leads: its snapshot is pending.
+    pub mute: bool,
     /// The timeline that its recovery is bound for, if that is another than what it has: it is left only by a restart.
     pub target: Option<BranchId>,
     /// Until then it answers nobody and writes nothing (a hung disk).
@@ -172,6 +174,7 @@ impl Default for Postgres {
             run: 0,
             source: None,
             stream: Stream::Idle,
+            mute: false,
             target: None,
             stalled_until: At(0),
             disk_hangs_until: At(0),
@@ -220,6 +223,7 @@ impl Postgres {
         self.process = Process::Down;
         self.run += 1;
         self.stream = Stream::Idle;
+        self.mute = false;
         self.target = None;
         self.tries += 1;
         self.ready = Ready::NotYet;
@@ -337,6 +341,7 @@ impl Postgres {
             replay_age_ms: Some(0),
             source: self.source.map(address),
             detached: self.source.is_none() && self.replayed_all(),
+            mute: self.mute,
             streaming: matches!(self.stream, Stream::Joined { .. }),
             dry: self.source.is_some() && self.replayed_all() && self.stream == Stream::Idle,
             paused: self.replay == Replay::Paused,

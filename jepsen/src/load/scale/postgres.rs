@@ -263,6 +263,7 @@ impl Servers {
             replay_age_ms: Some(0),
             source: server.source.map(|source| self.addresses[source].clone()),
             detached: server.source.is_none(),
+            mute: false,
             streaming,
             dry: !streaming,
             paused: false,

@@ -89,6 +89,7 @@ fn odds(now: &Conduct, verb: &str) -> Option<Conduct> {
         "no-room" => Conduct { no_room: 1, ..now },
         "one-backup" => Conduct { one_backup: 1, ..now },
         "starts-fail" => Conduct { start_fails: ALWAYS, ..now },
+        "snapshots-pend" => Conduct { snapshots_pend: ALWAYS, ..now },
         "promotions-hang" => Conduct { promote_hangs: ALWAYS, ..now },
         "holds-fail" => Conduct { hold_fails: ALWAYS, ..now },
         "promotions-go-astray" => Conduct { promote_astray: ALWAYS, ..now },

@@ -14,7 +14,7 @@ use haa_core::units::{MemberName, Millis};
 use crate::brain::Brain;
 use crate::mutation::{Broken, Mutation};
 use crate::net::Arrivals;
-use crate::postgres;
+use crate::postgres::{self, Process};
 use crate::time::At;
 use crate::world::faults::Fault;
 use crate::world::member::{Life, Ongoing};
@@ -47,6 +47,11 @@ impl World {
         agent.brain = Some(Brain::new(config, broken));
         agent.tick_at = now;
         agent.awake_since = now;
+        let postgres = &mut self.members[member].postgres;
+        if postgres.mute && postgres.process == Process::Standby {
+            // Only who waited for it knows that it is not starting any more.
+            postgres.process = Process::Starting;
+        }
         self.tell_agent(At::ms(1), member, ForAgent::Relist);
         self.tell_agent(At::ms(1), member, ForAgent::Tick);
         self.members[member].agent.tick_at = now.after(At::ms(1));

@@ -95,6 +95,11 @@ impl World {
             Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } | Job::Promote { .. } if deaf => {
                 Err("Postgres did not answer in time")
             }
+            Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. }
+                if self.members[member].postgres.mute =>
+            {
+                Err("Postgres lets nobody in")
+            }
             Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
                 Process::Down | Process::Promoting(_) | Process::Primary => {

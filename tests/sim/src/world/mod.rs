@@ -128,6 +128,8 @@ pub enum ForAgent {
 pub enum ForServer {
     /// Its start comes to an end.
     Started,
+    /// It hears of a moment at which no transaction had too many savepoints.
+    Snapshot,
     /// It leaves recovery onto this timeline, in this term.
     Promoted(Timeline, Option<Term>),
     /// It ends in order.

@@ -353,6 +353,8 @@ impl World {
         odd.slow_percent = [100, 100, 400, 1_500][self.dice.below(4)];
         odd.replay_lag = At::ms([0, 0, 300, 5_000][self.dice.below(4)]);
         odd.watch_lag = At::ms([0, 0, 200, 4_000][self.dice.below(4)]);
+        // By what was drawn already.
+        odd.snapshots_pend = if odd.watch_lag == At::ms(200) { 400_000 } else { 0 };
         odd
     }
 }

@@ -40,7 +40,13 @@ impl World {
             None => None,
         };
         let postgres = &mut self.members[member].postgres;
-        let Some(disk) = &postgres.disk else { return Err("there is no data to start") };
+        let Some(disk) = postgres.disk else { return Err("there is no data to start") };
+        if postgres.process == Process::Starting && source.is_none() && postgres.source.is_none() {
+            // Somebody has started it already, and it is waited for.
+            let span = self.takes(30, 400);
+            self.tell_server(span, member, ForServer::Started);
+            return Ok(());
+        }
         if postgres.process != Process::Down {
             return Err("Postgres is running");
         }
@@ -50,9 +56,12 @@ impl World {
         if self.dice.ppm(self.conduct.start_fails) {
             return Err("the postmaster ended before it accepted connections");
         }
+        let in_order = matches!(disk.shutdown, Shutdown::Primary(_)) || disk.untouched;
+        let mute = self.dice.ppm(self.conduct.snapshots_pend) && !in_order;
         let postgres = &mut self.members[member].postgres;
         postgres.process = Process::Starting;
         postgres.door = door;
+        postgres.mute = mute;
         if let Some(disk) = &mut postgres.disk {
             disk.untouched = false;
         }
@@ -88,6 +97,10 @@ impl World {
         }
         match what {
             ForServer::Started => self.started(member),
+            ForServer::Snapshot => {
+                self.members[member].postgres.mute = false;
+                self.consistent(member);
+            }
             ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
             ForServer::Stopped => self.stopped(member),
             ForServer::Killed if self.now < postgres.disk_hangs_until => {
@@ -122,6 +135,12 @@ impl World {
         let postgres = &mut self.members[member].postgres;
         let Some(disk) = &mut postgres.disk else { return };
         let enough = disk.consistent_at.is_none_or(|end| disk.wal.end >= end);
+        let streams = matches!(postgres.stream, Stream::Joined { .. });
+        if enough && postgres.mute && streams {
+            let span = self.takes(500, 20_000);
+            return self.tell_server(span, member, ForServer::Snapshot);
+        }
+        let enough = enough && !(postgres.mute && postgres.source.is_some());
         if postgres.process == Process::Starting && postgres.ready == Ready::Yes && enough {
             disk.consistent_at = None;
             postgres.process = Process::Standby;
@@ -153,7 +172,8 @@ impl World {
         disk.replayed = disk.wal.end;
         disk.history = None;
         postgres.process = Process::Primary;
-        if let (Some((list, door)), true) = (postgres.opens_with.take(), term.is_some()) {
+        let told = postgres.opens_with.take().filter(|_| !std::mem::take(&mut postgres.mute));
+        if let (Some((list, door)), true) = (told, term.is_some()) {
             (postgres.lists, postgres.door) = (vec![list], door);
         }
         let shut = postgres.door == Door::Shut;

@@ -1,0 +1,91 @@
+//! A Postgres that lets nobody in, because a transaction with too many savepoints was open at its last checkpoint.
+
+use haa_core::effect::Job;
+use haa_core::input::JobResult;
+use haa_core::observe::{Door, Server};
+use haa_core::units::{Lsn, Millis, Timeline};
+use nix::sys::signal::Signal;
+use tokio_postgres::Client;
+
+use super::member::{Member, leadership};
+use super::{pair, root};
+use crate::trials::usual;
+
+/// Each block is a subtransaction, and Postgres keeps 64 of a transaction in mind.
+pub(crate) const MANY: &str = "BEGIN; INSERT INTO many VALUES (0); DO $$ BEGIN FOR i IN 1..100 LOOP \
+     BEGIN INSERT INTO many VALUES (i); EXCEPTION WHEN others THEN RAISE; END; END LOOP; END $$";
+
+/// Open until the client is dropped, or commits.
+async fn with_many_savepoints(member: &Member) -> Client {
+    member.sql("CREATE TABLE many (i int)").await;
+    let client = member.client().await;
+    client.batch_execute(MANY).await.expect("legal statements");
+    member.sql("CHECKPOINT").await;
+    client
+}
+
+/// Where the WAL ends of one that was started by itself.
+async fn mute(member: &mut Member) -> Lsn {
+    let seen = member.standby(|standby| standby.mute).await;
+    assert!(seen.detached && seen.door == Some(Door::Shut), "{seen:?}");
+    seen.position.lsn
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_amid_many_savepoints_leaves_one_that_can_lead() {
+    let root = root();
+    let mut a = Member::new("a", root.path());
+    a.become_primary(3, &[]).await;
+    let batch = with_many_savepoints(&a).await;
+    a.sql("CREATE TABLE kept AS SELECT generate_series(1, 7)").await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(a.pid()), Signal::SIGKILL).expect("it runs");
+    a.stopped().await;
+    drop(batch);
+
+    a.done(Job::Start(None, Door::Shut)).await;
+    let end = mute(&mut a).await;
+    // The next agent finds it starting, and waits for it.
+    a.again().await;
+    a.facts(|facts| facts.server == Server::Starting).await;
+    a.done(Job::Start(None, Door::Shut)).await;
+    assert_eq!(mute(&mut a).await, end);
+    // Nothing is left out when it is started once more.
+    a.done(Job::Stop(Millis(5_000))).await;
+    a.done(Job::Start(None, Door::Shut)).await;
+    assert_eq!(mute(&mut a).await, end);
+
+    assert_eq!(a.promote(7, &[]).await, JobResult::Done);
+    let primary = a.primary(|primary| primary.position.timeline == Timeline(7)).await;
+    // Where Postgres itself says that its WAL ended.
+    assert_eq!(primary.lineage.last().map(|fork| fork.lsn), Some(end));
+    assert_eq!(
+        primary.door,
+        Some(Door::Shut),
+        "nobody writes before it is known who has to have it"
+    );
+    a.hands().open_door(leadership(haa::agent::clock::now()));
+    a.primary(|primary| primary.door == Some(Door::Open)).await;
+    assert_eq!((a.count("kept").await, a.count("many").await), (7, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_restarted_amid_many_savepoints_goes_on() {
+    let (_root, mut a, mut b) = pair(&usual()).await;
+    let batch = with_many_savepoints(&a).await;
+    let end = a.primary(|_| true).await.position.lsn;
+    b.standby(|standby| standby.replayed >= end).await;
+    // It begins where it made a checkpoint of its own.
+    b.sql("CHECKPOINT").await;
+    b.done(Job::Stop(Millis(5_000))).await;
+    b.done(Job::Start(None, Door::Shut)).await;
+    assert!(mute(&mut b).await >= end);
+
+    b.done(Job::Stop(Millis(5_000))).await;
+    let start = b.begin(Job::Start(Some(a.source()), Door::Open));
+    let name = b.name.clone();
+    a.primary(|primary| primary.replicas.get(&name).is_some_and(|sender| sender.streaming)).await;
+    assert_eq!(b.facts(|_| true).await.server, Server::Starting);
+    batch.batch_execute("COMMIT").await.expect("it commits");
+    assert_eq!(b.end_of(start).await, JobResult::Done);
+    assert_eq!(b.count("many").await, 101);
+}
