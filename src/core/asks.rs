@@ -28,6 +28,19 @@ pub struct RequestRecord {
 }
 
 impl RequestRecord {
+    /// When it was to begin.
+    pub(crate) fn began_unix_ms(&self) -> u64 {
+        self.due.as_ref().map_or(self.asked_unix_ms, |due| due.at_unix_ms)
+    }
+
+    /// Whether it has not come to its end.
+    pub(crate) const fn is_open(&self) -> bool {
+        match self.state {
+            RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => true,
+            RequestState::Done { .. } | RequestState::Refused { .. } => false,
+        }
+    }
+
     /// What is told and was never asked for: it comes to its end as it is told.
     #[must_use]
     pub const fn told(ask: Ask, by: String, at_unix_ms: u64, state: RequestState) -> Self {
@@ -163,6 +176,23 @@ impl Ask {
             return Some(member);
         }
         matches!(self, Self::Settings { .. }).then_some(leader)
+    }
+
+    /// Whether the leadership of this member ends by it: of these there is one at a time.
+    pub(crate) fn hands_over_from(&self, leader: &MemberName) -> bool {
+        match self {
+            Self::Switchover { .. } | Self::Failover { .. } | Self::DemoteCluster { .. } => true,
+            Self::Drain { member } | Self::Restart { member, .. } => member == leader,
+            Self::Undrain { .. }
+            | Self::Reinit { .. }
+            | Self::Remove { .. }
+            | Self::PromoteCluster { .. }
+            | Self::Promote { .. }
+            | Self::KeepSlot { .. }
+            | Self::Reload { .. }
+            | Self::Command { .. }
+            | Self::Settings { .. } => false,
+        }
     }
 
     /// What was asked, for people.

@@ -15,9 +15,11 @@ use crate::site::Site;
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 
 use super::Node;
-use super::desk::{Change, seen};
+use super::desk::{Change, Purpose, seen};
 use super::rejoining::Plan;
+use super::replica::STARTS_BEFORE_CLONE;
 use super::requests::Unfit;
+use super::restart::under_way;
 use super::role::Role;
 
 /// Whether WAL that was replayed up to there holds all up to this one. Of another timeline it may hold something else.
@@ -181,21 +183,25 @@ impl Node {
         let begun = matches!(request.state, RequestState::Accepted { .. });
         let down = |(other, request): &(RequestId, RequestRecord)| {
             let asks = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
-            other != id && asks && matches!(request.state, RequestState::Accepted { .. })
+            // Our word for it may be on its way.
+            let accepted = matches!(request.state, RequestState::Accepted { .. })
+                || self.desk.waits_for(&Purpose::Request(other.clone()));
+            other != id && asks && accepted
         };
+        let data = self.belief.member(name).and_then(|record| record.incarnation);
         let may = self.alive(name).and_then(|()| {
             if *name == self.config.name {
                 let why = format!("{name} leads: haactl switchover first");
                 return Err(Unfit::Never(why));
             }
+            if !begun && data.is_none() && matches!(request.ask, Ask::Reinit { .. }) {
+                return Err(Unfit::Yet(format!("{name} has no data: it is being cloned already")));
+            }
             match self.open_requests().into_iter().find(down).filter(|_| !begun) {
-                Some((_, other)) => {
-                    Err(Unfit::Yet(format!("'{}' is under way", other.ask.sentence())))
-                }
+                Some((_, other)) => Err(Unfit::Yet(under_way(&other))),
                 None => Ok(()),
             }
         });
-        let data = self.belief.member(name).and_then(|record| record.incarnation);
         match (may, &request.ask) {
             (Err(Unfit::Yet(_)), _) if self.may_wait(now, id) => {}
             (Err(Unfit::Never(why) | Unfit::Yet(why)), _) => {
@@ -213,11 +219,13 @@ impl Node {
     }
 
     /// Whether our Postgres is down though we lead: an operator has our data made anew, and that has not failed, or it
-    /// is told its source by a start.
-    pub(super) fn remakes(&self) -> bool {
+    /// is told its source by a start. One that does not come up leaves the lead to another, if there is one.
+    pub(super) fn remakes(&self, now: Millis) -> bool {
         let asked = self.belief.reinit_of(&self.config.name);
         let attaches = matches!(self.rejoining.plan, Plan::Attach(_));
-        attaches || asked.is_some_and(|(id, _, _)| self.why_not_cloned(id).is_none())
+        let starts = self.rejoining.failed_starts < STARTS_BEFORE_CLONE;
+        let starts = starts || !self.belief.any_candidate(now);
+        starts && (attaches || asked.is_some_and(|(id, _, _)| self.why_not_cloned(id).is_none()))
     }
 
     /// The leader's own data are made anew of the other cluster: it goes on leading, and the others are compared with

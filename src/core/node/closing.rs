@@ -56,7 +56,7 @@ impl Node {
                 };
                 self.desk.wake_at(proof.until().min(*until));
                 if let Some(facts) = settled {
-                    self.will_lower(closing, &facts);
+                    self.will_lower(closing.reason, &facts);
                     self.desk.job(Job::Stop(self.belief.settings().timing.stop_timeout));
                 }
             }

@@ -18,7 +18,7 @@ const UNHURRIED: u64 = 3;
 /// A rewind that fails this often, or that has begun to write, makes way for a clone.
 const REWINDS_BEFORE_CLONE: u32 = 3;
 /// A cloned or rewound Postgres that does not start this often is cloned again.
-const STARTS_BEFORE_CLONE: u32 = 3;
+pub(super) const STARTS_BEFORE_CLONE: u32 = 3;
 
 impl Node {
     pub(super) fn replica(&mut self, now: Millis) -> Option<(Role, Reason)> {

@@ -150,9 +150,8 @@ impl Node {
     ) -> Option<(Role, Reason)> {
         let open = self.open_requests();
         self.asked.retain(|id, _| open.iter().any(|(other, _)| other == id));
-        let taken = |request: &RequestRecord| self.is_taken(request, term);
         let mut drains = None;
-        let mut first = open.iter().find(|(_, request)| taken(request)).map(|(id, _)| id.clone());
+        let mut first = self.begun_to_hand_over(&open, term);
         for (id, request) in open {
             let (to, reason) = match &request.ask {
                 Ask::Switchover { to } => (to.as_ref(), Reason::Switchover),
@@ -192,9 +191,10 @@ impl Node {
                     let state = self.inherits(&request, term);
                     self.answer(&id, &request, state.unwrap_or(RequestState::Pending));
                 }
-                (_, Ok(_)) if *first.get_or_insert_with(|| id.clone()) != id => {
-                    let why = "another hand-over is under way; ask again when it is done";
-                    self.answer(&id, &request, RequestState::Refused { why: why.to_owned() });
+                (_, Ok(_)) if first.get_or_insert_with(|| named(&id, &request)).0 != id => {
+                    let other = first.as_ref().map_or("", |(_, what)| what);
+                    let why = format!("'{other}' is under way; ask again when it is done");
+                    self.answer(&id, &request, RequestState::Refused { why });
                 }
                 (_, Err(Unfit::Yet(_))) if self.may_wait(now, &id) => {}
                 (_, Err(Unfit::Never(why) | Unfit::Yet(why))) => {
@@ -202,10 +202,7 @@ impl Node {
                 }
                 (RequestState::Accepted { .. }, Ok(target)) => {
                     match self.ready(now, (&id, &request), &target, reason) {
-                        Some(Ok(())) => {
-                            let until = self.stopped_until(now);
-                            return Some(Role::hand_over(reason, Some(target), until));
-                        }
+                        Some(Ok(())) => return Some(self.hands_over(now, reason, target)),
                         Some(Err(why)) => {
                             let why = format!("{why}; nothing was stopped");
                             self.answer(&id, &request, RequestState::Refused { why });
@@ -220,10 +217,23 @@ impl Node {
         None
     }
 
-    /// Whether this leadership has begun with it; what agents carry out by themselves is in nobody's way.
-    fn is_taken(&self, request: &RequestRecord, term: Term) -> bool {
-        let errand = request.ask.errand_of(&self.config.name).is_some();
-        request.state == RequestState::Accepted { term } && !errand
+    fn hands_over(&mut self, now: Millis, reason: Reason, target: MemberName) -> (Role, Reason) {
+        if let Some(facts) = self.belief.facts.clone() {
+            self.will_lower(reason, &facts);
+        }
+        Role::hand_over(reason, Some(target), self.stopped_until(now))
+    }
+
+    /// That by which this leadership is about to end.
+    fn begun_to_hand_over(
+        &self,
+        open: &[(RequestId, RequestRecord)],
+        term: Term,
+    ) -> Option<(RequestId, String)> {
+        let mut begun =
+            open.iter().filter(|(_, asked)| asked.state == RequestState::Accepted { term });
+        let ours = begun.find(|(_, asked)| asked.ask.hands_over_from(&self.config.name));
+        ours.map(|(id, asked)| named(id, asked))
     }
 
     /// Who is to lead after that hand-over.
@@ -251,10 +261,6 @@ impl Node {
                  more; haactl failover --to {target} does without"
             ))),
         }
-    }
-
-    pub(super) fn lacks_slot(&self, target: &MemberName) -> Option<&str> {
-        self.belief.peers.get(target)?.1.lacks_slot.as_deref()
     }
 
     /// What a member does, or has done, without the leadership going to another.
@@ -400,9 +406,14 @@ impl Node {
 
     pub(super) fn forget_requests(&mut self) {
         let Some(view) = self.belief.view.as_ref() else { return };
+        // Whoever comes after it looks at how it ended.
+        let open = view.requests.values().filter(|kept| kept.value.is_open());
+        let awaited: Vec<&RequestId> =
+            open.filter_map(|kept| kept.value.due.as_ref()?.after.as_ref()).collect();
         let ended = view.requests.iter().filter(|(_, kept)| !kept.value.is_open());
+        let ended = ended.filter(|(id, _)| !awaited.contains(id));
         let mut ended: Vec<_> =
-            ended.map(|(id, kept)| (kept.value.began_unix_ms(), id.clone())).collect();
+            ended.map(|(id, kept)| (kept.value.ended_unix_ms, id.clone())).collect();
         if ended.len() <= KEPT {
             return;
         }
@@ -475,19 +486,11 @@ impl Node {
     }
 }
 
-fn leads_now(leader: &MemberName, term: Term) -> RequestState {
-    RequestState::Done { what: format!("{leader} accepts writes now, in term {term}") }
+/// With how people call it.
+fn named(id: &RequestId, asked: &RequestRecord) -> (RequestId, String) {
+    (id.clone(), asked.ask.sentence())
 }
 
-impl RequestRecord {
-    pub(super) fn began_unix_ms(&self) -> u64 {
-        self.due.as_ref().map_or(self.asked_unix_ms, |due| due.at_unix_ms)
-    }
-
-    const fn is_open(&self) -> bool {
-        match self.state {
-            RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => true,
-            RequestState::Done { .. } | RequestState::Refused { .. } => false,
-        }
-    }
+fn leads_now(leader: &MemberName, term: Term) -> RequestState {
+    RequestState::Done { what: format!("{leader} accepts writes now, in term {term}") }
 }

@@ -13,7 +13,7 @@ use crate::units::{MemberName, Millis, Term};
 use super::Node;
 use super::desk::Purpose;
 use super::requests::Unfit;
-use super::role::{Closing, How};
+use super::role::How;
 
 /// The restart of ours that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,12 +43,12 @@ const TO_LOWER: Millis = Millis(2_000);
 
 impl Node {
     /// Our primary is about to be stopped. One that stops already says nothing of its parameters: what it said stands.
-    pub(super) fn will_lower(&mut self, closing: &Closing, facts: &PostgresFacts) {
+    pub(super) fn will_lower(&mut self, reason: Reason, facts: &PostgresFacts) {
         if !matches!(facts.server, Server::Primary(_)) {
             return;
         }
         self.lowering = match facts.parameters.lower().next() {
-            Some(_) if closing.reason == Reason::Restarted => Lowering::Wanted,
+            Some(_) if reason == Reason::Restarted => Lowering::Wanted,
             Some(_) | None => Lowering::NotAsked,
         };
     }
@@ -117,9 +117,15 @@ impl Node {
             let down = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
             of != id && accepted && down
         };
-        if let Some((_, other)) = self.open_requests().into_iter().find(other) {
-            let why = format!("'{}' is under way; ask again when it is done", other.ask.sentence());
-            return Err(Unfit::Yet(why));
+        let open = self.open_requests();
+        let clones =
+            open.iter().any(|(of, request)| of == id && matches!(request.ask, Ask::Reinit { .. }));
+        // A clone brings the restart of the same member to its end, which may not come by itself.
+        let others = open.iter().filter(|(_, request)| {
+            !(clones && matches!(&request.ask, Ask::Restart { member, .. } if member == name))
+        });
+        if let Some((_, other)) = others.clone().find(|asked| other(asked)) {
+            return Err(Unfit::Yet(under_way(other)));
         }
         let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
             return Ok(());
@@ -168,7 +174,7 @@ impl Node {
                 return true;
             }
             (Some(Restarting { voter, came: Some(Ok(())), .. }), Some(supplied))
-                if !voter || self.belief.is_voter() =>
+                if !voter || self.belief.is_voter() || !self.may_vote() =>
             {
                 let state = match &facts.parameters.objection {
                     None => RequestState::Done {
@@ -186,6 +192,12 @@ impl Node {
             (Some(_) | None, _) => {}
         }
         false
+    }
+
+    /// Whether it is to be a voter again.
+    fn may_vote(&self) -> bool {
+        let drained = self.belief.is_drained(&self.config.name);
+        self.belief.quorum().is_some() && self.config.tags.votes() && !drained
     }
 
     /// It counts as restarted once it was seen down.
@@ -207,4 +219,17 @@ impl Node {
             JobResult::Done | JobResult::Failed(_) | JobResult::Aborted => {}
         }
     }
+}
+
+/// Why another one has to wait: it may be for what does not come by itself.
+pub(super) fn under_way(other: &RequestRecord) -> String {
+    let what = other.ask.sentence();
+    let mut why = format!("'{what}' is under way; ask again when it is done");
+    if let Ask::Restart { member, .. } = &other.ask {
+        why += &format!(
+            ". It is done when {member} streams again, and votes if it did: its log says why it does not, and haactl \
+             reinit {member} clones it anew"
+        );
+    }
+    why
 }

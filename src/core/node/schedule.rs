@@ -1,13 +1,16 @@
 //! What operators asked for in advance: whether it is due, and when it is too late for it. From then on it goes the way
 //! of every request. The wall clock says only when to begin; never whether that is safe.
 
-use crate::records::{Altered, Ask, Due, Key, Record, RequestId, RequestRecord, RequestState};
+use crate::records::{
+    Altered, Ask, Due, Kept, Key, Record, RequestId, RequestRecord, RequestState,
+};
 use crate::settings::Settings;
 use crate::units::{MemberName, Millis, Term};
 
 use super::Node;
 use super::belief::Belief;
 use super::desk::{Change, seen};
+use super::requests::answered;
 
 /// What we were told of the wall clock counts for so long: it may have been set since.
 const FRESH: Millis = Millis(30_000);
@@ -74,8 +77,10 @@ impl Node {
         let leads = self.belief.own_leader_key().is_some();
         let requests = self.belief.view.iter().flat_map(|view| &view.requests);
         let waiting = requests.filter(|(_, kept)| kept.value.state == RequestState::Scheduled);
-        let waiting = waiting.map(|(id, kept)| (id.clone(), kept.value.clone()));
-        for (id, request) in waiting.collect::<Vec<_>>() {
+        let mut waiting: Vec<_> =
+            waiting.map(|(id, kept)| (id.clone(), kept.value.clone())).collect();
+        waiting.sort_by_key(|(id, request)| (request.began_unix_ms(), id.clone()));
+        for (id, request) in waiting {
             let Some(due) = &request.due else { continue };
             match (self.belief.turn(wall, due), &request.ask) {
                 (Turn::Wait(left), _) => self.desk.wake_at(now.after(left)),
@@ -110,9 +115,42 @@ impl Node {
         }
         let what = if kept.value.pause == pause { "it was so already" } else { "written" };
         let state = RequestState::Done { what: what.to_owned() };
-        let unchanged = (Key::Settings, seen(Some(kept)));
+        let mut compare = vec![(Key::Settings, seen(Some(kept)))];
         let settings = Record::Settings(Settings { pause, ..kept.value.clone() });
-        self.answer_with(id, request, state, (Change::default().put(settings), Some(unchanged)));
+        let mut change = Change::default().put(settings);
+        for (pause, asked) in self.pauses_before(request).filter(|_| !pause) {
+            compare.push((Key::Request(pause.clone()), asked.revision));
+            let why = "its resume came before anybody could begin with it".to_owned();
+            let state = RequestState::Refused { why };
+            change = answered(change, pause, RequestRecord { state, ..asked.value.clone() });
+        }
+        self.answer_with(id, request, state, (change, compare));
+    }
+
+    /// Pauses that wait, and were to begin before that resume: they would come after it.
+    fn pauses_before(
+        &self,
+        resume: &RequestRecord,
+    ) -> impl Iterator<Item = (&RequestId, &Kept<RequestRecord>)> {
+        let requests = self.belief.view.iter().flat_map(|view| &view.requests);
+        let until = resume.began_unix_ms();
+        requests.filter(move |(_, kept)| {
+            let asked = &kept.value;
+            let pauses = matches!(&asked.ask, Ask::Settings { changes } if is_pause(changes));
+            let waits = asked.state == RequestState::Scheduled;
+            pauses && waits && asked.began_unix_ms() < until
+        })
+    }
+
+    /// Whether these are settings, and some that were to be changed before them are not changed yet.
+    fn comes_after(&self, id: &RequestId, request: &RequestRecord) -> bool {
+        let sets = |request: &RequestRecord| matches!(request.ask, Ask::Settings { .. });
+        let own = (request.began_unix_ms(), id);
+        let mut open = self.open_requests().into_iter();
+        let before = |(other, asked): (RequestId, RequestRecord)| {
+            sets(&asked) && (asked.began_unix_ms(), &other) < own
+        };
+        sets(request) && open.any(before)
     }
 
     /// Whether an agent may carry it out; the status of that one says so then. One that is away may be back in time.
@@ -126,7 +164,7 @@ impl Node {
         if self.is_too_late(now, request) {
             let why = format!("{name} did not come to it in time: it has lapsed");
             self.answer(id, request, RequestState::Refused { why });
-        } else if !begun && self.belief.member(name).is_some() {
+        } else if !begun && self.belief.member(name).is_some() && !self.comes_after(id, request) {
             self.answer(id, request, RequestState::Accepted { term });
         }
     }

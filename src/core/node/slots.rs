@@ -53,6 +53,11 @@ impl Slots {
 }
 
 impl Node {
+    /// A logical slot that this member has no copy of, as it says itself.
+    pub(super) fn lacks_slot(&self, target: &MemberName) -> Option<&str> {
+        self.belief.peers.get(target)?.1.lacks_slot.as_deref()
+    }
+
     /// Everybody that is here, that may lead, or that was here less than `forget_after` ago, but us: whoever is back
     /// finds the WAL that it lacks. Not those that an operator has had forgotten since.
     pub(super) fn whose_slots(&mut self, now: Millis) -> BTreeSet<MemberName> {

@@ -103,11 +103,11 @@ impl Node {
             Server::Standby(_) if !stale => {
                 Some((Role::StandbyLeader { term, silent_since: None }, Reason::Resumed))
             }
-            Server::Stopped(_) if !stale && self.remakes() => {
+            Server::Stopped(_) if !stale && self.remakes(now) => {
                 self.remake(now, &facts);
                 None
             }
-            Server::Starting if self.remakes() => None,
+            Server::Starting if self.remakes(now) => None,
             Server::Stopped(_) if !stale => Some(Role::close(Reason::PostgresDied)),
             Server::Refusing(_) if !stale => None,
             Server::Stopped(_)
