@@ -227,6 +227,7 @@ impl World {
             Job::Checkpoint | Job::Stop(_) => done(Ok(())),
             Job::Lower => done(self.lower(member)),
             Job::Hold => done(self.pools_held()),
+            Job::Start(..) if self.members[member].postgres.mute => Came::NotYet(Some(At::secs(1))),
             // A start that has not come to a connection by now is given up; Postgres is left as it is.
             Job::Start(..) => done(Err("Postgres does not accept connections")),
             Job::Promote { .. } => Came::NotYet(None),

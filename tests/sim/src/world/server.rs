@@ -23,6 +23,8 @@ pub enum End {
     Vanished,
 }
 
+/// So many in a million.
+const ALWAYS: u32 = 1_000_000;
 /// A start that has not come to a connection by then is given up.
 const START_TIMEOUT: At = At::secs(30);
 /// A promotion writes an end-of-recovery record, a shutdown its checkpoint.
@@ -98,7 +100,8 @@ impl World {
         match what {
             ForServer::Started => self.started(member),
             ForServer::Snapshot => {
-                self.members[member].postgres.mute = false;
+                // The transaction may go on.
+                self.members[member].postgres.mute = self.conduct.snapshots_pend == ALWAYS;
                 self.consistent(member);
             }
             ForServer::Promoted(timeline, term) => self.promoted(member, timeline, term),
