@@ -13,15 +13,18 @@ use haa_core::observe::{Door, Standby};
 use haa_core::units::{Lsn, Position};
 
 use super::control::Control;
-use super::error::{JobError, sentence};
+use super::error::JobError;
 use super::segment::{HEADER, LONG_HEADER, Segment};
 use super::site::Site;
 use super::timeline;
 use super::tool::Tool;
 
-/// The one that was seen last.
+/// The one that was seen last, and where one had ended that was stopped for it to tell.
 #[derive(Default)]
-pub(super) struct Known(Mutex<Option<Mute>>);
+pub(super) struct Known {
+    mute: Mutex<Option<Mute>>,
+    told: Mutex<Option<Lsn>>,
+}
 
 /// Such a standby.
 #[derive(Clone, Copy)]
@@ -35,12 +38,24 @@ pub(super) struct Mute {
 impl Known {
     /// If this postmaster is one's.
     pub(super) fn of(&self, postmaster: u32) -> Option<Mute> {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *self.mute.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|mute| mute.postmaster == postmaster)
     }
 
     pub(super) fn is(&self, mute: Option<Mute>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = mute;
+        *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = mute;
+    }
+
+    /// It was stopped in order when it had nothing left to replay.
+    pub(super) fn stopped(&self, data: &Path) -> io::Result<()> {
+        let end = Control::read(data)?.recovered;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        Ok(())
+    }
+
+    /// Once.
+    pub(super) fn told(&self) -> Option<Lsn> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -76,40 +91,114 @@ fn started(data: &Path) -> u64 {
     seconds.unwrap_or_default().saturating_mul(1_000)
 }
 
+/// What can be told of where the WAL ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All that is asked for is there, and ends here.
+    At(Position),
+    /// It ends with a file, or amid a record that goes on in the next: which of the two, Postgres says when it is
+    /// stopped in order.
+    WithAFile,
+    /// Some is missing, or it cannot be told.
+    Unknown,
+}
+
 /// Where all WAL ends that recovery has, which was seen asleep in the segment of this name, receives from nobody, and
-/// lets nobody in; `None` where something is missing before the data are consistent, or that cannot be known.
+/// lets nobody in. One that was stopped to tell has told.
 ///
 /// # Errors
 /// When files cannot be read.
-pub(super) async fn end(site: &Site, asleep_in: &str) -> Result<Option<Position>, JobError> {
-    let (data, pg_wal) = (site.data(), site.pg_wal());
+pub(super) async fn end(site: &Site, asleep_in: &str, told: Option<Lsn>) -> Result<End, JobError> {
+    let data = site.data();
     let read = || JobError::file("read", data);
     let control = Control::read(data).map_err(read())?;
-    let Some(last) = Segment::named(asleep_in, control.segment_size) else { return Ok(None) };
-    // The last record may lie before it.
-    let before =
-        last.begin.0.checked_sub(last.size).map(|begin| Segment { begin: Lsn(begin), ..last });
-    let first =
-        before.filter(|before| before.end() > control.redo && pg_wal.join(before.name()).exists());
-    let first = first.unwrap_or(last);
-    let from = first.begin.max(control.redo);
-    let mut record = None;
-    let tool = Tool::new(site, "pg_waldump")
-        .path("--path=", &pg_wal)
-        .arg(format!("--timeline={}", last.timeline))
-        .arg(format!("--start={from}"))
-        .arg(first.name())
-        .arg(last.name());
-    // It ends with an error, where there are no more.
-    if let Err(error) = tool.run(|line| record = Record::read(line).or(record)).await
-        && record.is_none()
-    {
-        tracing::debug!(error = %sentence(&error), "where the WAL ends cannot be seen");
+    let Some(files) = Files::to(site, asleep_in, &control) else { return Ok(End::Unknown) };
+    let lsn = match files.last_record(site).await? {
+        Last::Begins(begin) => files.record(site, begin).await?.map(|record| record.end(&control)),
+        // What it has replayed is not more than there is.
+        Last::WithAFile if control.recovered == files.last.end() => Some(control.recovered),
+        Last::WithAFile if told == Some(control.recovered) => told,
+        Last::WithAFile => return Ok(End::WithAFile),
+        Last::Unknown => None,
+    };
+    let lsn = lsn.filter(|lsn| !control.in_backup && *lsn >= control.recovered);
+    let Some(lsn) = lsn else { return Ok(End::Unknown) };
+    let timeline = timeline::owner(&site.pg_wal(), files.last.timeline, lsn).map_err(read())?;
+    Ok(End::At(Position { timeline, lsn }))
+}
+
+/// The segments that the last record lies in.
+struct Files {
+    first: Segment,
+    last: Segment,
+    from: Lsn,
+}
+
+/// How the records of some files end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// The last whole one begins here, and what follows is none.
+    Begins(Lsn),
+    /// All that there is was read.
+    WithAFile,
+    Unknown,
+}
+
+impl Files {
+    /// The one that recovery sleeps in, or waits for, and the one before, as far as they are there.
+    fn to(site: &Site, asleep_in: &str, control: &Control) -> Option<Self> {
+        let there = |segment: &Segment| site.pg_wal().join(segment.name()).exists();
+        let asleep = Segment::named(asleep_in, control.segment_size)?;
+        let before = asleep.begin.0.checked_sub(asleep.size);
+        let before = before.map(|begin| Segment { begin: Lsn(begin), ..asleep });
+        let before = before.filter(there);
+        let last = Some(asleep).filter(there).or(before)?;
+        let first = before.filter(|before| before.end() > control.redo).unwrap_or(last);
+        Some(Self { first, last, from: first.begin.max(control.redo) })
     }
-    let Some(lsn) = record.map(|record: Record| record.end(&control)) else { return Ok(None) };
-    let consistent = !control.in_backup && lsn >= control.recovered;
-    let timeline = timeline::owner(&pg_wal, last.timeline, lsn).map_err(read())?;
-    Ok(consistent.then_some(Position { timeline, lsn }))
+
+    fn reader(&self, site: &Site, from: (Lsn, Segment)) -> Tool {
+        Tool::new(site, "pg_waldump")
+            .path("--path=", &site.pg_wal())
+            .arg(format!("--timeline={}", self.last.timeline))
+            .arg(format!("--start={}", from.0))
+            .arg(from.1.name())
+            .arg(self.last.name())
+    }
+
+    /// What is shown are records that hold no text of anybody's: none can pass for a complaint.
+    async fn last_record(&self, site: &Site) -> Result<Last, JobError> {
+        let mut last = Last::Unknown;
+        let tool = self.reader(site, (self.from, self.first)).arg("--rmgr=CommitTs");
+        let ended = tool.run(|line| last = complaint(line).map_or(last, Last::Begins)).await;
+        match ended {
+            Ok(_) => Ok(Last::WithAFile),
+            Err(JobError::Tool { said, .. }) => {
+                tracing::debug!(said, "where the WAL ends");
+                Ok(last)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The one that begins here: the first line is its own, whatever text it holds.
+    async fn record(&self, site: &Site, begin: Lsn) -> Result<Option<Record>, JobError> {
+        let within = [self.first, self.last];
+        let Some(file) = within.into_iter().find(|file| (file.begin..file.end()).contains(&begin))
+        else {
+            return Ok(None);
+        };
+        let mut first: Option<Option<Record>> = None;
+        let tool = self.reader(site, (begin, file)).arg("--limit=1");
+        tool.run(|line| _ = first.get_or_insert_with(|| Record::read(line))).await?;
+        Ok(first.flatten().filter(|record| record.begin == begin))
+    }
+}
+
+/// From `pg_waldump: error: error in WAL record at 0/1516D80: ...`: where the last whole record begins.
+fn complaint(line: &str) -> Option<Lsn> {
+    let said = line.strip_prefix("pg_waldump: ")?;
+    said.split_once("error in WAL record at ")?.1.split(':').next()?.parse().ok()
 }
 
 /// One record of the WAL.
@@ -171,7 +260,12 @@ mod tests {
         assert_eq!(last, Record { begin, bytes: 469, switches: false });
         // As its pg_waldump goes on: invalid record length at 0/1516F58.
         assert_eq!(last.end(&control()), Lsn(0x151_6F58));
-        assert_eq!(Record::read("pg_waldump: error: error in WAL record at 0/1"), None);
+        let complains = "pg_waldump: error: error in WAL record at 0/1516D80: invalid record length at 0/1516F58";
+        assert_eq!((complaint(complains), Record::read(complains)), (Some(begin), None));
+        assert_eq!(
+            complaint("pg_waldump: fatal: could not find file \"000000010000000000000002\""),
+            None
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::control::Control;
 use super::error::sentence;
 use super::mark::Mark;
-use super::mute;
+use super::mute::{self, End};
 use super::process;
 use super::segment::Segment;
 use super::site::Site;
@@ -50,6 +50,8 @@ impl Waits {
 pub(super) enum Wait {
     /// It has all its WAL, which ends here.
     Over(Position),
+    /// It has it all, and says where that ends when it is stopped in order.
+    ToBeStopped,
     /// It will never have what it lacks.
     InVain,
 }
@@ -65,7 +67,7 @@ impl Drop for Over<'_> {
 
 /// Tells what the recovery that is under way waits for: asleep, with hardly anything done, and nobody of its Postgres
 /// waiting for a disk. Returns when one without a source has done so for long; with one, WAL may yet come.
-pub(super) async fn wait(site: &Site, source: Option<&Source>) -> Wait {
+pub(super) async fn wait(site: &Site, source: Option<&Source>, told_end: Option<Lsn>) -> Wait {
     let over = Over(&site.waits);
     let mut first = None;
     let mut times = 0;
@@ -86,20 +88,19 @@ pub(super) async fn wait(site: &Site, source: Option<&Source>) -> Wait {
             Sample::DiskIsAwaited => {}
         }
         over.0.are(told.as_ref().and_then(|at| begin(site, at)));
-        if let Some(at) = told.filter(|_| times == TOLD && source.is_none())
-            && let Some(position) = end(site, &at).await
-        {
-            return Wait::Over(position);
+        let Some(at) = told.filter(|_| times.is_multiple_of(TOLD) && source.is_none()) else {
+            continue;
+        };
+        match mute::end(site, &at, told_end).await {
+            Ok(End::At(position)) => return Wait::Over(position),
+            Ok(End::WithAFile) => return Wait::ToBeStopped,
+            Ok(End::Unknown) => {}
+            Err(error) => {
+                tracing::warn!(error = %sentence(&error), "where the WAL ends cannot be seen");
+            }
         }
     }
     Wait::InVain
-}
-
-async fn end(site: &Site, at: &str) -> Option<Position> {
-    mute::end(site, at).await.unwrap_or_else(|error| {
-        tracing::warn!(error = %sentence(&error), "where the WAL ends cannot be seen");
-        None
-    })
 }
 
 /// Of the segment of this name, if it is one.

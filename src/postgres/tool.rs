@@ -160,9 +160,11 @@ async fn forward(
     (way, to): (Way, tokio::sync::mpsc::Sender<(Way, String)>),
 ) {
     let Some(from) = from else { return };
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if to.send((way, line)).await.is_err() {
+    // Names in the WAL are in any encoding.
+    let mut lines = BufReader::new(from).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line);
+        if to.send((way, line.trim_end_matches('\r').to_owned())).await.is_err() {
             return;
         }
     }

@@ -181,8 +181,13 @@ impl Node {
         (name, term): (&MemberName, Term),
     ) {
         let begun = matches!(request.state, RequestState::Accepted { .. });
+        let clones = matches!(request.ask, Ask::Reinit { .. });
         let down = |(other, request): &(RequestId, RequestRecord)| {
-            let asks = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
+            let asks = match &request.ask {
+                // A clone brings the restart of the same member to its end.
+                Ask::Restart { member, .. } => !(clones && member == name),
+                ask => matches!(ask, Ask::Reinit { .. }),
+            };
             // Our word for it may be on its way.
             let accepted = matches!(request.state, RequestState::Accepted { .. })
                 || self.desk.waits_for(&Purpose::Request(other.clone()));

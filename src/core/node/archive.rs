@@ -44,6 +44,10 @@ impl Node {
         if !self.is_part_of(now, facts, (standby, leader)) {
             return;
         }
+        if standby.mute {
+            // What it waits for, the leader says soonest; then it detaches.
+            return self.attaches(now, leader.term);
+        }
         let end = standby.position;
         if let Some((asked, at)) = self.rejoining.fed
             && asked == end

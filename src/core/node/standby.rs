@@ -5,7 +5,7 @@ use crate::effect::{Job, Source};
 use crate::observe::{Door, PostgresFacts, Server, Standby};
 use crate::off::Mechanism;
 use crate::reason::Reason;
-use crate::records::{Holder, Key, Record, SyncRecord, TermRecord};
+use crate::records::{Ask, Holder, Key, Record, SyncRecord, TermRecord};
 use crate::routes::Follows;
 use crate::site::Site;
 use crate::units::{MemberName, Millis, Position, Revision, Term, Timeline};
@@ -14,6 +14,7 @@ use super::Node;
 use super::abroad::has;
 use super::belief::{Belief, Leader};
 use super::desk::Change;
+use super::rejoining::Plan;
 use super::role::Role;
 
 /// So many numbers are left to the other cluster for timelines of its own, should somebody there accept writes beside
@@ -107,6 +108,10 @@ impl Node {
                 self.remake(now, &facts);
                 None
             }
+            Server::Starting if self.attaches_in_the_way() => {
+                self.rejoining.plan = Plan::Settle;
+                Some(Role::close(Reason::SourceLost))
+            }
             Server::Starting if self.remakes(now) => None,
             Server::Stopped(_) if !stale => Some(Role::close(Reason::PostgresDied)),
             Server::Refusing(_) if !stale => None,
@@ -126,6 +131,19 @@ impl Node {
                 over.then(|| Role::close(Reason::PostgresSilent))
             }
         }
+    }
+
+    /// Its Postgres waits for the other cluster, which may be gone, and an operator wants another to lead, or this one
+    /// to accept writes: started by itself it can be asked.
+    fn attaches_in_the_way(&self) -> bool {
+        let asks = |ask: &Ask| {
+            matches!(
+                ask,
+                Ask::PromoteCluster { .. } | Ask::Switchover { .. } | Ask::Failover { .. }
+            )
+        };
+        let asked = self.open_requests().iter().any(|(_, request)| asks(&request.ask));
+        asked && matches!(self.rejoining.plan, Plan::Attach(_))
     }
 
     /// Nothing was open: the key goes without a stop.

@@ -47,7 +47,7 @@ impl Node {
         }
         if !open || !self.open_as_elected() {
             // A promotion may still be under way: only a stopped Postgres ends that leadership.
-            return Self::own_without_primary(&facts.server);
+            return self.own_without_primary(now, &facts.server);
         }
         let proof = self.belief.leadership_of_key(now)?;
         let term = proof.term();
@@ -78,13 +78,20 @@ impl Node {
         }
     }
 
-    /// The store names us, and our Postgres is not what it should be. One that starts may turn out to be anything.
-    const fn own_without_primary(server: &Server) -> Option<(Role, Reason)> {
+    /// The store names us, and our Postgres is not what it should be. One that starts may turn out to be anything, for
+    /// as long as a promotion takes.
+    fn own_without_primary(&mut self, now: Millis, server: &Server) -> Option<(Role, Reason)> {
+        let timing = self.belief.settings().timing;
+        let until = self.born_at.unwrap_or(now).after(timing.promote_timeout);
         match server {
-            Server::Stopped(_) | Server::Standby(_) | Server::Primary(_) => {
+            Server::Starting if now < until => {
+                self.desk.wake_at(until);
+                None
+            }
+            Server::Stopped(_) | Server::Standby(_) | Server::Primary(_) | Server::Starting => {
                 Some(Role::close(Reason::PostgresDied))
             }
-            Server::Starting | Server::Silent | Server::Refusing(_) => None,
+            Server::Silent | Server::Refusing(_) => None,
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{hooked, in_time, running};
 use crate::postgres::error::{JobError, sentence};
+use crate::postgres::kept::copies::Promotion;
 use crate::postgres::mute::Mute;
 use crate::postgres::process::Process;
 use crate::postgres::site::Site;
@@ -68,7 +69,7 @@ pub(super) async fn run(
         slots(&session, &before.slots),
         async { reserve(site, reserved) },
     )?;
-    kept::copies::forsake(site, &session).await?;
+    kept::copies::forsake(site, &session, Promotion::Ahead).await?;
     in_time(proof)?;
     session.rows("SELECT pg_promote(false)").await?;
     while session.value("SELECT pg_is_in_recovery()").await?.as_deref() != Some("f") {
@@ -98,6 +99,8 @@ async fn unheard(
     guarded(bench, proof).await?;
     reserve(site, reserved)?;
     in_time(proof)?;
+    // Whoever leads soon says that all are its own.
+    let own = kept::copies::own(site);
     let asked = site.data().join("promote");
     File::create(&asked).map_err(JobError::file("write", &asked))?;
     postmaster.signal(Signal::USR1).map_err(JobError::Signal)?;
@@ -112,6 +115,7 @@ async fn unheard(
         tokio::time::sleep(PAUSE).await;
     };
     check(&session, reserved).await?;
+    kept::copies::forsake(site, &session, Promotion::Done { own }).await?;
     slots(&session, wanted).await?;
     checkpoint_soon(bench);
     Ok(())

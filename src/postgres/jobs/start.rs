@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use haa_core::effect::Source;
 use haa_core::observe::Door;
-use haa_core::units::Revision;
+use haa_core::units::{Lsn, Millis, Revision};
 
-use super::{rewind, running};
+use super::{rewind, running, stop};
 use crate::postgres::control::Control;
 use crate::postgres::error::{JobError, sentence};
 use crate::postgres::log::ServerLog;
@@ -27,6 +27,8 @@ use crate::postgres::{
 };
 
 const PAUSE: Duration = Duration::from_millis(5);
+/// One that has nothing to do stops at once.
+const PATIENCE: Millis = Millis(10_000);
 
 pub(super) async fn run(
     bench: &Bench,
@@ -99,11 +101,12 @@ async fn with(
     wished: &Wished,
 ) -> Result<Raised, JobError> {
     site.mute.is(None);
+    let told = site.mute.told();
     let raised = prepare(site, source, door, &wished.told).await?;
     let (log, postmaster) = spawn(site, wished.revision)?;
     // The first start of a moved socket directory and the like are found in the log.
     let why = || format!("Postgres did not start: {}", log.why());
-    come_up(site, &postmaster, (source, door), why).await?;
+    come_up(site, &postmaster, (source, door), told, why).await?;
     site.proven.started(wished);
     if door == Door::Open {
         door::taken(site, &wished.told.hba);
@@ -125,7 +128,7 @@ async fn wait_for_earlier(
     let file = door::file(site);
     let door = door::written(site).map_err(JobError::file("read", &file))?;
     let why = || "Postgres ended before it accepted connections".to_owned();
-    come_up(site, &running(site)?, (None, door.unwrap_or_default()), why).await
+    come_up(site, &running(site)?, (None, door.unwrap_or_default()), None, why).await
 }
 
 /// Waits for the end of a start.
@@ -133,11 +136,18 @@ async fn come_up(
     site: &Site,
     postmaster: &Process,
     (source, door): (Option<&Source>, Door),
+    told_end: Option<Lsn>,
     why: impl FnOnce() -> String,
 ) -> Result<(), JobError> {
     let mute = tokio::select! {
-        wait = starved::wait(site, source) => match wait {
+        wait = starved::wait(site, source, told_end) => match wait {
             Wait::Over(end) => Some(Mute { postmaster: postmaster.pid, end, door }),
+            Wait::ToBeStopped => {
+                stop::run(site, PATIENCE).await?;
+                site.mute.stopped(site.data()).map_err(JobError::file("read", site.data()))?;
+                let why = "it was stopped in order, to tell where its WAL ends; it is started once more";
+                return Err(JobError::Refused(why.to_owned()));
+            }
             Wait::InVain => return give_up(site).await,
         },
         ended = ended(postmaster) => {

@@ -193,9 +193,26 @@ pub(in crate::postgres) fn follow(site: &Site, source: Option<&Address>) -> io::
     files::sync_parent(&path)
 }
 
-/// Before a promotion: what is not proven to serve would be decoded from catalogs that lack what it needs. It is told
+/// Whether a standby is about to be promoted, or was, and lets no client in yet: then it does not tell copies from
+/// others, and these are those of its last leadership.
+pub(in crate::postgres) enum Promotion {
+    Ahead,
+    Done { own: BTreeSet<String> },
+}
+
+/// Those of the last leadership of our own, as long as nobody else's WAL came since.
+pub(in crate::postgres) fn own(site: &Site) -> BTreeSet<String> {
+    let read = std::fs::read(site.state(OWN)).ok();
+    read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// Around a promotion: what is not proven to serve would be decoded from catalogs that lack what it needs. It is told
 /// of as lost.
-pub(in crate::postgres) async fn forsake(site: &Site, session: &Session) -> Result<(), JobError> {
+pub(in crate::postgres) async fn forsake(
+    site: &Site,
+    session: &Session,
+    promotion: Promotion,
+) -> Result<(), JobError> {
     let path = site.state(super::FILE);
     let kept = super::read(site).map_err(JobError::file("read", &path))?;
     let logical = kept.values().any(|slot| matches!(slot, KeptSlot::Logical { .. }));
@@ -206,15 +223,16 @@ pub(in crate::postgres) async fn forsake(site: &Site, session: &Session) -> Resu
     let replayed = session.value("SELECT pg_last_wal_replay_lsn()").await?;
     let replayed = replayed.and_then(|lsn| lsn.parse().ok());
     let served = Some(site.kept.served()).filter(|served| served.holds(clock::now(), replayed));
-    let own: BTreeSet<String> = std::fs::read(site.state(OWN))
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default();
+    let (own, done) = match promotion {
+        Promotion::Ahead => (own(site), false),
+        Promotion::Done { own } => (own, true),
+    };
     let serves = |name: &str| own.contains(name) || served.as_ref().is_some_and(|s| s.has(name));
     for (name, copy) in slots_of(session, By::Extension).await? {
         let ours = kept.get(&name).is_some_and(|slot| copy.is(slot));
         // One that is still being made goes by itself.
-        if !ours || !copy.copied || serves(&name) {
+        let whole = copy.copied || done && !copy.temporary;
+        if !ours || !whole || serves(&name) {
             continue;
         }
         let why = "its copy is not known to have all that it needs";

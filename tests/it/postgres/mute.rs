@@ -89,3 +89,46 @@ async fn a_replica_that_is_restarted_amid_many_savepoints_goes_on() {
     assert_eq!(b.end_of(start).await, JobResult::Done);
     assert_eq!(b.count("many").await, 101);
 }
+
+/// The WAL ends with a segment, and nothing is there of the next: no record says so, and the files do not either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wal_that_ends_with_a_file_is_known_to_end_there() {
+    let (_root, mut a, mut b) = pair(&usual()).await;
+    let batch = with_many_savepoints(&a).await;
+    let checkpoint = a.primary(|_| true).await.position.lsn;
+    b.standby(|standby| standby.replayed >= checkpoint).await;
+    b.sql("CHECKPOINT").await;
+    a.sql("CREATE TABLE more (i int)").await;
+    let switched = a.client().await.query_one("SELECT pg_switch_wal()::text", &[]).await;
+    let end: Lsn = switched.expect("it answers").get::<_, &str>(0).parse().expect("a place");
+    b.standby(|standby| standby.replayed >= end).await;
+    let (pid, data) = (a.pid(), a.config.data_directory.clone());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    a.stopped().await;
+    drop(batch);
+    b.standby(|standby| standby.source.is_some() && !standby.streaming).await;
+    let other = b.config.data_directory.clone();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(b.pid()), Signal::SIGKILL).expect("it runs");
+    b.stopped().await;
+    let boundary = end.0.next_multiple_of(16 << 20);
+    for data in [data, other] {
+        // Of files that were made ready, or hold a little of what came after.
+        for entry in std::fs::read_dir(data.join("pg_wal")).expect("a directory").flatten() {
+            let name = entry.file_name().into_string().expect("a legal name");
+            let number = name.get(16..).and_then(|text| u64::from_str_radix(text, 16).ok());
+            if name.len() == 24 && number.is_some_and(|number| number * (16 << 20) >= boundary) {
+                std::fs::remove_file(entry.path()).expect("it is ours");
+            }
+        }
+    }
+    // Of a primary that crashed, Postgres notes it when it has recovered; of a standby, when it is stopped in order.
+    a.done(Job::Start(None, Door::Shut)).await;
+    assert_eq!(mute(&mut a).await, Lsn(boundary));
+    let why = b.failed(Job::Start(None, Door::Shut)).await;
+    assert!(why.contains("to tell where its WAL ends"), "{why}");
+    b.done(Job::Start(None, Door::Shut)).await;
+    assert_eq!(mute(&mut b).await, Lsn(boundary));
+    assert_eq!(b.promote(7, &[]).await, JobResult::Done);
+    let primary = b.primary(|primary| primary.position.timeline == Timeline(7)).await;
+    assert_eq!(primary.lineage.last().map(|fork| fork.lsn), Some(Lsn(boundary)));
+}

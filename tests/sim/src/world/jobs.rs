@@ -58,6 +58,7 @@ impl World {
         let process = self.members[member].postgres.process;
         let local = self.local(member);
         let deaf = self.members[member].postgres.deaf_for(self.now) > At(0);
+        let mute = self.members[member].postgres.mute;
         match job {
             Job::InitDb => Ok(Some(self.takes(800, 1_500))),
             Job::Clone(_) | Job::Rewind(_) if process != Process::Down => {
@@ -95,11 +96,7 @@ impl World {
             Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } | Job::Promote { .. } if deaf => {
                 Err("Postgres did not answer in time")
             }
-            Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. }
-                if self.members[member].postgres.mute =>
-            {
-                Err("Postgres lets nobody in")
-            }
+            Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } if mute => Err("Postgres is mute"),
             Job::Follow(..) | Job::Detach(_) | Job::Fetch { .. } => match process {
                 Process::Standby | Process::Starting => Ok(Some(self.takes(2, 10))),
                 Process::Down | Process::Promoting(_) | Process::Primary => {
