@@ -51,7 +51,7 @@ pub(super) async fn reload(State(api): State<Arc<Api>>, request: Request<Body>) 
         match told(&api, PATIENCE, |reply| Call::Reload { by, reply }).await {
             Ok(Ok(reloaded)) => Ok(json(StatusCode::ACCEPTED, &reloaded)),
             Ok(Err(why)) => Ok(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why).on_record()),
-            Err(Untold::Stopping) => Err(unknown("the agent is stopping")),
+            Err(Untold::Stopping | Untold::Lost) => Err(unknown("the agent is stopping")),
             Err(Untold::Late) => Err(unknown(
                 "not done after 60 s: Postgres is at work; the agent's log says what came of it",
             )),

@@ -52,7 +52,13 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
     }
     tracing::info!(request = id, by, asks = what, "an operator cancels");
     let why = format!("cancelled by {by} before anybody acted on it");
-    if written(api, &id, |reply| Call::Withdraw { id: id.clone(), why, reply }).await? {
+    let withdraw = |reply| Call::Withdraw { id: id.clone(), unseen: None, why, reply };
+    let taken_back = written(api, withdraw).await.map_err(|why| {
+        why.refusal(&format!(
+            "whether '{what}' was cancelled is not known; haactl requests (or GET /requests) says how it stands"
+        ))
+    });
+    if taken_back? {
         let open = |of: &&RequestId| {
             status.requests.get(*of).is_some_and(|one| too_late(&one.state).is_none())
         };

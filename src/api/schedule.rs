@@ -69,14 +69,18 @@ pub(super) async fn plan(
     }
     let first = plan.first().map(|(id, _)| id.clone()).unwrap_or_default();
     let mut published = api.status.clone();
-    written(api, &first, |reply| Call::Plan { plan, reply }).await?;
+    let what = what.join(", then ");
+    written(api, |reply| Call::Plan { plan, reply }).await.map_err(|why| {
+        why.refusal(&format!(
+            "whether '{what}' was taken is not known; haactl requests (or GET /requests) shows it if it was"
+        ))
+    })?;
     let shows = |status: &Option<Arc<Status>>| {
         status.as_ref().is_some_and(|status| status.requests.contains_key(&first))
     };
     let _ = tokio::time::timeout(SHOWN, published.wait_for(shows)).await;
     let message = format!(
-        "'{}' begins at {}, {}: haactl requests shows it, and haactl requests cancel {} takes it back",
-        what.join(", then "),
+        "'{what}' begins at {}, {}: haactl requests shows it, and haactl requests cancel {} takes it back",
         rfc3339(at_unix_ms),
         moment::distance(at_unix_ms, now),
         first.get(..8).unwrap_or(&first)

@@ -157,9 +157,10 @@ async fn change(
     let whose =
         if next.postgres == status.settings.postgres { Whose::Agents } else { Whose::Postgres };
     let mut published = api.status.clone();
-    let event = (id.clone(), record);
-    let call = |reply| Call::Change { since, settings, event, reply };
-    if !written(api, &id, call).await? {
+    let call = |reply| Call::Change { since, settings, event: (id, record), reply };
+    let unknown = "whether the settings were written is not known; haactl settings show (or GET /config) says what \
+                   they are";
+    if !written(api, call).await.map_err(|why| why.refusal(unknown))? {
         return Err(lost());
     }
     let all = published.wait_for(|status| {
@@ -212,7 +213,7 @@ async fn vet(
         // What keeps servers from starting can be taken out while none runs.
         Ok(Err(_)) if only_less => Ok(()),
         Ok(Err(why)) => Err(unseen(&why)),
-        Err(Untold::Stopping) => Err(unseen("the agent is stopping")),
+        Err(Untold::Stopping | Untold::Lost) => Err(unseen("the agent is stopping")),
         Err(Untold::Late) => Err(unseen("its Postgres takes too long")),
     }
 }

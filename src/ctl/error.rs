@@ -231,8 +231,8 @@ pub enum CtlError {
     },
     /// The order was sent, and then nothing was heard.
     #[error(
-        "{what} was sent to {by}, but its answer did not come ({why}): it may still be under way; \
-         look with `haactl list` before you ask again"
+        "{what} was sent to {by}, but its answer did not come ({why}): it may still be under way; look with \
+         `haactl requests`, which shows too what has just come to its end, or `haactl events`, before you ask again"
     )]
     Unanswered {
         /// What was asked.
