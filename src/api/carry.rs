@@ -65,18 +65,20 @@ pub(super) async fn written<T>(
 impl Unwritten {
     /// As whoever asked hears of it: what is not known, if that is why, and where to look.
     pub(super) fn refusal(self, unknown: &str) -> Refusal {
-        unavailable(match self {
-            Self::No(why) => format!(
+        match self {
+            Self::No(why) => Refusal::untaken(format!(
                 "the store did not take the request: {why}; nothing was written: ask another member \
                  (haactl --api ADDRESS)"
-            ),
-            Self::Perhaps(why) => format!("{unknown}: look before you ask again ({why})"),
-        })
+            )),
+            Self::Perhaps(why) => {
+                unavailable(format!("{unknown}: look before you ask again ({why})"))
+            }
+        }
     }
 }
 
 const fn unavailable(says: String) -> Refusal {
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, says)
 }
 
 /// Writes the request down, and answers with what came of it; or with its name, where that takes longer than an answer
@@ -200,7 +202,7 @@ fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
     match state {
         RequestState::Done { what } => Some(Ok(what.clone())),
         RequestState::Refused { why } => {
-            Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
+            Some(Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why.clone())))
         }
         RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
     }

@@ -255,10 +255,13 @@ async fn told<T>(
 #[derive(Serialize)]
 struct Complaint {
     error: String,
+    /// False: nothing was written, and nothing will come of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken: Option<bool>,
 }
 
 fn complaint(code: StatusCode, error: impl Into<String>) -> Response {
-    json(code, &Complaint { error: error.into() })
+    json(code, &Complaint { error: error.into(), taken: None })
 }
 
 fn json(code: StatusCode, document: &impl Serialize) -> Response {

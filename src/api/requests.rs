@@ -43,12 +43,12 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
     let Some(asked) = status.requests.get(&id) else {
         let id = id.escape_debug();
         let says = format!("there is no request '{id}' now: GET /requests lists them");
-        return Err(Refusal(StatusCode::NOT_FOUND, says));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, says));
     };
     let what = asked.ask.sentence();
     if let Some(why) = too_late(&asked.state) {
         let says = format!("'{what}' cannot be cancelled: {why}");
-        return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
     }
     tracing::info!(request = id, by, asks = what, "an operator cancels");
     let why = format!("cancelled by {by} before anybody acted on it");
@@ -74,7 +74,7 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
             "'{what}' cannot be cancelled: it is not any more as this member saw it; somebody has just begun to act on \
              it, or cancelled it: see haactl requests"
         );
-        Err(Refusal(StatusCode::PRECONDITION_FAILED, says))
+        Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says))
     }
 }
 

@@ -111,7 +111,7 @@ async fn pause_at(api: &Api, at: &Value, by: &str, patch: &Value) -> Result<Resp
 }
 
 pub(super) fn senseless(sentences: Vec<String>) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, sentences.join("; "))
+    Refusal::new(StatusCode::BAD_REQUEST, sentences.join("; "))
 }
 
 /// The revision that whoever asks has seen, by `If-Match`.
@@ -119,13 +119,13 @@ fn seen(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
     let Some(tag) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let number = tag.to_str().ok().and_then(|tag| tag.trim_matches('"').parse().ok());
     let says = "If-Match: this is no tag of GET /config".to_owned();
-    number.map(|number| Some(Revision(number))).ok_or(Refusal(StatusCode::BAD_REQUEST, says))
+    number.map(|number| Some(Revision(number))).ok_or(Refusal::new(StatusCode::BAD_REQUEST, says))
 }
 
 fn lost() -> Refusal {
     let says = "the settings were changed by somebody else meanwhile: look with haactl settings show \
                 and ask again";
-    Refusal(StatusCode::CONFLICT, says.to_owned())
+    Refusal::new(StatusCode::CONFLICT, says.to_owned())
 }
 
 /// The revision that a change goes by, if there are settings, and whoever asks has seen these.
@@ -134,7 +134,7 @@ fn unchanged(status: &Status, seen: Option<Revision>) -> Result<Revision, Refusa
     if since == Revision::ABSENT {
         let says = "there are no settings yet: the cluster is not initialised, or this member has not heard \
                     from etcd; look with haactl status";
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned()));
+        return Err(Refusal::untaken(says.to_owned()));
     }
     if seen.is_some_and(|seen| seen != since) { Err(lost()) } else { Ok(since) }
 }
@@ -205,7 +205,7 @@ async fn vet(
         let says = format!(
             "the change cannot be checked by this member, and nothing was written: {why}; ask another member"
         );
-        Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+        Refusal::untaken(says)
     };
     match told(api, VETTING, |reply| Call::Vet { wanted, whole, slots, reply }).await {
         Ok(Ok(objections)) if objections.is_empty() => Ok(()),

@@ -60,7 +60,7 @@ impl Bench {
         match saying.await.unwrap() {
             Ok(Came::GoesOn(says)) => format!("goes on: {says}"),
             Ok(Came::So(Ok(says))) => format!("done: {says}"),
-            Ok(Came::So(Err(Refusal(code, says)))) | Err(Refusal(code, says)) => {
+            Ok(Came::So(Err(Refusal { code, says, .. }))) | Err(Refusal { code, says, .. }) => {
                 format!("{code}: {says}")
             }
         }
@@ -367,6 +367,7 @@ async fn a_store_that_does_not_take_it_is_named_and_nobody_waits() {
     let (answer, _) = untaken(&mut bench, Some(why)).await;
     let says = "the store did not take the request: no endpoint answers; nothing was written: ask another member";
     assert!(answer.error().starts_with(says), "{}", answer.body);
+    assert!(answer.body.contains("\"taken\":false"), "another may be asked: {}", answer.body);
     assert_eq!(bench.status.receiver_count(), 1, "nobody waits for what cannot come");
 }
 
@@ -380,6 +381,7 @@ async fn what_may_have_been_taken_is_waited_for_though_nobody_knows() {
              /requests) says what came of it: look before you ask again"
         );
         assert!(answer.error().starts_with(&says), "{}", answer.body);
+        assert!(!answer.body.contains("\"taken\""), "nobody knows: {}", answer.body);
         assert!(bench.status.receiver_count() > 1, "somebody waits for it");
         let record = RequestRecord::told(
             Ask::Switchover { to: None },

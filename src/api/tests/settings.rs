@@ -104,6 +104,7 @@ async fn parameters_are_vetted_before_they_are_written() {
         let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
         let body = String::from_utf8_lossy(&body);
         assert!(body.contains(says), "{body}");
+        assert_eq!(body.contains("\"taken\":false"), code == 503, "another may know: {body}");
         assert!(is_quiet(&mut bench.calls), "nothing was passed on");
     }
 }
