@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::commands::{Begun, Refusal, Who};
 use super::{Api, Call, Untold, Unwritten, document, json, text, told};
+use crate::agent::clock;
 
 /// The store has taken a request by then.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -193,7 +194,7 @@ async fn wait_for(api: Arc<Api>, asked: Asked, far_enough: Told) -> Result<Came,
     };
     match came {
         Some(came) => Ok(Came::So(came)),
-        None => unfinished(&api, &asked).await,
+        None => unfinished(&api, asked).await,
     }
 }
 
@@ -221,18 +222,54 @@ fn has_begun(state: &RequestState) -> Option<Result<String, Refusal>> {
 
 /// What is known of a request that did not end in time. One that nobody acts on is taken back: it is not to happen when
 /// nobody expects it any more.
-pub(super) async fn unfinished(api: &Api, asked: &Asked) -> Result<Came, Refusal> {
-    let id = &asked.id;
-    match taken_back(api, asked).await {
+pub(super) async fn unfinished(api: &Arc<Api>, asked: Asked) -> Result<Came, Refusal> {
+    let id = asked.id.clone();
+    match taken_back(api, &asked).await {
         Ok(true) => Err(unavailable(format!(
             "nobody acted on request {id} within {PATIENCE:?}, and it was taken back: nothing will come of it. \
              haactl status says what the cluster is waiting for"
         ))),
-        Ok(false) => Ok(known(api, id)),
-        Err(_) => Err(unavailable(format!(
-            "request {id} is not done after {PATIENCE:?}, and whether it could be taken back is not known: it may \
-             still happen; haactl requests wait {id} says what becomes of it"
-        ))),
+        Ok(false) => Ok(known(api, &id)),
+        Err(_) => {
+            drop(tokio::spawn(take_back_later(Arc::clone(api), asked)));
+            Err(unavailable(format!(
+                "request {id} is not done after {PATIENCE:?}, and whether it could be taken back is not known: that is \
+                 tried again until the store answers, and it may still happen before; haactl requests wait {id} says \
+                 what becomes of it"
+            )))
+        }
+    }
+}
+
+/// Until the store has answered, or the agent ends: hours later nobody expects it any more. Tried whenever something
+/// was heard from the store since the last time.
+async fn take_back_later(api: Arc<Api>, asked: Asked) {
+    let mut published = api.status.clone();
+    loop {
+        let tried_at = Some(clock::now());
+        let heard = |status: &Option<Arc<Status>>| {
+            status.as_ref().is_some_and(|status| status.store_heard_at > tried_at)
+        };
+        if published.wait_for(heard).await.is_err() {
+            return;
+        }
+        match taken_back(&api, &asked).await {
+            Ok(true) => {
+                tracing::info!(
+                    request = asked.id,
+                    "nobody has acted on it: it was taken back late"
+                );
+                return;
+            }
+            Ok(false) => return,
+            Err(why) => {
+                tracing::debug!(
+                    request = asked.id,
+                    ?why,
+                    "it could not be taken back; it is tried again"
+                );
+            }
+        }
     }
 }
 

@@ -145,7 +145,7 @@ pub enum CtlError {
         #[source]
         source: Box<CtlError>,
     },
-    /// Nobody begins with it, nor was it taken back: the agent that took it is gone.
+    /// Nobody begins with it, nor was it taken back: the agent that took it is gone, or etcd is silent.
     #[error(
         "nobody has acted on request {id} for {patience:?}, and it may still happen: haactl status says what the \
          cluster waits for, haactl requests cancel {id} takes it back"

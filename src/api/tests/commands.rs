@@ -47,9 +47,9 @@ impl Bench {
         (id, unseen): (&RequestId, Option<RequestRecord>),
         taken: Result<bool, Unwritten>,
     ) -> String {
-        let api = self.api.clone();
+        let api = Arc::new(self.api.clone());
         let asked = Asked { id: id.clone(), unseen: unseen.clone() };
-        let saying = tokio::spawn(async move { unfinished(&api, &asked).await });
+        let saying = tokio::spawn(async move { unfinished(&api, asked).await });
         let Some(Call::Withdraw { id: back, unseen: never, reply, .. }) =
             next(&mut self.calls).await
         else {
@@ -242,9 +242,6 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
         let says = bench.came_to_nothing((&id, unseen), Ok(true)).await;
         assert!(says.contains("it was taken back: nothing will come of it"), "{says}");
     }
-    let silent = Unwritten::No("etcd is silent".to_owned());
-    let says = bench.came_to_nothing((&id, None), Err(silent)).await;
-    assert!(says.contains("it may still happen"), "{says}");
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
     let says = bench.came_to_nothing((&id, None), Ok(false)).await;
     assert!(says.starts_with("goes on: the leader of term 7 began to hand over"), "{says}");
@@ -252,6 +249,51 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
     publish(&bench.status, &id, &record, RequestState::Refused { why: why() });
     let says = bench.came_to_nothing((&id, None), Ok(false)).await;
     assert_eq!(says, "412 Precondition Failed: n2 leads", "it ended while it was being taken back");
+}
+
+/// Each time the store was heard after the last try, and never else.
+#[tokio::test]
+async fn what_could_not_be_taken_back_is_once_the_store_answers() {
+    let mut bench = Bench::new(primary());
+    let id = "17".to_owned();
+    let record = RequestRecord {
+        ask: Ask::Switchover { to: None },
+        by: "alice".to_owned(),
+        asked_unix_ms: 0,
+        due: None,
+        ended_unix_ms: None,
+        state: RequestState::Pending,
+    };
+    let silent = || Unwritten::No("etcd is silent".to_owned());
+    let says = bench.came_to_nothing((&id, Some(record.clone())), Err(silent())).await;
+    assert!(
+        says.contains("tried again until the store answers, and it may still happen"),
+        "{says}"
+    );
+    for (ms, answer) in [
+        (1, Err(silent())),
+        (1_000_000, Err(Unwritten::Perhaps("no answer".to_owned()))),
+        (2_000_000, Ok(true)),
+    ] {
+        publish(&bench.status, &id, &record, RequestState::Pending);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_quiet(&mut bench.calls), "nothing was heard since");
+        let heard = Some(clock::now().after(Millis(ms)));
+        bench.status.send_replace(Some(Arc::new(Status { store_heard_at: heard, ..primary() })));
+        let Some(Call::Withdraw { id: back, unseen, reply, .. }) = next(&mut bench.calls).await
+        else {
+            panic!("it is not tried again")
+        };
+        assert_eq!((back, unseen.as_ref()), (id.clone(), Some(&record)));
+        // What was heard before the next try counts no more.
+        bench.status.send_replace(Some(Arc::new(primary())));
+        reply.send(answer).unwrap();
+    }
+    while bench.status.receiver_count() > 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
