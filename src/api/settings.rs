@@ -68,7 +68,7 @@ async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response 
             return patch_at(&api, (&at, &who.by), &status, &patch).await;
         }
         let next = merged(&status.settings, &patch).map_err(senseless)?;
-        change(&api, &status, next, (who.by, seen)).await
+        change(&api, &status, (next, Whose::named_in(&patch)), (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -85,11 +85,12 @@ async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
         let at = whole.remove(SCHEDULED_AT);
         let status = current(&api)?;
         let next = read(&whole).map_err(senseless)?;
+        let named = Whose::named_in(&Value::Object(whole));
         if let Some(at) = at {
             unchanged(&status, seen)?;
             return put_at(&api, (&at, &who.by), &status, next).await;
         }
-        change(&api, &status, next, (who.by, seen)).await
+        change(&api, &status, (next, named), (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -142,13 +143,14 @@ fn unchanged(status: &Status, seen: Option<Revision>) -> Result<Revision, Refusa
 async fn change(
     api: &Api,
     status: &Status,
-    next: Settings,
+    (next, named): (Settings, Whose),
     (by, seen): (String, Option<Revision>),
 ) -> Result<Response, Refusal> {
     let since = unchanged(status, seen)?;
     let changes = changes(&status.settings, &next);
     if changes.is_empty() {
-        return Ok(document(StatusCode::OK, &next, since));
+        // Written before, by whoever asks again until all go by it, or by another.
+        return gone_by(api, since, named).await;
     }
     vetted(api, status, &next).await?;
     let done = RequestState::Done { what: "written".to_owned() };
@@ -156,15 +158,20 @@ async fn change(
     let settings = Box::new(next.clone());
     let whose =
         if next.postgres == status.settings.postgres { Whose::Agents } else { Whose::Postgres };
-    let mut published = api.status.clone();
     let call = |reply| Call::Change { since, settings, event: (id, record), reply };
     let unknown = "whether the settings were written is not known; haactl settings show (or GET /config) says what \
                    they are";
     if !written(api, call).await.map_err(|why| why.refusal(unknown))? {
         return Err(lost());
     }
+    gone_by(api, Revision(since.0 + 1), whose).await
+}
+
+/// Answered when every member goes by the settings of that revision or of a later one, or has had its time.
+async fn gone_by(api: &Api, from: Revision, whose: Whose) -> Result<Response, Refusal> {
+    let mut published = api.status.clone();
     let all = published.wait_for(|status| {
-        let status = status.as_ref().filter(|status| status.settings_revision > since);
+        let status = status.as_ref().filter(|status| status.settings_revision >= from);
         status.is_some_and(|status| behind(status, whose).is_empty())
     });
     let everywhere = tokio::time::timeout(PATIENCE, all).await.is_ok();
@@ -234,6 +241,18 @@ pub(super) enum Whose {
     Agents,
     /// They, and each Postgres that runs.
     Postgres,
+}
+
+impl Whose {
+    /// Whom a document is about that may change nothing.
+    fn named_in(document: &Value) -> Self {
+        let of = |section: &str| document[section]["parameters"].as_object();
+        let named = ["postgres", "postgresql"].into_iter().filter_map(of);
+        match named.flatten().next() {
+            Some(_) => Self::Postgres,
+            None => Self::Agents,
+        }
+    }
 }
 
 /// Who does not go by the settings yet.
