@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 use super::chain;
 use super::reload::Reloader;
-use crate::api::Call;
 use crate::api::document::unix_ms;
+use crate::api::{Call, Unwritten};
 use crate::doctor::Examiner;
 use crate::hooks::Veto;
 use crate::postgres::LostSlot;
-use crate::store::{Store, Told};
+use crate::store::{Sent, Store, StoreError, Told};
 
 /// What people are to know of: promotions that an operator's program was against, and slots that were lost.
 pub(super) struct News {
@@ -61,20 +61,21 @@ pub(super) async fn answer_calls(
         tokio::spawn(async move {
             match call {
                 Call::Ask { id, record, reply } => {
-                    let asked = store.ask(id, record).await.map_err(|error| chain(&error));
-                    drop(reply.send(asked));
+                    drop(reply.send(store.ask(id, record).await.map_err(unwritten)));
                 }
                 Call::Plan { plan, reply } => {
-                    let planned = store.plan(plan).await.map_err(|error| chain(&error));
-                    drop(reply.send(planned));
+                    drop(reply.send(store.plan(plan).await.map_err(unwritten)));
                 }
-                Call::Withdraw { id, why, reply } => {
-                    let withdrawn = store.withdraw(id, why).await.map_err(|error| chain(&error));
-                    drop(reply.send(withdrawn));
+                Call::Withdraw { id, unseen, why, reply } => {
+                    let withdrawn = match unseen {
+                        Some(request) => store.forestall(id, request, why).await,
+                        None => store.withdraw(id, why).await,
+                    };
+                    drop(reply.send(withdrawn.map_err(unwritten)));
                 }
                 Call::Change { since, settings, event, reply } => {
                     let changed = store.change(since, *settings, event).await;
-                    drop(reply.send(changed.map_err(|error| chain(&error))));
+                    drop(reply.send(changed.map_err(unwritten)));
                 }
                 Call::Events { reply } => {
                     let events = store.events().await.map_err(|error| chain(&error));
@@ -94,5 +95,14 @@ pub(super) async fn answer_calls(
                 }
             }
         });
+    }
+}
+
+/// As far as anybody knows.
+fn unwritten(error: StoreError) -> Unwritten {
+    let why = chain(&error);
+    match error.sent() {
+        Sent::No => Unwritten::No(why),
+        Sent::Perhaps => Unwritten::Perhaps(why),
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::commands::{Begun, Refusal, Who};
-use super::{Api, Call, Untold, document, json, text, told};
+use super::{Api, Call, Untold, Unwritten, document, json, text, told};
+use crate::agent::clock;
 
 /// The store has taken a request by then.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -50,24 +51,35 @@ pub(super) fn request(ask: Ask, by: String, state: RequestState) -> (RequestId, 
 /// Lets the store write something down.
 pub(super) async fn written<T>(
     api: &Api,
-    id: &RequestId,
-    call: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Call,
-) -> Result<T, Refusal> {
+    call: impl FnOnce(oneshot::Sender<Result<T, Unwritten>>) -> Call,
+) -> Result<T, Unwritten> {
     match told(api, STORE_PATIENCE, call).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(why)) => Err(unavailable(format!("the store did not take the request: {why}"))),
-        Err(Untold::Stopping) => {
-            Err(unavailable("the agent is stopping: ask another member".into()))
+        Ok(written) => written,
+        Err(Untold::Stopping) => Err(Unwritten::No("the agent is stopping".to_owned())),
+        Err(Untold::Lost) => Err(Unwritten::Perhaps("the agent is stopping".to_owned())),
+        Err(Untold::Late) => {
+            Err(Unwritten::Perhaps(format!("the store did not say within {STORE_PATIENCE:?}")))
         }
-        Err(Untold::Late) => Err(unavailable(format!(
-            "the store did not say within {STORE_PATIENCE:?} whether it took request {id}: \
-             look with haactl list before you ask again"
-        ))),
+    }
+}
+
+impl Unwritten {
+    /// As whoever asked hears of it: what is not known, if that is why, and where to look.
+    pub(super) fn refusal(self, unknown: &str) -> Refusal {
+        match self {
+            Self::No(why) => Refusal::untaken(format!(
+                "the store did not take the request: {why}; nothing was written: ask another member \
+                 (haactl --api ADDRESS)"
+            )),
+            Self::Perhaps(why) => {
+                unavailable(format!("{unknown}: look before you ask again ({why})"))
+            }
+        }
     }
 }
 
 const fn unavailable(says: String) -> Refusal {
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, says)
 }
 
 /// Writes the request down, and answers with what came of it; or with its name, where that takes longer than an answer
@@ -112,6 +124,14 @@ pub(super) enum Came {
     GoesOn(String),
 }
 
+/// A request that is waited for.
+pub(super) struct Asked {
+    /// Its name.
+    pub(super) id: RequestId,
+    /// What it says, where nobody knows whether it was written.
+    pub(super) unseen: Option<RequestRecord>,
+}
+
 /// Who waits for it.
 type Waiting = JoinHandle<Result<Came, Refusal>>;
 
@@ -126,8 +146,21 @@ async fn carry(
     let api = Arc::clone(api);
     let asking = tokio::spawn(async move {
         let (id, record) = request(ask, by, RequestState::Pending);
-        written(&api, &id, |reply| Call::Ask { id: id.clone(), record, reply }).await?;
-        Ok((id.clone(), tokio::spawn(wait_for(api, id, far_enough))))
+        let unseen = record.clone();
+        let unknown = format!(
+            "whether '{}' was taken is not known; haactl requests wait {id} (or GET /requests) says what came of it",
+            record.ask.sentence()
+        );
+        let ask = |reply| Call::Ask { id: id.clone(), record, reply };
+        let (unseen, taken) = match written(&api, ask).await {
+            Ok(()) => (None, Ok(())),
+            Err(why @ Unwritten::No(_)) => return Err(why.refusal(&unknown)),
+            // Nobody is told here what comes of it. It is waited for all the same.
+            Err(why @ Unwritten::Perhaps(_)) => (Some(unseen), Err(why.refusal(&unknown))),
+        };
+        let asked = Asked { id: id.clone(), unseen };
+        let waiting = tokio::spawn(wait_for(api, asked, far_enough));
+        taken.map(|()| (id, waiting))
     });
     asking.await.unwrap_or_else(|error| Err(broken(&error)))
 }
@@ -137,12 +170,15 @@ async fn ended(waiting: Waiting) -> Result<Came, Refusal> {
 }
 
 fn broken(error: &tokio::task::JoinError) -> Refusal {
-    unavailable(format!("the wait for the request ended: {error}; look with haactl list"))
+    unavailable(format!(
+        "the wait for the request ended: {error}; haactl requests says what came of it"
+    ))
 }
 
-async fn wait_for(api: Arc<Api>, id: RequestId, far_enough: Told) -> Result<Came, Refusal> {
+async fn wait_for(api: Arc<Api>, asked: Asked, far_enough: Told) -> Result<Came, Refusal> {
+    let id = &asked.id;
     let came = |status: &Option<Arc<Status>>| {
-        status.as_ref().and_then(|status| far_enough(&status.requests.get(&id)?.state))
+        status.as_ref().and_then(|status| far_enough(&status.requests.get(id)?.state))
     };
     let mut published = api.status.clone();
     let ended = published.wait_for(|status| came(status).is_some());
@@ -158,7 +194,7 @@ async fn wait_for(api: Arc<Api>, id: RequestId, far_enough: Told) -> Result<Came
     };
     match came {
         Some(came) => Ok(Came::So(came)),
-        None => unfinished(&api, &id).await,
+        None => unfinished(&api, asked).await,
     }
 }
 
@@ -167,7 +203,7 @@ fn outcome(state: &RequestState) -> Option<Result<String, Refusal>> {
     match state {
         RequestState::Done { what } => Some(Ok(what.clone())),
         RequestState::Refused { why } => {
-            Some(Err(Refusal(StatusCode::PRECONDITION_FAILED, why.clone())))
+            Some(Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why.clone())))
         }
         RequestState::Scheduled | RequestState::Pending | RequestState::Accepted { .. } => None,
     }
@@ -186,22 +222,64 @@ fn has_begun(state: &RequestState) -> Option<Result<String, Refusal>> {
 
 /// What is known of a request that did not end in time. One that nobody acts on is taken back: it is not to happen when
 /// nobody expects it any more.
-pub(super) async fn unfinished(api: &Api, id: &RequestId) -> Result<Came, Refusal> {
-    let why = format!(
-        "taken back: nobody had acted on it after {PATIENCE:?}; haactl status says what the cluster is waiting for"
-    );
-    let withdraw = |reply| Call::Withdraw { id: id.clone(), why, reply };
-    match written(api, id, withdraw).await {
+pub(super) async fn unfinished(api: &Arc<Api>, asked: Asked) -> Result<Came, Refusal> {
+    let id = asked.id.clone();
+    match taken_back(api, &asked).await {
         Ok(true) => Err(unavailable(format!(
             "nobody acted on request {id} within {PATIENCE:?}, and it was taken back: nothing will come of it. \
              haactl status says what the cluster is waiting for"
         ))),
-        Ok(false) => Ok(known(api, id)),
-        Err(_) => Err(unavailable(format!(
-            "request {id} is not done after {PATIENCE:?}, and whether it could be taken back is not known: it may \
-             still happen; haactl requests wait {id} says what becomes of it"
-        ))),
+        Ok(false) => Ok(known(api, &id)),
+        Err(_) => {
+            drop(tokio::spawn(take_back_later(Arc::clone(api), asked)));
+            Err(unavailable(format!(
+                "request {id} is not done after {PATIENCE:?}, and whether it could be taken back is not known: that is \
+                 tried again until the store answers, and it may still happen before; haactl requests wait {id} says \
+                 what becomes of it"
+            )))
+        }
     }
+}
+
+/// Until the store has answered, or the agent ends: hours later nobody expects it any more. Tried whenever something
+/// was heard from the store since the last time.
+async fn take_back_later(api: Arc<Api>, asked: Asked) {
+    let mut published = api.status.clone();
+    loop {
+        let tried_at = Some(clock::now());
+        let heard = |status: &Option<Arc<Status>>| {
+            status.as_ref().is_some_and(|status| status.store_heard_at > tried_at)
+        };
+        if published.wait_for(heard).await.is_err() {
+            return;
+        }
+        match taken_back(&api, &asked).await {
+            Ok(true) => {
+                tracing::info!(
+                    request = asked.id,
+                    "nobody has acted on it: it was taken back late"
+                );
+                return;
+            }
+            Ok(false) => return,
+            Err(why) => {
+                tracing::debug!(
+                    request = asked.id,
+                    ?why,
+                    "it could not be taken back; it is tried again"
+                );
+            }
+        }
+    }
+}
+
+/// Whether it was; not if somebody acts on it by now.
+async fn taken_back(api: &Api, Asked { id, unseen }: &Asked) -> Result<bool, Unwritten> {
+    let why = format!(
+        "taken back: nobody had acted on it after {PATIENCE:?}; haactl status says what the cluster is waiting for"
+    );
+    let (id, unseen) = (id.clone(), unseen.clone());
+    written(api, |reply| Call::Withdraw { id, unseen, why, reply }).await
 }
 
 fn known(api: &Api, id: &RequestId) -> Came {

@@ -232,7 +232,7 @@ async fn stored<T>(
     match told(api, PATIENCE, call).await {
         Ok(Ok(told)) => Ok(told),
         Ok(Err(why)) => Err(format!("{what} cannot be read from the store: {why}")),
-        Err(Untold::Stopping) => Err("the agent is stopping".to_owned()),
+        Err(Untold::Stopping | Untold::Lost) => Err("the agent is stopping".to_owned()),
         Err(Untold::Late) => Err(format!("the store did not show {what} within {PATIENCE:?}")),
     }
 }

@@ -19,7 +19,7 @@ use super::carry::{Wait, begun, carry_out};
 use super::refusals::Unheard;
 use super::schedule::{Step, plan, rolling};
 use super::tokens::{Bearer, Denied, Role};
-use super::{Api, complaint, text};
+use super::{Api, Complaint, json, text};
 
 /// The largest command.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -84,12 +84,34 @@ pub(super) struct Begun {
 }
 
 /// Why a command was not carried out.
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
+pub(super) struct Refusal {
+    pub(super) code: StatusCode,
+    pub(super) says: String,
+    taken: Taken,
+}
+
+/// What a refusal says, beside its code, of whether it will be carried out all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// Nothing.
+    Unsaid,
+    /// Certainly not: nothing was written, and another member may be asked.
+    No,
+}
 
 impl Refusal {
+    pub(super) const fn new(code: StatusCode, says: String) -> Self {
+        Self { code, says, taken: Taken::Unsaid }
+    }
+
+    /// This member cannot take it, and has written nothing: another may.
+    pub(super) const fn untaken(says: String) -> Self {
+        Self { code: StatusCode::SERVICE_UNAVAILABLE, says, taken: Taken::No }
+    }
+
     /// Of whoever was asked: nobody else knows of it yet.
     pub(super) fn response(self) -> Response {
-        let why = Unheard(self.1.clone());
+        let why = Unheard(self.says.clone());
         let mut response = self.on_record();
         response.extensions_mut().insert(why);
         response
@@ -97,8 +119,12 @@ impl Refusal {
 
     /// Of the cluster, which has it among the events.
     pub(super) fn on_record(self) -> Response {
-        let Self(code, says) = self;
-        let mut response = complaint(code, says);
+        let Self { code, says: error, taken } = self;
+        let taken = match taken {
+            Taken::Unsaid => None,
+            Taken::No => Some(false),
+        };
+        let mut response = json(code, &Complaint { error, taken });
         if code == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
@@ -119,14 +145,14 @@ pub(super) async fn switchover(State(api): State<Arc<Api>>, request: Request<Bod
         if let Some(leader) = leader.as_ref().filter(|leader| leads != Some(*leader)) {
             let now = leads.map_or("nobody", MemberName::as_str);
             let says = format!("{leader} does not lead: {now} does; look and ask again");
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
         }
         // Whoever names nobody means: away from the one that leads now.
         let from = leader.or_else(|| leads.filter(|_| to.is_none()).cloned());
         if let Some(to) = to.as_ref().filter(|to| from.as_ref() == Some(*to)) {
             let says =
                 format!("candidate: {to} leads, and is to hand over; name another, or nobody");
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
         }
         let step = Step { ask: Ask::Switchover { to }, from };
         carry_or_plan(&api, step, &who, asked.scheduled_at).await
@@ -156,7 +182,7 @@ pub(super) async fn failover(State(api): State<Arc<Api>>, request: Request<Body>
         let status = current(&api)?;
         let to = known_member(&status, "candidate", asked.candidate)?;
         if let Some(says) = to.as_ref().and_then(|to| status.bars_failover(to)) {
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
         }
         let loss = if asked.accept_loss { Loss::Accepted } else { Loss::Allowed };
         carry_out(&api, Ask::Failover { to, loss }, &who).await
@@ -185,11 +211,11 @@ pub(super) async fn restart(State(api): State<Arc<Api>>, request: Request<Body>)
             let (None, Some(at)) = (member, schedule) else {
                 let says = "everybody: with a schedule and without a member; at once, haactl restart --rolling \
                             asks for one after the other";
-                return Err(Refusal(StatusCode::BAD_REQUEST, says.to_owned()));
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, says.to_owned()));
             };
             if let Some(why) = status.bars_rolling_plan() {
                 let says = format!("everybody: {why}");
-                return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+                return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
             }
             return plan(&api, &at, &who.by, rolling(&status)).await;
         }
@@ -211,14 +237,14 @@ pub(super) async fn reinitialize(State(api): State<Arc<Api>>, request: Request<B
         let from = known_member(&status, "from", from)?;
         if let Some(why) = from.as_ref().and_then(|from| status.bars_source(&member, from)) {
             let says = format!("from: {why}");
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
         }
         if let Some(at) = scheduled_at {
             let step = Ask::Reinit { member, data: None, from }.into();
             return plan(&api, &at, &who.by, vec![step]).await;
         }
         if let Some(says) = status.bars_reinit(&member) {
-            return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
         }
         let message = format!("{member} is being cloned anew: GET /requests says how it stands");
         let ask = Ask::Reinit { member, data: None, from };
@@ -233,8 +259,8 @@ pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) 
         let who = who(&api, &request, Role::Admin)?;
         let About { member, scheduled_at } = body(request).await?;
         let member = member.ok_or_else(nobody_named)?.parse::<MemberName>();
-        let member =
-            member.map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
+        let member = member
+            .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, format!("member: {why}")))?;
         carry_or_plan(&api, Ask::Remove { member }.into(), &who, scheduled_at).await
     };
     done.await.unwrap_or_else(Refusal::response)
@@ -242,7 +268,7 @@ pub(super) async fn remove(State(api): State<Arc<Api>>, request: Request<Body>) 
 
 fn nobody_named() -> Refusal {
     let says = "member: whom? {\"member\": \"n2\"} is wanted".to_owned();
-    Refusal(StatusCode::BAD_REQUEST, says)
+    Refusal::new(StatusCode::BAD_REQUEST, says)
 }
 
 async fn about(api: &Arc<Api>, request: Request<Body>, ask: fn(MemberName) -> Ask) -> Response {
@@ -282,7 +308,7 @@ fn denied(denied: Denied) -> Refusal {
         Denied::Missing | Denied::Unknown | Denied::Expired { .. } => StatusCode::UNAUTHORIZED,
         Denied::TooLittle { .. } => StatusCode::FORBIDDEN,
     };
-    Refusal(code, denied.to_string())
+    Refusal::new(code, denied.to_string())
 }
 
 /// Who asks, if that one may do what needs this role.
@@ -308,11 +334,11 @@ pub(super) async fn body<T: DeserializeOwned + Default>(
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
             let says = format!("the command could not be read, or is over {BODY_LIMIT} bytes");
-            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, says));
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, says));
         }
         Err(_) => {
             let says = format!("the command had not arrived after {BODY_PATIENCE:?}");
-            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, says));
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, says));
         }
     };
     if bytes.trim_ascii().is_empty() {
@@ -320,14 +346,14 @@ pub(super) async fn body<T: DeserializeOwned + Default>(
     }
     serde_json::from_slice(&bytes).map_err(|error| {
         let says = format!("the command is not the JSON that is wanted: {error}");
-        Refusal(StatusCode::BAD_REQUEST, says)
+        Refusal::new(StatusCode::BAD_REQUEST, says)
     })
 }
 
 pub(super) fn current(api: &Api) -> Result<Arc<Status>, Refusal> {
     api.status.borrow().clone().ok_or_else(|| {
         let says = "the agent has just started and knows nothing yet: ask again, or another member";
-        Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned())
+        Refusal::untaken(says.to_owned())
     })
 }
 
@@ -348,7 +374,7 @@ pub(super) fn known_member(
             let says = format!(
                 "{key}: there is no member '{name}' now, or its agent is gone; members are {known}"
             );
-            Err(Refusal(StatusCode::BAD_REQUEST, says))
+            Err(Refusal::new(StatusCode::BAD_REQUEST, says))
         }
     }
 }

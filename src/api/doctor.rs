@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) async fn doctor(State(api): State<Arc<Api>>) -> Response {
     let why = match told(&api, PATIENCE, |reply| Call::Examine { reply }).await {
         Ok(report) => return json(StatusCode::OK, &report),
-        Err(Untold::Stopping) => "the agent is stopping".to_owned(),
+        Err(Untold::Stopping | Untold::Lost) => "the agent is stopping".to_owned(),
         Err(Untold::Late) => format!(
             "the look at this member took longer than {PATIENCE:?}: its disk, its Postgres or etcd hangs"
         ),

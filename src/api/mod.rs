@@ -90,24 +90,26 @@ pub enum Call {
         id: RequestId,
         /// What is asked.
         record: RequestRecord,
-        /// Whether it was written; else why not, in a sentence.
-        reply: oneshot::Sender<Result<(), String>>,
+        /// Whether it was written.
+        reply: oneshot::Sender<Result<(), Unwritten>>,
     },
     /// Write down what operators ask for in advance, all of it or nothing.
     Plan {
         /// Their names, random, and what is asked; one at least.
         plan: Vec<(RequestId, RequestRecord)>,
-        /// Whether they were written; else why not, in a sentence.
-        reply: oneshot::Sender<Result<(), String>>,
+        /// Whether they were written.
+        reply: oneshot::Sender<Result<(), Unwritten>>,
     },
     /// Take back what nobody has acted on.
     Withdraw {
         /// Its name.
         id: RequestId,
+        /// What was asked, where nobody knows whether it was written: it is not to come later.
+        unseen: Option<RequestRecord>,
         /// What it is answered with, in a sentence.
         why: String,
-        /// Whether it was taken back; not if somebody acts on it by now. Else why not, in a sentence.
-        reply: oneshot::Sender<Result<bool, String>>,
+        /// Whether it was taken back; not if somebody acts on it by now.
+        reply: oneshot::Sender<Result<bool, Unwritten>>,
     },
     /// Write other settings, and the event that tells of it.
     Change {
@@ -117,8 +119,8 @@ pub enum Call {
         settings: Box<Settings>,
         /// The name of the event, random, and what it tells.
         event: (RequestId, RequestRecord),
-        /// Whether they were written, or changed by somebody else before; else why not, in a sentence.
-        reply: oneshot::Sender<Result<bool, String>>,
+        /// Whether they were written, or changed by somebody else before.
+        reply: oneshot::Sender<Result<bool, Unwritten>>,
     },
     /// Judge parameters of Postgres before they are written.
     Vet {
@@ -158,6 +160,15 @@ pub enum Call {
         /// The records; else why not, in a sentence.
         reply: oneshot::Sender<Result<Vec<(RequestId, RequestRecord)>, String>>,
     },
+}
+
+/// Why the store is not known to have written something down, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// It has not, and will not.
+    No(String),
+    /// Nobody knows: it may have, and may yet.
+    Perhaps(String),
 }
 
 /// Every path of ours, then `peers`, then our own 404: a stranger's fallback must not answer a mistyped check.
@@ -218,8 +229,10 @@ where
 
 /// Why whoever takes calls has not answered one.
 enum Untold {
-    /// The agent stops.
+    /// The agent stops, and nobody takes calls any more.
     Stopping,
+    /// The agent stops, and whoever took the call is gone with it.
+    Lost,
     /// Not in this time.
     Late,
 }
@@ -232,23 +245,23 @@ async fn told<T>(
 ) -> Result<T, Untold> {
     let (reply, answer) = oneshot::channel();
     let asked = async {
-        api.calls.send(call(reply)).await.ok()?;
-        answer.await.ok()
+        api.calls.send(call(reply)).await.map_err(|_| Untold::Stopping)?;
+        answer.await.map_err(|_| Untold::Lost)
     };
-    match tokio::time::timeout(patience, asked).await {
-        Ok(answer) => answer.ok_or(Untold::Stopping),
-        Err(_) => Err(Untold::Late),
-    }
+    tokio::time::timeout(patience, asked).await.unwrap_or(Err(Untold::Late))
 }
 
 /// Why there is no answer, or not the wished one.
 #[derive(Serialize)]
 struct Complaint {
     error: String,
+    /// False: nothing was written, and nothing will come of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken: Option<bool>,
 }
 
 fn complaint(code: StatusCode, error: impl Into<String>) -> Response {
-    json(code, &Complaint { error: error.into() })
+    json(code, &Complaint { error: error.into(), taken: None })
 }
 
 fn json(code: StatusCode, document: &impl Serialize) -> Response {

@@ -78,7 +78,9 @@ pub(crate) async fn due(
     let next = next.map_err(|why| Undone::Never(why.join("; ")))?;
     match vetted(api, status, &next).await {
         Ok(()) => Ok(next),
-        Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says)) => Err(Undone::NotNow(says)),
-        Err(Refusal(_, says)) => Err(Undone::Never(says)),
+        Err(Refusal { code: StatusCode::SERVICE_UNAVAILABLE, says, .. }) => {
+            Err(Undone::NotNow(says))
+        }
+        Err(Refusal { says, .. }) => Err(Undone::Never(says)),
     }
 }

@@ -43,15 +43,15 @@ pub(super) async fn reload(State(api): State<Arc<Api>>, request: Request<Body>) 
             if member != status.me {
                 let says =
                     format!("member: at once each is asked itself, and this is {}", status.me);
-                return Err(Refusal(StatusCode::BAD_REQUEST, says));
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, says));
             }
         }
         tracing::info!(by, "an operator asks to read haad.toml again");
-        let unknown = |says: &str| Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned());
+        let unknown = |says: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, says.to_owned());
         match told(&api, PATIENCE, |reply| Call::Reload { by, reply }).await {
             Ok(Ok(reloaded)) => Ok(json(StatusCode::ACCEPTED, &reloaded)),
-            Ok(Err(why)) => Ok(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why).on_record()),
-            Err(Untold::Stopping) => Err(unknown("the agent is stopping")),
+            Ok(Err(why)) => Ok(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, why).on_record()),
+            Err(Untold::Stopping | Untold::Lost) => Err(unknown("the agent is stopping")),
             Err(Untold::Late) => Err(unknown(
                 "not done after 60 s: Postgres is at work; the agent's log says what came of it",
             )),

@@ -43,16 +43,22 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
     let Some(asked) = status.requests.get(&id) else {
         let id = id.escape_debug();
         let says = format!("there is no request '{id}' now: GET /requests lists them");
-        return Err(Refusal(StatusCode::NOT_FOUND, says));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, says));
     };
     let what = asked.ask.sentence();
     if let Some(why) = too_late(&asked.state) {
         let says = format!("'{what}' cannot be cancelled: {why}");
-        return Err(Refusal(StatusCode::PRECONDITION_FAILED, says));
+        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says));
     }
     tracing::info!(request = id, by, asks = what, "an operator cancels");
     let why = format!("cancelled by {by} before anybody acted on it");
-    if written(api, &id, |reply| Call::Withdraw { id: id.clone(), why, reply }).await? {
+    let withdraw = |reply| Call::Withdraw { id: id.clone(), unseen: None, why, reply };
+    let taken_back = written(api, withdraw).await.map_err(|why| {
+        why.refusal(&format!(
+            "whether '{what}' was cancelled is not known; haactl requests (or GET /requests) says how it stands"
+        ))
+    });
+    if taken_back? {
         let open = |of: &&RequestId| {
             status.requests.get(*of).is_some_and(|one| too_late(&one.state).is_none())
         };
@@ -68,7 +74,7 @@ pub(super) async fn cancelled(api: &Api, id: RequestId, by: String) -> Result<St
             "'{what}' cannot be cancelled: it is not any more as this member saw it; somebody has just begun to act on \
              it, or cancelled it: see haactl requests"
         );
-        Err(Refusal(StatusCode::PRECONDITION_FAILED, says))
+        Err(Refusal::new(StatusCode::PRECONDITION_FAILED, says))
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn plan(
     if waiting + steps.len() > MOST {
         let says =
             format!("{waiting} commands wait for their time, {MOST} may: cancel some of them");
-        return Err(Refusal(StatusCode::CONFLICT, says));
+        return Err(Refusal::new(StatusCode::CONFLICT, says));
     }
     let what: Vec<String> = steps.iter().map(|step| step.ask.sentence()).collect();
     let (mut plan, mut after) = (Vec::new(), None);
@@ -69,14 +69,18 @@ pub(super) async fn plan(
     }
     let first = plan.first().map(|(id, _)| id.clone()).unwrap_or_default();
     let mut published = api.status.clone();
-    written(api, &first, |reply| Call::Plan { plan, reply }).await?;
+    let what = what.join(", then ");
+    written(api, |reply| Call::Plan { plan, reply }).await.map_err(|why| {
+        why.refusal(&format!(
+            "whether '{what}' was taken is not known; haactl requests (or GET /requests) shows it if it was"
+        ))
+    })?;
     let shows = |status: &Option<Arc<Status>>| {
         status.as_ref().is_some_and(|status| status.requests.contains_key(&first))
     };
     let _ = tokio::time::timeout(SHOWN, published.wait_for(shows)).await;
     let message = format!(
-        "'{}' begins at {}, {}: haactl requests shows it, and haactl requests cancel {} takes it back",
-        what.join(", then "),
+        "'{what}' begins at {}, {}: haactl requests shows it, and haactl requests cancel {} takes it back",
         rfc3339(at_unix_ms),
         moment::distance(at_unix_ms, now),
         first.get(..8).unwrap_or(&first)
@@ -111,7 +115,7 @@ fn is_resume(change: &Altered) -> bool {
 
 /// A time that can be waited for.
 fn in_time(at: &str, now: u64) -> Result<u64, Refusal> {
-    let no = |says| Refusal(StatusCode::UNPROCESSABLE_ENTITY, says);
+    let no = |says| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, says);
     let at_unix_ms = moment::read(at, now).map_err(no)?;
     let far = u64::try_from(AHEAD.as_millis()).is_ok_and(|ahead| at_unix_ms > now + ahead);
     let (said, is) = (rfc3339(at_unix_ms), rfc3339(now));
@@ -195,11 +199,15 @@ async fn forget(
     let meant: Vec<RequestId> = meant.map(|(id, _)| id.clone()).collect();
     if meant.is_empty() {
         let says = format!("no {what} waits for its time: GET /requests lists what does");
-        return Err(Refusal(StatusCode::NOT_FOUND, says));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, says));
     }
     let mut said = Vec::new();
     for id in meant {
-        said.push(cancelled(api, id, by.clone()).await?);
+        let so_far = said.join("; ");
+        said.push(cancelled(api, id, by.clone()).await.map_err(|why| match so_far.as_str() {
+            "" => why,
+            done => Refusal::new(why.code, format!("{done}; then: {}", why.says)),
+        })?);
     }
     Ok(said.join("; "))
 }
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn only_a_time_within_a_year_can_be_waited_for() {
         let now = 1_795_780_800_000;
-        let says = |at: &str| in_time(at, now).map_err(|Refusal(code, says)| (code.as_u16(), says));
+        let says = |at: &str| in_time(at, now).map_err(|no| (no.code.as_u16(), no.says));
         assert_eq!(says("+30m"), Ok(now + 1_800_000));
         for (at, why) in [
             (

@@ -68,7 +68,7 @@ async fn patch(State(api): State<Arc<Api>>, request: Request<Body>) -> Response 
             return patch_at(&api, (&at, &who.by), &status, &patch).await;
         }
         let next = merged(&status.settings, &patch).map_err(senseless)?;
-        change(&api, &status, next, (who.by, seen)).await
+        change(&api, &status, (next, Whose::named_in(&patch)), (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -85,11 +85,12 @@ async fn put(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
         let at = whole.remove(SCHEDULED_AT);
         let status = current(&api)?;
         let next = read(&whole).map_err(senseless)?;
+        let named = Whose::named_in(&Value::Object(whole));
         if let Some(at) = at {
             unchanged(&status, seen)?;
             return put_at(&api, (&at, &who.by), &status, next).await;
         }
-        change(&api, &status, next, (who.by, seen)).await
+        change(&api, &status, (next, named), (who.by, seen)).await
     };
     done.await.unwrap_or_else(Refusal::response)
 }
@@ -111,7 +112,7 @@ async fn pause_at(api: &Api, at: &Value, by: &str, patch: &Value) -> Result<Resp
 }
 
 pub(super) fn senseless(sentences: Vec<String>) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, sentences.join("; "))
+    Refusal::new(StatusCode::BAD_REQUEST, sentences.join("; "))
 }
 
 /// The revision that whoever asks has seen, by `If-Match`.
@@ -119,13 +120,13 @@ fn seen(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
     let Some(tag) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let number = tag.to_str().ok().and_then(|tag| tag.trim_matches('"').parse().ok());
     let says = "If-Match: this is no tag of GET /config".to_owned();
-    number.map(|number| Some(Revision(number))).ok_or(Refusal(StatusCode::BAD_REQUEST, says))
+    number.map(|number| Some(Revision(number))).ok_or(Refusal::new(StatusCode::BAD_REQUEST, says))
 }
 
 fn lost() -> Refusal {
     let says = "the settings were changed by somebody else meanwhile: look with haactl settings show \
                 and ask again";
-    Refusal(StatusCode::CONFLICT, says.to_owned())
+    Refusal::new(StatusCode::CONFLICT, says.to_owned())
 }
 
 /// The revision that a change goes by, if there are settings, and whoever asks has seen these.
@@ -134,7 +135,7 @@ fn unchanged(status: &Status, seen: Option<Revision>) -> Result<Revision, Refusa
     if since == Revision::ABSENT {
         let says = "there are no settings yet: the cluster is not initialised, or this member has not heard \
                     from etcd; look with haactl status";
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, says.to_owned()));
+        return Err(Refusal::untaken(says.to_owned()));
     }
     if seen.is_some_and(|seen| seen != since) { Err(lost()) } else { Ok(since) }
 }
@@ -142,13 +143,14 @@ fn unchanged(status: &Status, seen: Option<Revision>) -> Result<Revision, Refusa
 async fn change(
     api: &Api,
     status: &Status,
-    next: Settings,
+    (next, named): (Settings, Whose),
     (by, seen): (String, Option<Revision>),
 ) -> Result<Response, Refusal> {
     let since = unchanged(status, seen)?;
     let changes = changes(&status.settings, &next);
     if changes.is_empty() {
-        return Ok(document(StatusCode::OK, &next, since));
+        // Written before, by whoever asks again until all go by it, or by another.
+        return gone_by(api, since, named).await;
     }
     vetted(api, status, &next).await?;
     let done = RequestState::Done { what: "written".to_owned() };
@@ -156,14 +158,20 @@ async fn change(
     let settings = Box::new(next.clone());
     let whose =
         if next.postgres == status.settings.postgres { Whose::Agents } else { Whose::Postgres };
-    let mut published = api.status.clone();
-    let event = (id.clone(), record);
-    let call = |reply| Call::Change { since, settings, event, reply };
-    if !written(api, &id, call).await? {
+    let call = |reply| Call::Change { since, settings, event: (id, record), reply };
+    let unknown = "whether the settings were written is not known; haactl settings show (or GET /config) says what \
+                   they are";
+    if !written(api, call).await.map_err(|why| why.refusal(unknown))? {
         return Err(lost());
     }
+    gone_by(api, Revision(since.0 + 1), whose).await
+}
+
+/// Answered when every member goes by the settings of that revision or of a later one, or has had its time.
+async fn gone_by(api: &Api, from: Revision, whose: Whose) -> Result<Response, Refusal> {
+    let mut published = api.status.clone();
     let all = published.wait_for(|status| {
-        let status = status.as_ref().filter(|status| status.settings_revision > since);
+        let status = status.as_ref().filter(|status| status.settings_revision >= from);
         status.is_some_and(|status| behind(status, whose).is_empty())
     });
     let everywhere = tokio::time::timeout(PATIENCE, all).await.is_ok();
@@ -204,7 +212,7 @@ async fn vet(
         let says = format!(
             "the change cannot be checked by this member, and nothing was written: {why}; ask another member"
         );
-        Refusal(StatusCode::SERVICE_UNAVAILABLE, says)
+        Refusal::untaken(says)
     };
     match told(api, VETTING, |reply| Call::Vet { wanted, whole, slots, reply }).await {
         Ok(Ok(objections)) if objections.is_empty() => Ok(()),
@@ -212,7 +220,7 @@ async fn vet(
         // What keeps servers from starting can be taken out while none runs.
         Ok(Err(_)) if only_less => Ok(()),
         Ok(Err(why)) => Err(unseen(&why)),
-        Err(Untold::Stopping) => Err(unseen("the agent is stopping")),
+        Err(Untold::Stopping | Untold::Lost) => Err(unseen("the agent is stopping")),
         Err(Untold::Late) => Err(unseen("its Postgres takes too long")),
     }
 }
@@ -233,6 +241,18 @@ pub(super) enum Whose {
     Agents,
     /// They, and each Postgres that runs.
     Postgres,
+}
+
+impl Whose {
+    /// Whom a document is about that may change nothing.
+    fn named_in(document: &Value) -> Self {
+        let of = |section: &str| document[section]["parameters"].as_object();
+        let named = ["postgres", "postgresql"].into_iter().filter_map(of);
+        match named.flatten().next() {
+            Some(_) => Self::Postgres,
+            None => Self::Agents,
+        }
+    }
 }
 
 /// Who does not go by the settings yet.

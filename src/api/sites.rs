@@ -98,5 +98,5 @@ pub(super) async fn demote(State(api): State<Arc<Api>>, request: Request<Body>) 
 }
 
 const fn wrong(says: String) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, says)
+    Refusal::new(StatusCode::BAD_REQUEST, says)
 }

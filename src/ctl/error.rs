@@ -145,7 +145,7 @@ pub enum CtlError {
         #[source]
         source: Box<CtlError>,
     },
-    /// Nobody begins with it, nor was it taken back: the agent that took it is gone.
+    /// Nobody begins with it, nor was it taken back: the agent that took it is gone, or etcd is silent.
     #[error(
         "nobody has acted on request {id} for {patience:?}, and it may still happen: haactl status says what the \
          cluster waits for, haactl requests cancel {id} takes it back"
@@ -231,8 +231,8 @@ pub enum CtlError {
     },
     /// The order was sent, and then nothing was heard.
     #[error(
-        "{what} was sent to {by}, but its answer did not come ({why}): it may still be under way; \
-         look with `haactl list` before you ask again"
+        "{what} was sent to {by}, but its answer did not come ({why}): it may still be under way; look with \
+         `haactl requests`, which shows too what has just come to its end, or `haactl events`, before you ask again"
     )]
     Unanswered {
         /// What was asked.

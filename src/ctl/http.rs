@@ -213,6 +213,14 @@ impl Answer {
         String::from_utf8_lossy(&self.body).trim().to_owned()
     }
 
+    /// Whether it says that nothing was taken, so that another agent may be asked. Whoever does not say so may have.
+    #[must_use]
+    pub fn is_untaken(&self) -> bool {
+        let document: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let taken = document.and_then(|document| document.get("taken")?.as_bool());
+        self.status == 503 && taken == Some(false)
+    }
+
     /// The sentence in it: `error`, `message` or `reason` of a JSON document, else the text itself.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -272,5 +280,20 @@ mod tests {
         assert_eq!(of(r#"{"message":"no"}"#), "no");
         assert_eq!(of("plain\n"), "plain");
         assert_eq!(of(""), "status 412");
+    }
+
+    #[test]
+    fn only_who_says_so_has_taken_nothing() {
+        let of = |status, body: &str| Answer { status, tag: None, body: body.into() }.is_untaken();
+        assert!(of(503, r#"{"error":"no etcd","taken":false}"#));
+        for (status, body) in [
+            (503, r#"{"error":"who knows"}"#),
+            (503, r#"{"error":"who knows","taken":null}"#),
+            (503, "<html>no server is available</html>"),
+            (500, r#"{"taken":false}"#),
+            (202, r#"{"taken":false}"#),
+        ] {
+            assert!(!of(status, body), "{status} {body}");
+        }
     }
 }

@@ -141,6 +141,13 @@ impl Target {
         Self { addresses: vec![agent], ..self.clone() }
     }
 
+    /// The same agents, this one before the others: it knows of what it has taken.
+    #[must_use]
+    pub(super) fn beginning_with(&self, agent: &Address) -> Self {
+        let others = self.addresses.iter().filter(|other| *other != agent).cloned();
+        Self { addresses: std::iter::once(agent.clone()).chain(others).collect(), ..self.clone() }
+    }
+
     /// The agents that are known, in the order in which they are asked.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
@@ -217,8 +224,8 @@ impl Target {
         Err(refusal.unwrap_or(CtlError::Unreachable(Tried(tried))))
     }
 
-    /// Sends a command to the first agent that takes a connection. Once it may have been taken, it is not
-    /// sent to another: an operator decides that.
+    /// Sends a command to the first agent that can take it: one that says that it has taken nothing, for want of etcd,
+    /// is passed over. Once it may have been taken, it is not sent to another: an operator decides that.
     ///
     /// # Errors
     /// When no agent takes it, the token is missing or wrong, or the answer is no.
@@ -262,8 +269,10 @@ impl Target {
     async fn order(&self, what: &'static str, ask: Ask) -> Result<(Address, Answer), CtlError> {
         let ask = ask.over(&self.dialer);
         let mut tried = Vec::new();
+        let mut untaken = None;
         for address in &self.addresses {
             match ask.send(address).await {
+                Ok(answer) if answer.is_untaken() => untaken = Some((address, answer)),
                 Ok(answer) => return judge(what, address, answer),
                 Err(HttpError::NotConnected(why)) => tried.push((address.clone(), why)),
                 Err(HttpError::NoAnswer(why)) => {
@@ -271,7 +280,10 @@ impl Target {
                 }
             }
         }
-        Err(CtlError::Unreachable(Tried(tried)))
+        match untaken {
+            Some((address, answer)) => judge(what, address, answer),
+            None => Err(CtlError::Unreachable(Tried(tried))),
+        }
     }
 
     fn token(&self, what: &'static str) -> Result<String, CtlError> {
@@ -291,5 +303,62 @@ fn judge(what: &'static str, by: &Address, answer: Answer) -> Result<(Address, A
         200..=299 => Ok((by, answer)),
         401 => Err(CtlError::TokenRefused { by, why }),
         _ => Err(CtlError::Refused { what, by, why }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const UNTAKEN: &str = r#"{"error":"no etcd is reached","taken":false}"#;
+    const UNKNOWN: &str = r#"{"error":"nobody knows"}"#;
+    const TAKEN: &str = r#"{"message":"taken"}"#;
+
+    /// An agent that gives one answer, once.
+    async fn agent(status: u16, body: &'static str) -> Address {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = [0; 4096];
+            let read = stream.read(&mut heard).await.unwrap();
+            assert!(read > 0, "it was asked something");
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(head.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_command_goes_on_only_from_who_has_certainly_not_taken_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let token = directory.path().join("token");
+        std::fs::write(&token, "token-token-token\n").unwrap();
+        for (answers, ended) in [
+            (vec![(503, UNTAKEN), (202, TAKEN)], Ok("taken")),
+            (vec![(503, UNTAKEN), (503, UNTAKEN)], Err("no etcd is reached")),
+            (vec![(503, UNKNOWN), (202, TAKEN)], Err("nobody knows")),
+            (vec![(412, UNTAKEN), (202, TAKEN)], Err("no etcd is reached")),
+        ] {
+            let mut addresses = Vec::new();
+            for (status, body) in &answers {
+                addresses.push(agent(*status, body).await);
+            }
+            let last = addresses.last().cloned();
+            let target = Target::of(addresses, Some(token.clone()));
+            let came = target.begin("drain", "/drain", &json!({ "member": "n2" })).await;
+            match (came, ended) {
+                (Ok((by, answer)), Ok(says)) => {
+                    assert_eq!((Some(by), answer.sentence().as_str()), (last, says));
+                }
+                (Err(CtlError::Refused { why, .. }), Err(says)) => assert_eq!(why, says),
+                (came, _) => panic!("{answers:?}: {came:?}"),
+            }
+        }
     }
 }

@@ -69,7 +69,9 @@ impl Taken {
         shown: Option<Shown<'_>>,
     ) -> Result<String, CtlError> {
         let left = |why: String| Err(CtlError::NotWaitedFor { id: self.short(), why });
-        let watched = self.watched(target, shown);
+        // One that was passed over, for want of etcd, would show what was so before.
+        let first = self.asked.as_ref().map(|(_, by)| target.beginning_with(by));
+        let watched = self.watched(first.as_ref().unwrap_or(target), shown);
         let waited = async {
             match timeout {
                 Some(most) => tokio::time::timeout(most, watched)

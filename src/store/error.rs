@@ -56,18 +56,36 @@ pub enum StoreError {
         /// Which.
         key: Key,
     },
-    /// It may or may not have been written.
+    /// It may or may not have been written, and may yet be.
     #[error(
-        "etcd did not say whether {key:?} was written, and it is not there now: \
+        "etcd did not say whether {key:?} was written, and did not show it within {patience:?}: \
          look again before you repeat it"
     )]
     Unknown {
         /// Which.
         key: Key,
+        /// For how long it was looked for.
+        patience: Duration,
         /// The attempt.
         #[source]
         source: AttemptError,
     },
+}
+
+impl StoreError {
+    /// Whether what was to be written can have reached etcd. What is read before does not count.
+    #[must_use]
+    pub const fn sent(&self) -> Sent {
+        match self {
+            Self::NoEndpoint
+            | Self::Endpoint { .. }
+            | Self::NoAuthority { .. }
+            | Self::NoPem { .. }
+            | Self::Silent { .. }
+            | Self::AlreadyThere { .. } => Sent::No,
+            Self::Unknown { .. } => Sent::Perhaps,
+        }
+    }
 }
 
 /// One attempt at one endpoint came to nothing.

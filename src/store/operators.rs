@@ -26,6 +26,15 @@ pub enum Told {
     Refusal,
 }
 
+/// By what a transaction is known to have been done, where nobody has said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trace {
+    /// Its first key is there: nobody else draws such a name, and whoever acts on it writes it anew.
+    Key,
+    /// Its first key has the value that was sent.
+    Value,
+}
+
 impl Store {
     /// All leaderships that are on record, oldest first, with what was discarded for each. A record that cannot be read
     /// is skipped.
@@ -93,7 +102,7 @@ impl Store {
     pub async fn ask(&self, id: RequestId, record: RequestRecord) -> Result<(), StoreError> {
         let key = Key::Request(id.clone());
         let absent = [(key.clone(), Revision::ABSENT)];
-        let written = self.write(&absent, &[Record::Request(id, record)]).await?;
+        let written = self.write(Trace::Key, &absent, &[Record::Request(id, record)]).await?;
         self.forget_events().await;
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
@@ -106,7 +115,8 @@ impl Store {
         let records = plan.into_iter().map(|(id, record)| Record::Request(id, record));
         let records: Vec<Record> = records.collect();
         let Some(key) = records.first().map(Record::key) else { return Ok(()) };
-        let written = self.write(&[(key.clone(), Revision::ABSENT)], &records).await?;
+        let absent = [(key.clone(), Revision::ABSENT)];
+        let written = self.write(Trace::Key, &absent, &records).await?;
         if written { Ok(()) } else { Err(StoreError::AlreadyThere { key }) }
     }
 
@@ -120,8 +130,8 @@ impl Store {
             Told::ByItself => format!("{drawn:032x}"),
             Told::Refusal => format!("{REFUSED}{drawn:032x}"),
         };
-        let key = Key::Event(id.clone());
-        self.write(&[(key, Revision::ABSENT)], &[Record::Event(id, event)]).await?;
+        let absent = [(Key::Event(id.clone()), Revision::ABSENT)];
+        self.write(Trace::Value, &absent, &[Record::Event(id, event)]).await?;
         self.forget_events().await;
         Ok(())
     }
@@ -141,7 +151,30 @@ impl Store {
         let ended = RequestRecord { state: RequestState::Refused { why }, ..request };
         let key = Key::Request(id.clone());
         let records = [Record::Request(id.clone(), ended.clone()), Record::Event(id, ended)];
-        self.write(&[(key, since)], &records).await
+        self.write(Trace::Value, &[(key, since)], &records).await
+    }
+
+    /// The same for a request of which nobody knows whether it was written. If it was not, it is ended under its name
+    /// before it comes: a transaction that is late finds that taken.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn forestall(
+        &self,
+        id: RequestId,
+        request: RequestRecord,
+        why: String,
+    ) -> Result<bool, StoreError> {
+        let state = RequestState::Refused { why: why.clone() };
+        let ended = RequestRecord { state, ..request };
+        let keys = [Key::Event(id.clone()), Key::Request(id.clone())];
+        let absent = keys.map(|key| (key, Revision::ABSENT));
+        let event = Record::Event(id.clone(), ended.clone());
+        let records = [event, Record::Request(id.clone(), ended)];
+        if self.write(Trace::Value, &absent, &records).await? {
+            return Ok(true);
+        }
+        self.withdraw(id, why).await
     }
 
     /// Tells what came of a request that an agent was to carry out, and writes the settings that it was about, unless
@@ -167,7 +200,7 @@ impl Store {
             unchanged.push((Key::Settings, since));
             records.push(Record::Settings(settings));
         }
-        self.write(&unchanged, &records).await
+        self.write(Trace::Value, &unchanged, &records).await
     }
 
     /// A request as it stands, and since when.
@@ -195,7 +228,8 @@ impl Store {
         (id, event): (RequestId, RequestRecord),
     ) -> Result<bool, StoreError> {
         let records = [Record::Event(id, event), Record::Settings(settings)];
-        let written = self.write(&[(Key::Settings, since)], &records).await?;
+        let unchanged = [(Key::Settings, since)];
+        let written = self.write(Trace::Value, &unchanged, &records).await?;
         self.forget_events().await;
         Ok(written)
     }
@@ -203,6 +237,7 @@ impl Store {
     /// The first record is one that nobody else writes: where the outcome is unknown, it tells.
     async fn write(
         &self,
+        trace: Trace,
         unchanged: &[(Key, Revision)],
         records: &[Record],
     ) -> Result<bool, StoreError> {
@@ -212,18 +247,14 @@ impl Store {
         match txn::write(&self.shared, unchanged, &puts, PATIENCE).await {
             Ok(written) => Ok(written),
             Err(error) if error.sent() == Sent::No => Err(silent("to take a request", error)),
-            Err(error) => self.look_back(&puts[0], error).await.map(|()| true),
-        }
-    }
-
-    async fn look_back(
-        &self,
-        (key, json): &(Key, Vec<u8>),
-        source: AttemptError,
-    ) -> Result<(), StoreError> {
-        match self.found(self.shared.keys.path(key), GetOptions::new()).await {
-            Ok(found) if found.iter().any(|kv| kv.value() == json) => Ok(()),
-            Ok(_) | Err(_) => Err(StoreError::Unknown { key: key.clone(), source }),
+            Err(source) => {
+                let (key, json) = &puts[0];
+                let ours = |kv: &KeyValue| trace == Trace::Key || kv.value() == json;
+                if txn::is_seen(&self.shared, key, ours, PATIENCE).await {
+                    return Ok(true);
+                }
+                Err(StoreError::Unknown { key: key.clone(), patience: PATIENCE, source })
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp};
 use etcd_client::{TxnOpResponse, TxnResponse};
 use haa_core::effect;
 use haa_core::input::{Input, LeaseNews, Outcome, Seen, Via};
@@ -145,6 +145,31 @@ pub(super) async fn write(
         }
         tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MIN)).await;
     }
+}
+
+/// Whether a write of unknown outcome is seen: its key shows what is ours. Looked for again and again for so long, for
+/// what was sent may be done after the first look.
+pub(super) async fn is_seen(
+    shared: &Shared,
+    key: &Key,
+    ours: impl Fn(&KeyValue) -> bool + Send + Sync,
+    patience: Duration,
+) -> bool {
+    let path = shared.keys.path(key);
+    let seen = async {
+        let mut pauses = pauses();
+        loop {
+            let asked = shared.clients.any(patience, |client| {
+                let path = path.clone();
+                async move { client.kv_client().get(path, None).await }
+            });
+            if asked.await.is_ok_and(|answer| answer.value.kvs().iter().any(&ours)) {
+                return;
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MIN)).await;
+        }
+    };
+    tokio::time::timeout(patience, seen).await.is_ok()
 }
 
 /// Both branches end with the same ranges, so that the answer shows what the transaction left.

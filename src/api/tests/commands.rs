@@ -3,7 +3,8 @@
 use haa_core::records::{Ask, Due, Loss, Manner, RequestId, RequestRecord, RequestState};
 
 use super::*;
-use crate::api::carry::{Came, unfinished};
+use crate::api::Unwritten;
+use crate::api::carry::{Asked, Came, unfinished};
 use crate::api::commands::Refusal;
 
 pub(super) fn post(path: &str, token: Option<&str>, body: &str) -> Request<Body> {
@@ -41,18 +42,25 @@ impl Bench {
 
 impl Bench {
     /// What is said of a request that did not end in time, when the store answers so to taking it back.
-    async fn came_to_nothing(&mut self, id: &RequestId, taken: Result<bool, String>) -> String {
-        let (api, wanted) = (self.api.clone(), id.clone());
-        let saying = tokio::spawn(async move { unfinished(&api, &wanted).await });
-        let Some(Call::Withdraw { id: back, reply, .. }) = next(&mut self.calls).await else {
+    async fn came_to_nothing(
+        &mut self,
+        (id, unseen): (&RequestId, Option<RequestRecord>),
+        taken: Result<bool, Unwritten>,
+    ) -> String {
+        let api = Arc::new(self.api.clone());
+        let asked = Asked { id: id.clone(), unseen: unseen.clone() };
+        let saying = tokio::spawn(async move { unfinished(&api, asked).await });
+        let Some(Call::Withdraw { id: back, unseen: never, reply, .. }) =
+            next(&mut self.calls).await
+        else {
             panic!("it was not to be taken back")
         };
-        assert_eq!(back, *id);
+        assert_eq!((back, never), (id.clone(), unseen));
         reply.send(taken).unwrap();
         match saying.await.unwrap() {
             Ok(Came::GoesOn(says)) => format!("goes on: {says}"),
             Ok(Came::So(Ok(says))) => format!("done: {says}"),
-            Ok(Came::So(Err(Refusal(code, says)))) | Err(Refusal(code, says)) => {
+            Ok(Came::So(Err(Refusal { code, says, .. }))) | Err(Refusal { code, says, .. }) => {
                 format!("{code}: {says}")
             }
         }
@@ -222,10 +230,6 @@ async fn only_what_nobody_acts_on_is_cancelled() {
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
     let id = "17".to_owned();
-    let says = bench.came_to_nothing(&id, Ok(true)).await;
-    assert!(says.contains("it was taken back: nothing will come of it"), "{says}");
-    let says = bench.came_to_nothing(&id, Err("etcd is silent".to_owned())).await;
-    assert!(says.contains("it may still happen"), "{says}");
     let record = RequestRecord {
         ask: Ask::Switchover { to: None },
         by: "alice".to_owned(),
@@ -234,13 +238,62 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
         ended_unix_ms: None,
         state: RequestState::Pending,
     };
+    for unseen in [None, Some(record.clone())] {
+        let says = bench.came_to_nothing((&id, unseen), Ok(true)).await;
+        assert!(says.contains("it was taken back: nothing will come of it"), "{says}");
+    }
     publish(&bench.status, &id, &record, RequestState::Accepted { term: TERM });
-    let says = bench.came_to_nothing(&id, Ok(false)).await;
+    let says = bench.came_to_nothing((&id, None), Ok(false)).await;
     assert!(says.starts_with("goes on: the leader of term 7 began to hand over"), "{says}");
     let why = || "n2 leads".to_owned();
     publish(&bench.status, &id, &record, RequestState::Refused { why: why() });
-    let says = bench.came_to_nothing(&id, Ok(false)).await;
+    let says = bench.came_to_nothing((&id, None), Ok(false)).await;
     assert_eq!(says, "412 Precondition Failed: n2 leads", "it ended while it was being taken back");
+}
+
+/// Each time the store was heard after the last try, and never else.
+#[tokio::test]
+async fn what_could_not_be_taken_back_is_once_the_store_answers() {
+    let mut bench = Bench::new(primary());
+    let id = "17".to_owned();
+    let record = RequestRecord {
+        ask: Ask::Switchover { to: None },
+        by: "alice".to_owned(),
+        asked_unix_ms: 0,
+        due: None,
+        ended_unix_ms: None,
+        state: RequestState::Pending,
+    };
+    let silent = || Unwritten::No("etcd is silent".to_owned());
+    let says = bench.came_to_nothing((&id, Some(record.clone())), Err(silent())).await;
+    assert!(
+        says.contains("tried again until the store answers, and it may still happen"),
+        "{says}"
+    );
+    for (ms, answer) in [
+        (1, Err(silent())),
+        (1_000_000, Err(Unwritten::Perhaps("no answer".to_owned()))),
+        (2_000_000, Ok(true)),
+    ] {
+        publish(&bench.status, &id, &record, RequestState::Pending);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_quiet(&mut bench.calls), "nothing was heard since");
+        let heard = Some(clock::now().after(Millis(ms)));
+        bench.status.send_replace(Some(Arc::new(Status { store_heard_at: heard, ..primary() })));
+        let Some(Call::Withdraw { id: back, unseen, reply, .. }) = next(&mut bench.calls).await
+        else {
+            panic!("it is not tried again")
+        };
+        assert_eq!((back, unseen.as_ref()), (id.clone(), Some(&record)));
+        // What was heard before the next try counts no more.
+        bench.status.send_replace(Some(Arc::new(primary())));
+        reply.send(answer).unwrap();
+    }
+    while bench.status.receiver_count() > 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -329,15 +382,61 @@ async fn what_makes_no_sense_is_not_passed_on() {
     assert!(is_quiet(&mut bench.calls), "nothing was passed on");
 }
 
-#[tokio::test]
-async fn a_store_that_does_not_take_it_is_named() {
-    let mut bench = Bench::new(primary());
+/// What is answered to a switchover when the store answers so, or whoever takes calls is gone; and its name.
+async fn untaken(bench: &mut Bench, says: Option<Unwritten>) -> (Answer, RequestId) {
     let (router, sent) = (bench.router(), post("/switchover", Some(TOKEN), "{}"));
-    let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap().status() });
+    let asking = tokio::spawn(async move {
+        let response = router.oneshot(sent).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (code, String::from_utf8(bytes.to_vec()).unwrap())
+    });
     let Some(Call::Ask { id, reply, .. }) = next(&mut bench.calls).await else { panic!("no ask") };
     assert_eq!(id.len(), 32);
-    reply.send(Err("no endpoint answers".to_owned())).unwrap();
-    assert_eq!(asking.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    match says {
+        Some(why) => reply.send(Err(why)).unwrap(),
+        None => drop(reply),
+    }
+    let (code, body) = asking.await.unwrap();
+    assert_eq!(code, 503);
+    (Answer { code, challenge: None, tag: None, body }, id)
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_take_it_is_named_and_nobody_waits() {
+    let mut bench = Bench::new(primary());
+    let why = Unwritten::No("no endpoint answers".to_owned());
+    let (answer, _) = untaken(&mut bench, Some(why)).await;
+    let says = "the store did not take the request: no endpoint answers; nothing was written: ask another member";
+    assert!(answer.error().starts_with(says), "{}", answer.body);
+    assert!(answer.body.contains("\"taken\":false"), "another may be asked: {}", answer.body);
+    assert_eq!(bench.status.receiver_count(), 1, "nobody waits for what cannot come");
+}
+
+#[tokio::test]
+async fn what_may_have_been_taken_is_waited_for_though_nobody_knows() {
+    for says in [Some(Unwritten::Perhaps("no answer".to_owned())), None] {
+        let mut bench = Bench::new(primary());
+        let (answer, id) = untaken(&mut bench, says).await;
+        let says = format!(
+            "whether 'switchover to the best replica' was taken is not known; haactl requests wait {id} (or GET \
+             /requests) says what came of it: look before you ask again"
+        );
+        assert!(answer.error().starts_with(&says), "{}", answer.body);
+        assert!(!answer.body.contains("\"taken\""), "nobody knows: {}", answer.body);
+        assert!(bench.status.receiver_count() > 1, "somebody waits for it");
+        let record = RequestRecord::told(
+            Ask::Switchover { to: None },
+            "alice".to_owned(),
+            0,
+            RequestState::Pending,
+        );
+        publish(&bench.status, &id, &record, RequestState::Done { what: "it came".to_owned() });
+        while bench.status.receiver_count() > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_quiet(&mut bench.calls), "what has ended is not taken back");
+    }
 }
 
 #[tokio::test]

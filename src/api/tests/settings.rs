@@ -66,6 +66,42 @@ async fn a_change_is_answered_when_every_member_goes_by_it() {
     assert_eq!(answer.headers()["etag"], "\"8\"");
 }
 
+/// Whoever asks again until the answer is 200 is not told so too early.
+#[tokio::test]
+async fn what_is_so_already_is_answered_when_every_member_goes_by_it() {
+    let pauses = r#"{"pause": true}"#;
+    let parameters = r#"{"pause": true, "postgresql": {"parameters": {"WORK_MEM": "64MB"}}}"#;
+    let none = r#"{"pause": true, "postgres": {"parameters": {}}}"#;
+    for (body, waits_for_postgres) in [(pauses, false), (none, false), (parameters, true)] {
+        let mut bench = Bench::new(primary());
+        let mut settings = Settings { pause: true, ..Settings::default() };
+        settings.postgres.parameters.insert("work_mem".to_owned(), "64MB".to_owned());
+        bench.goes_by(&settings, Revision(8), &["n2"]);
+        let router = bench.router();
+        let sent = send(Method::PATCH, Some(TOKEN), None, body);
+        let asking = tokio::spawn(async move { router.oneshot(sent).await.unwrap() });
+        let others_run = async || {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        others_run().await;
+        assert!(!asking.is_finished(), "{body}: n3 does not go by it yet");
+        bench.goes_by(&settings, Revision(8), &["n2", "n3"]);
+        let mut status = Status::clone(bench.status.borrow().as_ref().unwrap());
+        let n3 = status.members.get_mut(&name("n3")).and_then(|member| member.heard.as_mut());
+        n3.unwrap().1.parameters.taken = Revision(7);
+        bench.status.send_replace(Some(Arc::new(status)));
+        others_run().await;
+        assert_eq!(!asking.is_finished(), waits_for_postgres, "{body}");
+        bench.goes_by(&settings, Revision(8), &["n2", "n3"]);
+        let answer = asking.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{body}");
+        assert_eq!(answer.headers()["etag"], "\"8\"");
+        assert!(is_quiet(&mut bench.calls), "nothing was passed on");
+    }
+}
+
 #[test]
 fn who_does_not_go_by_it_is_named() {
     let bench = Bench::new(primary());
@@ -104,6 +140,7 @@ async fn parameters_are_vetted_before_they_are_written() {
         let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
         let body = String::from_utf8_lossy(&body);
         assert!(body.contains(says), "{body}");
+        assert_eq!(body.contains("\"taken\":false"), code == 503, "another may know: {body}");
         assert!(is_quiet(&mut bench.calls), "nothing was passed on");
     }
 }

@@ -99,9 +99,24 @@ async fn a_request_is_taken_once() {
     let ended_unix_ms = events.first().and_then(|(_, event)| event.ended_unix_ms);
     assert!(ended_unix_ms.is_some(), "when it ended is told: {events:?}");
     assert_eq!(events, [("7f".to_owned(), RequestRecord { ended_unix_ms, ..refused })]);
-    let accepted = RequestRecord { state: RequestState::Accepted { term: Term(3) }, ..record };
+    let accepted =
+        RequestRecord { state: RequestState::Accepted { term: Term(3) }, ..record.clone() };
     bench.store.ask("81".to_owned(), accepted).await.expect("it is taken");
     assert!(!take_back("81").await.expect("etcd answers"));
+
+    // Of what may not have come yet the name is taken; what has come is taken back as ever, and only once.
+    let forestall = |id: &str| bench.store.forestall(id.to_owned(), record.clone(), why());
+    assert!(forestall("82").await.expect("etcd answers"));
+    let late = bench.store.ask("82".to_owned(), record.clone()).await;
+    assert!(matches!(late, Err(StoreError::AlreadyThere { .. })), "{late:?}");
+    bench.store.ask("83".to_owned(), record.clone()).await.expect("it is taken");
+    for (id, taken) in [("83", true), ("83", false), ("82", false), ("81", false)] {
+        assert_eq!(forestall(id).await.expect("etcd answers"), taken, "{id}");
+    }
+    let events = bench.store.events().await.expect("etcd answers");
+    let mut told: Vec<&str> = events.iter().map(|(id, _)| id.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["7f", "82", "83"], "{events:?}");
 }
 
 /// Says how long it took; asserts nothing about it.
