@@ -74,7 +74,7 @@ fn files_are_short() {
 /// limits of the data that become less, 60; a standby cluster's member that is bound so, and voters that are taken
 /// because there are no others, 40; who may not be restarted last at a time, and whose
 /// leader lacks what a rewind needs, 50; drains that an undrain ends, 30; what a copy waits for in vain, 30.
-const CORE: usize = 10_240;
+const CORE: usize = 10_260;
 
 /// Counted is what decides: no blank lines, no comments, no tests.
 #[test]
