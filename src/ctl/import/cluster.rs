@@ -54,7 +54,7 @@ fn one(draft: &mut Draft, key: &str, at: &Node) {
         "maximum_lag_on_failover" => match at.value.number().filter(|bytes| *bytes >= 0) {
             Some(bytes) => {
                 draft.put("settings.maximum_lag_on_failover", bytes);
-                draft.taken(at, key, "settings.maximum_lag_on_failover (counts in async only)");
+                draft.taken(at, key, "settings.maximum_lag_on_failover (in quorum it bounds who becomes a voter)");
             }
             None => draft.lost(at, key, "it is no number of bytes"),
         },
