@@ -62,17 +62,16 @@ fn taken(old: &Config, new: &Config) -> Vec<String> {
 fn tags(old: &Tags, new: &Tags) -> Vec<String> {
     let shown = |tags| serde_json::to_value(tags).unwrap_or_default();
     let (was, is) = (shown(old), shown(new));
-    let names = |tags: &Value| tags.as_object().map(|tags| tags.keys().cloned().collect());
-    let (before, after): (BTreeSet<String>, BTreeSet<String>) =
-        (names(&was).unwrap_or_default(), names(&is).unwrap_or_default());
+    let all: BTreeSet<&String> =
+        [&was, &is].into_iter().filter_map(Value::as_object).flat_map(|tags| tags.keys()).collect();
     let word = |said: Option<&Value>| match said {
         None => "not said".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let all = before.union(&after).filter(|name| was.get(name) != is.get(name));
-    all.map(|name| format!("tags.{name} = {} (was {})", word(is.get(name)), word(was.get(name))))
-        .collect()
+    let other = all.into_iter().filter(|name| was.get(name) != is.get(name));
+    let other = other.map(|name| (name, word(is.get(name)), word(was.get(name))));
+    other.map(|(name, is, was)| format!("tags.{name} = {is} (was {was})")).collect()
 }
 
 fn restart(old: &Config, new: &Config) -> Vec<String> {

@@ -18,6 +18,7 @@ use super::segment::{HEADER, LONG_HEADER, Segment};
 use super::site::Site;
 use super::timeline;
 use super::tool::Tool;
+use super::waldump;
 
 /// The one that was seen last, and where one had ended that was stopped for it to tell.
 #[derive(Default)]
@@ -158,19 +159,16 @@ impl Files {
     }
 
     fn reader(&self, site: &Site, from: (Lsn, Segment)) -> Tool {
-        Tool::new(site, "pg_waldump")
-            .path("--path=", &site.pg_wal())
-            .arg(format!("--timeline={}", self.last.timeline))
-            .arg(format!("--start={}", from.0))
-            .arg(from.1.name())
-            .arg(self.last.name())
+        let (from, first) = from;
+        let tool = waldump::reader(site, &site.pg_wal(), (self.last.timeline, from));
+        tool.arg(first.name()).arg(self.last.name())
     }
 
     /// What is shown are records that hold no text of anybody's: none can pass for a complaint.
     async fn last_record(&self, site: &Site) -> Result<Last, JobError> {
         let mut last = Last::Unknown;
         let tool = self.reader(site, (self.from, self.first)).arg("--rmgr=CommitTs");
-        let ended = tool.run(|line| last = complaint(line).map_or(last, Last::Begins)).await;
+        let ended = tool.run(|line| last = last_begin(line).map_or(last, Last::Begins)).await;
         match ended {
             Ok(_) => Ok(Last::WithAFile),
             Err(JobError::Tool { said, .. }) => {
@@ -196,9 +194,8 @@ impl Files {
 }
 
 /// From `pg_waldump: error: error in WAL record at 0/1516D80: ...`: where the last whole record begins.
-fn complaint(line: &str) -> Option<Lsn> {
-    let said = line.strip_prefix("pg_waldump: ")?;
-    said.split_once("error in WAL record at ")?.1.split(':').next()?.parse().ok()
+fn last_begin(line: &str) -> Option<Lsn> {
+    waldump::complaint(line)?.split(':').next()?.parse().ok()
 }
 
 /// One record of the WAL.
@@ -261,9 +258,9 @@ mod tests {
         // As its pg_waldump goes on: invalid record length at 0/1516F58.
         assert_eq!(last.end(&control()), Lsn(0x151_6F58));
         let complains = "pg_waldump: error: error in WAL record at 0/1516D80: invalid record length at 0/1516F58";
-        assert_eq!((complaint(complains), Record::read(complains)), (Some(begin), None));
+        assert_eq!((last_begin(complains), Record::read(complains)), (Some(begin), None));
         assert_eq!(
-            complaint("pg_waldump: fatal: could not find file \"000000010000000000000002\""),
+            last_begin("pg_waldump: fatal: could not find file \"000000010000000000000002\""),
             None
         );
     }

@@ -48,7 +48,8 @@ pub(super) fn command(program: &Path, directory: &Path, stretch: Stretch) -> Str
     )
 }
 
-fn reader(site: &Site, directory: &Path, (timeline, from): (Timeline, Lsn)) -> Tool {
+/// The tool, at a place of a timeline.
+pub(super) fn reader(site: &Site, directory: &Path, (timeline, from): (Timeline, Lsn)) -> Tool {
     Tool::new(site, "pg_waldump")
         .path("--path=", directory)
         .arg(format!("--timeline={timeline}"))
@@ -102,9 +103,7 @@ impl Found {
 
     /// Takes in a line; where it says that the WAL ends, returns the end.
     pub(super) fn line(&mut self, line: &str) -> Option<Lsn> {
-        if let Some((_, error)) = line.split_once("error in WAL record at ")
-            && line.starts_with("pg_waldump: ")
-        {
+        if let Some(error) = complaint(line) {
             return end(error);
         }
         let (head, what) = line.split_once(", desc: ")?;
@@ -149,6 +148,12 @@ fn ended(
         (Err(JobError::Tool { said, .. }), None, None) if said.contains(NO_FILE) => Ok(None),
         (Err(error), None, _) => Err(sentence(&error)),
     }
+}
+
+/// Where it saw no more records: what it says of that.
+pub(super) fn complaint(line: &str) -> Option<&str> {
+    let said = line.strip_prefix("pg_waldump: ")?;
+    said.split_once("error in WAL record at ").map(|(_, error)| error)
 }
 
 /// From `0/1516D80: invalid record length at 0/1516F58: wanted 24, got 0`: the second place, or the first, where the

@@ -230,14 +230,7 @@ async fn only_what_nobody_acts_on_is_cancelled() {
 async fn a_command_that_comes_to_nothing_says_what_is_known() {
     let mut bench = Bench::new(primary());
     let id = "17".to_owned();
-    let record = RequestRecord {
-        ask: Ask::Switchover { to: None },
-        by: "alice".to_owned(),
-        asked_unix_ms: 0,
-        due: None,
-        ended_unix_ms: None,
-        state: RequestState::Pending,
-    };
+    let record = pending_switchover();
     for unseen in [None, Some(record.clone())] {
         let says = bench.came_to_nothing((&id, unseen), Ok(true)).await;
         assert!(says.contains("it was taken back: nothing will come of it"), "{says}");
@@ -251,19 +244,23 @@ async fn a_command_that_comes_to_nothing_says_what_is_known() {
     assert_eq!(says, "412 Precondition Failed: n2 leads", "it ended while it was being taken back");
 }
 
-/// Each time the store was heard after the last try, and never else.
-#[tokio::test]
-async fn what_could_not_be_taken_back_is_once_the_store_answers() {
-    let mut bench = Bench::new(primary());
-    let id = "17".to_owned();
-    let record = RequestRecord {
+fn pending_switchover() -> RequestRecord {
+    RequestRecord {
         ask: Ask::Switchover { to: None },
         by: "alice".to_owned(),
         asked_unix_ms: 0,
         due: None,
         ended_unix_ms: None,
         state: RequestState::Pending,
-    };
+    }
+}
+
+/// Each time the store was heard after the last try, and never else.
+#[tokio::test]
+async fn what_could_not_be_taken_back_is_once_the_store_answers() {
+    let mut bench = Bench::new(primary());
+    let id = "17".to_owned();
+    let record = pending_switchover();
     let silent = || Unwritten::No("etcd is silent".to_owned());
     let says = bench.came_to_nothing((&id, Some(record.clone())), Err(silent())).await;
     assert!(

@@ -15,11 +15,10 @@ use crate::site::Site;
 use crate::units::{Lsn, MemberName, Millis, Position, Revision, Term};
 
 use super::Node;
-use super::desk::{Change, Purpose, seen};
+use super::desk::{Change, seen};
 use super::rejoining::Plan;
 use super::replica::STARTS_BEFORE_CLONE;
 use super::requests::Unfit;
-use super::restart::under_way;
 use super::role::Role;
 
 /// Whether WAL that was replayed up to there holds all up to this one. Of another timeline it may hold something else.
@@ -181,18 +180,6 @@ impl Node {
         (name, term): (&MemberName, Term),
     ) {
         let begun = matches!(request.state, RequestState::Accepted { .. });
-        let clones = matches!(request.ask, Ask::Reinit { .. });
-        let down = |(other, request): &(RequestId, RequestRecord)| {
-            let asks = match &request.ask {
-                // A clone brings the restart of the same member to its end.
-                Ask::Restart { member, .. } => !(clones && member == name),
-                ask => matches!(ask, Ask::Reinit { .. }),
-            };
-            // Our word for it may be on its way.
-            let accepted = matches!(request.state, RequestState::Accepted { .. })
-                || self.desk.waits_for(&Purpose::Request(other.clone()));
-            other != id && asks && accepted
-        };
         let data = self.belief.member(name).and_then(|record| record.incarnation);
         let may = self.alive(name).and_then(|()| {
             if *name == self.config.name {
@@ -202,10 +189,7 @@ impl Node {
             if !begun && data.is_none() && matches!(request.ask, Ask::Reinit { .. }) {
                 return Err(Unfit::Yet(format!("{name} has no data: it is being cloned already")));
             }
-            match self.open_requests().into_iter().find(down).filter(|_| !begun) {
-                Some((_, other)) => Err(Unfit::Yet(under_way(&other))),
-                None => Ok(()),
-            }
+            if begun { Ok(()) } else { self.none_down_beside(id, name) }
         });
         match (may, &request.ask) {
             (Err(Unfit::Yet(_)), _) if self.may_wait(now, id) => {}

@@ -79,9 +79,7 @@ impl Node {
         facts: &PostgresFacts,
         leader: &Leader,
     ) -> bool {
-        let job = self.desk.slot().map(|slot| &slot.job);
-        let streams = matches!(job, Some(Job::Start(Some(_), _)));
-        let Some(awaits) = facts.awaits.filter(|_| streams) else { return false };
+        let Some(awaits) = facts.awaits.filter(|_| self.starts_to_stream()) else { return false };
         let oldest = self.beat_of(now, leader).and_then(|beat| beat.oldest);
         let in_vain = oldest.is_some_and(|oldest| awaits < oldest) && !self.waits_for_resume();
         if in_vain {

@@ -389,8 +389,13 @@ impl Node {
     /// It was started to stream from somebody who leads no more, and lets nobody in. Started by itself it tells where
     /// its WAL ends.
     fn starts_for_nobody(&self, facts: &PostgresFacts) -> bool {
+        self.starts_to_stream() && !facts.data.needs_source()
+    }
+
+    /// The work under way is a start with a source.
+    pub(super) fn starts_to_stream(&self) -> bool {
         let job = self.desk.slot().map(|slot| &slot.job);
-        matches!(job, Some(Job::Start(Some(_), _))) && !facts.data.needs_source()
+        matches!(job, Some(Job::Start(Some(_), _)))
     }
 
     /// A Postgres that an earlier run of this agent started: it is waited for. One that waits for a source we do not

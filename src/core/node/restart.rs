@@ -110,23 +110,7 @@ impl Node {
         primary: &Primary,
     ) -> Result<(), Unfit> {
         self.alive(name)?;
-        let other = |(of, request): &(RequestId, RequestRecord)| {
-            // Our word for it may be on its way.
-            let accepted = matches!(request.state, RequestState::Accepted { .. })
-                || self.desk.waits_for(&Purpose::Request(of.clone()));
-            let down = matches!(request.ask, Ask::Restart { .. } | Ask::Reinit { .. });
-            of != id && accepted && down
-        };
-        let open = self.open_requests();
-        let clones =
-            open.iter().any(|(of, request)| of == id && matches!(request.ask, Ask::Reinit { .. }));
-        // A clone brings the restart of the same member to its end, which may not come by itself.
-        let others = open.iter().filter(|(_, request)| {
-            !(clones && matches!(&request.ask, Ask::Restart { member, .. } if member == name))
-        });
-        if let Some((_, other)) = others.clone().find(|asked| other(asked)) {
-            return Err(Unfit::Yet(under_way(other)));
-        }
+        self.none_down_beside(id, name)?;
         let Some(sync) = self.belief.view.as_ref().and_then(|view| view.sync.as_ref()) else {
             return Ok(());
         };
@@ -142,6 +126,25 @@ impl Node {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Whether no other Postgres is down on an operator's wish, as far as that is in this one's way.
+    pub(super) fn none_down_beside(&self, id: &RequestId, name: &MemberName) -> Result<(), Unfit> {
+        let open = self.open_requests();
+        let own = open.iter().find(|(of, _)| of == id).map(|(_, request)| &request.ask);
+        let clones = matches!(own, Some(Ask::Reinit { .. }));
+        let other = open.iter().find(|(of, request)| {
+            // Our word for it may be on its way.
+            let accepted = matches!(request.state, RequestState::Accepted { .. })
+                || self.desk.waits_for(&Purpose::Request(of.clone()));
+            let down = match &request.ask {
+                // A clone brings the restart of the same member to its end, which may not come by itself.
+                Ask::Restart { member, .. } => !(clones && member == name),
+                ask => matches!(ask, Ask::Reinit { .. }),
+            };
+            of != id && accepted && down
+        });
+        other.map_or(Ok(()), |(_, other)| Err(Unfit::Yet(under_way(other))))
     }
 
     /// Restarts our standby, and answers when it is as it was. Whether it begins now.
@@ -222,7 +225,7 @@ impl Node {
 }
 
 /// Why another one has to wait: it may be for what does not come by itself.
-pub(super) fn under_way(other: &RequestRecord) -> String {
+fn under_way(other: &RequestRecord) -> String {
     let what = other.ask.sentence();
     let mut why = format!("'{what}' is under way; ask again when it is done");
     if let Ask::Restart { member, .. } = &other.ask {

@@ -24,6 +24,15 @@ async fn with_many_savepoints(member: &Member) -> Client {
     client
 }
 
+/// The recovery of a replica begins where it made a checkpoint of its own.
+async fn with_many_savepoints_on_both(a: &mut Member, b: &mut Member) -> (Client, Lsn) {
+    let batch = with_many_savepoints(a).await;
+    let end = a.primary(|_| true).await.position.lsn;
+    b.standby(|standby| standby.replayed >= end).await;
+    b.sql("CHECKPOINT").await;
+    (batch, end)
+}
+
 /// Where the WAL ends of one that was started by itself.
 async fn mute(member: &mut Member) -> Lsn {
     let seen = member.standby(|standby| standby.mute).await;
@@ -71,11 +80,7 @@ async fn a_crash_amid_many_savepoints_leaves_one_that_can_lead() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_is_restarted_amid_many_savepoints_goes_on() {
     let (_root, mut a, mut b) = pair(&usual()).await;
-    let batch = with_many_savepoints(&a).await;
-    let end = a.primary(|_| true).await.position.lsn;
-    b.standby(|standby| standby.replayed >= end).await;
-    // It begins where it made a checkpoint of its own.
-    b.sql("CHECKPOINT").await;
+    let (batch, end) = with_many_savepoints_on_both(&mut a, &mut b).await;
     b.done(Job::Stop(Millis(5_000))).await;
     b.done(Job::Start(None, Door::Shut)).await;
     assert!(mute(&mut b).await >= end);
@@ -94,10 +99,7 @@ async fn a_replica_that_is_restarted_amid_many_savepoints_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wal_that_ends_with_a_file_is_known_to_end_there() {
     let (_root, mut a, mut b) = pair(&usual()).await;
-    let batch = with_many_savepoints(&a).await;
-    let checkpoint = a.primary(|_| true).await.position.lsn;
-    b.standby(|standby| standby.replayed >= checkpoint).await;
-    b.sql("CHECKPOINT").await;
+    let (batch, _) = with_many_savepoints_on_both(&mut a, &mut b).await;
     a.sql("CREATE TABLE more (i int)").await;
     let switched = a.client().await.query_one("SELECT pg_switch_wal()::text", &[]).await;
     let end: Lsn = switched.expect("it answers").get::<_, &str>(0).parse().expect("a place");
